@@ -1,0 +1,41 @@
+"""Embedders: crops in, unit vectors out. A new embedded model is a file here and a row in EMBEDDERS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from cosface_cli.registry import Row, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Flip = Literal["none", "sum", "concat"]
+FLIPS: tuple[Flip, ...] = ("none", "sum", "concat")
+
+
+class Embedder(Protocol):
+    """name: for people; model_id: hash of the weights; template: whose crops it takes; size: of its output.
+
+    threshold: the cosine from which two crops embedded without flip count as one person, None if unknown.
+    """
+
+    name: str
+    model_id: str
+    template: str
+    size: int
+    threshold: float | None
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's own output (N, D), not normalised, for RGB crops (N, H, W, 3) of its template."""
+        ...
+
+
+EMBEDDERS = Table(
+    "model",
+    Row(
+        "dlib",
+        "cosface_cli.engines.embedders.dlib_resnet:open_dlib",
+        "the embedded default: dlib's ResNet-29, 128-d, CC0",
+    ),
+)
