@@ -1,0 +1,231 @@
+"""The crop folder: aligned crops beside manifest.jsonl, one line a crop, and rejects.jsonl, one line a photo.
+
+Lines stand in source order and a torn last line is dropped on opening. What a photo gave is known by its size, time
+and content hash, and by the settings that made it, so that a second run does only what is new or changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts import atomic
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.geometry import Template, apply, similarity, template
+
+MANIFEST = "manifest.jsonl"
+REJECTS = "rejects.jsonl"
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class CropRecord:
+    """One line of the manifest. Paths are relative with forward slashes: crop to the crop folder, source to the
+    photo folder. size: bytes; mtime_ns: nanoseconds; hash: SHA-256 of the photo file; face: 1 for the first of
+    `faces` kept, of `found` in the photo; box, landmarks: upright source pixels; score: the detector's, 0..1;
+    quality: measures by name; settings: short hash of all that decides the crop."""
+
+    crop: str
+    source: str
+    size: int
+    mtime_ns: int
+    hash: str
+    face: int
+    faces: int
+    found: int
+    box: tuple[float, ...]
+    landmarks: tuple[tuple[float, ...], ...]
+    score: float
+    template: str
+    detector: str
+    settings: str
+    quality: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RejectRecord:
+    """One line of rejects.jsonl: a photo that gave no crop. reason: a code; words: a sentence."""
+
+    source: str
+    size: int
+    mtime_ns: int
+    hash: str
+    reason: str
+    words: str
+    settings: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """A crop that can be used: name: path relative to its folder; landmarks: (5, 2) its own, in crop pixels."""
+
+    path: Path
+    name: str
+    template: Template
+    landmarks: NDArray[np.float64] | None = None
+    record: CropRecord | None = None
+
+    @property
+    def identity(self) -> str | None:
+        """The first folder level of the name."""
+        head, slash, _ = self.name.partition("/")
+        return head if slash else None
+
+
+Record = CropRecord | RejectRecord
+
+
+def line(record: Record | Mapping[str, Any]) -> str:
+    """One JSON line. Names stay readable; bytes that are no UTF-8 become escapes that decode to the same name."""
+    values = record if isinstance(record, Mapping) else asdict(record)
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(values, ensure_ascii=True, separators=(",", ":"))
+    return text + "\n"
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of an NDJSON file; a torn last line is passed over. Raises CosfaceError for damage elsewhere."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
+    for number, text in enumerate(lines[:-1], 1):  # what follows the last newline is torn or empty
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise CosfaceError(f"line {number} is damaged", path, "remove the line, or the file to begin anew")
+        yield found
+
+
+class CropFolder:
+    """A crop folder open for writing; see the module's words for its promises."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.by_source: dict[str, list[CropRecord] | RejectRecord] = {}
+        self._order: list[str] = []
+        self._handles: dict[str, BinaryIO] = {}
+        self._read()
+
+    def _read(self) -> None:
+        grouped: dict[str, list[CropRecord]] = {}
+        for values in read_lines(self.root / MANIFEST):
+            record = crop_record(values, self.root / MANIFEST)
+            grouped.setdefault(record.source, []).append(record)
+        for source, records in grouped.items():
+            if len(records) == records[0].faces:  # else the line of a later face was torn off
+                self.by_source[source] = records
+        for values in read_lines(self.root / REJECTS):
+            try:
+                reject = RejectRecord(**values)
+            except TypeError:
+                raise CosfaceError("not a list of rejects", self.root / REJECTS, "move it away") from None
+            self.by_source.setdefault(reject.source, reject)
+
+    def add(self, source: str, records: Sequence[CropRecord] | RejectRecord) -> None:
+        """Append what a photo gave; the crops' files are there already."""
+        text = line(records) if isinstance(records, RejectRecord) else "".join(map(line, records))
+        name = REJECTS if isinstance(records, RejectRecord) else MANIFEST
+        self.by_source[source] = records if isinstance(records, RejectRecord) else list(records)
+        with atomic.told(self.root / name):
+            handle = self._handles.get(name)
+            if handle is None:
+                handle = self._handles[name] = self._appending(self.root / name)
+            handle.write(text.encode())
+            handle.flush()
+
+    def _appending(self, path: Path) -> BinaryIO:
+        """The file open for appending, without a torn last line."""
+        handle = path.open("a+b")
+        end = handle.seek(0, os.SEEK_END)
+        if end:
+            handle.seek(0)
+            handle.truncate(handle.read().rfind(b"\n") + 1)
+        return handle
+
+    def finish(self, order: Iterable[str]) -> None:
+        """Bring both files into the order of sources; photos not in it keep their lines, after the others."""
+        self.close()
+        names = dict.fromkeys(order)
+        names.update(dict.fromkeys(sorted(set(self.by_source) - set(names))))
+        kept = [self.by_source[name] for name in names if name in self.by_source]
+        manifest = "".join(line(record) for records in kept if isinstance(records, list) for record in records)
+        rejects = "".join(line(record) for record in kept if isinstance(record, RejectRecord))
+        for name, text in ((MANIFEST, manifest), (REJECTS, rejects)):
+            path = self.root / name
+            if not path.exists() or path.read_bytes() != text.encode():
+                atomic.write_text(path, text)
+
+    def close(self) -> None:
+        """Close the files that are being appended to."""
+        for handle in self._handles.values():
+            handle.close()
+        self._handles.clear()
+
+
+def crop_record(values: Mapping[str, Any], path: Path) -> CropRecord:
+    """A manifest line as a record. Raises CosfaceError naming the file where fields are missing or unknown."""
+    try:
+        found = CropRecord(**values)
+    except TypeError:
+        raise CosfaceError("not a manifest of crops", path, "give a folder written by cosface align") from None
+    points = tuple(tuple(float(v) for v in point) for point in found.landmarks)
+    return CropRecord(**{**asdict(found), "landmarks": points, "box": tuple(found.box)})
+
+
+def is_crop_folder(root: Path) -> bool:
+    """Whether a folder was written by align."""
+    return (root / MANIFEST).is_file()
+
+
+def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
+    """The crops of a folder in manifest order, or, without a manifest, its pictures in order of their names.
+
+    template_name: the template of a folder without a manifest. Raises CosfaceError when neither says it, when the
+    folder is missing or empty, or when the manifest names a crop that is not there.
+    """
+    if not root.is_dir():
+        raise CosfaceError("no such folder of crops", root, "make one: cosface align PHOTOS " + str(root))
+    if is_crop_folder(root):
+        crops = [_from_record(root, crop_record(v, root / MANIFEST)) for v in read_lines(root / MANIFEST)]
+        for crop in crops:
+            if not crop.path.is_file():
+                raise CosfaceError("a crop of the manifest is missing", crop.path, "run cosface align again")
+    else:
+        if template_name is None:
+            raise CosfaceError(
+                f"no {MANIFEST} here, so nobody knows where the landmarks of its pictures are",
+                root,
+                "run cosface align on the photos, or name the crops' --template",
+            )
+        have = template(template_name)
+        found = sorted(
+            (path.relative_to(root).as_posix(), path)
+            for path in root.rglob("*")
+            if path.suffix.lower() in PICTURES and not path.name.startswith(".")
+        )
+        crops = [Crop(path, name, have) for name, path in found]
+    if not crops:
+        raise CosfaceError("no crops here", root, "run cosface align on photos with faces")
+    return crops
+
+
+def _from_record(root: Path, record: CropRecord) -> Crop:
+    have = template(record.template)
+    points = np.array(record.landmarks, dtype=np.float64)
+    own = apply(similarity(points, have.landmarks), points)
+    return Crop(root / record.crop, record.crop, have, own, record)

@@ -1,0 +1,210 @@
+"""Photos: file content to upright RGB pixels, and pixels to files.
+
+By content, not by name: whatever Pillow reads, JPEG through libjpeg-turbo at the scale that is wanted. The
+orientation tag is applied once, here. Half a picture is an error, never a picture.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cosface_cli.errors import PhotoError
+
+Pixels = NDArray[np.uint8]
+
+MAX_MEGAPIXELS = 50.0
+_ORIENTATION = 274  # the EXIF tag
+_TURNED = (5, 6, 7, 8)  # its values that swap width and height
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is ours, see decode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """An upright picture. image: RGB uint8 (H, W, 3), maybe smaller than the file's; width, height: the file's."""
+
+    image: Pixels
+    width: int
+    height: int
+
+    @property
+    def scale(self) -> float:
+        """Pixels of image per pixel of the file, at most 1."""
+        return float(self.image.shape[1] / self.width)
+
+
+def read(path: str | PathLike[str]) -> bytes:
+    """The content of a photo file. Raises PhotoError (unreadable, empty)."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise PhotoError("missing", "no such file", path) from None
+    except OSError as error:
+        raise PhotoError("unreadable", f"cannot be read ({error.strerror})", path, "check its permissions") from error
+    if not content:
+        raise PhotoError("empty_file", "the file is empty", path, "copy the photo again")
+    return content
+
+
+def decode(
+    content: bytes,
+    path: str | PathLike[str],
+    long_side: int | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Photo:
+    """The picture in content; path only names it in errors.
+
+    long_side: a JPEG may come at a smaller scale as long as its longer side keeps this many pixels; None: as it is.
+    Raises PhotoError (unsupported_format, too_large, truncated, decode_error).
+    """
+    header = _open(content, path)
+    width, height = header.size
+    if width * height > max_megapixels * 1e6:
+        raise PhotoError(
+            "too_large",
+            f"{width * height / 1e6:.0f} megapixels, above the limit of {max_megapixels:g}",
+            path,
+            "raise --max-megapixels",
+        )
+    if header.format in ("JPEG", "MPO") and header.mode in ("RGB", "L"):
+        pixels = _jpeg(content, path, min(long_side or max(width, height), max(width, height)), width >= height)
+        if pixels is not None:
+            orientation = _orientation(header)
+            if orientation in _TURNED:
+                width, height = height, width
+            return Photo(_upright(pixels, orientation), width, height)
+    pixels = _pillow(header, path)
+    return Photo(pixels, pixels.shape[1], pixels.shape[0])
+
+
+def decode_file(path: str | PathLike[str]) -> Pixels:
+    """The upright RGB picture (H, W, 3) of a file at full size. Raises PhotoError."""
+    return decode(read(path), path).image
+
+
+def encode_jpeg(image: Pixels, quality: int = 95) -> bytes:
+    """RGB (H, W, 3) as a JPEG without chroma subsampling."""
+    return bytes(
+        simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", colorsubsampling="444", fastdct=False)
+    )
+
+
+def encode_png(image: Pixels) -> bytes:
+    """RGB (H, W, 3) as a PNG, without loss."""
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def looks_like_photo(head: bytes) -> bool:
+    """Whether a file that begins with these bytes (16 or more) is a picture of a kind that we know of."""
+    return (
+        head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*"))
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or head[4:8] == b"ftyp"
+    )
+
+
+def _open(content: bytes, path: str | PathLike[str]) -> Image.Image:
+    brand = content[8:12] if content[4:8] == b"ftyp" else b""
+    if brand in _HEIF_BRANDS:
+        if find_spec("pillow_heif") is None:
+            raise PhotoError(
+                "unsupported_format", "this is HEIC", path, "pip install 'cosface[heic]' to read such photos"
+            )
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise PhotoError("unsupported_format", "this is no picture of a known format", path) from None
+    except Exception as error:  # Pillow's readers raise what they like on hostile headers
+        raise PhotoError("decode_error", f"damaged header ({_first_line(error)})", path) from error
+
+
+def _orientation(header: Image.Image) -> int:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = header.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a damaged tag block turns nothing
+        return 1
+    return int(value) if value in range(1, 9) else 1
+
+
+def _jpeg(content: bytes, path: str | PathLike[str], long_side: int, wide: bool) -> Pixels | None:
+    """None where libjpeg-turbo wants it left to Pillow."""
+    side: dict[str, Any] = {"min_width" if wide else "min_height": long_side}
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(content, "RGB", **side))
+    except ValueError as error:
+        words = str(error)
+        if "remature end" in words:
+            raise PhotoError("truncated", "the JPEG ends too early", path, "copy the photo again") from None
+        if "xtraneous bytes" in words:  # stray padding that every viewer passes over
+            return np.asarray(simplejpeg.decode_jpeg(content, "RGB", strict=False, **side))
+        if "nsupported" in words:
+            return None
+        raise PhotoError("decode_error", f"damaged JPEG ({_first_line(error)})", path) from None
+
+
+def _pillow(header: Image.Image, path: str | PathLike[str]) -> Pixels:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header.load()
+            header = ImageOps.exif_transpose(header)
+            if header.mode.startswith("I") or header.mode == "F":
+                return _deep(header, path)
+            if header.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in header.info:
+                upon = Image.new("RGBA", header.size, (255, 255, 255, 255))
+                header = Image.alpha_composite(upon, header.convert("RGBA"))
+            return np.array(header.convert("RGB"))
+    except PhotoError:
+        raise
+    except Exception as error:  # as in _open
+        words = _first_line(error)
+        if "truncated" in words or "broken" in words:
+            raise PhotoError("truncated", f"the file ends too early ({words})", path, "copy the photo again") from error
+        raise PhotoError("decode_error", f"damaged picture ({words})", path) from error
+
+
+def _deep(header: Image.Image, path: str | PathLike[str]) -> Pixels:
+    """16-bit grey: the high byte; wider kinds hold no agreed white and are refused."""
+    deep = np.array(header)
+    if deep.dtype.kind in "ui" and deep.min() >= 0 and deep.max() <= 0xFFFF:
+        return np.repeat((deep >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+    raise PhotoError("unsupported_format", f"pixels of kind {header.mode} have no agreed white", path, "save as 8 bit")
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    if orientation == 1:
+        return pixels
+    if orientation in _TURNED:
+        pixels = pixels.transpose(1, 0, 2)
+    # as EXIF 2.32, 4.6.4: where the 0th row and column of the file lie in the upright picture
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
