@@ -70,7 +70,7 @@ def _shrunk(image: Pixels, matrix: Array, template: Template, shrink: int) -> tu
         return image, matrix
     size = (max(1, part.shape[1] // shrink), max(1, part.shape[0] // shrink))
     part = part[: size[1] * shrink, : size[0] * shrink]
-    small = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
+    small = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     # pixel centres: x_photo = low + shrink * x_small + (shrink - 1) / 2
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (low + (shrink - 1) / 2)
