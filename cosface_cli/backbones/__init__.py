@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from cosface_cli.registry import Row, Table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """What a row of BACKBONES holds.
+
+    build: embedding size D -> network from (B, 3, H, W) float32, RGB, (x - mean) / std, to (B, D), not normalised;
+    template: whose crops it takes, which gives H and W; embedding_size: D unless asked for otherwise; mean, std: per
+    channel, in pixel values 0..255.
+    """
+
+    build: Callable[[int], nn.Module]
+    template: str
+    embedding_size: int
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+
 
 BACKBONES = Table(
     "backbone",
     Row(
         "mobilefacenet",
-        "cosface_cli.backbones.mobilefacenet:mobilefacenet",
+        "cosface_cli.backbones.mobilefacenet:MOBILEFACENET",
         "1 M parameters, crops `arcface` (Chen 2018)",
     ),
     Row(
         "sphere20",
-        "cosface_cli.backbones.sphereface:sphere20",
+        "cosface_cli.backbones.sphereface:SPHERE20",
         "20-layer residual net, crops `sphereface` (Liu 2017)",
     ),
 )

@@ -1,8 +1,9 @@
-"""Losses over embeddings and identities. A new one is a file here and a row in LOSSES."""
+"""Losses: heads that classify identities. A new one is a file here and a row in LOSSES."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from cosface_cli.registry import Row, Table
 
@@ -11,8 +12,13 @@ if TYPE_CHECKING:
 
 
 class Loss(Protocol):
-    """A classifier head with its loss. Parameters: weight (C, D), one row an identity."""
+    """A classifier head with its loss, a torch module built as Loss(embedding_size, identities, **settings).
 
+    DEFAULTS: the settings it takes, with their values: s the scale of the cosines, m the margin in cosine.
+    weight: (C, D) parameter, one row an identity.
+    """
+
+    DEFAULTS: ClassVar[Mapping[str, float]]
     weight: torch.nn.Parameter
 
     def __call__(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,34 @@
+"""A network as an ONNX file."""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+
+import torch
+from torch import nn
+
+_OPSET = 17
+
+
+def to_onnx(network: nn.Module, height: int, width: int) -> bytes:
+    """The network as ONNX: input "crops" (N, 3, H, W) float32, (x - mean) / std; output "embedding" (N, D).
+
+    N is free. The same weights give the same bytes. The network is left as it was.
+    """
+    still = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    out = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # that the tracing exporter is the older one; the other needs onnxscript
+        torch.onnx.export(
+            still,
+            (torch.zeros(1, 3, height, width),),
+            out,  # type: ignore[arg-type]  # a file object is taken as well
+            input_names=["crops"],
+            output_names=["embedding"],
+            dynamic_axes={"crops": {0: "N"}, "embedding": {0: "N"}},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    return out.getvalue()

@@ -1,0 +1,22 @@
+"""Pixels to what a network sees; training, validation and embedding all go through here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def network_input(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """(x - mean) / std (Wang 2018, section 4.1) of RGB crops (N, H, W, 3), as (N, 3, H, W) float32.
+
+    mean, std: per channel, in pixel values 0..255, from the weights' header. Raises ValueError for other pixels.
+    """
+    if crops.ndim != 4 or crops.shape[3] != 3 or crops.dtype != np.uint8:
+        raise ValueError(f"crops are (N, H, W, 3) uint8, these are {crops.shape} {crops.dtype}")
+    pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)  # (N, 3, H, W)
+    per_channel = (1, 3, 1, 1)
+    pixels -= np.asarray(mean, np.float32).reshape(per_channel)
+    pixels /= np.asarray(std, np.float32).reshape(per_channel)
+    return pixels

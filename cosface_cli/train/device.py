@@ -1,0 +1,51 @@
+"""Where the network is computed, and how it is made to compute the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from cosface_cli.errors import CosfaceError
+from cosface_cli.outcomes import Note, Tell
+from cosface_cli.registry import suggest
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose(name: str, tell: Tell) -> torch.device:
+    """The device of that name; "auto" takes a GPU if there is one and says so if not.
+
+    Raises CosfaceError for another name, or for a device that is not there.
+    """
+    if name not in DEVICES:
+        raise CosfaceError(f"no device is called {name!r}", mend=suggest(name, list(DEVICES)))
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        for gpu in ("cuda", "mps"):
+            if there[gpu]:
+                return torch.device(gpu)
+        tell(Note("no GPU that torch can use: training on the CPU"))
+        return torch.device("cpu")
+    if not there[name]:
+        raise CosfaceError(f"torch finds no device {name!r} here", mend="--device auto takes what there is")
+    return torch.device(name)
+
+
+@contextmanager
+def settled(device: torch.device, threads: int) -> Iterator[None]:
+    """Compute on that many CPU threads and by deterministic algorithms: the order of a sum is part of its value.
+
+    On a GPU algorithms that have no deterministic form are let pass.
+    """
+    threads_before = torch.get_num_threads()
+    strict_before = torch.are_deterministic_algorithms_enabled()
+    lenient_before = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads_before)
+        torch.use_deterministic_algorithms(strict_before, warn_only=lenient_before)

@@ -1,0 +1,64 @@
+"""Whether a run folder is free, or holds the run that was asked for, or another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_record
+from cosface_cli.errors import CosfaceError
+from cosface_cli.outcomes import Note, Tell
+from cosface_cli.train.settings import Settings, differences
+
+_FLAGS = {"head": "s and m"}
+
+
+def standing(
+    folder: RunFolder, settings: Settings, data: Mapping[str, Any], resume: bool, tell: Tell
+) -> RunRecord | None:
+    """The run in the folder, if it is the one that was asked for; None where there is none yet.
+
+    resume: it may have been of another number of epochs. Raises CosfaceError naming what differs.
+    """
+    root = folder.root
+    record = read_record(folder.record)
+    if record is None:
+        if resume:
+            raise CosfaceError("no run to go on with", root, "leave out --resume to begin one, or name its --out")
+        # state/ and half-written files are what a run that was killed at once leaves
+        if root.is_dir() and any(p.name != "state" and not p.name.startswith(".") for p in root.iterdir()):
+            raise CosfaceError("this folder holds something else", root, "choose another --out")
+        return None
+    parted = differences(record.settings, settings.as_json())
+    epochs = parted.pop("epochs", None)
+    if parted:
+        words = "; ".join(f"{_FLAGS.get(name, name.replace('_', '-'))}: {text}" for name, text in parted.items())
+        raise CosfaceError(f"another run is here ({words})", root, "choose another --out")
+    if record.data.get("fingerprint") != data["fingerprint"]:
+        raise CosfaceError(
+            f"this run was on other crops ({record.data.get('crops')} of {record.data.get('folder')}, "
+            f"asked for {data['crops']} of {data['folder']})",
+            root,
+            "choose another --out",
+        )
+    if epochs and not resume:
+        raise CosfaceError(
+            f"this run is of other epochs ({epochs})", root, "add --resume to go on with it, or choose another --out"
+        )
+    if epochs and settings.schedule == "cosine":
+        tell(Note(f"the learning rate follows the new plan of {settings.epochs} epochs from here on"))
+    return record
+
+
+def is_finished(folder: RunFolder, record: RunRecord) -> bool:
+    """Whether the run ended and all its files are there."""
+    files = (folder.weights, folder.head, folder.onnx, folder.metrics)
+    return record.finished and all(file.is_file() for file in files)
+
+
+def compare_machines(was: Mapping[str, Any], now: Mapping[str, Any], tell: Tell) -> None:
+    """Say where the machine differs from the one that the run began on: the weights may then differ in last bits."""
+    parted = differences(was, now)
+    if parted:
+        words = "; ".join(f"{name} {text.replace('asked for', 'now')}" for name, text in parted.items())
+        tell(Note(f"warning: the run began on another machine ({words}): the same to rounding, not to the bit"))

@@ -1,0 +1,44 @@
+"""A toy crop folder: people that differ in colour and pattern, pictures of one that differ in noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cosface_cli.artifacts.photos import encode_png
+
+MakeCrops = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def write_crops(
+    root: Path, people: int = 4, images: int = 4, width: int = 112, height: int = 112, seed: int = 0, flat: bool = False
+) -> Path:
+    draw = np.random.default_rng(seed)
+    for person in range(people):
+        face = np.kron(draw.integers(0, 256, (7, 8, 3)), np.ones((height // 7, width // 8, 1)))
+        for image in range(images):
+            crop = np.clip(face + draw.normal(0, 20, face.shape), 0, 255).astype(np.uint8)
+            path = root / f"p{person}_{image}.png" if flat else root / f"p{person}" / f"{image}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_png(crop))
+    return root
+
+
+@pytest.fixture
+def make_crops(tmp_path: Path) -> MakeCrops:
+    def make(name: str = "aligned", **how: int | bool) -> Path:
+        return write_crops(tmp_path / name, **how)  # type: ignore[arg-type]
+
+    return make
