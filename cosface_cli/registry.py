@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -64,3 +64,10 @@ def suggest(word: str, choices: list[str]) -> str:
     """A mend for a wrong word: its near miss if there is one, else all the choices."""
     near = get_close_matches(word, choices, n=1)
     return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(choices)}"
+
+
+def one_of(value: str, choices: Iterable[str], flag: str) -> None:
+    """Raises CosfaceError with the near miss unless value is one of choices."""
+    names = list(choices)
+    if value not in names:
+        raise CosfaceError(f"{flag} {value!r} is not known", mend=suggest(value, names))

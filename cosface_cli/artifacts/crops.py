@@ -117,7 +117,7 @@ class CropFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.by_source: dict[str, list[CropRecord] | RejectRecord] = {}
-        self._order: list[str] = []
+        self.dropped: list[str] = []  # crops whose lines do not hold: their photo is to be done again
         self._handles: dict[str, BinaryIO] = {}
         self._read()
 
@@ -125,16 +125,24 @@ class CropFolder:
         grouped: dict[str, list[CropRecord]] = {}
         for values in read_lines(self.root / MANIFEST):
             record = crop_record(values, self.root / MANIFEST)
+            if record.face == 1:  # a photo that was done again: its later lines hold
+                self.dropped += [old.crop for old in grouped.pop(record.source, [])]
             grouped.setdefault(record.source, []).append(record)
         for source, records in grouped.items():
-            if len(records) == records[0].faces:  # else the line of a later face was torn off
+            if len(records) == records[0].faces:
                 self.by_source[source] = records
+            else:  # the line of a later face was torn off
+                self.dropped += [record.crop for record in records]
         for values in read_lines(self.root / REJECTS):
             try:
                 reject = RejectRecord(**values)
             except TypeError:
                 raise CosfaceError("not a list of rejects", self.root / REJECTS, "move it away") from None
-            self.by_source.setdefault(reject.source, reject)
+            before = self.by_source.pop(reject.source, None)
+            if isinstance(before, list):  # a stopped run left both: nobody knows which is the later
+                self.dropped += [record.crop for record in before]
+            else:
+                self.by_source[reject.source] = reject
 
     def add(self, source: str, records: Sequence[CropRecord] | RejectRecord) -> None:
         """Append what a photo gave; the crops' files are there already."""
@@ -229,3 +237,15 @@ def _from_record(root: Path, record: CropRecord) -> Crop:
     points = np.array(record.landmarks, dtype=np.float64)
     own = apply(similarity(points, have.landmarks), points)
     return Crop(root / record.crop, record.crop, have, own, record)
+
+
+def find_crop(path: Path) -> Crop | None:
+    """The crop that a path names inside a crop folder, or None where it is a photo."""
+    for root in path.absolute().parents:
+        if is_crop_folder(root):
+            name = path.absolute().relative_to(root).as_posix()
+            for values in read_lines(root / MANIFEST):
+                if values.get("crop") == name:
+                    return _from_record(root, crop_record(values, root / MANIFEST))
+            return None
+    return None

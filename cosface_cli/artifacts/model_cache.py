@@ -72,9 +72,7 @@ def packaged(module: str, relative: str, sha256: str) -> Path:
         )
     path = Path(spec.submodule_search_locations[0]) / relative
     if not path.is_file() or file_sha256(path) != sha256:
-        raise CosfaceError(
-            "the packaged model is missing or damaged", path, f"pip install --force-reinstall {module.replace('_', '-')}"
-        )
+        raise CosfaceError("the packaged model is missing or damaged", path, "pip install --force-reinstall cosface")
     return path
 
 

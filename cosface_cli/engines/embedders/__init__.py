@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from cosface_cli.registry import Row, Table
@@ -17,14 +18,14 @@ FLIPS: tuple[Flip, ...] = ("none", "sum", "concat")
 class Embedder(Protocol):
     """name: for people; model_id: hash of the weights; template: whose crops it takes; size: of its output.
 
-    threshold: the cosine from which two crops embedded without flip count as one person, None if unknown.
+    thresholds: by flip mode, the cosine from which two faces count as one person, where one was fitted.
     """
 
     name: str
     model_id: str
     template: str
     size: int
-    threshold: float | None
+    thresholds: Mapping[str, float]
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's own output (N, D), not normalised, for RGB crops (N, H, W, 3) of its template."""

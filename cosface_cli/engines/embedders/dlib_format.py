@@ -50,40 +50,40 @@ class _Reader:
         self.at += count
         return chunk
 
-    def int(self) -> int:
+    def integer(self) -> int:
         control = self.raw(1)[0]
         value = int.from_bytes(self.raw(control & 0x0F), "little")
         return -value if control & 0x80 else value
 
-    def ints(self, count: int) -> list[int]:
-        return [self.int() for _ in range(count)]
+    def integers(self, count: int) -> list[int]:
+        return [self.integer() for _ in range(count)]
 
-    def float(self) -> float:
-        mantissa, exponent = self.ints(2)
+    def real(self) -> float:
+        mantissa, exponent = self.integers(2)
         return float(np.ldexp(float(mantissa), exponent))
 
-    def floats(self, count: int) -> list[float]:
-        return [self.float() for _ in range(count)]
+    def reals(self, count: int) -> list[float]:
+        return [self.real() for _ in range(count)]
 
     def bools(self, count: int) -> None:
         if self.raw(count).strip(b"01"):
             raise ValueError("a flag is neither 0 nor 1")
 
     def string(self) -> str:
-        return self.raw(self.int()).decode("ascii")
+        return self.raw(self.integer()).decode("ascii")
 
     def tensor(self) -> Array:
-        if self.int() != 2:
+        if self.integer() != 2:
             raise ValueError("unknown tensor version")
-        shape = self.ints(4)
+        shape = self.integers(4)
         count = int(np.prod(shape))
         return np.frombuffer(self.raw(4 * count), "<f4").reshape(shape).astype(np.float32)
 
     def aliases(self, count: int) -> None:
         for _ in range(count):
-            if self.int() != 1:
+            if self.integer() != 1:
                 raise ValueError("unknown alias version")
-            self.ints(4)
+            self.integers(4)
 
 
 def parse(content: bytes) -> Network:
@@ -99,16 +99,16 @@ def parse(content: bytes) -> Network:
 
 
 def _network(reader: _Reader) -> Network:
-    reader.int()
+    reader.integer()
     if reader.string() != "loss_metric_2":
         raise ValueError("another loss layer")
-    reader.floats(2)
-    while reader.int() != 3:  # one version for each nested layer, 3 for the innermost
+    reader.reals(2)
+    while reader.integer() != 3:  # one version for each nested layer, 3 for the innermost
         pass
     if reader.string() != "input_rgb_image_sized":
         raise ValueError("another input layer")
-    mean = np.array(reader.floats(3), np.float32)
-    if reader.ints(2) != [150, 150]:
+    mean = np.array(reader.reals(3), np.float32)
+    if reader.integers(2) != [150, 150]:
         raise ValueError("another input size")
     convs: list[Conv] = []
     fc = None
@@ -120,31 +120,31 @@ def _network(reader: _Reader) -> Network:
         elif kind == "affine_":
             convs[-1] = _folded(convs[-1], reader)
         elif kind in ("max_pool_2", "avg_pool_2"):
-            reader.ints(6)
+            reader.integers(6)
         elif kind == "fc_2":
-            outputs, inputs = reader.ints(2)
+            outputs, inputs = reader.integers(2)
             fc = reader.tensor().reshape(inputs, outputs).T.copy()
             reader.aliases(2)
-            reader.int()
-            reader.floats(4)
+            reader.integer()
+            reader.reals(4)
         elif kind not in ("relu_", "add_prev_"):
             raise ValueError(f"unknown layer {kind}")
         reader.bools(3)
         for _ in range(3):
             reader.tensor()
         if first:
-            reader.int()
+            reader.integer()
         first = False
     return Network(mean, convs, fc)
 
 
 def _conv(reader: _Reader) -> Conv:
     params = reader.tensor().ravel()
-    filters, rows, columns, stride, stride_x, pad, pad_x = reader.ints(7)
+    filters, rows, columns, stride, stride_x, pad, pad_x = reader.integers(7)
     if stride != stride_x or pad != pad_x:
         raise ValueError("an uneven stride or pad")
     reader.aliases(2)
-    reader.floats(4)
+    reader.reals(4)
     weight = params[: params.size - filters].reshape(filters, -1, rows, columns)
     return Conv(weight, params[-filters:], stride, pad)
 
@@ -153,5 +153,5 @@ def _folded(conv: Conv, reader: _Reader) -> Conv:
     """The affine layer gamma x + beta, applied to the convolution's own output."""
     gamma, beta = reader.tensor().reshape(2, -1)
     reader.aliases(2)
-    reader.int()
+    reader.integer()
     return Conv(conv.weight * gamma[:, None, None, None], conv.bias * gamma + beta, conv.stride, conv.pad)

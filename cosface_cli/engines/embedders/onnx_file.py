@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,14 @@ class OnnxEmbedder:
         name: str,
         model_id: str,
         template: str,
-        threshold: float | None = None,
+        thresholds: Mapping[str, float] | None = None,
         mean: tuple[float, ...] = (127.5, 127.5, 127.5),
         std: tuple[float, ...] = (127.5, 127.5, 127.5),
     ) -> None:
         self.name = name
         self.model_id = model_id
         self.template = template
-        self.threshold = threshold
+        self.thresholds: Mapping[str, float] = dict(thresholds or {})
         self._mean = np.array(mean, np.float32)
         self._std = np.array(std, np.float32)
         self._session = _session(path)
@@ -78,7 +79,7 @@ def open_onnx(path: Path, template_name: str | None = None) -> OnnxEmbedder:
     if template_name is None:
         fitting = [t.name for t in TEMPLATES.values() if (t.height, t.width) == (height, width)]
         if len(fitting) != 1:
-            raise CosfaceError(f"no template has the network's input size, {width}x{height}", path, "name its --template")
+            raise CosfaceError(f"no template has the input size {width}x{height}", path, "name its --template")
         template_name = fitting[0]
     need = template(template_name)
     if isinstance(height, int) and (need.height, need.width) != (height, width):

@@ -1,0 +1,43 @@
+"""align: photos in, a folder of aligned crops out.
+
+    from cosface_cli.align.stage import align
+    report = align(AlignConfig(raw="photos", aligned=Path("aligned")))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class AlignConfig:
+    """raw: a folder, a photo, or "-" for paths on stdin; aligned: the crop folder, made or continued.
+
+    detector: a name or a model's path; template: where the landmarks of the crops will be; faces: "largest", "all" or
+    "center"; min_face: pixels of the box's shorter side; min_score: the detector's, 0..1; crops: "jpeg" (quality 95,
+    4:4:4) or "png"; workers: processes, 0 for one a core; redo: do again what other settings made.
+    """
+
+    raw: str
+    aligned: Path
+    detector: str = "mtcnn"
+    template: str = "wide"
+    faces: str = "largest"
+    min_face: float = 20.0
+    min_score: float = 0.0
+    max_megapixels: float = 50.0
+    crops: str = "jpeg"
+    workers: int = 0
+    redo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlignReport:
+    """Counts: photos in the source, crops in the folder now, photos done, unchanged and rejected by this run."""
+
+    photos: int
+    crops: int
+    done: int
+    skipped: int
+    rejected: int

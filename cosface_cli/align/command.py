@@ -1,0 +1,56 @@
+"""cosface align: photos -> aligned crops and a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cosface_cli import options
+from cosface_cli.align import AlignConfig
+from cosface_cli.console import following
+from cosface_cli.outcomes import Outcome, Rejected
+
+DEFAULTS = AlignConfig(raw="", aligned=Path())
+COLUMNS = ("source", "crop", "status", "reason", "score")
+
+
+def align(
+    raw: Annotated[str, typer.Argument(metavar="RAW", help="Folder of photos, one photo, or - for paths on stdin.")],
+    aligned: Annotated[Path, typer.Argument(metavar="ALIGNED", help="Crop folder, made or continued.")],
+    detector: options.DetectorName = DEFAULTS.detector,
+    template: Annotated[
+        str, typer.Option(help="Where the landmarks will be: wide (fits every network), arcface, sphereface, dlib.")
+    ] = DEFAULTS.template,
+    faces: options.Faces = DEFAULTS.faces,
+    min_face: options.MinFace = DEFAULTS.min_face,
+    min_score: options.MinScore = DEFAULTS.min_score,
+    max_megapixels: options.MaxMegapixels = DEFAULTS.max_megapixels,
+    crops: Annotated[str, typer.Option(help="File format of the crops: jpeg or png.")] = DEFAULTS.crops,
+    workers: options.Workers = DEFAULTS.workers,
+    redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Find the faces of photos and cut them out aligned.
+
+    Sub-folders are kept: the first level is the identity. Rejected photos are named, with the reason, in
+    ALIGNED/rejects.jsonl. The same command again does only what is new or changed.
+    """
+    from cosface_cli.align.stage import align as run
+
+    config = AlignConfig(
+        raw, aligned, detector, template, faces, min_face, min_score, max_megapixels, crops, workers, redo
+    )
+    with following("align", output, quiet, COLUMNS, _reject_row) as tell:
+        run(config, tell)
+    return tell.exit_code
+
+
+def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
+    if not isinstance(outcome, Rejected):
+        return None
+    empty = dict.fromkeys(("face", "faces", "found", "box", "landmarks", "score", "quality"))
+    return {"source": outcome.source, "crop": None, "status": "rejected", "reason": outcome.reason, **empty}

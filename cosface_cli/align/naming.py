@@ -1,0 +1,32 @@
+"""What crops are called: <stem>.jpg, <stem>.2.jpg for a second face, and no name twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+
+class Names:
+    """Gives out crop names. A photo whose stem is taken gets its whole file name: a.png beside a.jpg is a.png.jpg."""
+
+    def __init__(self, taken: Iterable[str], suffix: str) -> None:
+        self._taken = set(taken)
+        self._suffix = suffix
+
+    def claim(self, source: str, count: int) -> list[str]:
+        """Names for `count` crops of the photo `source` (relative, forward slashes), in its own sub-folders."""
+        path = PurePosixPath(source)
+        bases = [path.with_name(path.stem), path]
+        n = 2
+        while True:
+            base = bases.pop(0) if bases else path.with_name(f"{path.name}-{n}")
+            n += not bases
+            names = [f"{base}{self._suffix}"]
+            names += [f"{base}.{face}{self._suffix}" for face in range(2, count + 1)]
+            if self._taken.isdisjoint(names):
+                self._taken.update(names)
+                return names
+
+    def release(self, names: Sequence[str]) -> None:
+        """Give names back: their photo is done again."""
+        self._taken.difference_update(names)

@@ -1,0 +1,205 @@
+"""Photos to crops: list, skip what is there already, hand out, write crop then line, keep the order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cosface_cli.align import AlignConfig, AlignReport
+from cosface_cli.align.naming import Names
+from cosface_cli.align.work import AlignOpener, Result, Task
+from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.crops import MANIFEST, CropFolder, CropRecord, RejectRecord
+from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.reader import CHOICES
+from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.sources import Item
+from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.geometry import template
+from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
+from cosface_cli.registry import one_of
+
+SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
+RETRIED = ("too_large", "missing", "unreadable")  # rejects that another limit or another day may mend
+
+
+def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
+    """Align the faces of all photos of config.raw into the crop folder config.aligned.
+
+    Photos that are there unchanged are skipped. Raises CosfaceError for a missing source, an unknown name, or a
+    folder whose crops were made with other settings.
+    """
+    one_of(config.faces, CHOICES, "--faces")
+    one_of(config.crops, SUFFIXES, "--crops")
+    template(config.template)
+    detector = open_detector(config.detector, config.min_face).name  # a wrong name fails before any work
+    listing = list_photos(config.raw, besides=config.aligned)
+    for note in listing.notes:
+        tell(Note(note))
+    if not listing.items:
+        tell(Note(f"{config.raw}: no photos here"))
+        return AlignReport(0, 0, 0, 0, 0)
+    atomic.make_folder(config.aligned)
+    with atomic.lock(config.aligned / MANIFEST):
+        tell(Planned(len(listing.items)))
+        return _Run(config, detector, tell).over(listing.items)
+
+
+@dataclass(slots=True)
+class _Pending:
+    item: Item
+    before: list[CropRecord] | RejectRecord | None
+
+
+class _Run:
+    def __init__(self, config: AlignConfig, detector: str, tell: Tell) -> None:
+        self.config = config
+        self.detector = detector
+        self.settings = (
+            f"detector={detector} template={config.template} faces={config.faces}"
+            f" min_face={config.min_face:g} min_score={config.min_score:g} crops={config.crops}"
+        )
+        self.tally = Tally()
+        self.tell = tell
+        self.folder = CropFolder(config.aligned)
+        taken = [r.crop for records in self.folder.by_source.values() if isinstance(records, list) for r in records]
+        self.names = Names(taken, SUFFIXES[config.crops])
+        self.stale = list(self.folder.dropped)  # crops that no line will name
+
+    def over(self, items: tuple[Item, ...]) -> AlignReport:
+        self._refuse_other_settings()
+        workers = self.config.workers or cpu_count()
+        pending: dict[str, _Pending] = {}
+        try:
+            tasks = self._tasks(items, pending)
+            for task, result in run(tasks, AlignOpener(self.config), min(workers, len(items))):
+                self._keep(pending.pop(task.name), result)
+        finally:
+            self.folder.close()
+        self.folder.finish(item.name for item in items)
+        named = {r.crop for records in self.folder.by_source.values() if isinstance(records, list) for r in records}
+        for name in set(self.stale) - named:
+            with suppress(FileNotFoundError):
+                (self.config.aligned / name).unlink()
+        return AlignReport(len(items), len(named), self.tally.done, self.tally.skipped, self.tally.rejected)
+
+    def _refuse_other_settings(self) -> None:
+        others = {
+            record.settings
+            for records in self.folder.by_source.values()
+            if isinstance(records, list)
+            for record in records
+            if record.settings != self.settings
+        }
+        if others and not self.config.redo:
+            raise CosfaceError(
+                f"its crops were made with {sorted(others)[0]}, not with {self.settings}",
+                self.config.aligned,
+                "choose another folder, or --redo to make them again",
+            )
+
+    def _tasks(self, items: tuple[Item, ...], pending: dict[str, _Pending]) -> Iterator[Task]:
+        for item in items:
+            before = self.folder.by_source.get(item.name)
+            if self._is_fresh(item, before):
+                self._tell_kept(item, before)
+                continue
+            pending[item.name] = _Pending(item, before)
+            same = isinstance(before, list) and before[0].settings == self.settings and self._crops_exist(before)
+            yield Task(item.name, item.path, before[0].hash if same and isinstance(before, list) else None)
+
+    def _is_fresh(self, item: Item, before: list[CropRecord] | RejectRecord | None) -> bool:
+        if before is None:
+            return False
+        first = before[0] if isinstance(before, list) else before
+        if first.settings != self.settings:
+            return False
+        if isinstance(before, list):
+            if not self._crops_exist(before):
+                return False
+        elif before.reason in RETRIED:
+            return False
+        try:
+            status = item.path.stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (first.size, first.mtime_ns)
+
+    def _crops_exist(self, records: list[CropRecord]) -> bool:
+        return all((self.config.aligned / record.crop).is_file() for record in records)
+
+    def _tell_kept(self, item: Item, before: list[CropRecord] | RejectRecord | None) -> None:
+        if isinstance(before, RejectRecord):  # still without a crop: the run says so each time
+            self._count(Rejected(item.given, before.reason, before.words))
+        else:
+            self._count(Skipped(item.given))
+
+    def _count(self, outcome: Done | Skipped | Rejected) -> None:
+        self.tally.add(outcome)
+        self.tell(outcome)
+
+    def _keep(self, pending: _Pending, result: Result) -> None:
+        item, before = pending.item, pending.before
+        old = [record.crop for record in before] if isinstance(before, list) else []
+        if result.unchanged and isinstance(before, list):
+            records = [replace(record, size=result.size, mtime_ns=result.mtime_ns) for record in before]
+            self.folder.add(item.name, records)
+            self._count(Skipped(item.given))
+            return
+        self.names.release(old)
+        if result.reason is not None:
+            self.stale += old
+            reject = RejectRecord(
+                item.name, result.size, result.mtime_ns, result.hash, result.reason, result.words, self.settings
+            )
+            self.folder.add(item.name, reject)
+            self._count(Rejected(item.given, result.reason, result.words))
+            return
+        names = self.names.claim(item.name, len(result.crops))
+        self.stale += sorted(set(old) - set(names))
+        records = []
+        for number, (name, crop) in enumerate(zip(names, result.crops, strict=True), 1):
+            path = self.config.aligned / name
+            atomic.make_folder(path.parent)
+            atomic.write_bytes(path, crop.content)
+            records.append(
+                CropRecord(
+                    crop=name,
+                    source=item.name,
+                    size=result.size,
+                    mtime_ns=result.mtime_ns,
+                    hash=result.hash,
+                    face=number,
+                    faces=len(names),
+                    found=result.found,
+                    box=crop.box,
+                    landmarks=crop.landmarks,
+                    score=crop.score,
+                    template=self.config.template,
+                    detector=self.detector,
+                    settings=self.settings,
+                    quality=crop.quality,
+                )
+            )
+        self.folder.add(item.name, records)
+        self._count(Done(item.given, tuple(row(record, item, self.config.aligned) for record in records)))
+
+
+def row(record: CropRecord, item: Item, aligned: Path) -> dict[str, object]:
+    """What standard output says of a crop; paths as they would be typed."""
+    return {
+        "source": item.given,
+        "crop": str(aligned / record.crop),
+        "status": "ok",
+        "reason": None,
+        "face": record.face,
+        "faces": record.faces,
+        "found": record.found,
+        "box": list(record.box),
+        "landmarks": [list(point) for point in record.landmarks],
+        "score": record.score,
+        "quality": dict(record.quality),
+    }

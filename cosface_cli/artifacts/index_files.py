@@ -1,0 +1,143 @@
+"""The index folder: index.json says what it is and which files hold it; those are never changed, only replaced.
+
+A build writes new files under names that carry their checksum and then, in one rename, the index.json that names them;
+until then the old index stands, and afterwards files that it does not name are taken away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+
+from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.model_cache import file_sha256
+from cosface_cli.artifacts.rows import CHUNK, Row, RowColumns, RowReader, check_plain
+from cosface_cli.errors import CosfaceError
+
+SCHEMA = 1
+KIND = "cosface index"
+MAIN = "index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexHeader:
+    """engine: how it searches; metric: "cos"; model, model_id, template, flip, size: of the embeddings, as in a store;
+    rows: how many; vectors, names: its two files; checksums: their SHA-256; stores: what it was built from."""
+
+    engine: str
+    model: str
+    model_id: str
+    template: str
+    flip: str
+    size: int
+    rows: int
+    vectors: str
+    names: str
+    checksums: dict[str, str]
+    stores: list[str]
+    metric: str = "cos"
+    kind: str = KIND
+    schema: int = SCHEMA
+
+
+class RowsFile:
+    """Writes the rows of an index one by one; close() gives their number."""
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._file = h5py.File(path, "w", libver="earliest", locking=False)
+        self._columns = RowColumns(self._file)
+        self._waiting: list[Row] = []
+        self.count = 0
+
+    def add(self, row: Row) -> None:
+        self._waiting.append(row)
+        self.count += 1
+        if len(self._waiting) == CHUNK:
+            self._flush()
+
+    def close(self) -> int:
+        self._flush()
+        self._columns.finish()
+        self._file.attrs["kind"] = f"{KIND} rows"
+        self._file.attrs["rows"] = self.count
+        self._file.close()
+        return self.count
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._columns.append(self._waiting)
+            self._waiting = []
+
+
+def settle(root: Path, vectors: Path, names: Path, header: Callable[[str, str, dict[str, str]], IndexHeader]) -> None:
+    """Make two finished files (in root, under passing names) the index, in one step."""
+    checksums: dict[str, str] = {}
+    placed = []
+    for path, stem in ((vectors, "index.{}.faiss"), (names, "rows.{}.h5")):
+        digest = file_sha256(path)
+        name = stem.format(digest[:12])
+        path.replace(root / name)
+        checksums[name] = digest
+        placed.append(name)
+    text = json.dumps(asdict(header(placed[0], placed[1], checksums)), indent=1, sort_keys=True) + "\n"
+    atomic.write_text(root / MAIN, text)
+    sweep(root, set(placed))
+
+
+def sweep(root: Path, named: set[str]) -> None:
+    """Take away files of earlier builds."""
+    for path in [*root.glob("index.*.faiss"), *root.glob("rows.*.h5"), *root.glob(".*.part")]:
+        if path.name not in named:
+            with suppress(OSError):
+                path.unlink()
+
+
+def read_header(root: Path) -> IndexHeader:
+    """What an index folder says of itself. Raises CosfaceError for another kind of folder or a newer schema."""
+    path = root / MAIN
+    if not path.is_file():
+        raise CosfaceError("no index here", root, "build one: cosface index build STORE " + str(root))
+    try:
+        found = json.loads(path.read_text("utf-8", "surrogateescape"))
+        if found.get("kind") != KIND:
+            raise CosfaceError("not a cosface index", path, "give a folder written by cosface index build")
+        if int(found["schema"]) > SCHEMA:
+            raise CosfaceError("this index was written by a newer cosface", path, "pip install -U cosface")
+        header = IndexHeader(**{f.name: found[f.name] for f in fields(IndexHeader)})
+        if any("/" in name or name.startswith(".") for name in (header.vectors, header.names)):
+            raise ValueError("a file outside the folder")
+        return header
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise CosfaceError("damaged index", path, "build it again: cosface index build") from error
+
+
+class IndexRows:
+    """The rows of an index, read one by one; use as a context manager."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        """Raises CosfaceError for a file that is missing, damaged or from elsewhere."""
+        try:
+            self._file = h5py.File(path, "r", locking=False)
+            check_plain(self._file, path.stat().st_size)
+            self._rows = RowReader(self._file, count)
+        except (OSError, ValueError, KeyError) as error:
+            raise CosfaceError("the index's rows are missing or damaged", path, "build it again") from error
+
+    def __enter__(self) -> IndexRows:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def __getitem__(self, number: int) -> Row:
+        return self._rows[number]
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._rows.between(0, len(self._rows))

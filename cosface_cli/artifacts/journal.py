@@ -1,0 +1,77 @@
+"""An append-only file of records that survives kill -9: what was written whole is read back, a torn tail is cut off.
+
+A record is a length (8 bytes, little-endian), a CRC-32 (4 bytes) and the content. The first record says what the
+journal is for; a journal of another purpose is begun anew.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from cosface_cli.artifacts.atomic import told
+
+_HEAD = struct.Struct("<QI")
+
+
+class Journal:
+    """A journal open for appending; only the holder of the target's lock opens it."""
+
+    def __init__(self, path: Path, purpose: bytes) -> None:
+        self.path = path
+        with told(path):
+            self._file = path.open("a+b")
+            self._end = self._whole_part()
+            first = next(iter(self), None)
+            if first is None or first[1] != purpose:
+                self._end = 0
+            self._file.truncate(self._end)
+            if self._end == 0:
+                self.append(purpose)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Offset and content of every record, the purpose first."""
+        at = 0
+        while at < self._end:
+            content = self.read(at)
+            yield at, content
+            at += _HEAD.size + len(content)
+
+    def read(self, offset: int) -> bytes:
+        """The content of the record at an offset."""
+        self._file.seek(offset)
+        length, _ = _HEAD.unpack(self._file.read(_HEAD.size))
+        return self._file.read(length)
+
+    def append(self, content: bytes) -> int:
+        """Write a record through to the operating system; gives its offset."""
+        offset = self._end
+        with told(self.path):
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(_HEAD.pack(len(content), zlib.crc32(content)) + content)
+            self._file.flush()
+        self._end += _HEAD.size + len(content)
+        return offset
+
+    def close(self) -> None:
+        self._file.close()
+
+    def remove(self) -> None:
+        """Close it and take it away: all that it says stands elsewhere now."""
+        self.close()
+        self.path.unlink()
+
+    def _whole_part(self) -> int:
+        """The length of the part before the first record that is torn or does not match its checksum."""
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(0)
+        at = 0
+        while at + _HEAD.size <= size:
+            length, checksum = _HEAD.unpack(self._file.read(_HEAD.size))
+            if at + _HEAD.size + length > size or zlib.crc32(self._file.read(length)) != checksum:
+                break
+            at += _HEAD.size + length
+        return at

@@ -1,0 +1,142 @@
+"""The embedding store: one HDF5 file, written whole and renamed into place, never changed where it lies.
+
+README.md beside this file specifies it. Only HDF5's oldest format and plain datasets are used; a file from elsewhere
+is checked before it is read: no links out of it, no sizes that it does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.rows import CHUNK, Row, RowColumns, RowReader, check_plain, extend, growing
+from cosface_cli.errors import CosfaceError
+
+SCHEMA = 1
+KIND = "cosface embedding store"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHeader:
+    """model: a name for people; model_id: hash of its weights; template: of the crops it saw; flip: none, sum or
+    concat; size: of an embedding."""
+
+    model: str
+    model_id: str
+    template: str
+    flip: str
+    size: int
+
+
+def write_store(
+    path: Path, header: StoreHeader, rows: Iterable[tuple[Row, NDArray[np.float32]]], rejects: Sequence[dict[str, Any]]
+) -> int:
+    """Write rows with their unit vectors (D,) to path, whole or not at all, and give their number.
+
+    rejects: what was tried and gave no embedding. The same rows give the same bytes; memory holds one chunk.
+    """
+    with atomic.told(path), atomic.replacing(path) as temp:
+        temp.unlink(missing_ok=True)
+        with h5py.File(temp, "w", libver="earliest", locking=False) as file:
+            return _write(file, header, rows, rejects)
+
+
+def _write(
+    file: h5py.File,
+    header: StoreHeader,
+    rows: Iterable[tuple[Row, NDArray[np.float32]]],
+    rejects: Sequence[dict[str, Any]],
+) -> int:
+    growing(file, "embeddings", "<f4", (header.size,))
+    columns = RowColumns(file)
+    count = 0
+    for chunk in chunked(rows):
+        extend(file["embeddings"], np.stack([vector for _, vector in chunk]))
+        columns.append([row for row, _ in chunk])
+        count += len(chunk)
+    columns.finish()
+    text = "".join(json.dumps(reject, sort_keys=True) + "\n" for reject in rejects).encode()
+    file.create_dataset("rejects", data=np.frombuffer(text, np.uint8), track_times=False)
+    attributes = {"kind": KIND, "schema": SCHEMA, **asdict(header), "normalized": True, "rows": count}
+    for name, value in attributes.items():
+        file.attrs[name] = value
+    return count
+
+
+def chunked(rows: Iterable[tuple[Row, NDArray[np.float32]]]) -> Iterator[list[tuple[Row, NDArray[np.float32]]]]:
+    """The same in lists of up to CHUNK."""
+    rest = iter(rows)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+class Store:
+    """A store open for reading. len(): rows; use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises CosfaceError for a file that is missing, damaged, from elsewhere, or of a newer schema."""
+        self.path = path
+        if not path.is_file():
+            raise CosfaceError("no such store", path, "make one: cosface embed ALIGNED " + str(path))
+        try:
+            self._file = h5py.File(path, "r", locking=False)
+        except OSError as error:
+            raise CosfaceError("not an HDF5 file, or a damaged one", path, "embed again into a new store") from error
+        try:
+            self._check()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Embeddings (stop - start, D) float32, of unit length."""
+        return np.asarray(self._file["embeddings"][start:stop], dtype=np.float32)
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """What is known of each embedding, chunk by chunk."""
+        return self._columns.between(start, len(self) if stop is None else stop)
+
+    def rejects(self) -> list[dict[str, Any]]:
+        """What was tried and gave no embedding."""
+        return [json.loads(text) for text in bytes(self._file["rejects"][:]).splitlines()]
+
+    def _check(self) -> None:
+        if self._file.attrs.get("kind") != KIND:
+            raise CosfaceError("not a cosface embedding store", self.path, "give a file written by cosface embed")
+        if int(self._file.attrs["schema"]) > SCHEMA:
+            raise CosfaceError("this store was written by a newer cosface", self.path, "pip install -U cosface")
+        try:
+            check_plain(self._file, os.path.getsize(self.path))  # noqa: PTH202
+            attributes = self._file.attrs
+            self.header = StoreHeader(
+                model=str(attributes["model"]),
+                model_id=str(attributes["model_id"]),
+                template=str(attributes["template"]),
+                flip=str(attributes["flip"]),
+                size=int(self._file["embeddings"].shape[1]),
+            )
+            self._columns = RowReader(self._file, int(self._file["embeddings"].shape[0]))
+            if len(self) != int(attributes["rows"]):
+                raise ValueError("its rows are not all there")
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, OSError) as error:
+            raise CosfaceError(f"damaged store ({error})", self.path, "embed again into a new store") from error

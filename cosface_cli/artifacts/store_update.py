@@ -1,0 +1,201 @@
+"""Growing a store: results go to a journal beside it, and from time to time old store and journal become a new store.
+
+So the store is at every moment a whole file, readers are never in a writer's way, and after kill -9 all that reached
+the journal counts. The new store is written from the beginning in the order of the sources, so that its bytes do not
+depend on how often the work was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.journal import Journal
+from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.store import Store, StoreHeader, write_store
+from cosface_cli.errors import CosfaceError, ModelMismatch
+
+_PUBLISH = 1024  # new rows after which a store is first written; then each time it has doubled
+
+Key = tuple[str, str]  # root, source
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a source: hash, size and mtime_ns of its file, the settings that found its faces, and
+    reason: why there are none, or None. rows: how many embeddings it gave."""
+
+    hash: str
+    size: int
+    mtime_ns: int
+    settings: str
+    reason: str | None
+    words: str
+    rows: int
+    start: int  # its first row in the store, -1 where it lies in the journal
+    offset: int  # of its record in the journal
+
+
+class StoreUpdate:
+    """A store under its lock, open for adding. known: by root and source, in the order of the store."""
+
+    def __init__(self, path: Path, header: StoreHeader) -> None:
+        """Raises ModelMismatch where the store was written by another model, template or flip."""
+        self.path = path
+        self.header = header
+        self.known: dict[Key, Known] = {}
+        self.moved_aside: Path | None = None
+        self._fresh = 0
+        self._store = self._open()
+        if self._store is not None:
+            _require_same(self._store.header, header, path)
+            self._read_store(self._store)
+        purpose = json.dumps(asdict(header), sort_keys=True).encode()
+        self._journal = Journal(path.with_name(f".{path.name}.journal"), purpose)
+        self._read_journal()
+
+    def add(
+        self, rows: Sequence[Row], vectors: NDArray[np.float32], known: Known, key: Key, order: Iterable[Key]
+    ) -> None:
+        """Keep what a source gave: rows with their vectors, or a reject. order: all sources of this run, for when it
+        is time to write the store."""
+        offset = self._journal.append(_packed(rows, vectors, known, key))
+        self.known[key] = _moved(known, -1, offset)
+        self._fresh += len(rows)
+        if self._fresh >= max(_PUBLISH, len(self._store) if self._store is not None else 0):
+            self.publish(order)
+
+    def publish(self, order: Iterable[Key]) -> int:
+        """Write the store: sources of `order` in that order, behind the others; gives the number of rows."""
+        wanted = dict.fromkeys(order)
+        keys = [key for key in self.known if key not in wanted] + [key for key in wanted if key in self.known]
+        rejects = [
+            {"root": key[0], "source": key[1], **{n: getattr(self.known[key], n) for n in _REJECT_FIELDS}}
+            for key in keys
+            if self.known[key].reason is not None
+        ]
+        count = write_store(self.path, self.header, self._rows(keys), rejects)
+        if self._store is not None:
+            self._store.__exit__(None, None, None)
+        self._store = Store(self.path)
+        starts = 0
+        for key in keys:  # from now on they are read from the store
+            self.known[key] = _moved(self.known.pop(key), starts, -1)
+            starts += self.known[key].rows
+        purpose = json.dumps(asdict(self.header), sort_keys=True).encode()
+        self._journal.remove()
+        self._journal = Journal(self._journal.path, purpose)
+        self._fresh = 0
+        return count
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the journal holds what the store does not."""
+        return any(known.offset >= 0 for known in self.known.values())
+
+    def close(self) -> None:
+        """Close both; a journal that holds nothing new is taken away."""
+        if self._store is not None:
+            self._store.__exit__(None, None, None)
+        if self.has_news:
+            self._journal.close()
+        else:
+            self._journal.remove()
+
+    def _open(self) -> Store | None:
+        if not self.path.exists():
+            return None
+        try:
+            return Store(self.path)
+        except CosfaceError as error:
+            if "newer" in error.problem or "not a cosface" in error.problem:
+                raise
+            self.moved_aside = self.path.with_name(f"{self.path.name}.broken")
+            self.path.replace(self.moved_aside)
+            return None
+
+    def _read_store(self, store: Store) -> None:
+        for start, row in enumerate(store.rows()):
+            key = (row.root, row.source)
+            before = self.known.get(key)
+            if before is not None:
+                self.known[key] = _moved(before, before.start, -1, before.rows + 1)
+            else:
+                self.known[key] = Known(row.hash, row.size, row.mtime_ns, row.settings, None, "", 1, start, -1)
+        for reject in store.rejects():
+            fields = {name: reject[name] for name in _REJECT_FIELDS}
+            self.known[reject["root"], reject["source"]] = Known(**fields, rows=0, start=0, offset=-1)
+
+    def _read_journal(self) -> None:
+        records = iter(self._journal)
+        next(records)
+        for offset, content in records:
+            key, known, _, _ = _unpacked(content, self.header.size)
+            self.known[key] = _moved(known, -1, offset)
+            self._fresh += known.rows
+
+    def _rows(self, keys: Sequence[Key]) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+        start = stop = 0  # rows of the old store that follow each other are read together
+        for key in keys:
+            known = self.known[key]
+            if known.offset < 0 and known.start == stop:
+                stop += known.rows
+                continue
+            yield from self._old_rows(start, stop)
+            start = stop = known.start if known.offset < 0 else 0
+            stop += known.rows if known.offset < 0 else 0
+            if known.offset >= 0:
+                _, _, rows, vectors = _unpacked(self._journal.read(known.offset), self.header.size)
+                yield from zip(rows, vectors, strict=True)
+        yield from self._old_rows(start, stop)
+
+    def _old_rows(self, start: int, stop: int) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+        if start == stop or self._store is None:
+            return
+        rows = self._store.rows(start, stop)
+        for low in range(start, stop, _PUBLISH):
+            for vector in self._store.vectors(low, min(low + _PUBLISH, stop)):
+                yield next(rows), vector
+
+
+_REJECT_FIELDS = ("hash", "size", "mtime_ns", "settings", "reason", "words")
+
+
+def _moved(known: Known, start: int, offset: int, rows: int | None = None) -> Known:
+    values = {**asdict(known), "start": start, "offset": offset}
+    return Known(**(values if rows is None else {**values, "rows": rows}))
+
+
+def _packed(rows: Sequence[Row], vectors: NDArray[np.float32], known: Known, key: Key) -> bytes:
+    text = json.dumps({"key": key, "known": asdict(known), "rows": [asdict(row) for row in rows]}).encode()
+    return len(text).to_bytes(4, "little") + text + np.ascontiguousarray(vectors, "<f4").tobytes()
+
+
+def _unpacked(content: bytes, size: int) -> tuple[Key, Known, list[Row], NDArray[np.float32]]:
+    length = int.from_bytes(content[:4], "little")
+    found: dict[str, Any] = json.loads(content[4 : 4 + length])
+    rows = [Row(**{**values, "box": tuple(values["box"])}) for values in found["rows"]]
+    vectors = np.frombuffer(content[4 + length :], "<f4").reshape(-1, size)
+    root, source = found["key"]
+    return (root, source), Known(**found["known"]), rows, vectors
+
+
+def _require_same(have: StoreHeader, want: StoreHeader, path: Path) -> None:
+    if have.model_id != want.model_id:
+        raise ModelMismatch(
+            f"the store holds embeddings of {have.model} ({have.model_id}), not of {want.model} ({want.model_id})",
+            path,
+            "write to a new store, or name the store's --model",
+        )
+    if have.flip != want.flip or have.size != want.size:
+        raise ModelMismatch(
+            f"the store was written with --flip {have.flip}, not {want.flip}",
+            path,
+            "use the same --flip, or a new store",
+        )

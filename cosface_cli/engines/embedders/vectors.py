@@ -1,0 +1,44 @@
+"""From crops to unit vectors: the flip of the paper, the normalisation, and what may not be stored."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.engines.embedders import Embedder, Flip
+from cosface_cli.errors import PhotoError
+
+BATCH = 16  # bounds memory; on a CPU larger batches gain nothing
+
+
+def unit_embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none") -> NDArray[np.float32]:
+    """Embeddings (N, D) of unit length for RGB crops (N, H, W, 3); D doubles with flip="concat".
+
+    flip: "none"; "sum" adds the output for the mirrored crop; "concat" appends it (Wang 2018, section 4.1).
+    A row whose length is zero or not finite comes back as it is: see require_finite.
+    """
+    rows = []
+    for start in range(0, len(crops), BATCH):
+        batch = crops[start : start + BATCH]
+        out = embedder.embed(batch)
+        if flip != "none":
+            mirrored = embedder.embed(np.ascontiguousarray(batch[:, :, ::-1]))
+            out = out + mirrored if flip == "sum" else np.concatenate([out, mirrored], axis=1)
+        rows.append(out)
+    if not rows:
+        return np.zeros((0, embedder.size * (2 if flip == "concat" else 1)), np.float32)
+    return unit_length(np.concatenate(rows))
+
+
+def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows (N, D) divided by their lengths, in double precision; zero rows stay zero."""
+    wide = vectors.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(lengths > 0, wide / lengths, wide).astype(np.float32)
+
+
+def require_finite(vector: NDArray[np.float32], path: str) -> None:
+    """Raises PhotoError for an embedding (D,) that has no direction: not finite, or of zero length."""
+    if not np.isfinite(vector).all() or not vector.any():
+        raise PhotoError("bad_embedding", "the network gave no usable vector for this face", path, "check the weights")

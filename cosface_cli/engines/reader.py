@@ -1,0 +1,151 @@
+"""From a photo file to its faces: decoded once, detected, chosen, cut out at a template."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts import photos
+from cosface_cli.engines.detectors import Detections, Detector
+from cosface_cli.engines.warp import crop_face, needed_scale
+from cosface_cli.errors import PhotoError
+from cosface_cli.maths.geometry import Template, are_degenerate
+
+Choice = Literal["largest", "all", "center"]
+CHOICES: tuple[Choice, ...] = ("largest", "all", "center")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """box: (4,) left, top, right, bottom; landmarks: (5, 2); both in upright pixels of the photo. crop: RGB uint8 of
+    the reader's template. quality: face_px, the box's shorter side; sharpness, the variance of the Laplacian."""
+
+    box: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+    score: float
+    crop: NDArray[np.uint8]
+    quality: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FacesOfPhoto:
+    """size: bytes of the file; mtime_ns: nanoseconds; hash: SHA-256 of its content; found: faces that the detector
+    reported (with a choice of the largest, those that could have been it)."""
+
+    size: int
+    mtime_ns: int
+    hash: str
+    found: int
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused. min_face: pixels of the box's shorter side; min_score: the detector's, 0..1."""
+
+    min_face: float = 20.0
+    min_score: float = 0.0
+    max_megapixels: float = photos.MAX_MEGAPIXELS
+
+
+class Reader:
+    """Reads photos with one detector for one template."""
+
+    def __init__(
+        self, detector: Detector, template: Template, choice: Choice = "largest", limits: Limits | None = None
+    ) -> None:
+        self.detector = detector
+        self.template = template
+        self.choice = choice
+        self.limits = limits or Limits()
+
+    def read(self, path: str | os.PathLike[str]) -> FacesOfPhoto:
+        """The chosen faces of a photo file. Raises PhotoError when it cannot be read or has no usable face."""
+        content = photos.read(path)
+        status = os.stat(path)  # noqa: PTH116
+        digest = hashlib.sha256(content).hexdigest()
+        found, faces = self.faces(content, path)
+        return FacesOfPhoto(status.st_size, status.st_mtime_ns, digest, found, faces)
+
+    def faces(self, content: bytes, path: str | os.PathLike[str]) -> tuple[int, tuple[Face, ...]]:
+        """How many faces were found in the content of a photo file, and the chosen ones."""
+        photo = photos.decode(content, path, self.detector.long_side, self.limits.max_megapixels)
+        small = _at_most(photo.image, self.detector.long_side)
+        scale = small.shape[1] / photo.width
+        found = self.detector.detect([small], "largest" if self.choice == "largest" else "all")[0]
+        kept = self._choose(found, scale, photo.width, photo.height, path)
+        landmarks = [np.asarray(found.landmarks[i], np.float64) / scale for i in kept]
+        kept_landmarks = [(i, points) for i, points in zip(kept, landmarks, strict=True) if not are_degenerate(points)]
+        if not kept_landmarks:
+            raise PhotoError("bad_landmarks", "the landmarks of the face coincide or lie on a line", path)
+        enough = max(needed_scale(points, self.template) for _, points in kept_landmarks)
+        if photo.scale < min(1.0, enough):  # decoded too small for the crop: once more, larger
+            side = int(np.ceil(max(photo.width, photo.height) * min(1.0, enough)))
+            photo = photos.decode(content, path, side, self.limits.max_megapixels)
+        faces = []
+        for i, points in kept_landmarks:
+            crop = crop_face(photo.image, points * photo.scale, self.template)
+            box = np.asarray(found.boxes[i], np.float64) / scale
+            quality = {"face_px": round(_shorter(box), 1), "sharpness": round(sharpness(crop), 1)}
+            faces.append(Face(box, points, float(found.scores[i]), crop, quality))
+        return len(found), tuple(faces)
+
+    def _choose(
+        self, found: Detections, scale: float, width: int, height: int, path: str | os.PathLike[str]
+    ) -> list[int]:
+        """Indices of the chosen faces: all from left to right, or one."""
+        if not len(found):
+            raise PhotoError("no_face", "no face was found", path)
+        boxes = np.asarray(found.boxes, np.float64) / scale
+        large = np.array([_shorter(box) >= self.limits.min_face for box in boxes])
+        sure = np.asarray(found.scores) >= self.limits.min_score
+        if not large.any():
+            most = max(_shorter(box) for box in boxes)
+            words = f"the largest face has {most:.0f} pixels, below the limit of {self.limits.min_face:g}"
+            raise PhotoError("too_small", words, path, "lower --min-face")
+        if not (large & sure).any():
+            words = f"no face scores {self.limits.min_score:g} or more"
+            raise PhotoError("low_score", words, path, "lower --min-score")
+        usable = [int(i) for i in np.flatnonzero(large & sure)]
+        if self.choice == "all":
+            return sorted(usable, key=lambda i: (boxes[i][0], boxes[i][1]))
+        if self.choice == "center":
+            middle = np.array([width, height]) / 2
+            return [min(usable, key=lambda i: float(np.hypot(*((boxes[i][:2] + boxes[i][2:]) / 2 - middle))))]
+        return [max(usable, key=lambda i: _area(boxes[i]))]
+
+
+def sharpness(crop: NDArray[np.uint8]) -> float:
+    """The variance of the Laplacian of the grey crop: low for a blurred face, grey levels squared."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def _at_most(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    scale = long_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _shorter(box: NDArray[np.float64]) -> float:
+    return float(min(box[2] - box[0], box[3] - box[1]))
+
+
+def _area(box: NDArray[np.float64]) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """The path from the root of the file system, links left as they are."""
+    return Path(os.path.abspath(path))  # noqa: PTH100

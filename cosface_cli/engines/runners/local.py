@@ -1,0 +1,85 @@
+"""A pool of processes on this machine: results in the order of the tasks, few in flight, workers that die with us."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from cosface_cli.engines.runners import Opener
+from cosface_cli.errors import CosfaceError
+
+T = TypeVar("T")
+
+_worker: Callable[[Any], Any] | None = None  # one per worker process, set by _start
+
+
+def cpu_count() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, Any]]:
+    """Each task with its result, in order. workers: processes; with 1 the work is done in this one.
+
+    At most four tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
+    when a worker is killed, most likely for want of memory.
+    """
+    if workers <= 1:
+        single_threaded()
+        work = opener.open()
+        for task in tasks:
+            yield task, work(task)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(opener,))
+    waiting: deque[tuple[T, Future[Any]]] = deque()
+    try:
+        for task in tasks:
+            waiting.append((task, pool.submit(_work, task)))
+            if len(waiting) >= 4 * workers:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    except BrokenProcessPool:
+        raise CosfaceError(
+            "a worker process was killed, perhaps for want of memory",
+            mend="run the same command again with fewer --workers",
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def single_threaded() -> None:
+    """Keep OpenCV to one thread: the cores are shared out by processes."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _start(opener: Opener) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells us when to stop
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    single_threaded()
+    _worker = opener.open()
+
+
+def _work(task: Any) -> Any:
+    assert _worker is not None
+    return _worker(task)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
