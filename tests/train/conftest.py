@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 import torch
 
 from cosface_cli.artifacts.photos import encode_png
+from cosface_cli.backbones import BACKBONES
+from cosface_cli.outcomes import Done, Note, Outcome
+from cosface_cli.registry import Row
 
 MakeCrops = Callable[..., Path]
 
@@ -42,3 +46,38 @@ def make_crops(tmp_path: Path) -> MakeCrops:
         return write_crops(tmp_path / name, **how)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a backbone that is in the table for the length of a test."""
+    monkeypatch.setitem(BACKBONES._rows, "tiny", Row("tiny", "tiny:TINY", "for tests"))
+    return "tiny"
+
+
+@dataclass
+class Heard:
+    """Collects what a stage tells."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __call__(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    @property
+    def notes(self) -> str:
+        return "\n".join(outcome.text for outcome in self.outcomes if isinstance(outcome, Note))
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        return [dict(row) for outcome in self.outcomes if isinstance(outcome, Done) for row in outcome.rows]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by name."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
