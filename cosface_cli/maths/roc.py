@@ -41,10 +41,11 @@ def best_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     # right[i]: pairs judged rightly when the first i groups are called different
     right = np.concatenate([[0], np.cumsum(impostors - genuine)]) + genuine.sum()
     below = np.concatenate([[edges[0] - 1e-6], edges])
-    above = np.concatenate([edges, [edges[-1] + 1e-6]])
+    above = np.concatenate([edges, [max(edges[-1] + 1e-6, np.nextafter(edges[-1], np.inf))]])
     best = np.flatnonzero(right == right.max())
     widest = best[np.argmax((above - below)[best])]
-    return float((below[widest] + above[widest]) / 2)
+    middle = (below[widest] + above[widest]) / 2
+    return float(max(middle, np.nextafter(below[widest], np.inf)))  # never the lower score itself, by rounding
 
 
 def fold_accuracy(scores: ArrayLike, same: ArrayLike, folds: ArrayLike, wrong: ArrayLike | None = None) -> Folds:
