@@ -26,7 +26,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def packaged_photos() -> Path:
-    """insightface's wheel ships t1.jpg (six faces), Tom_Hanks_54745.png and mask_*.jpg (one each)."""
+    """insightface's wheel ships t1.jpg (six faces), Tom_Hanks_54745.png (one) and mask_*.jpg (cloth, no face)."""
     spec = find_spec("insightface")
     assert spec is not None and spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0]) / "data" / "images"

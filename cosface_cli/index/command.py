@@ -18,7 +18,7 @@ from cosface_cli.outcomes import Outcome, Rejected
 SEARCH = SearchConfig(index=Path(), probes=())
 COLUMNS = ("probe", "rank", "cos", "identity", "source")
 
-app = typer.Typer(help="Build a search index from stores, and search it.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help="Build a search index from stores, and search it.", rich_markup_mode=None)
 
 
 @app.command("build")

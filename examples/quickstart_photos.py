@@ -1,0 +1,42 @@
+"""Lays out a small photo folder from the pictures in insightface's package: usage: quickstart_photos.py FOLDER.
+
+One picture shows six people. Each is cut out of it three times, nearer and farther, as raw/personN; the whole picture
+goes to raw/group. Four pictures of cloth masks without a face show what a reject looks like. It is enough to see every
+command work, and far too little to train anything useful.
+"""
+
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import Image
+
+from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.reader import Reader
+from cosface_cli.maths.geometry import template
+
+MARGINS = {"near": 0.6, "middle": 0.8, "far": 1.0}  # around the face's box, in its widths
+
+
+def main(root: Path) -> None:
+    spec = find_spec("insightface")
+    assert spec is not None and spec.submodule_search_locations
+    photos = Path(spec.submodule_search_locations[0]) / "data" / "images"
+    for name, folder in (("t1.jpg", "group"), ("Tom_Hanks_54745.png", "actor"), *((p.name, "masks") for p in photos.glob("mask_*"))):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / name, root / folder / name)
+    reader = Reader(open_detector("mtcnn", 40), template("wide"), "all")
+    picture = Image.open(photos / "t1.jpg")
+    for number, face in enumerate(reader.read(photos / "t1.jpg").faces, 1):
+        left, top, right, bottom = face.box
+        folder = root / f"person{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, margin in MARGINS.items():
+            around = margin * (right - left)
+            cut = picture.crop((left - around, top - around, right + around, bottom + around))
+            cut.save(folder / f"{name}.jpg", quality=92)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,154 @@
+"""The rules of the house, each held by a test: what may import what, what is light, where tables point."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cosface_cli
+from cosface_cli.registry import Table
+
+PACKAGE = Path(cosface_cli.__file__).parent
+ROOMS = ("align", "train", "embed", "index", "verify")
+HEAVY = ("torch", "cv2", "h5py", "onnxruntime", "onnx", "faiss", "insightface", "scipy", "PIL", "simplejpeg", "numpy", "rich")
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TABLES = [
+    ("cosface_cli.losses", "LOSSES"),
+    ("cosface_cli.backbones", "BACKBONES"),
+    ("cosface_cli.engines.detectors", "DETECTORS"),
+    ("cosface_cli.engines.embedders", "EMBEDDERS"),
+    ("cosface_cli.engines.search", "SEARCHERS"),
+]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level modules in a fresh interpreter after a statement."""
+    code = f"import sys; {statement}; print(' '.join({{m.partition('.')[0] for m in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_rooms_never_import_each_other(path: Path) -> None:
+    name = module_name(path)
+    room = next((r for r in ROOMS if name.startswith(f"cosface_cli.{r}")), None)
+    if room is None:
+        return
+    others = tuple(f"cosface_cli.{r}" for r in ROOMS if r != room)
+    assert not [found for found in imports(path) if found.startswith(others)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_only_the_edge_knows_typer_and_rich(path: Path) -> None:
+    if path.name in ("app.py", "command.py", "options.py", "console.py"):
+        return
+    assert not {found.partition(".")[0] for found in imports(path)} & {"typer", "rich", "click"}
+    edge = ("cosface_cli.options", "cosface_cli.console", "cosface_cli.app")
+    assert path.name == "__main__.py" or not [found for found in imports(path) if found.startswith(edge)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_stages_print_nothing(path: Path) -> None:
+    if path.name in ("console.py", "app.py"):
+        return
+    calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
+    names = [call.func.id for call in calls if isinstance(call.func, ast.Name)]
+    assert "print" not in names
+
+
+def test_doors_and_commands_are_light() -> None:
+    doors = [module_name(p) for p in MODULES if p.name == "__init__.py"]
+    commands = [module_name(p) for p in MODULES if p.name == "command.py"]
+    assert len(commands) == len(ROOMS)
+    loaded = loaded_by("import " + ", ".join([*doors, *commands, "cosface_cli.app"]))
+    assert not loaded & set(HEAVY)
+
+
+def test_help_is_light() -> None:
+    loaded = loaded_by("from cosface_cli.app import run; sys.stdout = sys.stderr; run(['--help']); sys.stdout = sys.__stdout__")
+    assert not loaded & set(HEAVY)
+
+
+def test_verify_of_two_photos_loads_no_torch(packaged_photos: Path) -> None:
+    a, b = packaged_photos / "t1.jpg", packaged_photos / "Tom_Hanks_54745.png"
+    statement = (
+        "from cosface_cli.app import run; sys.stdout = sys.stderr; "
+        f"code = run(['verify', {str(a)!r}, {str(b)!r}]); assert code == 1, code; sys.stdout = sys.__stdout__"
+    )
+    loaded_by(statement)  # the first run of all converts the models, with onnx
+    loaded = loaded_by(statement)
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "faiss", "h5py", "insightface", "onnx", "scipy", "rich"}
+
+
+@pytest.mark.parametrize(("module", "name"), TABLES)
+def test_tables_point_to_what_is_there(module: str, name: str) -> None:
+    table: Table = getattr(import_module(module), name)
+    assert table.names
+    for row in table:
+        assert callable(table.load(row.name)), row
+        assert row.summary
+
+
+def test_every_table_is_tested() -> None:
+    found = set()
+    for path in MODULES:
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                if isinstance(node.value.func, ast.Name) and node.value.func.id == "Table":
+                    found.add((module_name(path), node.targets[0].id))  # type: ignore[attr-defined]
+    assert found == set(TABLES)
+
+
+COMMANDS = [
+    ("cosface_cli.align.command", "align", ["cosface_cli.align:AlignConfig"]),
+    ("cosface_cli.train.command", "train", ["cosface_cli.train:TrainConfig"]),
+    ("cosface_cli.embed.command", "embed", ["cosface_cli.embed:EmbedConfig"]),
+    ("cosface_cli.index.command", "search", ["cosface_cli.index:SearchConfig"]),
+    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:TwoConfig", "cosface_cli.verify:PairsConfig"]),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "contracts"), COMMANDS)
+def test_defaults_of_commands_are_their_contracts(module: str, name: str, contracts: list[str]) -> None:
+    defaults: dict[str, Any] = {}
+    for contract in contracts:
+        door, _, kind = contract.partition(":")
+        for field in dataclasses.fields(getattr(import_module(door), kind)):
+            if field.default is not dataclasses.MISSING:
+                defaults.setdefault(field.name, field.default)
+    command = getattr(import_module(module), name)
+    compared = 0
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name in defaults:
+            assert parameter.default == defaults[parameter.name], parameter.name
+            compared += 1
+    assert compared >= 4
+
+
+def test_no_attic() -> None:
+    assert not [p for p in MODULES if p.stem in ("utils", "util", "helpers", "misc", "common")]
