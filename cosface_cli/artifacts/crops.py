@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -104,7 +104,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     for number, text in enumerate(lines[:-1], 1):  # what follows the last newline is torn or empty
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise CosfaceError(f"line {number} is damaged", path, "remove the line, or the file to begin anew")
@@ -122,17 +122,8 @@ class CropFolder:
         self._read()
 
     def _read(self) -> None:
-        grouped: dict[str, list[CropRecord]] = {}
-        for values in read_lines(self.root / MANIFEST):
-            record = crop_record(values, self.root / MANIFEST)
-            if record.face == 1:  # a photo that was done again: its later lines hold
-                self.dropped += [old.crop for old in grouped.pop(record.source, [])]
-            grouped.setdefault(record.source, []).append(record)
-        for source, records in grouped.items():
-            if len(records) == records[0].faces:
-                self.by_source[source] = records
-            else:  # the line of a later face was torn off
-                self.dropped += [record.crop for record in records]
+        whole, self.dropped = _photos_of(self.root)
+        self.by_source.update(whole)
         for values in read_lines(self.root / REJECTS):
             try:
                 reject = RejectRecord(**values)
@@ -186,13 +177,38 @@ class CropFolder:
 
 
 def crop_record(values: Mapping[str, Any], path: Path) -> CropRecord:
-    """A manifest line as a record. Raises CosfaceError naming the file where fields are missing or unknown."""
+    """A manifest line as a record.
+
+    Raises CosfaceError naming the file where fields are missing, unknown or of another kind, or a crop lies outside.
+    """
     try:
         found = CropRecord(**values)
-    except TypeError:
+        points = tuple((float(x), float(y)) for x, y in found.landmarks)
+        box = tuple(map(float, found.box))
+        texts = (found.crop, found.source, found.template, found.hash, found.settings)
+        if len(points) != 5 or len(box) != 4 or not all(isinstance(text, str) for text in texts):
+            raise ValueError
+        crop = PurePosixPath(found.crop)
+        if not crop.name or crop.is_absolute() or ".." in crop.parts or not 1 <= found.face <= found.faces:
+            raise ValueError
+    except (TypeError, ValueError):
         raise CosfaceError("not a manifest of crops", path, "give a folder written by cosface align") from None
-    points = tuple(tuple(float(v) for v in point) for point in found.landmarks)
-    return CropRecord(**{**asdict(found), "landmarks": points, "box": tuple(found.box)})
+    return replace(found, landmarks=points, box=box)
+
+
+def _photos_of(root: Path) -> tuple[dict[str, list[CropRecord]], list[str]]:
+    """By source, the records that hold; and crops whose records do not."""
+    grouped: dict[str, list[CropRecord]] = {}
+    dropped: list[str] = []
+    for values in read_lines(root / MANIFEST):
+        record = crop_record(values, root / MANIFEST)
+        if record.face == 1:  # a photo that was done again: its later lines hold
+            dropped += [old.crop for old in grouped.pop(record.source, [])]
+        grouped.setdefault(record.source, []).append(record)
+    torn = [source for source, records in grouped.items() if len(records) != records[0].faces]
+    for source in torn:  # the line of a later face was torn off
+        dropped += [record.crop for record in grouped.pop(source)]
+    return grouped, dropped
 
 
 def is_crop_folder(root: Path) -> bool:
@@ -209,7 +225,7 @@ def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
     if not root.is_dir():
         raise CosfaceError("no such folder of crops", root, "make one: cosface align PHOTOS " + str(root))
     if is_crop_folder(root):
-        crops = [_from_record(root, crop_record(v, root / MANIFEST)) for v in read_lines(root / MANIFEST)]
+        crops = [_from_record(root, record) for records in _photos_of(root)[0].values() for record in records]
         for crop in crops:
             if not crop.path.is_file():
                 raise CosfaceError("a crop of the manifest is missing", crop.path, "run cosface align again")
@@ -235,7 +251,10 @@ def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
 def _from_record(root: Path, record: CropRecord) -> Crop:
     have = template(record.template)
     points = np.array(record.landmarks, dtype=np.float64)
-    own = apply(similarity(points, have.landmarks), points)
+    try:
+        own = apply(similarity(points, have.landmarks), points)
+    except ValueError as error:
+        raise CosfaceError(f"the landmarks of {record.crop} are of no use: {error}", root / MANIFEST) from None
     return Crop(root / record.crop, record.crop, have, own, record)
 
 
@@ -244,8 +263,6 @@ def find_crop(path: Path) -> Crop | None:
     for root in path.absolute().parents:
         if is_crop_folder(root):
             name = path.absolute().relative_to(root).as_posix()
-            for values in read_lines(root / MANIFEST):
-                if values.get("crop") == name:
-                    return _from_record(root, crop_record(values, root / MANIFEST))
-            return None
+            named = [values for values in read_lines(root / MANIFEST) if values.get("crop") == name]
+            return _from_record(root, crop_record(named[-1], root / MANIFEST)) if named else None
     return None

@@ -1,12 +1,13 @@
 """Photos: file content to upright RGB pixels, and pixels to files.
 
-By content, not by name: whatever Pillow reads, JPEG through libjpeg-turbo at the scale that is wanted. The
+By content, not by name: formats that Pillow reads, JPEG through libjpeg-turbo at the scale that is wanted. The
 orientation tag is applied once, here. Half a picture is an error, never a picture.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,7 +27,10 @@ Pixels = NDArray[np.uint8]
 MAX_MEGAPIXELS = 50.0
 _ORIENTATION = 274  # the EXIF tag
 _TURNED = (5, 6, 7, 8)  # its values that swap width and height
+# Pillow knows more; among them EPS, for which it would run Ghostscript
+_FORMATS = {"JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF"}
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours, see decode
 
@@ -41,8 +45,9 @@ class Photo:
 
     @property
     def scale(self) -> float:
-        """Pixels of image per pixel of the file, at most 1."""
-        return float(self.image.shape[1] / self.width)
+        """Pixels of image per pixel of the file, at most 1: eighths, the last row or column may stand for less."""
+        side: int = max(self.image.shape[:2])
+        return round(8 * side / max(self.width, self.height)) / 8
 
 
 def read(path: str | PathLike[str]) -> bytes:
@@ -111,9 +116,10 @@ def encode_png(image: Pixels) -> bytes:
 def looks_like_photo(head: bytes) -> bool:
     """Whether a file that begins with these bytes (16 or more) is a picture of a kind that we know of."""
     return (
-        head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*"))
+        head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*"))
+        or (head[:2] == b"BM" and head[6:10] == bytes(4))  # a text may begin with BM
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or head[4:8] == b"ftyp"
+        or (head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS | _AVIF_BRANDS)  # films are ftyp too
     )
 
 
@@ -130,11 +136,16 @@ def _open(content: bytes, path: str | PathLike[str]) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(content))
+            header = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
+        if looks_like_photo(content[:16]):
+            raise PhotoError("decode_error", "damaged header", path, "copy the photo again") from None
         raise PhotoError("unsupported_format", "this is no picture of a known format", path) from None
     except Exception as error:  # Pillow's readers raise what they like on hostile headers
         raise PhotoError("decode_error", f"damaged header ({_first_line(error)})", path) from error
+    if header.format not in _FORMATS:
+        raise PhotoError("unsupported_format", f"{header.format} is no photo format", path, "save it as JPEG or PNG")
+    return header
 
 
 def _orientation(header: Image.Image) -> int:
@@ -156,11 +167,17 @@ def _jpeg(content: bytes, path: str | PathLike[str], long_side: int, wide: bool)
         words = str(error)
         if "remature end" in words:
             raise PhotoError("truncated", "the JPEG ends too early", path, "copy the photo again") from None
-        if "xtraneous bytes" in words:  # stray padding that every viewer passes over
+        if _is_padding(content, words):  # every viewer passes over it
             return np.asarray(simplejpeg.decode_jpeg(content, "RGB", strict=False, **side))
         if "nsupported" in words:
             return None
         raise PhotoError("decode_error", f"damaged JPEG ({_first_line(error)})", path) from None
+
+
+def _is_padding(content: bytes, words: str) -> bool:
+    """Whether the bytes that libjpeg-turbo found too many are zeros before a marker, and no picture gone astray."""
+    found = re.search(r"(\d+) extraneous bytes before marker 0x(\w\w)", words)
+    return found is not None and bytes(int(found[1])) + b"\xff" + bytes.fromhex(found[2]) in content
 
 
 def _pillow(header: Image.Image, path: str | PathLike[str]) -> Pixels:
