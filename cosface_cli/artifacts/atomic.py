@@ -52,6 +52,7 @@ def told(path: Path) -> Iterator[None]:
         errno.EROFS: ("the file system is read-only", "choose another place to write to"),
         errno.EACCES: ("permission denied", "choose another place, or change its permissions"),
         errno.EPERM: ("permission denied", "choose another place, or change its permissions"),
+        errno.ENOENT: ("no such folder to write to", "make it first"),
         errno.ENOTDIR: ("a file stands where a folder is needed", "choose another place to write to"),
         errno.EEXIST: ("a file stands where a folder is needed", "choose another place to write to"),
         errno.EISDIR: ("a folder stands where a file is to be written", "choose another place to write to"),
@@ -64,7 +65,8 @@ def told(path: Path) -> Iterator[None]:
         if error.errno not in mends:
             raise
         problem, mend = mends[error.errno]
-        raise CosfaceError(problem, error.filename or path, mend) from error
+        named = error.filename if error.filename != str(partial(path)) else None
+        raise CosfaceError(problem, named or path, mend) from error
 
 
 def make_folder(path: Path) -> None:

@@ -1,7 +1,7 @@
 """An append-only file of records that survives kill -9: what was written whole is read back, a torn tail is cut off.
 
-A record is a length (8 bytes, little-endian), a CRC-32 (4 bytes) and the content. The first record says what the
-journal is for; a journal of another purpose is begun anew.
+A record is a length (8 bytes, little-endian), a CRC-32 (4 bytes) and the content, which is never empty: the zeros of a
+power cut would pass for such. The first record says what the journal is for; one of another purpose is begun anew.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Journal:
     def __init__(self, path: Path, purpose: bytes) -> None:
         self.path = path
         with told(path):
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
             self._end = self._whole_part()
             first = next(iter(self), None)
             if first is None or first[1] != purpose:
@@ -47,12 +47,16 @@ class Journal:
         return self._file.read(length)
 
     def append(self, content: bytes) -> int:
-        """Write a record through to the operating system; gives its offset."""
+        """Write a record through to the operating system, whole or not at all; gives its offset."""
         offset = self._end
+        rest = memoryview(_HEAD.pack(len(content), zlib.crc32(content)) + content)
         with told(self.path):
-            self._file.seek(0, os.SEEK_END)
-            self._file.write(_HEAD.pack(len(content), zlib.crc32(content)) + content)
-            self._file.flush()
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except OSError:
+                self._file.truncate(offset)
+                raise
         self._end += _HEAD.size + len(content)
         return offset
 
@@ -71,7 +75,7 @@ class Journal:
         at = 0
         while at + _HEAD.size <= size:
             length, checksum = _HEAD.unpack(self._file.read(_HEAD.size))
-            if at + _HEAD.size + length > size or zlib.crc32(self._file.read(length)) != checksum:
+            if not 0 < length <= size - at - _HEAD.size or zlib.crc32(self._file.read(length)) != checksum:
                 break
             at += _HEAD.size + length
         return at
