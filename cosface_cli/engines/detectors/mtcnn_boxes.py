@@ -1,0 +1,94 @@
+"""The box arithmetic of MTCNN's three stages, in the conventions of Zhang's code as facenet-pytorch keeps them.
+
+Boxes are (N, 4) float32: left, top, right, bottom in pixels counted from 1, right and bottom included; Detections
+carry them as they are, like every port does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+STRIDE, WINDOW = 2, 12  # of P-Net, in pixels of the level
+
+
+def scales(height: int, width: int, min_face: float, factor: float) -> list[float]:
+    """The pyramid, finest level first: min_face fills P-Net's window in it, the shorter side in the last."""
+    found = []
+    scale = WINDOW / min_face
+    side = min(height, width) * scale
+    while side >= WINDOW:
+        found.append(scale)
+        scale *= factor
+        side *= factor
+    return found
+
+
+def windows(prob: Array, reg: Array, scale: float, threshold: float) -> Array:
+    """The cells of P-Net's maps (H', W') and (4, H', W') at or over the threshold.
+
+    Returns (N, 9): the cell's window in the picture, its probability, the regression of its sides.
+    """
+    rows, columns = np.nonzero(prob >= threshold)
+    found = np.empty((len(rows), 9), np.float32)
+    corner = np.stack([columns, rows], axis=1).astype(np.float32) * STRIDE
+    found[:, :2] = np.floor((corner + 1) / np.float32(scale))
+    found[:, 2:4] = np.floor((corner + WINDOW) / np.float32(scale))
+    found[:, 4] = prob[rows, columns]
+    found[:, 5:] = reg[:, rows, columns].T
+    return found
+
+
+def regressed(boxes: Array, reg: Array, inclusive: bool = True) -> Array:
+    """Boxes whose sides are moved by reg (N, 4), in shares of width and height; P-Net's are not inclusive."""
+    size = boxes[:, 2:] - boxes[:, :2] + np.float32(inclusive)
+    return boxes + reg * np.tile(size, 2)
+
+
+def squared(boxes: Array) -> Array:
+    """The squares about the boxes' centres with their longer side."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    side = size.max(axis=1, keepdims=True)
+    corner = boxes[:, :2] + size * np.float32(0.5) - side * np.float32(0.5)
+    return np.concatenate([corner, corner + side], axis=1)
+
+
+def inside(boxes: Array, height: int, width: int) -> Ints:
+    """What of the boxes lies in the picture, as slices: left, top, right, bottom counted from 0, ends excluded."""
+    cut = np.trunc(boxes).astype(np.int64)
+    cut[:, :2] = np.maximum(cut[:, :2], 1) - 1
+    cut[:, 2] = np.minimum(cut[:, 2], width)
+    cut[:, 3] = np.minimum(cut[:, 3], height)
+    return cut
+
+
+def suppress(boxes: Array, scores: Array, overlap: float) -> Ints:
+    """Greedy non-maximum suppression by intersection over union: the indices that stay, best score first."""
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
+    rects: Any = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    values: Any = scores
+    # OpenCV takes the limit in single precision, where .7 is less than seven tenths
+    return np.asarray(cv2.dnn.NMSBoxes(rects, values, 0.0, overlap + 1e-6), dtype=np.int64).reshape(-1)
+
+
+def suppress_nested(boxes: Array, scores: Array, overlap: float) -> Ints:
+    """The same by intersection over the smaller area, which removes a box that lies within another."""
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
+    size = np.maximum(boxes[:, 2:] - boxes[:, :2] + 1, 0)
+    area = size[:, 0] * size[:, 1]
+    corner = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    shared = np.maximum(np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - corner + 1, 0)
+    hides = shared[..., 0] * shared[..., 1] > overlap * np.minimum(area[:, None], area)
+    keep: list[int] = []
+    for i in np.argsort(-scores, kind="stable").tolist():
+        if not hides[i, keep].any():
+            keep.append(i)
+    return np.array(keep, dtype=np.int64)

@@ -1,0 +1,65 @@
+"""One word of the command line to a detector: a name of the table, or the path of an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from cosface_cli.engines.detectors import DETECTORS, Detector
+from cosface_cli.errors import CosfaceError
+
+SMALLEST = 12.0  # pixels: MTCNN's window, below which no detector here sees a face
+
+
+def open_detector(spec: str, min_face: float) -> Detector:
+    """The detector that spec names: "mtcnn", or the path of a YuNet or SCRFD file, told apart by what they give.
+
+    min_face: pixels of the smallest face looked for; smaller ones may be found. Raises CosfaceError naming the near
+    miss of a name, or what is wrong with a file.
+    """
+    if spec == "mtcnn":
+        mtcnn: Detector = DETECTORS.load(spec)(min_face=max(min_face, SMALLEST))
+        return mtcnn
+    path = Path(spec)
+    if not path.is_file():
+        if spec in DETECTORS:
+            mend = "give its .onnx by path: --detector PATH"
+            raise CosfaceError(f"the detector {spec!r} does not come with pip", mend=mend)
+        if not path.suffix and len(path.parts) == 1:
+            DETECTORS.row(spec)  # raises, and names the near miss
+        problem = "this is not a file" if path.exists() else "no such file"
+        raise CosfaceError(problem, path, "give a detector's name or the path of its .onnx")
+    found: Detector = DETECTORS.load(_kind(path))(path)
+    return found
+
+
+def _kind(path: Path) -> str:
+    """The table's name for the detector in an ONNX file."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exceptions share no base class
+        raise CosfaceError("ONNX Runtime cannot read this as a model", path, "give a detector's .onnx file") from error
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    names = {output.name for output in outputs}
+    if {f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)} == names:
+        return "yunet"
+    # three strides each of score, box and landmarks, in this order
+    if len(inputs) == 1 and [output.shape[-1] for output in outputs] == [1] * 3 + [4] * 3 + [10] * 3:
+        return "scrfd"
+    raise CosfaceError(
+        f"neither YuNet nor SCRFD with landmarks: takes {_described(inputs)}, gives {_described(outputs)}",
+        path,
+        "give a detector's .onnx file",
+    )
+
+
+def _described(tensors: list[Any]) -> str:
+    shown = [f"{tensor.name}[{','.join(map(str, tensor.shape))}]" for tensor in tensors[:3]]
+    more = len(tensors) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
