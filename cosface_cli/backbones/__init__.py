@@ -27,6 +27,10 @@ class Backbone:
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (128.0, 128.0, 128.0)
 
+    def __call__(self, embedding_size: int) -> nn.Module:
+        """A network with freshly drawn weights."""
+        return self.build(embedding_size)
+
 
 BACKBONES = Table(
     "backbone",

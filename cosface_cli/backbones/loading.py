@@ -24,7 +24,7 @@ def build(name: str, embedding_size: int, seed: int) -> nn.Module:
     """A network whose weights are drawn from that seed; torch's own random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return declaration(name).build(embedding_size)
+        return declaration(name)(embedding_size)
 
 
 def load(name: str, embedding_size: int, tensors: Mapping[str, NDArray[Any]]) -> nn.Module:

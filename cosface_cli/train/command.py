@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +16,15 @@ from cosface_cli.losses import LOSSES
 from cosface_cli.train import TrainConfig
 
 DEFAULTS = TrainConfig()
+
+
+def _epochs(text: str | tuple[int, ...] | list[int]) -> tuple[int, ...]:
+    """Milestones as written, 10,16; a list where they come from cosface.toml."""
+    words = text.split(",") if isinstance(text, str) else text
+    try:
+        return tuple(int(word) for word in words if word != "")
+    except ValueError:
+        raise CosfaceError(f"--milestones {text!r} are no epochs", mend="write them as 10,16") from None
 
 
 def train(
@@ -35,7 +45,15 @@ def train(
     schedule: Annotated[
         str | None, typer.Option(help="cosine or step [cosine, step with --milestones].")
     ] = DEFAULTS.schedule,
-    milestones: Annotated[str, typer.Option(help="Epochs after which the rate drops to a tenth, such as 10,16.")] = "",
+    milestones: Annotated[
+        Any,
+        typer.Option(
+            parser=_epochs,
+            metavar="<epochs>",
+            show_default=False,
+            help="Epochs after which the rate drops to a tenth, such as 10,16.",
+        ),
+    ] = DEFAULTS.milestones,
     weight_decay: Annotated[float, typer.Option(help="On every parameter.")] = DEFAULTS.weight_decay,
     clip: Annotated[float, typer.Option(help="Largest length of the gradient.")] = DEFAULTS.clip,
     min_images: Annotated[int, typer.Option(help="Leave out people with fewer crops.")] = DEFAULTS.min_images,
@@ -74,7 +92,7 @@ def train(
         lr=lr,
         warmup=warmup,
         schedule=schedule,
-        milestones=_epochs(milestones),
+        milestones=milestones,
         weight_decay=weight_decay,
         clip=clip,
         min_images=min_images,
@@ -86,14 +104,9 @@ def train(
         validate=validate,
         validate_root=validate_root,
     )
+    # before torch is loaded: threads that wait by spinning made training four times slower beside other work
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from cosface_cli.train.stage import train as run
 
     with following("train", output, quiet) as tell:
         run(config, tell)
-
-
-def _epochs(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in text.split(",") if word.strip())
-    except ValueError:
-        raise CosfaceError(f"--milestones {text!r} are no epochs", mend="write them as 10,16") from None
