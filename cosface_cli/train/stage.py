@@ -19,7 +19,7 @@ from cosface_cli.backbones.export import to_onnx
 from cosface_cli.backbones.loading import declaration
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Note, Planned, Skipped, Tell, ignore
+from cosface_cli.outcomes import Done, Note, Outcome, Planned, Rejected, Skipped, Tell, ignore
 from cosface_cli.train import TrainConfig, TrainReport
 from cosface_cli.train.checkpoint import load_state, save_state
 from cosface_cli.train.data import LabelledCrops, fingerprint, label
@@ -34,7 +34,7 @@ from cosface_cli.train.settings import Settings, default_out, resolve
 from cosface_cli.train.validation import validate
 
 if TYPE_CHECKING:
-    from cosface_cli.engines.pair_crops import PairCrops
+    from cosface_cli.engines.pair_files import PairCrops
 
 
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
@@ -168,9 +168,16 @@ def _machine(device: torch.device, config: TrainConfig, before: RunRecord | None
 def _pairs(config: TrainConfig, backbone: Backbone, tell: Tell) -> PairCrops | None:
     if config.validate is None or config.validate_root is None:
         return None
-    from cosface_cli.engines.pair_crops import load_pair_crops
+    from cosface_cli.engines.pair_files import load_pair_crops  # opens a detector's runtime
 
-    pairs = load_pair_crops(config.validate, config.validate_root, template(backbone.template), tell)
+    def rejects_alone(outcome: Outcome) -> None:  # the inputs that train counts are its epochs
+        if isinstance(outcome, Rejected):
+            tell(Note(outcome.words))
+
+    pairs = load_pair_crops(config.validate, config.validate_root, template(backbone.template), rejects_alone)
+    lacking = int(((pairs.left < 0) | (pairs.right < 0)).sum())
+    without = f", of which {lacking} lack a crop and count as errors" if lacking else ""
+    tell(Note(f"{config.validate}: {len(pairs.same)} pairs{without}"))
     if np.unique(pairs.fold).size < 2:
         raise CosfaceError("all pairs are of one fold", config.validate, "give pairs in two folds or more")
     return pairs

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from cosface_cli.outcomes import Note, Tell
 from cosface_cli.train.learner import Learner
 
 if TYPE_CHECKING:
-    from cosface_cli.engines.pair_crops import PairCrops
+    from cosface_cli.engines.pair_files import PairCrops
 
 _EQUAL = 1e-6  # cosines that lie no further apart than this come from one and the same vector
 
@@ -28,7 +29,7 @@ class NetworkEmbedder:
     size: int
     name: str = "in training"
     model_id: str = ""
-    threshold: float | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self.learner.embed(crops)

@@ -51,7 +51,7 @@ def make_crops(tmp_path: Path) -> MakeCrops:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a backbone that is in the table for the length of a test."""
-    monkeypatch.setitem(BACKBONES._rows, "tiny", Row("tiny", "tiny:TINY", "for tests"))
+    monkeypatch.setitem(BACKBONES._rows, "tiny", Row("tiny", "tests.train.tiny:TINY", "for tests"))
     return "tiny"
 
 

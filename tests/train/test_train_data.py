@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Heard, write_crops
 
 from cosface_cli.artifacts.crops import CropRecord, line
 from cosface_cli.artifacts.photos import encode_png
@@ -17,6 +16,7 @@ from cosface_cli.train import TrainConfig
 from cosface_cli.train.data import Dropped, LabelledCrops, augmented, fingerprint, label
 from cosface_cli.train.preflight import check_margin, describe
 from cosface_cli.train.settings import resolve
+from tests.train.conftest import Heard, write_crops
 
 ARCFACE = template("arcface")
 

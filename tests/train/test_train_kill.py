@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import contents, write_crops
-
 from cosface_cli.artifacts.run_record import RunFolder, read_metrics, read_record
 from cosface_cli.artifacts.weights import read_metadata
+from tests.train.conftest import contents, write_crops
 
 DRIVER = """
 import sys

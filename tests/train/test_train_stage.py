@@ -11,7 +11,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import Heard, MakeCrops, contents
 
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.run_record import RunFolder, read_metrics, read_record
@@ -24,6 +23,7 @@ from cosface_cli.outcomes import Done, Planned, Skipped, Tally
 from cosface_cli.train import TrainConfig, loop
 from cosface_cli.train.data import LabelledCrops
 from cosface_cli.train.stage import train
+from tests.train.conftest import Heard, MakeCrops, contents
 
 
 @pytest.fixture

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import Heard
 
+from cosface_cli.artifacts.crops import CropRecord, line
+from cosface_cli.artifacts.run_record import read_metrics
+from cosface_cli.artifacts.weights import read_header
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.backbones.loading import declaration, load, tensors_of
+from cosface_cli.engines.embedders.trained import open_trained
+from cosface_cli.engines.embedders.vectors import unit_embeddings
+from cosface_cli.engines.pair_files import load_pair_crops
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.geometry import template
+from cosface_cli.maths.roc import best_threshold, fold_accuracy
 from cosface_cli.train import TrainConfig
+from cosface_cli.train.checkpoint import load_state
 from cosface_cli.train.learner import Learner, new_learner
 from cosface_cli.train.settings import resolve
+from cosface_cli.train.stage import train
 from cosface_cli.train.validation import pair_scores, validate
+from tests.train.conftest import Heard, contents, write_crops
 
 
 @dataclass(frozen=True)
@@ -88,3 +100,74 @@ def test_a_network_of_no_numbers_has_no_accuracy(learner: Learner, heard: Heard)
     result = validate(learner, 32, some_pairs(some_crops(8), [1, 2, 3, 4, 5, 6, 7, 0]), heard)
     assert result.accuracy is None and result.threshold is None
     assert "no pair has a score" in heard.notes
+
+
+def crop_folder_with_pairs(folder: Path) -> tuple[Path, Path]:
+    """Four people with four crops each, in a crop folder with its manifest, and 2 folds of 4 + 4 pairs."""
+    root = write_crops(folder / "aligned")
+    records = []
+    for path in sorted(root.rglob("*.png")):
+        name = f"{path.parent.name}/{path.parent.name}_{int(path.stem) + 1:04d}.png"
+        path.rename(root / name)
+        points = template("arcface").points
+        kept = ("0" * 64, 1, 1, 1, (0.0, 0.0, 1.0, 1.0), points, 1.0, "arcface", "none", "made for a test")
+        records.append(line(CropRecord(name, name, 1, 1, *kept)))
+    (root / "manifest.jsonl").write_text("".join(records))
+    lines = ["2\t4"]
+    for fold in range(2):
+        lines += [f"p{p}\t{fold + 1}\t{fold + 3}" for p in range(4)]
+        lines += [f"p{p}\t{fold + 1}\tp{(p + 1) % 4}\t{fold + 2}" for p in range(4)]
+    (folder / "pairs.txt").write_text("\n".join(lines) + "\n")
+    return root, folder / "pairs.txt"
+
+
+def test_the_score_in_training_is_that_of_the_weights_alone(
+    tiny: str, tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COSFACE_CACHE", str(tmp_path / "cache"))
+    root, pairs_file = crop_folder_with_pairs(tmp_path)
+    config = TrainConfig(
+        aligned=root,
+        out=tmp_path / "run",
+        backbone=tiny,
+        epochs=3,
+        batch=4,
+        threads=1,
+        device="cpu",
+        validate=pairs_file,
+        validate_root=root,
+    )
+    report = train(config, heard)
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [row["validation_accuracy"] is not None for row in rows] == [True] * 4
+    assert f"{pairs_file}: 16 pairs" in heard.notes
+
+    # the weights, opened as embed and verify open them
+    embedder = open_trained(report.weights)
+    pairs = load_pair_crops(pairs_file, root, template(embedder.template), heard)
+    vectors = unit_embeddings(embedder, pairs.crops).astype(np.float64)
+    alone = (vectors[pairs.left] * vectors[pairs.right]).sum(axis=1)
+    learner = new_learner(resolve(config), declaration(tiny), 4, torch.device("cpu"))
+    load_state(tmp_path / "run" / "state" / "training.safetensors", learner)
+    assert np.abs(pair_scores(learner, 32, pairs) - alone).max() < 1e-6
+    assert fold_accuracy(alone, pairs.same, pairs.fold).mean == pytest.approx(rows[-1]["validation_accuracy"], abs=1e-6)
+    assert read_header(report.weights).threshold == pytest.approx(best_threshold(alone, pairs.same), abs=1e-6)
+
+    before = contents(tmp_path / "run")
+    with pytest.raises(CosfaceError, match=r"another run is here \(validate: .*pairs\.txt, asked for none"):
+        train(replace(config, validate=None, validate_root=None))
+    assert contents(tmp_path / "run") == before
+
+
+def test_pairs_without_a_photo_are_said(tiny: str, tmp_path: Path, heard: Heard):
+    root, pairs_file = crop_folder_with_pairs(tmp_path)
+    pairs_file.write_text(pairs_file.read_text().replace("p0\t1\t3", "p0\t1\t9"))
+    config = TrainConfig(
+        aligned=root, out=tmp_path / "run", backbone=tiny, epochs=1, batch=4, validate=pairs_file, validate_root=root
+    )
+    train(config, heard)
+    assert "16 pairs, of which 1 lack a crop and count as errors" in heard.notes
+    one_fold = tmp_path / "one.txt"
+    one_fold.write_text("1\t1\np0\t1\t2\np0\t1\tp1\t1\n")
+    with pytest.raises(CosfaceError, match="all pairs are of one fold"):
+        train(replace(config, validate=one_fold, out=tmp_path / "other"))
