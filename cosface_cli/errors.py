@@ -3,6 +3,7 @@
     CosfaceError              what is wrong, which file, how to mend it
     ├── PhotoError            one photo cannot be used; carries a reason code; the run goes on
     ├── ModelMismatch         vectors or weights of two different models were about to be mixed
+    ├── DamagedError          a file of ours does not hold what it says
     └── BusyError             another process is writing there
 
 Anything else that is raised is a bug of ours and keeps its traceback.
@@ -41,10 +42,15 @@ class PhotoError(CosfaceError):
     ) -> None:
         super().__init__(problem, path, mend)
         self.reason = reason
+        self.args = (reason, problem, self.path, mend)  # what pickle calls the class with, between processes
 
 
 class ModelMismatch(CosfaceError):
     """Embeddings of one model were offered where another's are kept."""
+
+
+class DamagedError(CosfaceError):
+    """A file of ours that was cut short or changed."""
 
 
 class BusyError(CosfaceError):

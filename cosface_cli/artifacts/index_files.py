@@ -16,13 +16,15 @@ from types import TracebackType
 import h5py
 
 from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.hdf5 import CHUNK, NewFile, check_plain, damage_told, write_attribute
 from cosface_cli.artifacts.model_cache import file_sha256
-from cosface_cli.artifacts.rows import CHUNK, Row, RowColumns, RowReader, check_plain
+from cosface_cli.artifacts.rows import Row, RowColumns, RowReader
 from cosface_cli.errors import CosfaceError
 
 SCHEMA = 1
 KIND = "cosface index"
 MAIN = "index.json"
+_MEND = "build it again: cosface index build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,8 @@ class RowsFile:
     """Writes the rows of an index one by one; close() gives their number."""
 
     def __init__(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        self._file = h5py.File(path, "w", libver="earliest", locking=False)
-        self._columns = RowColumns(self._file)
+        self._new = NewFile(path)
+        self._columns = RowColumns(self._new.h5)
         self._waiting: list[Row] = []
         self.count = 0
 
@@ -65,15 +66,16 @@ class RowsFile:
     def close(self) -> int:
         self._flush()
         self._columns.finish()
-        self._file.attrs["kind"] = f"{KIND} rows"
-        self._file.attrs["rows"] = self.count
-        self._file.close()
+        write_attribute(self._new.h5, "kind", f"{KIND} rows")
+        write_attribute(self._new.h5, "rows", self.count)
+        self._new.close()
         return self.count
 
     def _flush(self) -> None:
         if self._waiting:
             self._columns.append(self._waiting)
             self._waiting = []
+            self._new.require_room()
 
 
 def settle(root: Path, vectors: Path, names: Path, header: Callable[[str, str, dict[str, str]], IndexHeader]) -> None:
@@ -115,20 +117,22 @@ def read_header(root: Path) -> IndexHeader:
             raise ValueError("a file outside the folder")
         return header
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise CosfaceError("damaged index", path, "build it again: cosface index build") from error
+        raise CosfaceError("damaged index", path, _MEND) from error
 
 
 class IndexRows:
     """The rows of an index, read one by one; use as a context manager."""
 
     def __init__(self, path: Path, count: int) -> None:
-        """Raises CosfaceError for a file that is missing, damaged or from elsewhere."""
-        try:
+        """Raises DamagedError for a file that is missing, damaged or from elsewhere."""
+        with damage_told(path, _MEND):
             self._file = h5py.File(path, "r", locking=False)
-            check_plain(self._file, path.stat().st_size)
-            self._rows = RowReader(self._file, count)
-        except (OSError, ValueError, KeyError) as error:
-            raise CosfaceError("the index's rows are missing or damaged", path, "build it again") from error
+            try:
+                check_plain(self._file, path.stat().st_size)
+                self._rows = RowReader(self._file, count, _MEND)
+            except BaseException:
+                self._file.close()
+                raise
 
     def __enter__(self) -> IndexRows:
         return self

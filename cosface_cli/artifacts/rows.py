@@ -1,7 +1,6 @@
 """Rows: what is known of each face, as columns of an HDF5 file.
 
 Numbers are plain datasets; names are one blob of bytes with offsets, or, where they repeat, a code into such a table.
-Only HDF5's oldest format is used, and a file from elsewhere is checked before it is read.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 1024  # rows written at a time, and of a chunk of the file
+from cosface_cli.artifacts.hdf5 import CHUNK, damage_told, extend, growing, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +96,19 @@ class RowColumns:
 class RowReader:
     """The rows of an HDF5 file. len(): how many."""
 
-    def __init__(self, file: h5py.File, count: int) -> None:
-        """Raises ValueError where the columns are not all `count` long."""
+    def __init__(self, file: h5py.File, count: int, mend: str) -> None:
+        """mend: what errors say is to be done. Raises DamagedError where the columns are not all `count` long."""
         self._file = file
         self._count = count
+        self._mend = mend
         self._tables: dict[str, list[str]] = {}
-        lengths = {file[name].shape[0] for name, _, _ in _COLUMNS}
-        lengths |= {file[f"{name}/codes"].shape[0] for name in _CODED}
-        lengths |= {file[f"{name}/offsets"].shape[0] - 1 for name in _TEXTS}
-        if lengths != {count}:
-            raise ValueError("its columns differ in length")
+        with damage_told(Path(file.filename), mend):
+            for name, kind, shape in _COLUMNS:
+                require(file, name, kind, (count, *shape))
+            for name in _CODED:
+                require(file, f"{name}/codes", "<i4", (count,))
+            for name in _TEXTS:
+                require(file, f"{name}/offsets", "<i8", (count + 1,))
 
     def __len__(self) -> int:
         return self._count
@@ -115,9 +117,11 @@ class RowReader:
         return next(self.between(number, number + 1))
 
     def between(self, start: int, stop: int) -> Iterator[Row]:
-        """Rows start to stop, read chunk by chunk."""
+        """Rows start to stop, read chunk by chunk. Raises DamagedError."""
         for low in range(start, stop, CHUNK):
-            yield from self._chunk(low, min(low + CHUNK, stop))
+            with damage_told(Path(self._file.filename), self._mend):
+                chunk = list(self._chunk(low, min(low + CHUNK, stop)))
+            yield from chunk
 
     def _chunk(self, low: int, high: int) -> Iterator[Row]:
         columns = {name: self._file[name][low:high] for name, _, _ in _COLUMNS}
@@ -141,6 +145,8 @@ class RowReader:
 
     def _texts(self, name: str, low: int, high: int) -> list[str]:
         offsets = self._file[f"{name}/offsets"][low : high + 1]
+        if (np.diff(offsets, prepend=0, append=self._file[f"{name}/bytes"].shape[0]) < 0).any():
+            raise ValueError("its names overlap")
         blob = self._file[f"{name}/bytes"][offsets[0] : offsets[-1]].tobytes()
         cuts = offsets - offsets[0]
         return [_decode(blob[a:b]) for a, b in pairwise(cuts)]
@@ -149,40 +155,6 @@ class RowReader:
         if name not in self._tables:
             self._tables[name] = self._texts(name, 0, self._file[f"{name}/offsets"].shape[0] - 1)
         return self._tables[name]
-
-
-def growing(file: h5py.File, name: str, kind: str, shape: tuple[int, ...], chunk: int = CHUNK) -> None:
-    """Make an empty dataset that can be extended."""
-    file.create_dataset(name, (0, *shape), kind, maxshape=(None, *shape), chunks=(chunk, *shape), track_times=False)
-
-
-def extend(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
-    """Append values to a growing dataset."""
-    before = dataset.shape[0]
-    dataset.resize(before + len(values), axis=0)
-    dataset[before:] = values
-
-
-def check_plain(file: h5py.File, file_size: int) -> None:
-    """Raises ValueError where an HDF5 file points out of itself or declares more data than it holds."""
-
-    def walk(group: h5py.Group, depth: int) -> None:
-        for name in group:
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise ValueError(f"{name} is a link to elsewhere")
-            found = group[name]
-            if isinstance(found, h5py.Group):
-                if depth > 4:
-                    raise ValueError("too deep")
-                walk(found, depth + 1)
-            elif isinstance(found, h5py.Dataset):
-                if found.is_virtual or found.external:
-                    raise ValueError(f"{name} keeps its data elsewhere")
-                if found.dtype.hasobject or found.size * found.dtype.itemsize > file_size:
-                    raise ValueError(f"{name} declares more than the file holds")
-
-    walk(file, 0)
 
 
 def _hash_bytes(digest: str) -> NDArray[np.uint8]:

@@ -20,11 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.rows import CHUNK, Row, RowColumns, RowReader, check_plain, extend, growing
+from cosface_cli.artifacts.hdf5 import (
+    CHUNK,
+    NewFile,
+    check_plain,
+    damage_told,
+    extend,
+    growing,
+    read_attribute,
+    require,
+    write_attribute,
+)
+from cosface_cli.artifacts.rows import Row, RowColumns, RowReader
 from cosface_cli.errors import CosfaceError
 
 SCHEMA = 1
 KIND = "cosface embedding store"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
+_MEND = "embed again into a new store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +59,17 @@ def write_store(
 
     rejects: what was tried and gave no embedding. The same rows give the same bytes; memory holds one chunk.
     """
-    with atomic.told(path), atomic.replacing(path) as temp:
-        temp.unlink(missing_ok=True)
-        with h5py.File(temp, "w", libver="earliest", locking=False) as file:
-            return _write(file, header, rows, rejects)
+    with atomic.told(path), atomic.replacing(path) as temp, NewFile(temp) as new:
+        return _write(new, header, rows, rejects)
 
 
 def _write(
-    file: h5py.File,
+    new: NewFile,
     header: StoreHeader,
     rows: Iterable[tuple[Row, NDArray[np.float32]]],
     rejects: Sequence[dict[str, Any]],
 ) -> int:
+    file = new.h5
     growing(file, "embeddings", "<f4", (header.size,))
     columns = RowColumns(file)
     count = 0
@@ -65,12 +77,13 @@ def _write(
         extend(file["embeddings"], np.stack([vector for _, vector in chunk]))
         columns.append([row for row, _ in chunk])
         count += len(chunk)
+        new.require_room()
     columns.finish()
     text = "".join(json.dumps(reject, sort_keys=True) + "\n" for reject in rejects).encode()
     file.create_dataset("rejects", data=np.frombuffer(text, np.uint8), track_times=False)
     attributes = {"kind": KIND, "schema": SCHEMA, **asdict(header), "normalized": True, "rows": count}
     for name, value in attributes.items():
-        file.attrs[name] = value
+        write_attribute(file, name, value)
     return count
 
 
@@ -85,32 +98,43 @@ class Store:
     """A store open for reading. len(): rows; use as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Raises CosfaceError for a file that is missing, damaged, from elsewhere, or of a newer schema."""
+        """Raises CosfaceError for a file that is missing, from elsewhere or of a newer schema, DamagedError else."""
         self.path = path
+        if path.is_dir():
+            raise CosfaceError("this is a folder, not a store", path, "give a file written by cosface embed")
         if not path.is_file():
             raise CosfaceError("no such store", path, "make one: cosface embed ALIGNED " + str(path))
         try:
-            self._file = h5py.File(path, "r", locking=False)
+            with path.open("rb") as head:
+                begins = head.read(len(SIGNATURE))
         except OSError as error:
-            raise CosfaceError("not an HDF5 file, or a damaged one", path, "embed again into a new store") from error
-        try:
-            self._check()
-        except BaseException:
-            self._file.close()
-            raise
+            raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
+        if begins != SIGNATURE:
+            raise CosfaceError("not a store: no HDF5 file", path, "give a file written by cosface embed")
+        with damage_told(path, _MEND):
+            self._file = h5py.File(path, "r", locking=False)
+            try:
+                self._check()
+            except BaseException:
+                self._file.close()
+                raise
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
 
     def __len__(self) -> int:
         return len(self._columns)
 
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Embeddings (stop - start, D) float32, of unit length."""
-        return np.asarray(self._file["embeddings"][start:stop], dtype=np.float32)
+        """Embeddings (stop - start, D) float32, of unit length. Raises DamagedError, as the other readers do."""
+        with damage_told(self.path, _MEND):
+            return np.asarray(self._file["embeddings"][start:stop], dtype=np.float32)
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """What is known of each embedding, chunk by chunk."""
@@ -118,25 +142,18 @@ class Store:
 
     def rejects(self) -> list[dict[str, Any]]:
         """What was tried and gave no embedding."""
-        return [json.loads(text) for text in bytes(self._file["rejects"][:]).splitlines()]
+        with damage_told(self.path, _MEND):
+            return [dict(json.loads(text)) for text in bytes(self._file["rejects"][:]).splitlines()]
 
     def _check(self) -> None:
-        if self._file.attrs.get("kind") != KIND:
+        file = self._file
+        if "kind" not in file.attrs or read_attribute(file, "kind") != KIND:
             raise CosfaceError("not a cosface embedding store", self.path, "give a file written by cosface embed")
-        if int(self._file.attrs["schema"]) > SCHEMA:
+        if int(read_attribute(file, "schema")) > SCHEMA:
             raise CosfaceError("this store was written by a newer cosface", self.path, "pip install -U cosface")
-        try:
-            check_plain(self._file, os.path.getsize(self.path))  # noqa: PTH202
-            attributes = self._file.attrs
-            self.header = StoreHeader(
-                model=str(attributes["model"]),
-                model_id=str(attributes["model_id"]),
-                template=str(attributes["template"]),
-                flip=str(attributes["flip"]),
-                size=int(self._file["embeddings"].shape[1]),
-            )
-            self._columns = RowReader(self._file, int(self._file["embeddings"].shape[0]))
-            if len(self) != int(attributes["rows"]):
-                raise ValueError("its rows are not all there")
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError, OSError) as error:
-            raise CosfaceError(f"damaged store ({error})", self.path, "embed again into a new store") from error
+        check_plain(file, os.path.getsize(self.path))  # noqa: PTH202
+        count, size = file["embeddings"].shape
+        require(file, "embeddings", "<f4", (int(read_attribute(file, "rows")), size))
+        self._columns = RowReader(file, count, _MEND)
+        texts = {name: str(read_attribute(file, name)) for name in ("model", "model_id", "template", "flip")}
+        self.header = StoreHeader(**texts, size=size)

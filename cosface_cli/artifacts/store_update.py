@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts.hdf5 import damage_told
 from cosface_cli.artifacts.journal import Journal
 from cosface_cli.artifacts.rows import Row
 from cosface_cli.artifacts.store import Store, StoreHeader, write_store
-from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.errors import DamagedError, ModelMismatch
 
 _PUBLISH = 1024  # new rows after which a store is first written; then each time it has doubled
 
@@ -46,16 +48,16 @@ class StoreUpdate:
     """A store under its lock, open for adding. known: by root and source, in the order of the store."""
 
     def __init__(self, path: Path, header: StoreHeader) -> None:
-        """Raises ModelMismatch where the store was written by another model, template or flip."""
+        """Raises ModelMismatch where the store was written by another model, template or flip.
+
+        A damaged store is moved aside; a file that never was one is an error.
+        """
         self.path = path
         self.header = header
         self.known: dict[Key, Known] = {}
         self.moved_aside: Path | None = None
         self._fresh = 0
         self._store = self._open()
-        if self._store is not None:
-            _require_same(self._store.header, header, path)
-            self._read_store(self._store)
         purpose = json.dumps(asdict(header), sort_keys=True).encode()
         self._journal = Journal(path.with_name(f".{path.name}.journal"), purpose)
         self._read_journal()
@@ -82,7 +84,7 @@ class StoreUpdate:
         ]
         count = write_store(self.path, self.header, self._rows(keys), rejects)
         if self._store is not None:
-            self._store.__exit__(None, None, None)
+            self._store.close()
         self._store = Store(self.path)
         starts = 0
         for key in keys:  # from now on they are read from the store
@@ -102,21 +104,25 @@ class StoreUpdate:
     def close(self) -> None:
         """Close both; a journal that holds nothing new is taken away."""
         if self._store is not None:
-            self._store.__exit__(None, None, None)
+            self._store.close()
         if self.has_news:
             self._journal.close()
         else:
             self._journal.remove()
 
     def _open(self) -> Store | None:
-        if not self.path.exists():
+        if not self.path.exists() or self.path.stat().st_size == 0:
             return None
         try:
-            return Store(self.path)
-        except CosfaceError as error:
-            if "newer" in error.problem or "not a cosface" in error.problem:
-                raise
-            self.moved_aside = self.path.with_name(f"{self.path.name}.broken")
+            with ExitStack() as on_error:
+                store = on_error.enter_context(Store(self.path))
+                _require_same(store.header, self.header, self.path)
+                self._read_store(store)
+                on_error.pop_all()
+                return store
+        except DamagedError:
+            self.known.clear()
+            self.moved_aside = _free_name(self.path.with_name(f"{self.path.name}.broken"))
             self.path.replace(self.moved_aside)
             return None
 
@@ -129,8 +135,9 @@ class StoreUpdate:
             else:
                 self.known[key] = Known(row.hash, row.size, row.mtime_ns, row.settings, None, "", 1, start, -1)
         for reject in store.rejects():
-            fields = {name: reject[name] for name in _REJECT_FIELDS}
-            self.known[reject["root"], reject["source"]] = Known(**fields, rows=0, start=0, offset=-1)
+            with damage_told(self.path, "embed again"):
+                fields = {name: reject[name] for name in _REJECT_FIELDS}
+                self.known[reject["root"], reject["source"]] = Known(**fields, rows=0, start=0, offset=-1)
 
     def _read_journal(self) -> None:
         records = iter(self._journal)
@@ -167,6 +174,12 @@ class StoreUpdate:
 _REJECT_FIELDS = ("hash", "size", "mtime_ns", "settings", "reason", "words")
 
 
+def _free_name(path: Path) -> Path:
+    """The path, or with a number behind it where it is taken."""
+    names = (path, *(path.with_name(f"{path.name}.{number}") for number in range(2, 1000)))
+    return next(name for name in names if not name.exists())
+
+
 def _moved(known: Known, start: int, offset: int, rows: int | None = None) -> Known:
     values = {**asdict(known), "start": start, "offset": offset}
     return Known(**(values if rows is None else {**values, "rows": rows}))
@@ -192,6 +205,10 @@ def _require_same(have: StoreHeader, want: StoreHeader, path: Path) -> None:
             f"the store holds embeddings of {have.model} ({have.model_id}), not of {want.model} ({want.model_id})",
             path,
             "write to a new store, or name the store's --model",
+        )
+    if have.template != want.template:
+        raise ModelMismatch(
+            f"the store holds embeddings of {have.template} crops, not of {want.template} ones", path, "use a new store"
         )
     if have.flip != want.flip or have.size != want.size:
         raise ModelMismatch(

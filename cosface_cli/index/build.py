@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.hdf5 import CHUNK
 from cosface_cli.artifacts.index_files import IndexHeader, RowsFile, settle
-from cosface_cli.artifacts.rows import CHUNK, Row
+from cosface_cli.artifacts.rows import Row
 from cosface_cli.artifacts.store import Store, StoreHeader
 from cosface_cli.engines.search import SEARCHERS, Search
 from cosface_cli.errors import CosfaceError, ModelMismatch
