@@ -113,10 +113,13 @@ def read_header(root: Path) -> IndexHeader:
         if int(found["schema"]) > SCHEMA:
             raise CosfaceError("this index was written by a newer cosface", path, "pip install -U cosface")
         header = IndexHeader(**{f.name: found[f.name] for f in fields(IndexHeader)})
-        if any("/" in name or name.startswith(".") for name in (header.vectors, header.names)):
+        if any(not name or "/" in name or name.startswith(".") for name in (header.vectors, header.names)):
             raise ValueError("a file outside the folder")
+        texts = (header.engine, header.model, header.model_id, header.template, header.flip)
+        if not all(isinstance(text, str) for text in texts) or header.size < 1 or header.rows < 0:
+            raise ValueError("a field of another kind")
         return header
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise CosfaceError("damaged index", path, _MEND) from error
 
 

@@ -31,7 +31,8 @@ def cache_folder() -> Path:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError:
             continue
-        if os.access(place, os.W_OK | os.X_OK) and place.stat().st_uid == os.getuid():
+        # anybody could have made a folder in the temporary one
+        if os.access(place, os.W_OK | os.X_OK) and (named or place.stat().st_uid == os.getuid()):
             return place
     raise CosfaceError("the model cache cannot be written", places[0], "set COSFACE_CACHE to a folder of yours")
 

@@ -35,7 +35,7 @@ def read_pairs(path: Path) -> PairList:
     """
     lines = _lines(path)
     header = lines[0].split() if lines else []
-    if len(header) not in (1, 2) or not all(word.isdigit() for word in header):
+    if len(header) not in (1, 2) or not all(map(_is_number, header)):
         raise CosfaceError(
             "not an LFW pairs file: its first line is not `folds<TAB>pairs`", path, "give a file like LFW's pairs.txt"
         )
@@ -56,18 +56,23 @@ def read_pairs(path: Path) -> PairList:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+        return text.replace("\r\n", "\n").split("\n")
     except FileNotFoundError:
         raise CosfaceError("no such file", path, "give a list of pairs") from None
     except OSError as error:
         raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
 
 
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) < 10
+
+
 def _pair(line: str, same: bool, fold: int, number: int, path: Path) -> Pair:
     words = [word.strip() for word in line.split("\t")] if "\t" in line else line.split()
     want = 3 if same else 4
     digits = words[1::2] if not same else words[1:]
-    if len(words) != want or not all(word.isdigit() for word in digits):
+    if len(words) != want or not all(map(_is_number, digits)):
         kind = "name, number, number" if same else "name, number, name, number"
         raise CosfaceError(f"line {number} should be `{kind}`, as its place in the fold says", path, "correct the line")
     other = words[0] if same else words[2]

@@ -50,7 +50,7 @@ def tensors_id(tensors: Mapping[str, NDArray[Any]]) -> str:
     """The model id: SHA-256 over names, types, shapes and values, so that a header may change and it stays."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = np.ascontiguousarray(tensors[name])
+        tensor = np.asarray(tensors[name], order="C")
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
         digest.update(tensor.data if tensor.size else b"")
     return digest.hexdigest()
@@ -62,7 +62,7 @@ def save_tensors(
     """Write tensors by name to a .safetensors file, whole or not at all; the same tensors give the same bytes."""
     from safetensors.numpy import save
 
-    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     write_bytes(path, save(ordered, metadata=dict(metadata) if metadata else None))
 
 
@@ -97,10 +97,17 @@ def read_header(path: Path) -> Weights:
             raise CosfaceError("these weights were written by a newer cosface", path, "pip install -U cosface")
         known = {f.name for f in fields(Weights)}
         values = {key: value for key, value in found.items() if key in known}
-        for key in ("mean", "std", "lineage"):
-            values[key] = tuple(values.get(key, ()))
-        return Weights(**values)
-    except (ValueError, KeyError, TypeError) as error:
+        for key in ("mean", "std"):
+            values[key] = tuple(map(float, values[key]))
+        values["lineage"] = tuple(values.get("lineage", ()))
+        header = Weights(**values)
+        texts = (header.backbone, header.template, header.model_id, header.flip, header.color_order)
+        if not all(isinstance(text, str) for text in texts) or header.embedding_size < 1:
+            raise ValueError("a field of another kind")
+        if (len(header.mean), len(header.std)) != (3, 3) or not min(header.std) > 0:
+            raise ValueError("no mean and std of three channels")
+        return header
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CosfaceError("the header of these weights is damaged", path, "write them anew") from error
 
 
