@@ -132,16 +132,19 @@ def label(
     needed: the network's template; min_images: identities with fewer crops are left out. Raises CosfaceError for a
     folder without identity folders, with fewer than two identities, or with crops that show too little.
     """
+    flat = CosfaceError(
+        "the crops are not in identity folders",
+        root,
+        f"put them in one folder a person: {root / 'PERSON' / 'photo.jpg'}",
+    )
+    if root.is_dir() and any(root.iterdir()) and not any(path.is_dir() for path in root.iterdir()):
+        raise flat  # before open_crops asks for the template of what may be photos yet
     found = open_crops(root, template_name)
     for have in {crop.template.name: crop.template for crop in found}.values():
         require_cover(have, needed, root)
     named = [crop for crop in found if crop.identity is not None]
     if not named:
-        raise CosfaceError(
-            "the crops are not in identity folders",
-            root,
-            f"put them in one folder a person: {root / 'PERSON' / 'photo.jpg'}",
-        )
+        raise flat
     images_of = Counter(crop.identity for crop in named)
     few = {name for name, count in images_of.items() if count < min_images}
     kept = sorted((crop for crop in named if crop.identity not in few), key=lambda crop: crop.name)

@@ -45,7 +45,8 @@ def describe(data: LabelledCrops, dropped: Dropped, settings: Settings, root: Pa
     """Say what is trained on, what was left out and why, and of whom there are too few pictures."""
     head = settings.head
     begin = loss_at_right_angles(len(data.identities), head.get("s", 0.0), head.get("m", 0.0))
-    tell(Note(f"{root}: {len(data.crops)} crops of {len(data.identities)} identities; right angles: loss {begin:.1f}"))
+    counts = f"{len(data.crops)} crops of {len(data.identities)} identities"
+    tell(Note(f"{root}: {counts}; at cosines of 0 the loss is {begin:.1f}"))
     if dropped.loose:
         tell(Note(f"left out {dropped.loose} crops that lie outside of identity folders"))
     if dropped.identities:

@@ -103,7 +103,7 @@ def _run(
     # rows of epochs that the saved state does not know of are trained once more
     metrics = [row for row in read_metrics(folder.metrics) if resumed_from and row["epoch"] < progress.epoch]
     tell(Planned(settings.epochs - progress.epoch + 1))
-    if not metrics:
+    if progress.step == 0:
         row = untrained_row(learner, data, schedule)
         row |= validate(learner, settings.embedding_size, pairs, tell).row if pairs else {}
         metrics = [row]
@@ -141,6 +141,7 @@ def _run(
 
 
 def _report(folder: RunFolder, record: RunRecord, data: LabelledCrops, resumed_from: int | None) -> TrainReport:
+    rows = read_metrics(folder.metrics)
     return TrainReport(
         out=folder.root,
         weights=folder.weights,
@@ -149,7 +150,7 @@ def _report(folder: RunFolder, record: RunRecord, data: LabelledCrops, resumed_f
         images=len(data.crops),
         epochs=int(record.settings["epochs"]),
         resumed_from=resumed_from,
-        last=read_metrics(folder.metrics)[-1],
+        last=rows[-1] if rows else {},
     )
 
 

@@ -47,6 +47,8 @@ def test_a_flat_folder_is_refused_with_the_layout(tmp_path: Path):
     write_crops(tmp_path / "flat", flat=True)
     with pytest.raises(CosfaceError, match=r"not in identity folders; put them in .*/flat/PERSON/photo\.jpg"):
         labelled(tmp_path / "flat")
+    with pytest.raises(CosfaceError, match=r"not in identity folders"):
+        label(tmp_path / "flat", None, ARCFACE, 1, 4, 0)
 
 
 def test_one_identity_is_refused(tmp_path: Path):

@@ -265,6 +265,13 @@ def test_a_lost_file_of_a_finished_run_is_written_again(config: TrainConfig):
     assert contents(config.out) == before
 
 
+def test_lost_metrics_are_not_made_up(config: TrainConfig):
+    train(config)
+    (config.out / "metrics.jsonl").unlink()
+    train(changed(config, epochs=3, resume=True))
+    assert [row["epoch"] for row in read_metrics(config.out / "metrics.jsonl")] == [3]
+
+
 def test_a_damaged_state_is_named(config: TrainConfig):
     train(config)
     RunFolder(config.out).state.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")

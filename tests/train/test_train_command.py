@@ -1,0 +1,65 @@
+"""cosface train as typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conftest import Cosface
+from tests.train.conftest import contents, write_crops
+from tests.train.test_train_validation import crop_folder_with_pairs
+
+RUN = Path("runs") / "cosface-mobilefacenet-m0.35-s64"
+
+
+def test_as_in_the_readme(cosface: Cosface, tmp_path: Path):
+    """cosface train --m 0.35, in a folder with aligned/."""
+    crop_folder_with_pairs(tmp_path)
+    asked = ("train", "--m", "0.35", "--epochs", "2", "--batch", "8", "--device", "cpu", "--threads", "1")
+    first = cosface(*asked, cwd=tmp_path)
+    assert first.code == 0, first
+    assert [row["epoch"] for row in first.rows] == [1, 2]
+    assert {"loss", "lr", "accuracy", "target_cosine", "images_per_second"} <= set(first.rows[0])
+    assert "16 crops of 4 identities" in first.err
+    assert first.err.splitlines()[-1].startswith("2 done in")
+    written = contents(tmp_path / RUN)
+
+    again = cosface(*asked, cwd=tmp_path)
+    assert (again.code, again.out) == (0, ""), again
+    assert "this run is finished" in again.err
+    assert contents(tmp_path / RUN) == written
+
+    other = cosface(*asked, "--lr", "0.05", cwd=tmp_path)
+    assert (other.code, other.out) == (2, ""), other
+    assert other.err.splitlines()[-1].startswith(f"cosface: {RUN}: another run is here (lr: 0.1, asked for 0.05)")
+
+    more = cosface(*asked, "--milestones", "a", cwd=tmp_path)
+    assert more.code == 2
+    assert more.err == "cosface: --milestones 'a' are no epochs; write them as 10,16\n"
+
+
+def test_a_flat_folder(cosface: Cosface, tmp_path: Path):
+    write_crops(tmp_path / "flat", flat=True)
+    result = cosface("train", tmp_path / "flat", cwd=tmp_path)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.splitlines()[-1] == (
+        f"cosface: {tmp_path}/flat: the crops are not in identity folders; "
+        f"put them in one folder a person: {tmp_path}/flat/PERSON/photo.jpg"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_folder_at_all(cosface: Cosface, tmp_path: Path):
+    result = cosface("train", cwd=tmp_path)
+    assert result.code == 2
+    assert result.err.splitlines()[-1].startswith("cosface: aligned: no such folder of crops; make one")
+
+
+def test_milestones_may_stand_in_the_configuration(cosface: Cosface, tmp_path: Path):
+    write_crops(tmp_path / "aligned")
+    (tmp_path / "cosface.toml").write_text(
+        '[train]\nmilestones = [1]\nepochs = 2\nbatch = 8\ntemplate = "arcface"\ndevice = "cpu"\n'
+    )
+    result = cosface("train", cwd=tmp_path)
+    assert result.code == 0, result
+    assert [round(row["lr"], 6) for row in result.rows] == [0.1, 0.01]
