@@ -68,7 +68,9 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
             return _report(folder, before, data, None)
         describe(data, dropped, settings, config.aligned, tell)
         machine = _machine(device, config, before)
-        if before is not None:
+        if before is None:
+            folder.state.unlink(missing_ok=True)  # a state without its run.json is of nobody knows which run
+        else:
             compare_machines(before.machine, machine, tell)
         record = RunRecord(settings.as_json(), facts, data.identities, machine)
         pairs = _pairs(config, backbone, tell)

@@ -272,6 +272,16 @@ def test_lost_metrics_are_not_made_up(config: TrainConfig):
     assert [row["epoch"] for row in read_metrics(config.out / "metrics.jsonl")] == [3]
 
 
+def test_a_state_without_its_record_is_not_taken_up(config: TrainConfig, heard: Heard):
+    train(config)
+    expected = contents(config.out)
+    for name in expected:
+        if not name.startswith("state"):
+            (config.out / name).unlink()
+    assert train(config, heard).resumed_from is None
+    assert contents(config.out) == expected
+
+
 def test_a_damaged_state_is_named(config: TrainConfig):
     train(config)
     RunFolder(config.out).state.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
