@@ -58,9 +58,7 @@ def run(arguments: list[str]) -> int:
         command: Any = typer.main.get_command(app)
         path = options.config_path()
         defaults = options.from_file(path, _flags(command)) if path else None
-        code = command.main(
-            arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults
-        )
+        code = command.main(arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults)
     except CosfaceError as error:
         say(f"cosface: {error}")
         return EXIT_FAILED

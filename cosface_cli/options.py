@@ -34,7 +34,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no n
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one for each core.")]
 DetectorName = Annotated[str, typer.Option("--detector", help="mtcnn, or the path of a YuNet or SCRFD .onnx.")]
 Faces = Annotated[str, typer.Option("--faces", help="Which faces of a photo: largest, all or center.")]
-MinFace = Annotated[float, typer.Option("--min-face", min=1, help="Smallest face, pixels of its box's shorter side.")]
+MinFace = Annotated[float, typer.Option("--min-face", min=1, help="Smallest face, pixels of its box's longer side.")]
 MinScore = Annotated[float, typer.Option("--min-score", min=0, max=1, help="Lowest score of the detector.")]
 MaxMegapixels = Annotated[float, typer.Option("--max-megapixels", help="Larger photos are rejected undecoded.")]
 Model = Annotated[str, typer.Option("--model", help="dlib, a run folder, its weights.safetensors, or an .onnx file.")]

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.reader import Reader
+from cosface_cli.engines.reader import Limits, Reader
 from cosface_cli.maths.geometry import template
 
 MARGINS = {"near": 0.6, "middle": 0.8, "far": 1.0}  # around the face's box, in its widths
@@ -23,10 +23,14 @@ def main(root: Path) -> None:
     spec = find_spec("insightface")
     assert spec is not None and spec.submodule_search_locations
     photos = Path(spec.submodule_search_locations[0]) / "data" / "images"
-    for name, folder in (("t1.jpg", "group"), ("Tom_Hanks_54745.png", "actor"), *((p.name, "masks") for p in photos.glob("mask_*"))):
+    for name, folder in (
+        ("t1.jpg", "group"),
+        ("Tom_Hanks_54745.png", "actor"),
+        *((p.name, "masks") for p in photos.glob("mask_*")),
+    ):
         (root / folder).mkdir(parents=True, exist_ok=True)
         shutil.copy(photos / name, root / folder / name)
-    reader = Reader(open_detector("mtcnn", 40), template("wide"), "all")
+    reader = Reader(open_detector("mtcnn", 20), template("wide"), "all", Limits(min_face=80))
     picture = Image.open(photos / "t1.jpg")
     for number, face in enumerate(reader.read(photos / "t1.jpg").faces, 1):
         left, top, right, bottom = face.box

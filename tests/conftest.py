@@ -72,7 +72,12 @@ def cosface(model_cache: Path) -> Cosface:
 
     def run(*words: Any, input: bytes | None = None, env: dict[str, str] | None = None, cwd: Any = None) -> Result:
         full = {**os.environ, "COSFACE_CACHE": str(model_cache), "NO_COLOR": "1", **(env or {})}
-        command = [sys.executable, "-m", "cosface_cli", *(os.fspath(w) if isinstance(w, Path) else str(w) for w in words)]
+        command = [
+            sys.executable,
+            "-m",
+            "cosface_cli",
+            *(os.fspath(w) if isinstance(w, Path) else str(w) for w in words),
+        ]
         done = subprocess.run(command, input=input, capture_output=True, env=full, cwd=cwd, timeout=300)
         return Result(done)
 

@@ -1,7 +1,7 @@
 """align: photos in, a folder of aligned crops out.
 
-    from cosface_cli.align.stage import align
-    report = align(AlignConfig(raw="photos", aligned=Path("aligned")))
+from cosface_cli.align.stage import align
+report = align(AlignConfig(raw="photos", aligned=Path("aligned")))
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class AlignConfig:
     """raw: a folder, a photo, or "-" for paths on stdin; aligned: the crop folder, made or continued.
 
     detector: a name or a model's path; template: where the landmarks of the crops will be; faces: "largest", "all" or
-    "center"; min_face: pixels of the box's shorter side; min_score: the detector's, 0..1; crops: "jpeg" (quality 95,
+    "center"; min_face: pixels of the box's longer side; min_score: the detector's, 0..1; crops: "jpeg" (quality 95,
     4:4:4) or "png"; workers: processes, 0 for one a core; redo: do again what other settings made.
     """
 

@@ -24,7 +24,8 @@ def cache_folder() -> Path:
     if not named:
         base = os.environ.get("XDG_CACHE_HOME")
         home = os.path.expanduser("~")  # noqa: PTH111 (Path.home raises where there is none)
-        places.append(Path(base) / "cosface" if base else Path(home) / ".cache" / "cosface")
+        if base or Path(home).is_dir():  # a home that is not there is not ours to make
+            places.append(Path(base) / "cosface" if base else Path(home) / ".cache" / "cosface")
         places.append(Path(tempfile.gettempdir()) / f"cosface-{os.getuid()}")
     for place in places:
         try:

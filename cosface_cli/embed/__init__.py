@@ -1,7 +1,7 @@
 """embed: crops or photos in, an embedding store out.
 
-    from cosface_cli.embed.stage import embed
-    report = embed(EmbedConfig(source="aligned", store=Path("faces.h5")))
+from cosface_cli.embed.stage import embed
+report = embed(EmbedConfig(source="aligned", store=Path("faces.h5")))
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class _CropOpener:
                 if item.crop is not None:
                     return crop_of(item.path.read_bytes(), item.crop, self.template)
                 if not reader:
-                    reader.append(Reader(open_detector("mtcnn", 20), self.template))
+                    reader.append(Reader(open_detector("mtcnn", 20), self.template, "center"))
                 return reader[0].faces(item.path.read_bytes(), item.path)[1][0].crop
             except PhotoError as error:
                 return error

@@ -11,10 +11,10 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cosface_cli.artifacts import photos
-from cosface_cli.engines.detectors import Detections, Detector
+from cosface_cli.engines.detectors import Detector
 from cosface_cli.engines.warp import crop_face, needed_scale
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import Template, are_degenerate
@@ -26,7 +26,7 @@ CHOICES: tuple[Choice, ...] = ("largest", "all", "center")
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """box: (4,) left, top, right, bottom; landmarks: (5, 2); both in upright pixels of the photo. crop: RGB uint8 of
-    the reader's template. quality: face_px, the box's shorter side; sharpness, the variance of the Laplacian."""
+    the reader's template. quality: face_px, the box's longer side; sharpness, the variance of the Laplacian."""
 
     box: NDArray[np.float64]
     landmarks: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Face:
 @dataclass(frozen=True, slots=True, eq=False)
 class FacesOfPhoto:
     """size: bytes of the file; mtime_ns: nanoseconds; hash: SHA-256 of its content; found: faces that the detector
-    reported (with a choice of the largest, those that could have been it)."""
+    reported (unless all are wanted, those that could have been the chosen one)."""
 
     size: int
     mtime_ns: int
@@ -49,7 +49,7 @@ class FacesOfPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused. min_face: pixels of the box's shorter side; min_score: the detector's, 0..1."""
+    """What is refused. min_face: pixels of the box's longer side; min_score: the detector's, 0..1."""
 
     min_face: float = 20.0
     min_score: float = 0.0
@@ -78,11 +78,10 @@ class Reader:
     def faces(self, content: bytes, path: str | os.PathLike[str]) -> tuple[int, tuple[Face, ...]]:
         """How many faces were found in the content of a photo file, and the chosen ones."""
         photo = photos.decode(content, path, self.detector.long_side, self.limits.max_megapixels)
-        small = _at_most(photo.image, self.detector.long_side)
-        scale = small.shape[1] / photo.width
-        found = self.detector.detect([small], "largest" if self.choice == "largest" else "all")[0]
-        kept = self._choose(found, scale, photo.width, photo.height, path)
-        landmarks = [np.asarray(found.landmarks[i], np.float64) / scale for i in kept]
+        found = self.detector.detect([photo.image], self.choice)[0]
+        boxes = np.asarray(found.boxes, np.float64) / photo.scale  # (N, 4)
+        kept = self._choose(boxes, found.scores, photo.width, photo.height, path)
+        landmarks = [_rescaled(found.landmarks[i], 1 / photo.scale) for i in kept]
         kept_landmarks = [(i, points) for i, points in zip(kept, landmarks, strict=True) if not are_degenerate(points)]
         if not kept_landmarks:
             raise PhotoError("bad_landmarks", "the landmarks of the face coincide or lie on a line", path)
@@ -92,23 +91,26 @@ class Reader:
             photo = photos.decode(content, path, side, self.limits.max_megapixels)
         faces = []
         for i, points in kept_landmarks:
-            crop = crop_face(photo.image, points * photo.scale, self.template)
-            box = np.asarray(found.boxes[i], np.float64) / scale
-            quality = {"face_px": round(_shorter(box), 1), "sharpness": round(sharpness(crop), 1)}
-            faces.append(Face(box, points, float(found.scores[i]), crop, quality))
+            crop = crop_face(photo.image, _rescaled(points, photo.scale), self.template)
+            quality = {"face_px": round(_longer(boxes[i]), 1), "sharpness": round(sharpness(crop), 1)}
+            faces.append(Face(boxes[i], points, float(found.scores[i]), crop, quality))
         return len(found), tuple(faces)
 
     def _choose(
-        self, found: Detections, scale: float, width: int, height: int, path: str | os.PathLike[str]
+        self,
+        boxes: NDArray[np.float64],
+        scores: NDArray[np.float32],
+        width: int,
+        height: int,
+        path: str | os.PathLike[str],
     ) -> list[int]:
         """Indices of the chosen faces: all from left to right, or one."""
-        if not len(found):
+        if not len(boxes):
             raise PhotoError("no_face", "no face was found", path)
-        boxes = np.asarray(found.boxes, np.float64) / scale
-        large = np.array([_shorter(box) >= self.limits.min_face for box in boxes])
-        sure = np.asarray(found.scores) >= self.limits.min_score
+        large = np.array([_longer(box) >= self.limits.min_face for box in boxes])
+        sure = np.asarray(scores) >= self.limits.min_score
         if not large.any():
-            most = max(_shorter(box) for box in boxes)
+            most = max(_longer(box) for box in boxes)
             words = f"the largest face has {most:.0f} pixels, below the limit of {self.limits.min_face:g}"
             raise PhotoError("too_small", words, path, "lower --min-face")
         if not (large & sure).any():
@@ -117,10 +119,22 @@ class Reader:
         usable = [int(i) for i in np.flatnonzero(large & sure)]
         if self.choice == "all":
             return sorted(usable, key=lambda i: (boxes[i][0], boxes[i][1]))
+        size = np.array([width, height])
         if self.choice == "center":
-            middle = np.array([width, height]) / 2
-            return [min(usable, key=lambda i: float(np.hypot(*((boxes[i][:2] + boxes[i][2:]) / 2 - middle))))]
-        return [max(usable, key=lambda i: _area(boxes[i]))]
+            return [min(usable, key=lambda i: _off_center(boxes[i], size))]
+        return [max(usable, key=lambda i: _visible_area(boxes[i], size))]
+
+
+def _visible_area(box: NDArray[np.float64], size: NDArray[np.int64]) -> float:
+    """Of the part of a box that lies in a picture of that size."""
+    return float(np.prod(np.maximum(np.minimum(box[2:], size) - np.maximum(box[:2], 0), 0)))
+
+
+def _off_center(box: NDArray[np.float64], size: NDArray[np.int64]) -> tuple[bool, float]:
+    """Order of centrality: first faces that show the central pixel, as LFW defines its subject (Huang 2007)."""
+    middle = size / 2
+    outside = not ((box[:2] <= middle) & (middle <= box[2:])).all()
+    return outside, float(np.hypot(*((box[:2] + box[2:]) / 2 - middle)))
 
 
 def sharpness(crop: NDArray[np.uint8]) -> float:
@@ -129,21 +143,13 @@ def sharpness(crop: NDArray[np.uint8]) -> float:
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
-def _at_most(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = long_side / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _rescaled(points: ArrayLike, scale: ArrayLike) -> NDArray[np.float64]:
+    """Landmarks (5, 2) in a picture of another scale; they count from the centre of the first pixel."""
+    return (np.asarray(points, np.float64) + 0.5) * np.asarray(scale, np.float64) - 0.5
 
 
-def _shorter(box: NDArray[np.float64]) -> float:
-    return float(min(box[2] - box[0], box[3] - box[1]))
-
-
-def _area(box: NDArray[np.float64]) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
+def _longer(box: NDArray[np.float64]) -> float:
+    return float(max(box[2] - box[0], box[3] - box[1]))
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:

@@ -1,7 +1,7 @@
 """index: stores in, a search index out; and the nearest of it to a probe.
 
-    from cosface_cli.index.build import build
-    report = build(BuildConfig(stores=(Path("faces.h5"),), index=Path("people.index")))
+from cosface_cli.index.build import build
+report = build(BuildConfig(stores=(Path("faces.h5"),), index=Path("people.index")))
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class SearchConfig:
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
-    """Counts: probes searched and rejected; rows in the index."""
+    """Counts: probes searched and rejected; hits given; rows in the index."""
 
     probes: int
+    hits: int
     rejected: int
     rows: int

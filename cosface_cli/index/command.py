@@ -13,7 +13,7 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig, SearchConfig
-from cosface_cli.outcomes import Outcome, Rejected
+from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, Outcome, Rejected
 
 SEARCH = SearchConfig(index=Path(), probes=())
 COLUMNS = ("probe", "rank", "cos", "identity", "source")
@@ -62,8 +62,8 @@ def search(
 
     config = SearchConfig(index, tuple(probes), k, model, detector, faces, min_face, workers)
     with following("search", output, quiet, COLUMNS, _reject_row) as tell:
-        run(config, tell)
-    return tell.exit_code
+        report = run(config, tell)
+    return EXIT_NO if tell.exit_code == EXIT_DONE and not report.hits else tell.exit_code
 
 
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:

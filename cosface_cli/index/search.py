@@ -49,11 +49,14 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
     header = read_header(config.index)
     searcher: Searcher = SEARCHERS.load(header.engine).open(config.index / header.vectors, header.size, header.rows)
     tally = Tally()
+    hits = 0
     with IndexRows(config.index / header.names, header.rows) as rows:
         finder = _Finder(searcher, rows, config.k)
 
         def count(outcome: Done | Rejected) -> None:
+            nonlocal hits
             tally.add(outcome)
+            hits += len(outcome.rows) if isinstance(outcome, Done) else 0
             tell(outcome)
 
         stores = [Path(probe) for probe in config.probes if probe.endswith(".h5") and Path(probe).is_file()]
@@ -64,7 +67,7 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
         if photos:
             for outcome in _photo_outcomes(config, header, photos, finder, tell):
                 count(outcome)
-    return SearchReport(tally.done, tally.rejected, header.rows)
+    return SearchReport(tally.done, hits, tally.rejected, header.rows)
 
 
 class _Finder:

@@ -1,7 +1,7 @@
 """verify: are two photos of one person, and how well does a model tell over a list of pairs?
 
-    from cosface_cli.verify.two import verify_two
-    answer = verify_two(TwoConfig(left=Path("a.jpg"), right=Path("b.jpg")))
+from cosface_cli.verify.two import verify_two
+answer = verify_two(TwoConfig(left=Path("a.jpg"), right=Path("b.jpg")))
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class TwoReport:
 
 @dataclass(frozen=True, slots=True)
 class PairsConfig:
-    """root: photos or crops; pairs: an LFW list; crops_template: says that root holds crops without a manifest;
-    allow_missing: photos without a file or face that may be; each of their pairs counts as an error."""
+    """root: photos or crops; pairs: an LFW list; crops_template: says that root holds crops without a manifest; faces:
+    "center", the face with the central pixel, is LFW's own rule; allow_missing: photos without a file
+    or face that may be; each of their pairs counts as an error."""
 
     root: Path
     pairs: Path
@@ -52,7 +53,7 @@ class PairsConfig:
     flip: str = "none"
     crops_template: str | None = None
     detector: str = "mtcnn"
-    faces: str = "largest"
+    faces: str = "center"
     min_face: float = 20.0
     allow_missing: int = 0
     workers: int = 0

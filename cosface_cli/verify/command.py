@@ -30,7 +30,9 @@ def verify(
         str | None, typer.Option(help="ROOT holds crops of this template, without a manifest.")
     ] = PAIRS.crops_template,
     detector: options.DetectorName = TWO.detector,
-    faces: Annotated[str, typer.Option("--faces", help="Which face of a photo: largest or center.")] = TWO.faces,
+    faces: Annotated[
+        str | None, typer.Option(help="Which face of a photo: largest (of A and B) or center (of --pairs, LFW's rule).")
+    ] = None,
     min_face: options.MinFace = TWO.min_face,
     allow_missing: Annotated[
         int, typer.Option(min=0, help="With --pairs: photos without a face that may be; their pairs count as errors.")
@@ -48,13 +50,14 @@ def verify(
             raise CosfaceError(f"two photos are compared, {len(paths)} given", mend="give A B, or ROOT with --pairs")
         if template is not None or allow_missing:
             raise CosfaceError("--template and --allow-missing go with --pairs", mend="leave them out")
-        two = TwoConfig(paths[0], paths[1], model, flip, threshold, detector, faces, min_face)
+        two = TwoConfig(paths[0], paths[1], model, flip, threshold, detector, faces or TWO.faces, min_face)
         return _two(two, output, quiet)
     if len(paths) != 1:
         raise CosfaceError(f"--pairs takes one root folder, {len(paths)} given", mend="give the folder above people's")
     if threshold is not None:
         raise CosfaceError("--threshold goes with two photos", mend="leave it out: --pairs chooses its own by folds")
-    config = PairsConfig(paths[0], pairs, model, flip, template, detector, faces, min_face, allow_missing, workers)
+    chosen = faces or PAIRS.faces
+    config = PairsConfig(paths[0], pairs, model, flip, template, detector, chosen, min_face, allow_missing, workers)
     return _pairs(config, output, quiet)
 
 

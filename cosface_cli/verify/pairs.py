@@ -96,9 +96,7 @@ def tar_at_far(scores: NDArray[np.float64], same: NDArray[np.bool_], far: float)
     return {**out, "tar": accepted / total, "low": low, "high": high, "threshold": threshold, "achieved_far": achieved}
 
 
-def _embedded(
-    config: PairsConfig, files: PairFiles, tell: Tell
-) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
+def _embedded(config: PairsConfig, files: PairFiles, tell: Tell) -> tuple[NDArray[np.float64], tuple[str, ...], str]:
     """Vectors (N, D) of the distinct photos, NaN where there is no face; names without one; a hash of all files."""
     flip: Any = config.flip
     choice: Any = config.faces

@@ -85,6 +85,7 @@ def test_two_at_once_give_one_whole_file(cache: Path):
 
 
 def test_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("COSFACE_CACHE", str(tmp_path / "named"))

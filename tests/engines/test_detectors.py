@@ -10,6 +10,7 @@ import pytest
 
 from cosface_cli.artifacts.model_cache import file_sha256
 from cosface_cli.engines.detectors import DETECTORS, Detector
+from cosface_cli.engines.detectors.mtcnn import open_mtcnn
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.detectors.scrfd import open_scrfd
 from cosface_cli.engines.detectors.yunet import open_yunet
@@ -28,7 +29,7 @@ def model(name: str) -> Path:
 @pytest.fixture(scope="module", params=MODELS)
 def detector(request: pytest.FixtureRequest) -> Detector:
     # 40: below, MTCNN takes a hand in the photo of six people for a face
-    return open_detector(request.param if request.param == "mtcnn" else str(model(request.param)), 40)
+    return open_mtcnn(min_face=40) if request.param == "mtcnn" else open_detector(str(model(request.param)), 20)
 
 
 @pytest.fixture(scope="module")
@@ -172,4 +173,4 @@ def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
 
 def test_tiny_min_face_is_what_the_window_allows(group: np.ndarray) -> None:
     small = cv2.resize(group, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)  # faces of 20 to 28 pixels
-    assert len(open_detector("mtcnn", 0).detect([small])[0]) > len(open_detector("mtcnn", 30).detect([small])[0])
+    assert len(open_detector("mtcnn", 0).detect([small])[0]) > len(open_mtcnn(min_face=30).detect([small])[0])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Want = Literal["largest", "all"]
+Want = Literal["largest", "center", "all"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +40,8 @@ class Detector(Protocol):
     def detect(self, images: Sequence[NDArray[np.uint8]], want: Want = "all") -> list[Detections]:
         """The faces of each RGB picture (H, W, 3).
 
-        want="largest" lets the detector leave out faces that cannot be the largest of their picture.
+        want="largest" lets the detector leave out faces that cannot be the largest of their picture, "center" those
+        that cannot be the one that shows the central pixel.
         """
         ...
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from cosface_cli.engines.detectors import Detections, Want
@@ -18,6 +17,7 @@ from cosface_cli.engines.detectors import mtcnn_boxes as bx
 from cosface_cli.engines.detectors.mtcnn_resize import AdaptiveResizer, AreaResizer, Resize, Resizer
 from cosface_cli.engines.detectors.mtcnn_weights import CHECKSUM, SOURCES, Net, graph
 from cosface_cli.engines.detectors.pictures import best_first, checked, looked_at_again, nothing, rescaled, shrunk
+from cosface_cli.engines.onnx_session import open_session, session_options
 
 Array = NDArray[np.float32]
 Run = Mapping[Net, Any]
@@ -62,7 +62,7 @@ class MTCNN:
         smallest = max(self._min_face * height / image.shape[0], min(self._min_face, 20.0))
         scales = bx.scales(height, width, smallest, self._factor)
         cascade = self._cascade(seen)
-        found = cascade.largest(scales) if want == "largest" else cascade.all(scales)
+        found = cascade.all(scales) if want == "all" else cascade.until_settled(scales, want)
         found = looked_at_again(found, seen, self._fills)
         return rescaled(found, seen, image)
 
@@ -70,7 +70,7 @@ class MTCNN:
         """A face that fills the picture."""
         height, width = framed.shape[:2]
         scales = bx.scales(height, width, max(min(height, width) / 3, bx.WINDOW), self._factor)
-        return self._cascade(framed).largest(scales)
+        return self._cascade(framed).until_settled(scales, "largest")
 
     def _cascade(self, seen: NDArray[np.uint8]) -> _Cascade:
         return _Cascade(self._sessions, self._thresholds, self._resizer(seen), seen.shape[0], seen.shape[1])
@@ -91,16 +91,9 @@ def open_mtcnn(
     """
     if not (min_face >= bx.WINDOW and 0 < factor < 1 and long_side >= bx.WINDOW and resize in ("area", "adaptive")):
         raise ValueError(f"out of range: {min_face=}, {factor=}, {long_side=}, {resize=}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options = session_options()
     options.enable_mem_pattern = False  # every level has another size
-    options.log_severity_level = 3
-    sessions: dict[Net, Any] = {
-        net: onnxruntime.InferenceSession(str(graph(net)), options, providers=["CPUExecutionProvider"])
-        for net in SOURCES
-    }
+    sessions: dict[Net, Any] = {net: open_session(graph(net), options) for net in SOURCES}
     return MTCNN(sessions, min_face, thresholds, factor, resize, long_side)
 
 
@@ -114,6 +107,7 @@ class _Cascade:
     ) -> None:
         self._sessions, self._thresholds, self._resizer = sessions, thresholds, resizer
         self._height, self._width = height, width
+        self._size = np.array([width, height], np.float32)
         self._windows = np.zeros((0, 9), np.float32)
         self._refined = np.zeros((0, 5), np.float32)  # R-Net's probability and regression, NaN before it was asked
         self._placed = np.zeros((0, 15), np.float32)  # the same of O-Net, with its points
@@ -124,17 +118,26 @@ class _Cascade:
             self._look(scale)
         return self._judge()
 
-    def largest(self, scales: Sequence[float]) -> Detections:
-        """From the coarsest level down, until what was found is larger than what the next can still show."""
+    def until_settled(self, scales: Sequence[float], want: Want) -> Detections:
+        """From the coarsest level down, until what was found is larger than what the next can still show.
+
+        want: "largest", by the area that lies in the picture; or "center", the face that shows the central pixel.
+        """
         found, side = nothing(), 0.0
         for scale in reversed(scales):
             if side > REACH * bx.WINDOW / scale:
                 break
             if self._look(scale):
                 found = self._judge()
-                width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).T
+                counted = found.boxes if want == "largest" else found.boxes[self._central(found.boxes)]
+                width, height = (np.minimum(counted[:, 2:], self._size) - np.maximum(counted[:, :2], 0)).T
                 side = float(np.sqrt(np.max(width * height, initial=0.0)))
         return found
+
+    def _central(self, boxes: Array) -> NDArray[np.bool_]:
+        """Which boxes hold the central pixel."""
+        middle = self._size / 2
+        return np.asarray(((boxes[:, :2] <= middle) & (middle <= boxes[:, 2:])).all(axis=1))
 
     def _look(self, scale: float) -> int:
         """P-Net on one level: adds its windows to the pool and says how many."""

@@ -5,22 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from cosface_cli.engines.detectors import DETECTORS, Detector
+from cosface_cli.engines.onnx_session import open_session, session_options
 from cosface_cli.errors import CosfaceError
 
 SMALLEST = 12.0  # pixels: MTCNN's window, below which no detector here sees a face
+USUAL = 20.0  # pixels: a caller's higher limit is for the photo, which may have been shrunk
 
 
 def open_detector(spec: str, min_face: float) -> Detector:
     """The detector that spec names: "mtcnn", or the path of a YuNet or SCRFD file, told apart by what they give.
 
-    min_face: pixels of the smallest face looked for; smaller ones may be found. Raises CosfaceError naming the near
+    min_face: pixels of the smallest face that the caller wants; smaller ones may be found, since the pictures that the
+    detector is given may be shrunken photos. Raises CosfaceError naming the near
     miss of a name, or what is wrong with a file.
     """
     if spec == "mtcnn":
-        mtcnn: Detector = DETECTORS.load(spec)(min_face=max(min_face, SMALLEST))
+        mtcnn: Detector = DETECTORS.load(spec)(min_face=min(max(min_face, SMALLEST), USUAL))
         return mtcnn
     path = Path(spec)
     if not path.is_file():
@@ -37,14 +38,7 @@ def open_detector(spec: str, min_face: float) -> Detector:
 
 def _kind(path: Path) -> str:
     """The table's name for the detector in an ONNX file."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own exceptions share no base class
-        raise CosfaceError("ONNX Runtime cannot read this as a model", path, "give a detector's .onnx file") from error
+    session = open_session(path, session_options(optimised=False))
     inputs, outputs = session.get_inputs(), session.get_outputs()
     names = {output.name for output in outputs}
     if {f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)} == names:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_cache import file_sha256
 from cosface_cli.engines.detectors import Detections, Want
 from cosface_cli.engines.detectors.pictures import best_first, checked, looked_at_again, nothing, rescaled, shrunk
+from cosface_cli.engines.onnx_session import PROVIDERS, session_options
 from cosface_cli.errors import CosfaceError
 
 INPUT = 640  # pixels a side, for a file with free input size
@@ -53,13 +53,7 @@ def open_scrfd(path: str | Path, score: float = 0.5) -> Scrfd:
     from insightface.model_zoo import get_model
 
     path = Path(path)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    network = get_model(
-        str(path), sess_options=options, providers=["CPUExecutionProvider"], static_shape_sessions=False
-    )
+    network = get_model(str(path), sess_options=session_options(), providers=PROVIDERS, static_shape_sessions=False)
     if network is None or getattr(network, "taskname", "") != "detection" or not network.use_kps:
         raise CosfaceError("this is no SCRFD with five landmarks", path, "take a file whose name ends in _kps.onnx")
     size = network.input_size or (INPUT, INPUT)

@@ -7,7 +7,7 @@ tensor is a version, four sizes and raw float32. Layers follow each other from t
 
 from __future__ import annotations
 
-import struct
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,7 +60,7 @@ class _Reader:
 
     def real(self) -> float:
         mantissa, exponent = self.integers(2)
-        return float(np.ldexp(float(mantissa), exponent))
+        return math.ldexp(mantissa, exponent)
 
     def reals(self, count: int) -> list[float]:
         return [self.real() for _ in range(count)]
@@ -93,7 +93,7 @@ def parse(content: bytes) -> Network:
         network = _network(reader)
         if reader.at != len(content):
             raise ValueError("does not end with the network")
-    except (ValueError, struct.error, UnicodeDecodeError, MemoryError) as error:
+    except (ValueError, IndexError, OverflowError, MemoryError) as error:
         raise CosfaceError(f"not dlib's recognition network ({error})") from error
     return network
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_cache import file_sha256
+from cosface_cli.engines.onnx_session import open_session
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import TEMPLATES, template
 
@@ -37,7 +37,7 @@ class OnnxEmbedder:
         self.thresholds: Mapping[str, float] = dict(thresholds or {})
         self._mean = np.array(mean, np.float32)
         self._std = np.array(std, np.float32)
-        self._session = _session(path)
+        self._session = open_session(path)
         taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._input = taken.name
         self._pictures = taken.type == "tensor(uint8)"
@@ -74,7 +74,7 @@ def open_onnx(path: Path, template_name: str | None = None) -> OnnxEmbedder:
     template_name: of the crops it was trained on; by default the one template of the graph's input size, `arcface` for
     112x112. Raises CosfaceError where the size fits no template.
     """
-    taken = _session(path).get_inputs()[0]
+    taken = open_session(path).get_inputs()[0]
     height, width = taken.shape[2:4] if len(taken.shape) == 4 else (None, None)
     if template_name is None:
         fitting = [t.name for t in TEMPLATES.values() if (t.height, t.width) == (height, width)]
@@ -104,17 +104,3 @@ def _normalises_itself(path: Path) -> bool:
 
     kinds = {node.op_type for node in onnx.load(path, load_external_data=False).graph.node[:8]}
     return "Sub" in kinds and "Mul" in kinds
-
-
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not path.is_file():
-        raise CosfaceError("no such file", path)
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own exceptions share no base class
-        raise CosfaceError("ONNX Runtime cannot read this model", path) from error

@@ -1,0 +1,39 @@
+"""ONNX Runtime as all engines use it: one thread a session, a session a process, and nothing sent anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the package is loaded: it would phone home
+
+import onnxruntime
+
+from cosface_cli.errors import CosfaceError
+
+PROVIDERS = ["CPUExecutionProvider"]
+
+
+def session_options(optimised: bool = True) -> onnxruntime.SessionOptions:
+    """One thread and no chatter: threads of its own would fight those of the other workers.
+
+    optimised: whether the graph is to be run, rather than only looked at.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def open_session(path: Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
+    """The model in an ONNX file. Raises CosfaceError naming a file that is missing or that is none."""
+    if not path.is_file():
+        raise CosfaceError("no such file", path, "give the path of an .onnx file")
+    try:
+        return onnxruntime.InferenceSession(str(path), options or session_options(), providers=PROVIDERS)
+    except Exception as error:  # the runtime's own exceptions share no base class
+        raise CosfaceError("ONNX Runtime cannot read this as a model", path, "give an .onnx file") from error

@@ -1,0 +1,51 @@
+"""Photos for the command line's tests: people cut out of the packaged group picture, and one odd file of each kind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Path:
+    """raw/person1..6/{near,middle,far}.jpg, group/t1.jpg, actor/..., masks/ (no faces); not to be written to."""
+    root = tmp_path_factory.mktemp("people") / "raw"
+    subprocess.run([sys.executable, ROOT / "examples" / "quickstart_photos.py", root], check=True, cwd=ROOT)
+    return root
+
+
+@pytest.fixture(scope="session")
+def face(people: Path) -> Image.Image:
+    """One person's photo, upright RGB."""
+    with Image.open(people / "person5" / "middle.jpg") as image:
+        return image.convert("RGB").resize((image.width * 2, image.height * 2), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def odd(tmp_path: Path, face: Image.Image) -> Path:
+    """The same face in every kind of file that should work."""
+    root = tmp_path / "odd"
+    root.mkdir()
+    face.save(root / "rgb.png")
+    face.save(root / "jpeg.jpg", quality=95)
+    face.convert("L").save(root / "grey.png")
+    face.convert("LA").save(root / "grey_alpha.png")
+    face.convert("RGBA").save(root / "rgba.png")
+    face.convert("P", palette=Image.Palette.ADAPTIVE).save(root / "palette.png")
+    face.convert("CMYK").save(root / "cmyk.jpg", quality=95)
+    deep = np.asarray(face.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(root / "deep.png")
+    face.save(root / "webp.webp", quality=95)
+    face.save(root / "tiff.tiff")
+    face.save(root / "bmp.bmp")
+    face.save(root / "gif.gif")
+    face.save(root / "no_ending", "JPEG", quality=95)
+    face.save(root / "UPPER.JPG", quality=95)
+    return root

@@ -1,0 +1,177 @@
+"""cosface index as a person runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import faiss
+import h5py
+import numpy as np
+import pytest
+
+from tests.cli.test_embed import read
+from tests.conftest import Cosface
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, people: Path, model_cache: Path) -> Path:
+    """aligned/, faces.h5 and people.index of the packaged people; not to be written to."""
+    from cosface_cli.align import AlignConfig
+    from cosface_cli.align.stage import align
+    from cosface_cli.embed import EmbedConfig
+    from cosface_cli.embed.stage import embed
+    from cosface_cli.index import BuildConfig
+    from cosface_cli.index.build import build
+
+    root = tmp_path_factory.mktemp("made")
+    align(AlignConfig(str(people), root / "aligned", workers=1))
+    embed(EmbedConfig(str(root / "aligned"), root / "faces.h5", workers=1))
+    report = build(BuildConfig((root / "faces.h5",), root / "people.index"))
+    assert (report.rows, report.doubles) == (20, 0)
+    return root
+
+
+def test_a_photo_finds_itself_and_then_its_person(cosface: Cosface, made: Path, people: Path) -> None:
+    probe = people / "person4" / "middle.jpg"
+    done = cosface("index", "search", made / "people.index", probe, "-k", 3)
+    assert done.code == 0, done
+    assert [row["rank"] for row in done.rows] == [1, 2, 3]
+    assert done.rows[0]["source"] == "person4/middle.jpg" and done.rows[0]["cos"] > 0.998
+    assert {row["identity"] for row in done.rows} == {"person4"}
+    assert [row["cos"] for row in done.rows] == sorted((row["cos"] for row in done.rows), reverse=True)
+    assert all(row["probe"] == str(probe) for row in done.rows)
+
+
+def test_search_equals_brute_force(cosface: Cosface, made: Path) -> None:
+    done = cosface("index", "search", made / "people.index", made / "faces.h5", "-k", 20)
+    embeddings, sources, _ = read(made / "faces.h5")
+    cosines = embeddings.astype(np.float64) @ embeddings.astype(np.float64).T
+    by_probe: dict[str, list[dict]] = {}
+    for row in done.rows:
+        by_probe.setdefault(row["probe"], []).append(row)
+    for number, source in enumerate(sources):
+        rows = by_probe[source]
+        assert [row["source"] for row in rows] == [sources[i] for i in np.argsort(-cosines[number], kind="stable")]
+        assert np.abs(np.array([row["cos"] for row in rows]) - np.sort(cosines[number])[::-1]).max() < 1e-6
+
+
+def test_k_above_the_gallery_gives_what_there_is(cosface: Cosface, made: Path, people: Path) -> None:
+    done = cosface("index", "search", made / "people.index", people / "actor", "-k", 500)
+    assert len(done.rows) == 20 and all(row["source"] for row in done.rows)
+
+
+def test_crops_folders_and_standard_input_are_probes(cosface: Cosface, made: Path, people: Path) -> None:
+    index = made / "people.index"
+    crops = cosface("index", "search", index, made / "aligned", "-k", 1)
+    assert len(crops.rows) == 20 and all(row["cos"] > 0.999999 for row in crops.rows), "a crop finds itself exactly"
+    one = cosface("index", "search", index, made / "aligned" / "person1" / "far.jpg", "-k", 1)
+    assert one.rows[0]["cos"] > 0.999999, "a single crop is known by its folder's manifest"
+    photos = cosface("index", "search", index, "-", "-k", 1, input=f"{people}/person2/far.jpg\n".encode())
+    assert photos.rows[0]["identity"] == "person2"
+
+
+def test_a_photo_without_a_face_is_a_named_reject(cosface: Cosface, made: Path, people: Path) -> None:
+    done = cosface("index", "search", made / "people.index", people / "masks", people / "person1" / "far.jpg", "-k", 1)
+    assert done.code == 3
+    assert [row.get("status") for row in done.rows].count("rejected") == 4
+    assert "no face was found" in done.err
+
+
+def test_the_same_store_twice_is_indexed_once(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+    done = cosface("index", "build", made / "faces.h5", made / "faces.h5", tmp_path / "i")
+    assert done.code == 0 and done.rows[0]["rows"] == 20 and done.rows[0]["doubles"] == 20
+    assert "more than once" in done.err
+
+
+def test_the_index_is_plain_faiss(made: Path) -> None:
+    header = json.loads((made / "people.index" / "index.json").read_text())
+    index = faiss.read_index(str(made / "people.index" / header["vectors"]))
+    embeddings, _, _ = read(made / "faces.h5")
+    assert index.ntotal == 20 and (index.reconstruct_n(0, 20) == embeddings).all()
+    assert header["metric"] == "cos" and header["model_id"] == read(made / "faces.h5")[2]["model_id"]
+
+
+def other_model(source: Path, target: Path) -> Path:
+    """A copy of a store that says it is of another model."""
+    target.write_bytes(source.read_bytes())
+    with h5py.File(target, "r+") as store:
+        store.attrs["model"], store.attrs["model_id"] = np.bytes_("another"), np.bytes_("another-0123")
+    return target
+
+
+def test_another_model_is_refused_by_name(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+    other = other_model(made / "faces.h5", tmp_path / "other.h5")
+    for words in (
+        ("index", "build", made / "faces.h5", other, tmp_path / "i"),
+        ("index", "search", made / "people.index", other),
+    ):
+        done = cosface(*words)
+        assert done.code == 2 and "another-0123" in done.err and "dlib-resnet29" in done.err, done
+        assert len(done.err.splitlines()) == 1 and done.out == ""
+    assert not (tmp_path / "i" / "index.json").exists()
+    cosface("index", "build", other, tmp_path / "j")
+    unknown = cosface("index", "search", tmp_path / "j", made / "aligned")
+    assert unknown.code == 2 and "--model" in unknown.err
+
+
+def test_rows_that_are_no_unit_vectors_are_rejected_by_name(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "raw.h5"
+    raw.write_bytes((made / "faces.h5").read_bytes())
+    with h5py.File(raw, "r+") as store:
+        store["embeddings"][3] = store["embeddings"][3] * 1.5
+        store["embeddings"][4] = np.nan
+        store["embeddings"][5] = 0
+    done = cosface("index", "build", raw, tmp_path / "i")
+    sources = read(raw)[1]
+    assert done.code == 3 and done.rows[0]["rows"] == 17
+    assert all(sources[n] in done.err for n in (3, 4, 5))
+    found = cosface("index", "search", tmp_path / "i", made / "faces.h5", "-k", 1)
+    own = {row["probe"]: row for row in found.rows}
+    assert all(own[s]["source"] == s for n, s in enumerate(sources) if n not in (3, 4, 5)), "no name is shifted"
+
+
+def test_an_empty_store_gives_an_empty_index(cosface: Cosface, people: Path, made: Path, tmp_path: Path) -> None:
+    cosface("embed", people / "masks", tmp_path / "empty.h5")
+    built = cosface("index", "build", tmp_path / "empty.h5", tmp_path / "i")
+    assert built.code == 1 and built.rows[0]["rows"] == 0, "nothing there: the answer is no"
+    done = cosface("index", "search", tmp_path / "i", people / "actor")
+    assert done.code == 1 and done.rows == [], "no match"
+
+
+def test_damaged_files_are_refused_and_a_build_mends_them(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+    index = tmp_path / "i"
+    cosface("index", "build", made / "faces.h5", index)
+    header = json.loads((index / "index.json").read_text())
+    for name in (header["vectors"], header["names"], "index.json"):
+        path = index / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        done = cosface("index", "search", index, made / "faces.h5")
+        assert done.code == 2 and done.out == "" and len(done.err.splitlines()) == 1 and name in done.err, done
+        cosface("index", "build", made / "faces.h5", index)
+        assert cosface("index", "search", index, made / "faces.h5", "-k", 1).code == 0
+
+
+def test_building_again_leaves_no_old_files(cosface: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
+    index = tmp_path / "i"
+    cosface("index", "build", made / "faces.h5", index)
+    before = {p.name: p.read_bytes() for p in index.iterdir()}
+    cosface("index", "build", made / "faces.h5", index)
+    assert {p.name: p.read_bytes() for p in index.iterdir()} == before
+    cosface("embed", people / "person1", tmp_path / "one.h5")
+    cosface("index", "build", tmp_path / "one.h5", index)
+    assert len(list(index.iterdir())) == 3
+    assert json.loads((index / "index.json").read_text())["rows"] == 3
+
+
+def test_one_line_errors(cosface: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
+    for words, part in [
+        (("index", "search", tmp_path / "none", people), "no index here"),
+        (("index", "build", tmp_path / "none.h5", tmp_path / "i"), "no such store"),
+        (("index", "build", made / "faces.h5"), "a store and an index"),
+        (("index", "search", made / "people.index", tmp_path / "none.jpg"), "no such file"),
+        (("index",), "index --help"),
+    ]:
+        done = cosface(*words)
+        assert done.code == 2 and len(done.err.splitlines()) == 1 and part in done.err, done

@@ -1,0 +1,147 @@
+"""cosface verify as a person runs it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import Cosface
+
+
+def test_same_and_different(cosface: Cosface, people: Path) -> None:
+    same = cosface("verify", people / "person5" / "near.jpg", people / "person5" / "far.jpg")
+    assert same.code == 0 and same.rows[0]["same"] is True, same
+    other = cosface("verify", people / "person5" / "near.jpg", people / "person1" / "near.jpg")
+    assert other.code == 1 and other.rows[0]["same"] is False, other
+    for row in (same.rows[0], other.rows[0]):
+        assert row["same"] == (row["cos"] >= row["threshold"]) and row["far"] is None
+        assert {"cos", "threshold", "same", "far"} <= set(row)
+
+
+def test_a_photo_against_itself(cosface: Cosface, people: Path) -> None:
+    done = cosface("verify", people / "person2" / "far.jpg", people / "person2" / "far.jpg")
+    assert done.code == 0 and done.rows[0]["cos"] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_threshold_decides(cosface: Cosface, people: Path) -> None:
+    pair = (people / "person5" / "near.jpg", people / "person5" / "far.jpg")
+    cos = cosface("verify", *pair).rows[0]["cos"]
+    assert cosface("verify", *pair, "--threshold", cos + 1e-4).code == 1
+    assert cosface("verify", *pair, "--threshold", cos - 1e-4).code == 0
+
+
+def test_crops_are_not_aligned_twice(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    cosface("align", people, tmp_path / "aligned", "--crops", "png")
+    photos = cosface("verify", people / "person1" / "near.jpg", people / "person1" / "far.jpg").rows[0]["cos"]
+    crops = tmp_path / "aligned" / "person1"
+    assert cosface("verify", crops / "near.png", crops / "far.png").rows[0]["cos"] == pytest.approx(photos, abs=1e-3)
+
+
+def test_what_cannot_be_compared_is_said(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    good = people / "person1" / "near.jpg"
+    for words, part in [
+        ((good, people / "masks" / "mask_blue.jpg"), "mask_blue.jpg: no face was found"),
+        ((good, tmp_path / "none.jpg"), "no such file"),
+        ((good,), "two photos"),
+        ((good, good, good), "two photos"),
+        ((good, good, "--pairs", tmp_path / "p.txt"), "one root"),
+        ((good, good, "--flip", "som"), "did you mean 'sum'?"),
+    ]:
+        done = cosface("verify", *words)
+        assert done.code == 2 and done.out == "" and len(done.err.splitlines()) == 1 and part in done.err, done
+
+
+def test_several_faces_are_said(cosface: Cosface, people: Path) -> None:
+    done = cosface("verify", people / "group" / "t1.jpg", people / "actor" / "Tom_Hanks_54745.png", "--faces", "center")
+    assert done.code in (0, 1) and "faces, the most central one was taken" in done.err
+
+
+@pytest.fixture
+def lfw_like(people: Path, tmp_path: Path) -> Path:
+    """Six people of three photos each, named as in LFW."""
+    root = tmp_path / "images"
+    for number in range(1, 7):
+        name = f"Person_{number}"
+        (root / name).mkdir(parents=True)
+        for place, kind in enumerate(("near", "middle", "far"), 1):
+            shutil.copy(people / f"person{number}" / f"{kind}.jpg", root / name / f"{name}_{place:04d}.jpg")
+    return root
+
+
+def pairs_file(path: Path, folds: int = 3, header: str | None = None) -> Path:
+    lines = [header or f"{folds}\t2"]
+    for fold in range(folds):
+        a, b = 2 * fold + 1, 2 * fold + 2
+        lines += [
+            f"Person_{a}\t1\t3",
+            f"Person_{b}\t2\t3",
+            f"Person_{a}\t1\tPerson_{b}\t1",
+            f"Person_{a}\t2\tPerson_{b}\t3",
+        ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+FIELDS = {"protocol", "pairs", "folds", "accuracy", "accuracy_se", "fold_accuracy", "thresholds", "tar_at_far"}
+FIELDS |= {"missing", "model", "seconds"}
+
+
+def test_pairs_by_folds(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> None:
+    pairs = pairs_file(tmp_path / "pairs.txt")
+    done = cosface("verify", lfw_like, "--pairs", pairs)
+    assert done.code == 0, done
+    (row,) = done.rows
+    assert set(row) >= FIELDS
+    assert (row["protocol"], row["pairs"], row["folds"], row["missing"]) == ("lfw", 12, 3, [])
+    assert row["accuracy"] == 1.0 and row["accuracy_se"] == 0.0 and len(row["thresholds"]) == 3
+    rates = {rate["far"]: rate for rate in row["tar_at_far"]}
+    assert rates[0.1]["tar"] is None and rates[0.1]["needs_impostors"] == 10 and rates[0.1]["impostors"] == 6
+    assert "not the standard 6000" in done.err
+
+
+def test_pairs_resolve_after_align_with_nearly_the_same_scores(
+    cosface: Cosface, lfw_like: Path, tmp_path: Path
+) -> None:
+    cosface("align", lfw_like, tmp_path / "aligned", "--faces", "center", "--crops", "png")
+    pairs = pairs_file(tmp_path / "pairs.txt")
+    photos = cosface("verify", lfw_like, "--pairs", pairs).rows[0]
+    crops = cosface("verify", tmp_path / "aligned", "--pairs", pairs).rows[0]
+    assert np.allclose(photos["thresholds"], crops["thresholds"], atol=1e-3) and crops["accuracy"] == 1.0
+    assert photos["data"] != crops["data"]
+
+
+def test_missing_photos_count_as_errors_and_are_named(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> None:
+    pairs = pairs_file(tmp_path / "pairs.txt")
+    (lfw_like / "Person_3" / "Person_3_0001.jpg").unlink()
+    Image.new("RGB", (200, 200)).save(lfw_like / "Person_6" / "Person_6_0003.jpg")
+    done = cosface("verify", lfw_like, "--pairs", pairs)
+    assert done.code == 3, done
+    row = done.rows[0]
+    assert sorted(row["missing"]) == ["Person_3/Person_3_0001", "Person_6/Person_6_0003"]
+    assert row["pairs"] == 12 and row["scored"] == 8
+    assert row["fold_accuracy"] == [1.0, 0.5, 0.5] and row["accuracy"] == pytest.approx(2 / 3)
+    allowed = cosface("verify", lfw_like, "--pairs", pairs, "--allow-missing", 2)
+    assert allowed.code == 0 and allowed.rows[0]["accuracy"] == row["accuracy"]
+
+
+def test_lists_that_do_not_fit(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> None:
+    wrong = pairs_file(tmp_path / "wrong.txt", header="10\t2")
+    done = cosface("verify", lfw_like, "--pairs", wrong)
+    assert done.code == 2 and "40" in done.err and "12" in done.err and len(done.err.splitlines()) == 1
+    single = pairs_file(tmp_path / "single.txt", folds=1)
+    assert "fold" in cosface("verify", lfw_like, "--pairs", single).err
+    nowhere = cosface("verify", tmp_path, "--pairs", pairs_file(tmp_path / "p.txt"))
+    assert nowhere.code == 2 and "none of the photos" in nowhere.err
+
+
+def test_lfw_counts_its_folds(cosface: Cosface, shared: Path, tmp_path: Path) -> None:
+    text = (shared / "data" / "lfw" / "pairs.txt").read_text()
+    head, rest = text.split("\n", 1)
+    assert head.split() == ["6", "300"]
+    (tmp_path / "p.txt").write_text("10\t300\n" + rest)
+    done = cosface("verify", shared / "data" / "lfw" / "images", "--pairs", tmp_path / "p.txt")
+    assert done.code == 2 and "6000" in done.err and "3600" in done.err
