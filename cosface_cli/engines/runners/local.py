@@ -70,7 +70,17 @@ def _start(opener: Opener) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells us when to stop
     threading.Thread(target=_die_with_parent, daemon=True).start()
     single_threaded()
-    _worker = opener.open()
+    try:
+        _worker = opener.open()
+    except Exception as error:  # told as what it is with the first task, not as a worker that died
+        _worker = _failing(error)
+
+
+def _failing(error: Exception) -> Callable[[Any], Any]:
+    def fail(task: Any) -> Any:
+        raise error
+
+    return fail
 
 
 def _work(task: Any) -> Any:

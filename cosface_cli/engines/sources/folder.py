@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from cosface_cli.artifacts.photos import looks_like_photo
@@ -21,7 +22,28 @@ def list_folder(root: Path, besides: Path | None = None) -> Listing:
     others: list[str] = []
     closed: list[str] = []
     out = None if besides is None else besides.resolve()
-    _walk(root, root, out, frozenset(), items, others, closed)
+    waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]  # folders, with those above them
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            status = folder.stat()
+            with os.scandir(folder) as found:
+                entries = [entry for entry in found if not entry.name.startswith(".")]
+        except OSError:
+            closed.append(str(folder))
+            continue
+        here = (status.st_dev, status.st_ino)
+        if here in above:  # a link that leads back up
+            continue
+        for entry in entries:
+            path = Path(entry.path)
+            if _is_folder(entry):
+                if out is None or path.resolve() != out:
+                    waiting.append((path, above | {here}))
+            elif _is_photo(entry):
+                items.append(Item(path.relative_to(root).as_posix(), path, entry.path))
+            else:
+                others.append(entry.name)
     items.sort(key=lambda item: os.fsencode(item.name))
     notes = []
     if others:
@@ -31,43 +53,21 @@ def list_folder(root: Path, besides: Path | None = None) -> Listing:
     return Listing(tuple(items), tuple(notes))
 
 
-def _walk(
-    root: Path,
-    folder: Path,
-    out: Path | None,
-    above: frozenset[tuple[int, int]],
-    items: list[Item],
-    others: list[str],
-    closed: list[str],
-) -> None:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        status = folder.stat()
-        with os.scandir(folder) as found:
-            entries = [entry for entry in found if not entry.name.startswith(".")]
-    except OSError:
-        closed.append(str(folder))
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in above:  # a link that leads back up
-        return
-    for entry in entries:
-        path = Path(entry.path)
-        if entry.is_dir():
-            if out is None or path.resolve() != out:
-                _walk(root, path, out, above | {here}, items, others, closed)
-        elif _is_photo(entry):
-            items.append(Item(path.relative_to(root).as_posix(), path, entry.path))
-        else:
-            others.append(entry.name)
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _is_photo(entry: os.DirEntry[str]) -> bool:
-    if os.path.splitext(entry.name)[1].lower() in PHOTOS:  # noqa: PTH122
-        return True
+    named = os.path.splitext(entry.name)[1].lower() in PHOTOS  # noqa: PTH122
     try:
-        if not entry.is_file():
+        if not stat.S_ISREG(entry.stat().st_mode):  # reading a pipe would wait for ever
             return False
+        if named:
+            return True
         with open(entry.path, "rb") as handle:  # noqa: PTH123
             return looks_like_photo(handle.read(16))
-    except OSError:
-        return False
+    except OSError:  # such as a link to nowhere: reading it says what is wrong
+        return named
