@@ -27,7 +27,8 @@ class FaissFlat:
         index = faiss.IndexFlatIP(size)
         for block in blocks:
             index.add(np.ascontiguousarray(block))
-        faiss.write_index(index, str(path))
+        with path.open("wb") as file:  # FAISS's own writer does not notice where the last bytes find no room
+            faiss.write_index(index, vars(faiss)["PyCallbackIOWriter"](file.write))
 
     @staticmethod
     def open(path: Path, size: int, count: int) -> FlatSearcher:
