@@ -7,44 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from cosface_cli import __version__, options
-from cosface_cli.align.command import align
-from cosface_cli.console import say
-from cosface_cli.embed.command import embed
+from cosface_cli import __version__
 from cosface_cli.errors import CosfaceError
-from cosface_cli.index.command import app as index
-from cosface_cli.outcomes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
-from cosface_cli.train.command import train
-from cosface_cli.verify.command import verify
+from cosface_cli.registry import Row, Table
 
-app = typer.Typer(
-    name="cosface",
-    help="Face recognition on the command line: align photos, train, embed, index and verify.",
-    epilog="Exit codes: 0 done or yes, 1 no or nothing there, 2 failed, 3 done in part, 130 interrupted.",
-    rich_markup_mode=None,  # plain help starts in half the time, and greps
-    add_completion=True,
-    context_settings={"auto_envvar_prefix": options.ENVIRONMENT, "help_option_names": ["-h", "--help"]},
+ENVIRONMENT = "COSFACE"  # COSFACE_ALIGN_DETECTOR=... stands for cosface align --detector ...
+
+COMMANDS = Table(
+    "command",
+    Row("align", "cosface_cli.align.command:align", "Photos to aligned crops, with a manifest and named rejects."),
+    Row("train", "cosface_cli.train.command:train", "Aligned crops to weights and a run record."),
+    Row("embed", "cosface_cli.embed.command:embed", "Crops or photos to an HDF5 store of embeddings."),
+    Row("index", "cosface_cli.index.command:app", "Stores to a search index; search it."),
+    Row("verify", "cosface_cli.verify.command:verify", "Two photos, or a list of pairs, to scores and a decision."),
 )
-app.command("align")(align)
-app.command("train")(train)
-app.command("embed")(embed)
-app.add_typer(index, name="index")
-app.command("verify")(verify)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"cosface {__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Face recognition on the command line: align photos, train, embed, index and verify."""
 
 
 def main() -> None:
@@ -55,28 +31,91 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and give its exit code; errors that a person can mend become one line on stderr."""
     try:
-        command: Any = typer.main.get_command(app)
-        path = options.config_path()
-        defaults = options.from_file(path, _flags(command)) if path else None
-        code = command.main(arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults)
+        code = _invoked(arguments)
     except CosfaceError as error:
-        say(f"cosface: {error}")
-        return EXIT_FAILED
+        return _failed(str(error))
     except typer.TyperException as error:
-        say(f"cosface: {_usage(error)}")
-        return EXIT_FAILED
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context is not None else "cosface"
+        return _failed(f"{error.format_message().rstrip('.')}; see {where} --help")
     except typer.Abort:
-        code = EXIT_INTERRUPTED
-    if code == EXIT_INTERRUPTED:
+        code = 130
+    if code == 130:
+        from cosface_cli.console import say
+
         say("cosface: interrupted; what was written stays, the same command goes on from there")
-    return code if isinstance(code, int) else EXIT_DONE
+    return code if isinstance(code, int) else 0
 
 
-def _usage(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "cosface"
-    words = error.format_message().rstrip(".")
-    return f"{words}; see {where} --help"
+def mounted(*names: str) -> Any:
+    """The command line with the named commands loaded; the others only stand in the help, which is quicker."""
+    app = typer.Typer(
+        name="cosface",
+        epilog="Exit codes: 0 done or yes, 1 no or nothing there, 2 failed, 3 done in part, 130 interrupted. "
+        "Options also come from cosface.toml ([align] detector = ...) and from the environment "
+        "(COSFACE_ALIGN_DETECTOR=...).",
+        rich_markup_mode=None,  # plain help starts in half the time, and greps
+        context_settings={"auto_envvar_prefix": ENVIRONMENT, "help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for row in COMMANDS:
+        if row.name not in names:
+            app.command(row.name, help=row.summary)(_unloaded)
+        elif isinstance(found := COMMANDS.load(row.name), typer.Typer):
+            app.add_typer(found, name=row.name, short_help=row.summary)
+        else:
+            app.command(row.name, short_help=row.summary)(found)
+    command = typer.main.get_command(app)
+    _hide_variables(command)
+    return command
+
+
+def _invoked(arguments: list[str]) -> Any:
+    import os
+
+    defaults = None
+    if os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml"):  # noqa: PTH110
+        from cosface_cli import settings
+
+        defaults = settings.from_file(settings.path(), _flags(mounted(*COMMANDS.names)))
+    completing = f"_{ENVIRONMENT}_COMPLETE" in os.environ
+    wanted = COMMANDS.names if completing else [word for word in arguments if word in COMMANDS]
+    command = mounted(*wanted)
+    return command.main(arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults)
+
+
+def _failed(words: str) -> int:
+    from cosface_cli.console import say
+    from cosface_cli.outcomes import EXIT_FAILED
+
+    say(f"cosface: {words}")
+    return EXIT_FAILED
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cosface {__version__}")
+        raise typer.Exit()
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Face recognition on the command line: align photos, train, embed, index and verify."""
+
+
+def _unloaded() -> None:
+    raise AssertionError("a command that was named is loaded")
+
+
+def _hide_variables(command: Any) -> None:
+    """Every option has its variable, by one rule that the epilog tells: not each in the help."""
+    for parameter in command.params:
+        parameter.show_envvar = False
+    for inner in getattr(command, "commands", {}).values():
+        _hide_variables(inner)
 
 
 def _flags(command: Any) -> dict[str, Any]:

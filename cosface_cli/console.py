@@ -60,8 +60,10 @@ class Rows:
             for row in self._table:
                 table.add_row(*(_escape(_cell(row.get(column))) for column in columns))
             width = None if sys.stdout.isatty() else 200
-            with _quiet_pipe():
-                Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False).print(table)
+            terminal = Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
+            with terminal.capture() as drawn:  # rich answers a closed pipe with exit code 1
+                terminal.print(table)
+            self._print(drawn.get().rstrip("\n"))
             if self._more:
                 self._print(f"... and {self._more} more rows: --format json writes them all")
         with _quiet_pipe():
@@ -75,8 +77,15 @@ class Rows:
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    """One row as JSON; names that are no UTF-8 are written as escapes that decode to the same name."""
-    text = json.dumps(row, ensure_ascii=False)
+    """One row as JSON; names that are no UTF-8 are written as escapes that decode to the same name.
+
+    A number that JSON has no word for becomes null.
+    """
+    try:
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        row = json.loads(json.dumps(row), parse_constant=lambda name: None)
+        text = json.dumps(row, ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -52,7 +51,7 @@ class Table:
         try:
             return getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
-            if row.extra is None:
+            if row.extra is None or (error.name or "").startswith("cosface_cli"):
                 raise
             raise CosfaceError(
                 f"the {self.kind} {name!r} needs the package {error.name!r}",
@@ -62,6 +61,8 @@ class Table:
 
 def suggest(word: str, choices: list[str]) -> str:
     """A mend for a wrong word: its near miss if there is one, else all the choices."""
+    from difflib import get_close_matches
+
     near = get_close_matches(word, choices, n=1)
     return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(choices)}"
 

@@ -22,6 +22,7 @@ HEAVY = {"torch", "cv2", "h5py", "onnxruntime", "onnx", "faiss", "insightface", 
 HEAVY |= {"rich", "pydantic"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TABLES = [
+    ("cosface_cli.app", "COMMANDS"),
     ("cosface_cli.losses", "LOSSES"),
     ("cosface_cli.backbones", "BACKBONES"),
     ("cosface_cli.engines.detectors", "DETECTORS"),
@@ -123,6 +124,12 @@ def test_every_table_is_tested() -> None:
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="Table"))):
                     found.add((module_name(path), name))
     assert found == set(TABLES)
+
+
+def test_the_table_of_commands_is_the_rooms() -> None:
+    from cosface_cli.app import COMMANDS
+
+    assert tuple(COMMANDS.names) == ROOMS
 
 
 COMMANDS = [

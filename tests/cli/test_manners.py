@@ -27,9 +27,7 @@ def test_help_names_every_command_and_option(cosface: Cosface) -> None:
 
 
 def test_every_option_has_help() -> None:
-    import typer
-
-    from cosface_cli.app import app
+    from cosface_cli.app import COMMANDS, mounted
 
     def walk(command: object, path: str) -> None:
         for name, sub in getattr(command, "commands", {}).items():
@@ -38,7 +36,7 @@ def test_every_option_has_help() -> None:
             if parameter.name not in ("help", "install_completion", "show_completion"):
                 assert getattr(parameter, "help", None), f"{path} {parameter.name}"
 
-    walk(typer.main.get_command(app), "cosface")
+    walk(mounted(*COMMANDS.names), "cosface")
 
 
 def test_standard_output_is_json_lines_only(cosface: Cosface, people: Path, tmp_path: Path) -> None:
