@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,11 +90,12 @@ class FaceVectors:
         size = mtime_ns = 0
         digest = ""
         try:
+            if item.crop is None:  # before it is read, so that a change in between shows at the next run
+                with suppress(OSError):  # reading says what is wrong
+                    status = item.path.stat()
+                    size, mtime_ns = status.st_size, status.st_mtime_ns
             content = photos.read(item.path)
             digest = hashlib.sha256(content).hexdigest()
-            if item.crop is None:
-                status = item.path.stat()
-                size, mtime_ns = status.st_size, status.st_mtime_ns
             if digest == item.known_hash:
                 return Vectors(digest, size, mtime_ns, unchanged=True), []
             if item.crop is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts import photos
 from cosface_cli.artifacts.crops import is_crop_folder, open_crops
 from cosface_cli.artifacts.pairs import PairList, read_pairs
 from cosface_cli.engines.detectors.opening import open_detector
@@ -93,10 +94,10 @@ class _CropOpener:
         def crop(item: Input) -> NDArray[np.uint8] | PhotoError:
             try:
                 if item.crop is not None:
-                    return crop_of(item.path.read_bytes(), item.crop, self.template)
+                    return crop_of(photos.read(item.path), item.crop, self.template)
                 if not reader:
                     reader.append(Reader(open_detector("mtcnn", 20), self.template, "center"))
-                return reader[0].faces(item.path.read_bytes(), item.path)[1][0].crop
+                return reader[0].faces(photos.read(item.path), item.path)[1][0].crop
             except PhotoError as error:
                 return error
 
@@ -120,6 +121,8 @@ def load_pair_crops(pairs_file: Path, root: Path, need: Template, tell: Tell) ->
             place[number] = len(crops)
             crops.append(crop)
             tell(Done(str(item.path)))
+    if not crops:
+        raise CosfaceError("no face was found in any photo of the list", root, "check the photos")
     return PairCrops(
         np.stack(crops), place[files.left], place[files.right], files.same, files.fold, tuple(sorted(missing))
     )

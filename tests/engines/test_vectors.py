@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -10,8 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from cosface_cli.artifacts import photos
+from cosface_cli.artifacts.crops import MANIFEST, Crop, CropRecord, line
 from cosface_cli.engines.embedders.vectors import BATCH, require_finite, unit_embeddings, unit_length
-from cosface_cli.errors import PhotoError
+from cosface_cli.engines.face_vectors import FaceVectors, Input, VectorsOpener
+from cosface_cli.engines.pair_files import find_pair_files, load_pair_crops
+from cosface_cli.errors import CosfaceError, PhotoError
+from cosface_cli.maths.geometry import TEMPLATES
+from cosface_cli.outcomes import Outcome, Rejected
 
 
 class LeftAndRight:
@@ -95,3 +104,107 @@ def test_what_has_no_direction_stays_as_it_is_and_is_refused():
             require_finite(vector, "photos/a.jpg")
         assert caught.value.reason == "bad_embedding" and caught.value.path == "photos/a.jpg"
     require_finite(np.array([0, 1e-30], np.float32), "a.jpg")
+
+
+# From files to vectors, with a network that gives the mean colour and a detector that is never asked.
+
+
+class MeanColour:
+    name = model_id = "mean"
+    template = "dlib"
+    size = 3
+    thresholds: ClassVar[dict[str, float]] = {}
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        assert crops.shape[1:] == (150, 150, 3)
+        return crops.mean(axis=(1, 2)).astype(np.float32)
+
+
+def flat(path: Path, colour: tuple[int, int, int], template: str = "wide") -> Crop:
+    """A crop file of one colour."""
+    have = TEMPLATES[template]
+    path.write_bytes(photos.encode_png(np.full((have.height, have.width, 3), colour, np.uint8)))
+    return Crop(path, path.name, have)
+
+
+def test_crops_become_vectors_each_with_its_own_fault(tmp_path: Path):
+    good = flat(tmp_path / "a.png", (30, 0, 40))
+    black = flat(tmp_path / "b.png", (0, 0, 0))
+    small = replace(flat(tmp_path / "c.png", (1, 1, 1), "arcface"), template=TEMPLATES["wide"])
+    (tmp_path / "d.png").write_bytes(b"no picture")
+    work = FaceVectors(MeanColour(), VectorsOpener("mean", "none"))
+    text, none = (replace(good, path=tmp_path / name) for name in ("d.png", "none.png"))
+    crops = [good, black, small, text, none, good]
+    found = work([Input(crop.path, crop) for crop in crops])
+    assert [result.reason for result in found] == [
+        None,
+        "bad_embedding",
+        "wrong_size",
+        "unsupported_format",
+        "missing",
+        None,
+    ]
+    for result in (found[0], found[5]):
+        assert result.vectors is not None
+        np.testing.assert_allclose(result.vectors, [[0.6, 0, 0.8]], atol=1e-6)
+        assert result.hash == hashlib.sha256(good.path.read_bytes()).hexdigest()
+        assert (result.size, result.mtime_ns) == (0, 0)  # a crop file is known by its content alone
+    assert found[1].vectors is None and found[1].faces == () and "b.png" in found[1].words
+    assert "112x112 pixels, not the 192x192 of 'wide'" in found[2].words
+    assert work([]) == []
+
+
+def test_a_content_that_is_done_already_is_not_embedded_again(tmp_path: Path):
+    crop = flat(tmp_path / "a.png", (30, 0, 40))
+    digest = hashlib.sha256(crop.path.read_bytes()).hexdigest()
+    work = FaceVectors(MeanColour(), VectorsOpener("mean", "none"))
+    same, other = work([Input(crop.path, crop, digest), Input(crop.path, crop, "00" * 32)])
+    assert same.unchanged and same.hash == digest and not other.unchanged and other.vectors is not None
+
+
+def test_pairs_find_their_photos_once_and_name_what_is_missing(tmp_path: Path):
+    root = tmp_path / "lfw"
+    for name in ("A/A_0001.png", "A/A_0002.jpg", "B/B_0001.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        flat(root / name, (9, 9, 9))
+    (tmp_path / "pairs.txt").write_text("2\t1\nA\t1\t2\nA\t1\tB\t1\nB\t1\t3\nB\t1\tA\t2\n")
+    found = find_pair_files(tmp_path / "pairs.txt", root)
+    assert found.names == ("A/A_0001", "A/A_0002", "B/B_0001") and found.absent == ("B/B_0003",)
+    assert [item.path.name for item in found.inputs] == ["A_0001.png", "A_0002.jpg", "B_0001.png"]
+    assert found.left.tolist() == [0, 0, 2, 2] and found.right.tolist() == [1, 2, -1, 1]
+    assert found.same.tolist() == [True, False, True, False] and found.fold.tolist() == [1, 1, 2, 2]
+    with pytest.raises(CosfaceError, match=r"none of the photos of .*pairs\.txt are here, as A/A_0001\.jpg"):
+        find_pair_files(tmp_path / "pairs.txt", root / "A")
+
+
+def aligned(root: Path, *broken: str) -> Path:
+    """A crop folder of four, of which some are no picture."""
+    points = tuple(map(tuple, TEMPLATES["wide"].landmarks))
+    lines = []
+    for name in ("A/A_0001.png", "A/A_0002.png", "B/B_0001.png", "B/B_0002.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        flat(root / name, (9, 9, 9))
+        if name in broken:
+            (root / name).write_bytes(b"no picture")
+        box = (0.0, 0.0, 9.0, 9.0)
+        lines.append(line(CropRecord(name, name, 1, 2, "00" * 32, 1, 1, 1, box, points, 0.9, "wide", "d", "s")))
+    (root / MANIFEST).write_text("".join(lines))
+    (root / "pairs.txt").write_text("1\nA\t1\t2\nA\t1\tB\t2\n")
+    return root
+
+
+def test_a_photo_without_a_face_is_told_and_the_others_are_kept(tmp_path: Path):
+    """It comes back from a worker process as a value."""
+    root = aligned(tmp_path / "aligned", "A/A_0002.png")
+    told: list[Outcome] = []
+    found = load_pair_crops(root / "pairs.txt", root, TEMPLATES["arcface"], told.append)
+    assert found.crops.shape == (2, 112, 112, 3) and found.missing == ("A/A_0002",)
+    assert found.left.tolist() == [0, 0] and found.right.tolist() == [-1, 1]
+    rejected = [outcome for outcome in told if isinstance(outcome, Rejected)]
+    assert [outcome.reason for outcome in rejected] == ["unsupported_format"] and "A_0002.png" in rejected[0].words
+
+
+def test_no_face_at_all_is_one_line(tmp_path: Path):
+    root = aligned(tmp_path / "aligned", "A/A_0001.png", "A/A_0002.png", "B/B_0002.png")
+    with pytest.raises(CosfaceError, match="no face was found in any photo of the list"):
+        load_pair_crops(root / "pairs.txt", root, TEMPLATES["arcface"], lambda outcome: None)
