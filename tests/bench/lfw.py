@@ -134,9 +134,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pairs = thinned(given.pairs, given.pairs_of, Path(folder) / "pairs.txt") if given.pairs_of > 1 else given.pairs
         listed = read_pairs(pairs)
-        print(
-            f"{len(listed.pairs)} pairs in {listed.folds} folds; one core each; CPU seconds include start and imports"
-        )
+        print(f"{len(listed.pairs)} pairs in {listed.folds} folds, one core each, CPU seconds with start and imports")
         command = [sys.executable, "-m", "cosface_cli", "verify", str(given.images), "--pairs", str(pairs)]
         timed([*command[:3], "--help"])
         text, ours, memory = timed([*command, "--workers", "1", "--format", "json", "--quiet"])
@@ -159,7 +157,7 @@ def main() -> None:
             folds = fold_accuracy(scores, same, [pair.fold for pair in listed.pairs])
             print(
                 f"{name:18}{folds.mean:.4f} +- {folds.standard_error:.4f}  {seconds:7.1f} s  {memory:5.0f} MB"
-                f"  {found['faceless']} photos without a face ({lost.sum()} pairs)  ours / theirs = {ours / seconds:.3f}"
+                f"  {found['faceless']} without a face, {lost.sum()} pairs  ours / theirs = {ours / seconds:.3f}"
             )
 
 

@@ -1,0 +1,87 @@
+"""The README is executed: its pipeline as written, its shell lines, its Python, and its words about the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import people  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BIN = Path(sys.executable).parent
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:  # noqa: F811
+    root = tmp_path_factory.mktemp("readme")
+    shutil.copytree(people, root / "raw")
+    return root
+
+
+def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(["bash", "-c", text], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+
+def test_the_pipeline_as_written(folder: Path) -> None:
+    pipeline = next(block for block in blocks(README, "sh") if block.startswith("cosface align raw aligned\n"))
+    for line in pipeline.splitlines():
+        done = shell(line, folder)
+        assert done.returncode == (3 if line == "cosface align raw aligned" else 0), (line, done)  # cloth has no face
+        assert done.stdout or "embed" in line or "train" in line
+    assert {"aligned", "runs", "faces.h5", "mine.h5", "people.index"} <= {p.name for p in folder.iterdir()}
+    for code in blocks(README, "python"):
+        done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0 and int(done.stdout) == 20, done
+    formats = (ROOT / "cosface_cli" / "artifacts" / "README.md").read_text("utf-8")
+    (reading,) = blocks(formats, "python")
+    reading += "\nassert embeddings.shape == (20, 128) and len(sources) == len(identities) == 20"
+    reading += "\nassert identities[sources.index('person1/far.jpg')] == 'person1'"
+    done = subprocess.run([sys.executable, "-c", reading], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done
+    assert len([line for line in blocks(formats, "python")[0].splitlines() if line and "import" not in line]) <= 10
+
+
+def test_the_shell_lines_as_written(folder: Path) -> None:
+    pipes = next(block for block in blocks(README, "sh") if "| jq" in block)
+    for line in pipes.splitlines():
+        if "jq" in line and shutil.which("jq") is None:
+            code = "import json, sys\nfor r in map(json.loads, sys.stdin):\n"
+            code += "    if r['status'] == 'rejected': print(r['source'])"
+            line = line.split("|")[0].replace(" aligned", " aligned2") + f"| {sys.executable} -c {shlex.quote(code)}"
+        done = shell(line, folder)
+        # jq names the four pieces of cloth; embed gives a row for each of 23 .jpg files, those four among them
+        assert done.returncode == (0 if "align" in line else 3), (line, done)
+        assert len(done.stdout.splitlines()) == (4 if "align" in line else 23), (line, done)
+
+
+def test_the_first_screen_names_the_two_commands() -> None:
+    first = README.splitlines()[:25]
+    for script in ("examples/quickstart.sh", "tests/run.sh"):
+        assert any(line.strip().startswith(f"bash {script}") for line in first) and (ROOT / script).is_file()
+    assert "tests/run.sh" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_flag_that_the_documents_name_is_there() -> None:
+    from cosface_cli.app import COMMANDS, mounted
+
+    def flags(command: object) -> set[str]:
+        own = {flag for parameter in getattr(command, "params", []) for flag in parameter.opts}
+        return own.union(*(flags(sub) for sub in getattr(command, "commands", {}).values()))
+
+    known = flags(mounted(*COMMANDS.names)) | {"--help", "--upgrade"}
+    text = README + (ROOT / "CHANGELOG.md").read_text("utf-8")
+    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))
+    assert named and named <= known, named - known
