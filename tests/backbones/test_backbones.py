@@ -17,6 +17,15 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Beside other tests, threads that wait for each other take longer than the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -17,6 +17,15 @@ from cosface_cli.losses.nsl import NSL
 from cosface_cli.losses.softmax import Softmax
 
 COSINE_LOSSES = ("cosface", "nsl")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Beside other tests, threads that wait for each other take longer than the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make(name: str, embedding_size: int, identities: int, seed: int = 0) -> torch.nn.Module:
@@ -149,6 +158,7 @@ def test_half_precision_gives_full_logits(name: str, dtype: torch.dtype):
         assert head(x, torch.tensor([0, 1, 2, 3])).dtype == torch.float32
 
 
+@settings(deadline=None)
 @given(
     factor=st.floats(1e-3, 1e3),
     low=st.floats(0.0, 0.4),
