@@ -20,7 +20,7 @@ from cosface_cli.outcomes import EXIT_DONE, Done, Note, Outcome, Planned, Reject
 RowOf = Callable[[Outcome], Mapping[str, Any] | None]
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
-_TABLE_ROWS = 1000  # more rows than that are no table for people: the rest is counted
+_TABLE_ROWS = 50  # more rows than that are no table for people: the rest is counted
 
 
 class Rows:

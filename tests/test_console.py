@@ -91,11 +91,7 @@ def test_piped_rows_are_json_by_default(monkeypatch: pytest.MonkeyPatch):
 
 def test_tsv_rows(monkeypatch: pytest.MonkeyPatch):
     text = written(Output.tsv, ROWS, ("source", "score", "box", "reason"), monkeypatch)
-    assert text == (
-        "source\tscore\tbox\treason\n"
-        "a\\tb\\n.jpg\t0.1235\t1.0000 2\t\n"
-        "[red]名.jpg\t1.0000\t\tno_face\n"
-    )
+    assert text == ("source\tscore\tbox\treason\na\\tb\\n.jpg\t0.1235\t1.0000 2\t\n[red]名.jpg\t1.0000\t\tno_face\n")
     assert written(Output.tsv, ROWS, (), monkeypatch).splitlines()[0] == "source\tscore\tbox\treason\tface"
 
 

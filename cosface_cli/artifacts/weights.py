@@ -56,9 +56,7 @@ def tensors_id(tensors: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def save_tensors(
-    path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
-) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors by name to a .safetensors file, whole or not at all; the same tensors give the same bytes."""
     from safetensors.numpy import save
 

@@ -99,12 +99,12 @@ def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings
                     count(_kept(task, known))
                     continue
                 rows = _rows(task, result, settings)
-                count(_told(task, result))
                 vectors = np.zeros((0, header.size), np.float32) if result.vectors is None else result.vectors
                 news = Known(
                     result.hash, result.size, result.mtime_ns, settings, result.reason, result.words, len(rows), -1, -1
                 )
                 store.add(rows, vectors, news, task.key, order)
+                count(_told(task, result))  # only now: what is told is kept
     finally:
         try:
             if store.has_news or not config.store.exists():

@@ -16,7 +16,7 @@ from cosface_cli.index import BuildConfig, SearchConfig
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, Outcome, Rejected
 
 SEARCH = SearchConfig(index=Path(), probes=())
-COLUMNS = ("probe", "rank", "cos", "identity", "source")
+COLUMNS = ("probe", "probe_face", "rank", "cos", "identity", "source")
 
 app = typer.Typer(help="Build a search index from stores, and search it.", rich_markup_mode=None)
 

@@ -12,11 +12,7 @@ from cosface_cli.artifacts.pairs import Pair, read_pairs
 from cosface_cli.errors import CosfaceError
 
 TWO_FOLDS = (
-    "2\t1\n"
-    "Abel_Pacheco\t1\t4\n"
-    "Abdel_Madi_Shabneh\t1\tDean_Barker\t1\n"
-    "Zico\t1\t12\n"
-    "Zico\t3\tAbel_Pacheco\t10001\n"
+    "2\t1\nAbel_Pacheco\t1\t4\nAbdel_Madi_Shabneh\t1\tDean_Barker\t1\nZico\t1\t12\nZico\t3\tAbel_Pacheco\t10001\n"
 )
 
 

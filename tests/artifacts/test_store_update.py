@@ -323,7 +323,7 @@ def test_a_full_disk_keeps_the_old_store_and_the_journal(small_disk: Path):
 
 def test_names_of_every_kind(tmp_path: Path):
     path = tmp_path / "s.h5"
-    odd = ["new\nline.jpg", "名.jpg", "\udcff.jpg", "", "a\"b,c.jpg"]
+    odd = ["new\nline.jpg", "名.jpg", "\udcff.jpg", "", 'a"b,c.jpg']
     for _ in range(2):
         update = StoreUpdate(path, HEADER)
         for name in odd:

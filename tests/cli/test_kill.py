@@ -16,13 +16,14 @@ from tests.conftest import Cosface
 
 COMMAND = [sys.executable, "-m", "cosface_cli"]
 KILLS = 5
+COPIES = 5
 
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
     """Enough photos that a kill falls into the work."""
     root = tmp_path_factory.mktemp("crowd") / "raw"
-    for copy in range(5):
+    for copy in range(COPIES):
         shutil.copytree(people, root / f"{copy:02d}")
     return root
 
@@ -31,56 +32,57 @@ def tree(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-def killed(words: list[object], seconds: float) -> bool:
-    """Run a command and kill it; whether it was still at work."""
-    process = subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def killed(words: list[object], rows: int, seconds: float) -> None:
+    """Run a command and kill it some time after it has written so many rows; it must be at work still."""
+    process = subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    for _ in range(rows):
+        assert process.stdout.readline()
     time.sleep(seconds)
-    alive = process.poll() is None
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    return alive
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
 
 
-def last(words: list[object]) -> float:
-    started = time.monotonic()
-    subprocess.run([*COMMAND, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.monotonic() - started
+def moments(seed: int) -> list[tuple[int, float]]:
+    """When to kill: after so many of some 120 rows, and a moment more."""
+    at = random.Random(seed)
+    return [(0, 0.8), *((at.randint(1, 90), at.uniform(0, 0.02)) for _ in range(KILLS))]
 
 
 def test_align(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
-    seconds = last(["align", crowd, tmp_path / "whole", "--faces", "all"])
+    words = ["--faces", "all", "--min-score", "0.9"]
+    assert cosface("align", crowd, tmp_path / "whole", *words).code == 3
     want = tree(tmp_path / "whole")
-    at_work = 0
-    for kill in range(KILLS):
-        out = tmp_path / f"killed{kill}"
-        at_work += killed(["align", crowd, out, "--faces", "all"], random.Random(kill).uniform(0.3, seconds))
-        assert cosface("align", crowd, out, "--faces", "all").code == 3
-        assert tree(out) == want, f"kill {kill}"
-    assert at_work >= KILLS // 2
+    for number, moment in enumerate(moments(1)):
+        out = tmp_path / f"killed{number}"
+        killed(["align", crowd, out, *words], *moment)
+        again = cosface("align", crowd, out, *words)
+        assert again.code == 3 and tree(out) == want, moment
 
 
 def test_embed(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
-    words = ["embed", crowd, tmp_path / "whole.h5"]
-    seconds = last(words)
+    assert cosface("embed", crowd, tmp_path / "whole.h5").code == 3
     want = (tmp_path / "whole.h5").read_bytes()
-    at_work = 0
-    for kill in range(KILLS):
-        folder = tmp_path / f"killed{kill}"
-        store = folder / "faces.h5"
-        at_work += killed(["embed", crowd, store], random.Random(kill).uniform(0.3, seconds))
-        if store.exists():
-            from cosface_cli.artifacts.store import Store
-
-            with Store(store) as whole:  # what stands there is a whole store at every moment
-                assert len(whole) >= 0
-        assert cosface("embed", crowd, store).code == 3
-        assert {p.name: p.read_bytes() for p in folder.iterdir()} == {"faces.h5": want}, f"kill {kill}"
-    assert at_work >= KILLS // 2
+    for number, moment in enumerate(moments(2)):
+        folder = tmp_path / f"killed{number}"
+        folder.mkdir()
+        killed(["embed", crowd, folder / "faces.h5"], *moment)
+        again = cosface("embed", crowd, folder / "faces.h5")
+        assert again.code == 3 and {p.name: p.read_bytes() for p in folder.iterdir()} == {"faces.h5": want}, moment
+        told = sum(row["status"] == "ok" for row in again.rows)
+        assert told <= 20 * COPIES - (moment[0] - 4 * COPIES), "rows that were told are not embedded again"
 
 
-def test_what_was_done_is_not_done_again(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
-    seconds = last(["embed", crowd, tmp_path / "whole.h5"])
-    assert killed(["embed", crowd, tmp_path / "f.h5"], seconds * 0.7)
-    again = cosface("embed", crowd, tmp_path / "f.h5")
-    done = sum(row["status"] == "ok" for row in again.rows)
-    assert 0 < done < 5 * 20, again.err
+def test_a_store_is_whole_while_it_grows(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
+    """A store that is there already stays readable, and a kill while it is added to loses none of it."""
+    from cosface_cli.artifacts.store import Store
+
+    store = tmp_path / "faces.h5"
+    cosface("embed", crowd / "00", store)
+    before = store.read_bytes()
+    killed(["embed", crowd / "01", store], 5, 0)
+    assert store.read_bytes() == before
+    assert cosface("embed", crowd / "01", store).code == 3
+    with Store(store) as whole:
+        assert len(whole) == 40
