@@ -23,7 +23,7 @@ SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 CONVERTER = 1  # raise it whenever the graph changes
 MODEL_ID = f"dlib-resnet29-{SHA256[:16]}"
 
-# By flip mode, the lowest cosine at which at most one impostor pair in a thousand passes, over 19.6 million pairs of 299
+# By flip mode, the lowest cosine at which at most one impostor pair in a thousand passes, over 19.6 million of 299
 # CelebA people found by MTCNN; tests/bench/threshold.py computes them.
 THRESHOLDS = {"none": 0.930, "sum": 0.933, "concat": 0.928}
 
