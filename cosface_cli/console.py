@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any
 
 from cosface_cli.options import Output
-from cosface_cli.outcomes import EXIT_DONE, Done, Note, Outcome, Planned, Rejected, Tally
+from cosface_cli.outcomes import EXIT_DONE, Done, Moved, Note, Outcome, Planned, Rejected, Tally
 
 RowOf = Callable[[Outcome], Mapping[str, Any] | None]
 
@@ -115,13 +115,19 @@ class Following:
         self._row_of = row_of
         self._quiet = quiet
         self._progress = progress(verb, quiet)
+        self._total = 0
+        self._fine = False  # whether the stage tells how far it is itself
         self.started = time.monotonic()
 
     def __call__(self, outcome: Outcome) -> None:
         self.tally.add(outcome)
         match outcome:
             case Planned(total=total):
-                self._progress.total(total)
+                self._total = total
+                return
+            case Moved(done=done, total=total):
+                self._fine = True
+                self._progress.at(done, total, self.tally.rejected)
                 return
             case Note(text=text):
                 self._progress.say(text)
@@ -134,7 +140,8 @@ class Following:
                 if reject is not None:
                     self.rows.write(reject)
                 self._progress.say(words)
-        self._progress.step(self.tally)
+        if not self._fine:
+            self._progress.at(self.tally.total, self._total, self.tally.rejected)
 
     def close(self, finished: bool) -> None:
         self._progress.close()
@@ -170,26 +177,22 @@ def following(
 class _Plain:
     """Progress for a log: a line now and then."""
 
-    def __init__(self, verb: str, stream: TextIO, quiet: bool) -> None:
-        self._verb, self._stream, self._quiet = verb, stream, quiet
-        self._total = 0
-        self._started = self._last = time.monotonic()
-
-    def total(self, count: int) -> None:
-        self._total = count
+    def __init__(self, verb: str, quiet: bool) -> None:
+        self._verb, self._quiet = verb, quiet
+        self._pace = _Pace()
+        self._last = time.monotonic()
 
     def say(self, text: str) -> None:
         say(text, self._quiet)
 
-    def step(self, tally: Tally) -> None:
+    def at(self, done: int, total: int, rejected: int) -> None:
+        rate = self._pace.rate(done)
         now = time.monotonic()
         if self._quiet or now - self._last < _PLAIN_SECONDS:
             return
         self._last = now
-        rate = tally.total / (now - self._started)
-        left = max(0, self._total - tally.total) / rate
-        total = f"/{self._total}" if self._total else ""
-        say(f"{self._verb}: {tally.total}{total}, {rate:.1f}/s, {left:.0f} s left, {tally.rejected} rejected")
+        left = f"/{total}, {rate:.1f}/s, {(total - done) / rate:.0f} s left" if total and rate else f", {rate:.1f}/s"
+        say(f"{self._verb}: {done}{left}, {rejected} rejected")
 
     def close(self) -> None:
         pass
@@ -213,29 +216,44 @@ class _Bar:
             transient=True,
         )
         self._task = self._progress.add_task(verb, total=None, rate="", rejects="")
-        self._started = time.monotonic()
+        self._pace = _Pace()
         self._progress.start()
-
-    def total(self, count: int) -> None:
-        self._progress.update(self._task, total=count)
 
     def say(self, text: str) -> None:
         self._progress.console.print(_escape(printable(text)))
 
-    def step(self, tally: Tally) -> None:
-        rate = tally.total / max(time.monotonic() - self._started, 1e-9)
-        rejects = f"{tally.rejected} rejected" if tally.rejected else ""
-        self._progress.update(self._task, completed=tally.total, rate=f"{rate:.1f}/s", rejects=rejects)
+    def at(self, done: int, total: int, rejected: int) -> None:
+        self._progress.update(
+            self._task,
+            completed=done,
+            total=total or None,
+            rate=f"{self._pace.rate(done):.1f}/s",
+            rejects=f"{rejected} rejected" if rejected else "",
+        )
 
     def close(self) -> None:
         self._progress.stop()
+
+
+class _Pace:
+    """How fast it goes, from where this run began: what an earlier one had done does not count."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._first: int | None = None
+
+    def rate(self, done: int) -> float:
+        """Per second, 0 before the first."""
+        if self._first is None:
+            self._first = done - 1
+        return (done - self._first) / max(time.monotonic() - self._started, 1e-9)
 
 
 def progress(verb: str, quiet: bool) -> _Plain | _Bar:
     """A bar on a terminal, plain lines elsewhere, nothing when quiet."""
     if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return _Bar(verb)
-    return _Plain(verb, sys.stderr, quiet)
+    return _Plain(verb, quiet)
 
 
 @contextmanager

@@ -22,6 +22,14 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """How far the work is, where it is told in finer steps than its inputs: the steps of a training."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A sentence for people: a fall-back taken, a file left alone."""
 
@@ -52,7 +60,7 @@ class Rejected:
     words: str
 
 
-Outcome = Planned | Note | Done | Skipped | Rejected
+Outcome = Planned | Moved | Note | Done | Skipped | Rejected
 Tell = Callable[[Outcome], None]
 
 

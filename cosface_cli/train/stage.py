@@ -19,7 +19,7 @@ from cosface_cli.backbones.export import to_onnx
 from cosface_cli.backbones.loading import declaration
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Note, Outcome, Planned, Rejected, Skipped, Tell, ignore
+from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell, ignore
 from cosface_cli.train import TrainConfig, TrainReport
 from cosface_cli.train.checkpoint import load_state, save_state
 from cosface_cli.train.data import LabelledCrops, fingerprint, label
@@ -104,7 +104,6 @@ def _run(
 
     # rows of epochs that the saved state does not know of are trained once more
     metrics = [row for row in read_metrics(folder.metrics) if resumed_from and row["epoch"] < progress.epoch]
-    tell(Planned(settings.epochs - progress.epoch + 1))
     if progress.step == 0:
         row = untrained_row(learner, data, schedule)
         row |= validate(learner, settings.embedding_size, pairs, tell).row if pairs else {}
@@ -114,15 +113,16 @@ def _run(
 
     saved_at = time.monotonic()
 
-    def save_now_and_then() -> None:
+    def after_step() -> None:
         nonlocal saved_at
+        tell(Moved(progress.step, data.steps * settings.epochs))
         if time.monotonic() - saved_at >= save_seconds and learner.is_finite:
             save_state(folder.state, learner, progress)
             saved_at = time.monotonic()
 
     try:
         seen, began = progress.seen, time.monotonic()
-        for row in fit(learner, data, schedule, settings.clip, settings.epochs, progress, save_now_and_then):
+        for row in fit(learner, data, schedule, settings.clip, settings.epochs, progress, after_step):
             rate = (data.steps * data.batch_size - seen) / (time.monotonic() - began)
             checked = validate(learner, settings.embedding_size, pairs, tell) if pairs else None
             row |= checked.row if checked else {}
