@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -84,7 +84,7 @@ Record = CropRecord | RejectRecord
 
 def line(record: Record | Mapping[str, Any]) -> str:
     """One JSON line. Names stay readable; bytes that are no UTF-8 become escapes that decode to the same name."""
-    values = record if isinstance(record, Mapping) else asdict(record)
+    values = record if isinstance(record, Mapping) else {f.name: getattr(record, f.name) for f in fields(record)}
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     try:
         text.encode()
