@@ -1,4 +1,4 @@
-"""Crops to vectors: ours beside the bare ONNX Runtime session, dlib and face_recognition's way; and straight from photos.
+"""Crops to vectors: ours beside the bare ONNX Runtime session and dlib; and straight from photos.
 
 usage: python -m tests.bench.embed PHOTOS [--cores 1] [--limit N]    PHOTOS: a folder with a face in most photos
 
@@ -94,9 +94,7 @@ def main() -> None:
                 runs.append(timed(ours, given.cores))
             found = rate(runs[0], runs[1], faces, given.cores)
             share = found / ceiling / given.cores
-            print(
-                f"{'ours from ' + source:18}{found:8.1f} faces/s  {share:.2f} of the ceiling  peak {runs[1].peak:.0f} MB"
-            )
+            print(f"{'ours from ' + source:18}{found:8.1f} faces/s  {share:.2f} of it  peak {runs[1].peak:.0f} MB")
         if find_spec("dlib") is None:
             print("dlib              left out: not installed")
             return
