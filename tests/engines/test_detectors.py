@@ -174,3 +174,40 @@ def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
 def test_tiny_min_face_is_what_the_window_allows(group: np.ndarray) -> None:
     small = cv2.resize(group, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)  # faces of 20 to 28 pixels
     assert len(open_detector("mtcnn", 0).detect([small])[0]) > len(open_mtcnn(min_face=30).detect([small])[0])
+
+
+def test_yunet_equals_opencvs_own(shared: Path) -> None:
+    path = model("yunet_n_dynamic.onnx")
+    ours = open_yunet(path)
+    theirs = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.6, 0.3, 5000)
+    compared = 0
+    for photo in sorted((shared / "data" / "photos").glob("*.jpg"))[:15]:
+        picture = cv2.imread(str(photo))
+        grow = 600 / max(picture.shape[:2])
+        picture = cv2.resize(picture, (round(picture.shape[1] * grow), round(picture.shape[0] * grow)))
+        theirs.setInputSize(picture.shape[1::-1])
+        rows = theirs.detect(picture)[1]
+        rows = rows[np.argsort(-rows[:, 14], kind="stable")]
+        (found,) = ours.detect([np.ascontiguousarray(picture[:, :, ::-1])])
+        assert len(found) == len(rows), photo.name
+        assert np.abs(found.landmarks.reshape(-1, 10) - rows[:, 4:14]).max() < 0.01
+        assert np.abs(found.boxes[:, 2:] - found.boxes[:, :2] - rows[:, 2:4]).max() < 0.01
+        assert np.abs(found.scores - rows[:, 14]).max() < 1e-4
+        compared += len(rows)
+    assert compared >= 15
+
+
+def test_yunets_glance_finds_the_largest_face_of_the_whole_look(shared: Path) -> None:
+    detector = open_yunet(model("yunet_n_dynamic.onnx"))
+    agree = total = 0
+    for photo in sorted((shared / "data" / "photos").glob("*.jpg"))[::3]:
+        picture = cv2.imread(str(photo))[:, :, ::-1]
+        (glance,), (whole,) = detector.detect([picture], "largest"), detector.detect([picture], "all")
+        assert len(glance) and len(whole), photo.name
+        largest = [
+            found.boxes[np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1).argmax()] for found in (glance, whole)
+        ]
+        side = largest[1][2] - largest[1][0]
+        agree += bool(np.abs(largest[0] - largest[1]).max() < 0.2 * side)
+        total += 1
+    assert agree >= 0.95 * total
