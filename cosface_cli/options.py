@@ -22,7 +22,7 @@ Format = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr; errors stay.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one for each core.")]
-DetectorName = Annotated[str, typer.Option("--detector", help="mtcnn, or the path of a YuNet or SCRFD .onnx.")]
+DetectorName = Annotated[str, typer.Option("--detector", help="mtcnn, or the path of YuNet, SCRFD or RetinaFace.")]
 Faces = Annotated[str, typer.Option("--faces", help="Which faces of a photo: largest, all or center.")]
 MinFace = Annotated[float, typer.Option("--min-face", min=1, help="Smallest face, pixels of its box's longer side.")]
 MinScore = Annotated[float, typer.Option("--min-score", min=0, max=1, help="Lowest score of the detector.")]
