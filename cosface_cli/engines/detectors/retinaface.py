@@ -14,7 +14,15 @@ from cosface_cli.artifacts.model_cache import cached, file_sha256
 from cosface_cli.engines.detectors import Detections, Detector, Want
 from cosface_cli.engines.detectors import retinaface_boxes as bx
 from cosface_cli.engines.detectors.mtcnn_boxes import suppress
-from cosface_cli.engines.detectors.pictures import best_first, checked, looked_at_again, nothing, rescaled, shrunk
+from cosface_cli.engines.detectors.pictures import (
+    best_first,
+    checked,
+    looked_at_again,
+    looked_at_closer,
+    nothing,
+    rescaled,
+    shrunk,
+)
 from cosface_cli.engines.detectors.scrfd import open_scrfd
 from cosface_cli.engines.onnx_session import PROVIDERS, session_options
 
@@ -48,7 +56,9 @@ class RetinaFace:
         found = self._run(seen)
         if max(seen.shape) > self.long_side / 2:  # of a face larger than its largest prior it takes a part for all
             found = together(self._coarse(seen), found)
-        return rescaled(looked_at_again(found, seen, self._coarse), seen, image)
+        found = looked_at_again(found, seen, self._coarse)
+        found = looked_at_closer(found, seen, self._run, self.long_side)
+        return rescaled(found, seen, image)
 
     def _coarse(self, seen: NDArray[np.uint8]) -> Detections:
         """The faces larger than half of the shorter side, in a picture of half the size that fits the network."""

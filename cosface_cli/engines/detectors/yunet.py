@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_cache import file_sha256
 from cosface_cli.engines.detectors import Detections, Want
-from cosface_cli.engines.detectors.pictures import best_first, checked, looked_at_again, nothing, rescaled, shrunk
+from cosface_cli.engines.detectors.pictures import (
+    best_first,
+    checked,
+    looked_at_again,
+    looked_at_closer,
+    nothing,
+    rescaled,
+    shrunk,
+)
 from cosface_cli.errors import CosfaceError
 
 TOP_K = 5000  # candidates kept before suppression
@@ -36,6 +44,7 @@ class YuNet:
             return nothing()
         seen = shrunk(image, self.long_side)
         found = looked_at_again(self._run(seen), seen, self._run)
+        found = looked_at_closer(found, seen, self._run, self.long_side)
         return rescaled(found, seen, image)
 
     def _run(self, seen: NDArray[np.uint8]) -> Detections:
