@@ -16,7 +16,8 @@ from cosface_cli.engines.detectors.scrfd import open_scrfd
 from cosface_cli.engines.detectors.yunet import open_yunet
 from cosface_cli.errors import CosfaceError
 
-MODELS = ["mtcnn", "yunet_n_dynamic.onnx", "yunet_n_640_640.onnx", "scrfd_500m_kps.onnx"]
+RETINAFACE = "retinaface_mobilenet0.25_Final.pth"
+MODELS = ["mtcnn", "yunet_n_dynamic.onnx", "yunet_n_640_640.onnx", "scrfd_500m_kps.onnx", RETINAFACE]
 SHARED_MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
 
 
@@ -117,6 +118,8 @@ def test_names_carry_the_weights_checksum() -> None:
     assert open_detector(str(path), 20).name == f"yunet-{file_sha256(path)[:8]}"
     path = model("scrfd_500m_kps.onnx")
     assert open_detector(str(path), 20).name == f"scrfd-{file_sha256(path)[:8]}"
+    path = model(RETINAFACE)
+    assert open_detector(str(path), 20).name == f"retinaface-{file_sha256(path)[:8]}"
 
 
 def test_options_of_yunet_matter(group: np.ndarray) -> None:
@@ -135,6 +138,7 @@ def test_options_of_scrfd_matter(group: np.ndarray) -> None:
 def test_opening_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     open_detector(str(model("yunet_n_640_640.onnx")), 20)
     open_detector(str(model("scrfd_500m_kps.onnx")), 20)
+    open_detector(str(model(RETINAFACE)), 20)
     assert capfd.readouterr() == ("", "")
 
 
@@ -160,7 +164,7 @@ def test_a_file_that_is_no_detector(tmp_path: Path) -> None:
 
 
 def test_an_embedder_is_no_detector() -> None:
-    with pytest.raises(CosfaceError, match=r"neither YuNet nor SCRFD.*input\[1,3,112,112\], gives output\[1,128\]"):
+    with pytest.raises(CosfaceError, match=r"no YuNet, SCRFD or Ret.*input\[1,3,112,112\], gives output\[1,128\]"):
         open_detector(str(model("mobilefacenet_diandianti.onnx")), 20)
 
 

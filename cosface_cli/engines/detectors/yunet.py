@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_cache import file_sha256
 from cosface_cli.engines.detectors import Detections, Want
-from cosface_cli.engines.detectors.pictures import best_first, checked, looked_at_again, nothing, rescaled, shrunk
+from cosface_cli.engines.detectors.pictures import (
+    best_first,
+    checked,
+    looked_at_again,
+    looked_at_closer,
+    nothing,
+    rescaled,
+    shrunk,
+)
 from cosface_cli.engines.onnx_session import open_session
 from cosface_cli.errors import CosfaceError
 
@@ -56,7 +64,9 @@ class YuNet:
             if len(found) and _fits(found, small):
                 return rescaled(found, small, image)
         seen = shrunk(image, self.long_side)
-        return rescaled(looked_at_again(self._run(seen), seen, self._run), seen, image)
+        found = looked_at_again(self._run(seen), seen, self._run)
+        found = looked_at_closer(found, seen, self._run, self.long_side)
+        return rescaled(found, seen, image)
 
     def _run(self, seen: NDArray[np.uint8]) -> Detections:
         if self._fixed is not None and max(seen.shape[:2]) > self._fixed:  # a border was added
