@@ -27,5 +27,6 @@ Faces = Annotated[str, typer.Option("--faces", help="Which faces of a photo: lar
 MinFace = Annotated[float, typer.Option("--min-face", min=1, help="Smallest face, pixels of its box's longer side.")]
 MinScore = Annotated[float, typer.Option("--min-score", min=0, max=1, help="Lowest score of the detector.")]
 MaxMegapixels = Annotated[float, typer.Option("--max-megapixels", help="Larger photos are rejected undecoded.")]
+Every = Annotated[float, typer.Option("--every", min=0.001, help="Seconds between the frames of a video.")]
 Model = Annotated[str, typer.Option("--model", help="dlib, a run folder, its weights.safetensors, or an .onnx file.")]
 FlipMode = Annotated[str, typer.Option("--flip", help="Also embed the mirrored crop: none, sum or concat.")]

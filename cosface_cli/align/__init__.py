@@ -12,11 +12,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class AlignConfig:
-    """raw: a folder, a photo, or "-" for paths on stdin; aligned: the crop folder, made or continued.
+    """raw: a folder, an archive, a video, a photo, a pattern, or "-" for paths on stdin; aligned: the crop folder,
+    made or continued.
 
     detector: a name or a model's path; template: where the landmarks of the crops will be; faces: "largest", "all" or
     "center"; min_face: pixels of the box's longer side; min_score: the detector's, 0..1; crops: "jpeg" (quality 95,
-    4:4:4) or "png"; workers: processes, 0 for one a core; redo: do again what other settings made.
+    4:4:4) or "png"; every: seconds between the frames of a video; workers: processes, 0 for one a core; redo: do again
+    what other settings made.
     """
 
     raw: str
@@ -28,6 +30,7 @@ class AlignConfig:
     min_score: float = 0.0
     max_megapixels: float = 50.0
     crops: str = "jpeg"
+    every: float = 1.0
     workers: int = 0
     redo: bool = False
 

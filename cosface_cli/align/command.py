@@ -18,7 +18,12 @@ COLUMNS = ("source", "crop", "status", "reason", "score")
 
 
 def align(
-    raw: Annotated[str, typer.Argument(metavar="RAW", help="Folder of photos, one photo, or - for paths on stdin.")],
+    raw: Annotated[
+        str,
+        typer.Argument(
+            metavar="RAW", help="Folder, zip, tar, train.rec, video, photo, quoted pattern, or - for paths on stdin."
+        ),
+    ],
     aligned: Annotated[Path, typer.Argument(metavar="ALIGNED", help="Crop folder, made or continued.")],
     detector: options.DetectorName = DEFAULTS.detector,
     template: Annotated[
@@ -29,6 +34,7 @@ def align(
     min_score: options.MinScore = DEFAULTS.min_score,
     max_megapixels: options.MaxMegapixels = DEFAULTS.max_megapixels,
     crops: Annotated[str, typer.Option(help="File format of the crops: jpeg or png.")] = DEFAULTS.crops,
+    every: options.Every = DEFAULTS.every,
     workers: options.Workers = DEFAULTS.workers,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
     output: options.Format = None,
@@ -42,7 +48,7 @@ def align(
     from cosface_cli.align.stage import align as run
 
     config = AlignConfig(
-        raw, aligned, detector, template, faces, min_face, min_score, max_megapixels, crops, workers, redo
+        raw, aligned, detector, template, faces, min_face, min_score, max_megapixels, crops, every, workers, redo
     )
     with following("align", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)

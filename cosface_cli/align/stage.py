@@ -36,7 +36,7 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     one_of(config.crops, SUFFIXES, "--crops")
     template(config.template)
     detector = open_detector(config.detector, config.min_face).name  # a wrong name fails before any work
-    listing = list_photos(config.raw, besides=config.aligned)
+    listing = list_photos(config.raw, config.aligned, config.every)
     for note in listing.notes:
         tell(Note(note))
     if not listing.items:
@@ -109,7 +109,7 @@ class _Run:
                 continue
             pending[item.name] = _Pending(item, before)
             same = isinstance(before, list) and before[0].settings == self.settings and self._crops_exist(before)
-            yield Task(item.name, item.path, before[0].hash if same and isinstance(before, list) else None)
+            yield Task(item.name, item.place, before[0].hash if same and isinstance(before, list) else None)
 
     def _is_fresh(self, item: Item, before: list[CropRecord] | RejectRecord | None) -> bool:
         if before is None:
@@ -123,10 +123,9 @@ class _Run:
         elif before.reason in RETRIED:
             return False
         try:
-            status = item.path.stat()
+            return item.place.status() == (first.size, first.mtime_ns)
         except OSError:
             return False
-        return (status.st_size, status.st_mtime_ns) == (first.size, first.mtime_ns)
 
     def _crops_exist(self, records: list[CropRecord]) -> bool:
         return all((self.config.aligned / record.crop).is_file() for record in records)

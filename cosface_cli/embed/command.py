@@ -18,7 +18,7 @@ COLUMNS = ("source", "status", "reason", "identity", "face")
 
 
 def embed(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Crop folder, photos, or - for paths on stdin.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Crop folder, or photos: whatever align takes.")],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The .h5 file, made or continued.")],
     model: options.Model = DEFAULTS.model,
     flip: options.FlipMode = DEFAULTS.flip,
@@ -30,6 +30,7 @@ def embed(
     min_face: options.MinFace = DEFAULTS.min_face,
     min_score: options.MinScore = DEFAULTS.min_score,
     max_megapixels: options.MaxMegapixels = DEFAULTS.max_megapixels,
+    every: options.Every = DEFAULTS.every,
     workers: options.Workers = DEFAULTS.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -42,7 +43,7 @@ def embed(
     from cosface_cli.embed.stage import embed as run
 
     config = EmbedConfig(
-        source, store, model, flip, template, detector, faces, min_face, min_score, max_megapixels, workers
+        source, store, model, flip, template, detector, faces, min_face, min_score, max_megapixels, every, workers
     )
     with following("embed", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.engines.sources import Item, Listing
-from cosface_cli.engines.sources.folder import list_folder
+from cosface_cli.engines.sources import Asked, File, Item, Listing, folder
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.paths import list_paths, split_paths
 from cosface_cli.errors import CosfaceError
@@ -24,6 +23,12 @@ def tree(root: Path, *names: str, content: bytes = b"") -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
     return root
+
+
+def list_folder(root: Path, besides: Path | None = None) -> Listing:
+    listing = folder.list_folder(Asked(str(root), besides=besides))
+    assert listing is not None and listing.root == root
+    return listing
 
 
 def names(listing: Listing) -> list[str]:
@@ -44,7 +49,7 @@ def test_names_of_every_kind(tmp_path: Path, name: str):
     tree(tmp_path, f"{name}/{name}.jpg", content=JPEG)
     listing = list_folder(tmp_path)
     assert names(listing) == [f"{name}/{name}.jpg"] and listing.notes == ()
-    assert listing.items[0].identity == name and listing.items[0].path.read_bytes() == JPEG
+    assert listing.items[0].identity == name and listing.items[0].place.read() == JPEG
 
 
 def test_items_say_what_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -52,8 +57,8 @@ def test_items_say_what_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     items = list_folder(Path("photos")).items
     assert items == (
-        Item("p/1.jpg", Path("photos/p/1.jpg"), "photos/p/1.jpg"),
-        Item("top.png", Path("photos/top.png"), "photos/top.png"),
+        Item("p/1.jpg", File(Path("photos/p/1.jpg")), "photos/p/1.jpg"),
+        Item("top.png", File(Path("photos/top.png")), "photos/top.png"),
     )
     assert [item.identity for item in items] == ["p", None]
 
@@ -73,10 +78,13 @@ def test_photos_by_their_ending_in_any_case_or_by_their_first_bytes(tmp_path: Pa
 
 def test_other_files_are_counted_aloud(tmp_path: Path):
     tree(tmp_path, "a.jpg", "notes.txt", "b/list.csv", "Thumbs.db", "empty")
-    tree(tmp_path, "IMG_1.MOV", content=b"\0\0\0\x14ftypqt  \0\0\0\0qt  ")
+    tree(tmp_path, "set.zip", "b/train.rec")
     listing = list_folder(tmp_path)
     assert names(listing) == ["a.jpg"]
-    assert listing.notes == ("5 files that are no photos were left alone (IMG_1.MOV, Thumbs.db, empty, ...)",)
+    assert listing.notes == (
+        "4 files that are no photos were left alone (Thumbs.db, empty, list.csv, ...)",
+        "2 archives were left alone (set.zip, train.rec): give each one by its path",
+    )
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path):
@@ -174,7 +182,7 @@ def test_one_word_of_the_command_line(tmp_path: Path, monkeypatch: pytest.Monkey
     tree(tmp_path, "a/1.jpg", "a/2.jpg", "..3.jpg")
     monkeypatch.chdir(tmp_path)
     assert names(list_photos("a")) == ["1.jpg", "2.jpg"]
-    assert list_photos("a/2.jpg").items == (Item("2.jpg", Path("a/2.jpg"), "a/2.jpg"),)
+    assert list_photos("a/2.jpg").items == (Item("2.jpg", File(Path("a/2.jpg")), "a/2.jpg"),)
     assert names(list_photos("..3.jpg")) == ["..3.jpg"]
     with pytest.raises(CosfaceError, match=r"none: no such file or folder; give a folder"):
         list_photos("none")
