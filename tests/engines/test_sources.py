@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import subprocess
@@ -189,3 +190,57 @@ def test_one_word_of_the_command_line(tmp_path: Path, monkeypatch: pytest.Monkey
     for given in (b"a/2.jpg\na/1.jpg\n", b"a/2.jpg\0a/1.jpg\0"):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         assert names(list_photos("-")) == ["a/2.jpg", "a/1.jpg"]
+
+
+def test_patterns_are_relative_to_their_fixed_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tree(tmp_path / "raw", "a/1.jpg", "a/b/2.jpg", "c/3.png", "4.jpg", ".h/5.jpg", "a/.6.jpg")
+    monkeypatch.chdir(tmp_path)
+    for pattern, want in (
+        ("raw/**/*.jpg", ["4.jpg", "a/1.jpg", "a/b/2.jpg"]),
+        ("raw/*/*.jpg", ["a/1.jpg"]),
+        ("raw/**", ["4.jpg", "a/1.jpg", "a/b/2.jpg", "c/3.png"]),
+        ("raw/a/**/?.jpg", ["1.jpg", "b/2.jpg"]),
+        ("raw/[ac]/*", ["a/1.jpg", "c/3.png"]),
+        ("**/b/*.jpg", ["raw/a/b/2.jpg"]),
+        (str(tmp_path / "raw/*.jpg"), ["4.jpg"]),
+    ):
+        listing = list_photos(pattern)
+        assert names(listing) == want and listing.notes == (), pattern
+    (item,) = list_photos("raw/*.jpg").items
+    assert item == Item("4.jpg", File(Path("raw/4.jpg")), "raw/4.jpg") and list_photos("raw/*.jpg").root == Path("raw")
+
+
+def test_patterns_meet_what_glob_finds(tmp_path: Path):
+    """Python's own glob as the oracle."""
+    tree(tmp_path, "a/1.jpg", "a/b/1.jpg", "a/b/c/1.jpg", "b/2.jpg", "1.jpg", "b/a/b/1.jpg", "a/b/12.jpg")
+    for pattern in ("**/*.jpg", "*/*.jpg", "a/**/1.jpg", "**/b/**/1*.jpg", "**/b/*.jpg", "?/**/[1].jpg", "**/**/1.jpg"):
+        want = sorted(path for path in glob.glob(str(tmp_path / pattern), recursive=True))  # noqa: PTH207
+        assert sorted(item.given for item in list_photos(str(tmp_path / pattern)).items) == sorted(set(want)), pattern
+
+
+def test_a_pattern_without_a_match_is_an_error(tmp_path: Path):
+    tree(tmp_path, "a/1.jpg", "set.zip")
+    for pattern in ("a/*.png", "none/*.jpg", "*.zip", "*.jpg"):
+        with pytest.raises(CosfaceError, match="no photo matches this pattern"):
+            list_photos(str(tmp_path / pattern))
+
+
+def test_a_name_with_brackets_is_a_name_where_there_is_such_a_file(tmp_path: Path):
+    tree(tmp_path, "a[1].jpg", "a1.jpg", "b[2]/x.jpg")
+    assert names(list_photos(str(tmp_path / "a[1].jpg"))) == ["a[1].jpg"]
+    assert names(list_photos(str(tmp_path / "b[2]"))) == ["x.jpg"]
+
+
+def test_links_that_lead_back_do_not_catch_a_pattern(tmp_path: Path):
+    root = tree(tmp_path, "a/b/1.jpg")
+    (root / "a/b/up").symlink_to(root)
+    (root / "a/up").symlink_to(root)
+    assert names(list_photos(str(root / "**/*.jpg"))) == ["a/b/1.jpg"]
+
+
+def test_every_is_never_passed_over_in_silence(tmp_path: Path):
+    tree(tmp_path, "a.jpg")
+    assert list_photos(str(tmp_path), every=2).notes == (f"{tmp_path}: no video here, --every 2 changes nothing",)
+    for every in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(CosfaceError, match="is no time between frames"):
+            list_photos(str(tmp_path), every=every)

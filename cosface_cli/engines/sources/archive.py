@@ -42,7 +42,7 @@ def list_members(asked: Asked, members: Iterable[Member | str]) -> Listing:
             continue
         name = path.as_posix()
         again += name in items
-        given = f"{asked.source}/{name}"
+        given = called(asked, member.name)
         refused = _refused(asked, path, member, given)
         items[name] = Item(name, refused or member.place, given)
     notes = notes_of(others)
@@ -52,6 +52,11 @@ def list_members(asked: Asked, members: Iterable[Member | str]) -> Listing:
         notes += (f"{again} members came twice, of which the later counts",)
     ordered = sorted(items.values(), key=lambda item: os.fsencode(item.name))
     return Listing(asked.path, tuple(ordered), notes)
+
+
+def called(asked: Asked, name: str) -> str:
+    """What a person calls a member: archive and name."""
+    return f"{asked.source}/{PurePosixPath(name)}"
 
 
 def is_photo(name: str, head: bytes) -> bool:

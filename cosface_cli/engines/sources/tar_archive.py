@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.photos import not_empty
 from cosface_cli.engines.sources import Asked, Listing
-from cosface_cli.engines.sources.archive import MAX_MEMBER, Member, is_photo, list_members
+from cosface_cli.engines.sources.archive import MAX_MEMBER, Member, called, is_photo, list_members
 from cosface_cli.errors import CosfaceError, PhotoError
 
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -108,7 +108,7 @@ def _members(asked: Asked, tar: tarfile.TarFile, out: BinaryIO | None) -> Iterat
         if content is None or not is_photo(info.name, head):
             yield info.name
             continue
-        given = f"{asked.source}/{info.name}"
+        given = called(asked, info.name)
         place = TarMember(asked.path, asked.path, given, info.offset_data, info.size)
         if out is not None:
             place = TarMember(asked.path, Path(out.name), given, out.tell(), info.size)

@@ -37,7 +37,8 @@ class Frame:
             film.set(cv2.CAP_PROP_POS_FRAMES, self.number)
             done, picture = film.read()
         if not done:
-            raise PhotoError("decode_error", "the video has no readable frame at this time", self.given)
+            problem = "the video has no readable frame at this time"
+            raise PhotoError("decode_error", problem, self.given, "where others play it: ffmpeg -i IN -c copy OUT")
         return bytes(cv2.imencode(".bmp", picture)[1])
 
     def status(self) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cosface_cli.artifacts.photos import not_empty
 from cosface_cli.engines.sources import Asked, Listing, Refused
-from cosface_cli.engines.sources.archive import Member, is_photo, list_members
+from cosface_cli.engines.sources.archive import Member, called, is_photo, list_members
 from cosface_cli.errors import CosfaceError, PhotoError
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
@@ -97,7 +97,7 @@ def _members(asked: Asked, infos: list[zipfile.ZipInfo]) -> Iterator[Member | st
         name = _name(info)
         if info.is_dir():
             continue
-        given = f"{asked.source}/{name}"
+        given = called(asked, name)
         place = ZipMember(
             asked.path, given, info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type
         )
