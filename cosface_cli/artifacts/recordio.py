@@ -37,7 +37,11 @@ class Record:
 
 def records(path: Path) -> Iterator[Record]:
     """All records, by their heads alone. Raises CosfaceError where the file is damaged or cut short."""
-    with path.open("rb") as handle:
+    try:
+        handle = path.open("rb")
+    except OSError as error:
+        raise CosfaceError(f"cannot be read ({error.strerror})", path, "check its permissions") from error
+    with handle:
         end = handle.seek(0, 2)
         offset = number = 0
         while offset < end:

@@ -272,6 +272,21 @@ def test_a_file_that_only_has_the_name(tmp_path: Path, name: str):
             list_photos(str(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", ("a.zip", "a.tar", "a.rec"))
+def test_an_archive_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    """Permission bits do not bind root, so the refusal is made by hand."""
+    (tmp_path / name).write_bytes(JPEG)
+
+    def refuse(*_: object, **__: object):
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    monkeypatch.setattr(tarfile, "open", refuse)
+    with pytest.raises(CosfaceError, match=rf"{name}: cannot be read \(Permission denied\)"):
+        list_photos(str(tmp_path / name))
+
+
 def test_random_damage_never_becomes_a_traceback(tmp_path: Path):
     rng = random.Random(7)
     for kind in ("zip", "tar", "tgz"):

@@ -167,6 +167,25 @@ def test_a_film_that_ends_early_gives_what_is_there(tmp_path: Path):
             items[3].place.read()
 
 
+def test_a_header_that_claims_years_is_refused(tmp_path: Path):
+    content = bytearray(film(tmp_path / "clip.avi").read_bytes())
+    at = content.index(b"strh") + 8  # dwLength is the ninth word of the stream header
+    assert struct.unpack_from("<I", content, at + 32) == (35,)
+    struct.pack_into("<I", content, at + 32, 2_000_000_000)
+    (tmp_path / "clip.avi").write_bytes(content)
+    (item,) = list_photos(str(tmp_path / "clip.avi"), every=0.001).items
+    with pytest.raises(PhotoError, match="claims 2000000000 frames"):
+        item.place.read()
+
+
+def test_a_video_that_goes_away_meanwhile(tmp_path: Path):
+    path = film(tmp_path / "clip.avi")
+    item = list_photos(str(path)).items[0]
+    path.unlink()
+    with pytest.raises(PhotoError, match=r"clip\.avi/00000\.000\.png: cannot be read"):
+        item.place.read()
+
+
 def test_random_damage_never_becomes_a_traceback(tmp_path: Path):
     rng = np.random.default_rng(3)
     for name, code in KINDS[:2]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from cosface_cli.artifacts.photos import looks_like_photo
 from cosface_cli.engines.sources import Asked, Item, Listing, Place, Refused
 from cosface_cli.engines.sources.folder import PHOTOS, notes_of
+from cosface_cli.errors import CosfaceError
 
 MAX_MEMBER = 256 << 20  # bytes: above any photo that --max-megapixels lets through by default
 MAX_NAME = 200  # bytes of one level, so that the crop's name fits a file system
@@ -57,6 +58,13 @@ def list_members(asked: Asked, members: Iterable[Member | str]) -> Listing:
 def called(asked: Asked, name: str) -> str:
     """What a person calls a member: archive and name."""
     return f"{asked.source}/{PurePosixPath(name)}"
+
+
+def unusable(kind: str, path: Path, error: Exception) -> CosfaceError:
+    """The one-line error for an archive that cannot be opened or is damaged."""
+    if isinstance(error, OSError) and error.strerror is not None:  # zipfile and the like raise it without, for damage
+        return CosfaceError(f"cannot be read ({error.strerror})", path, "check its permissions")
+    return CosfaceError(f"damaged {kind} archive ({error})", path, "copy it again")
 
 
 def is_photo(name: str, head: bytes) -> bool:

@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.photos import not_empty
 from cosface_cli.engines.sources import Asked, Listing
-from cosface_cli.engines.sources.archive import MAX_MEMBER, Member, called, is_photo, list_members
+from cosface_cli.engines.sources.archive import MAX_MEMBER, Member, called, is_photo, list_members, unusable
 from cosface_cli.errors import CosfaceError, PhotoError
 
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -94,7 +94,7 @@ def list_tar(asked: Asked) -> Listing | None:
     except CosfaceError:
         raise
     except Exception as error:  # tarfile and the decompressors raise what they like on hostile bytes
-        raise CosfaceError(f"damaged tar archive ({error})", asked.path, "copy it again") from error
+        raise unusable("tar", asked.path, error) from error
 
 
 def _members(asked: Asked, tar: tarfile.TarFile, out: BinaryIO | None) -> Iterator[Member | str]:

@@ -22,6 +22,8 @@ VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wm
 _ATOMS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}  # how QuickTime and MP4 begin
 _HEADS = (b"\x1a\x45\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\x30\x26\xb2\x75", b"FLV\x01", b"OggS")
 
+_LONGEST = 1e6  # seconds, eleven days: a damaged header claims more, and every second would become an item
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -32,14 +34,19 @@ class Frame:
     given: str
 
     def read(self) -> bytes:
-        """The frame, upright as the video's rotation says, as a BMP file. Raises PhotoError (decode_error)."""
-        with _opened(self.video) as film:
-            film.set(cv2.CAP_PROP_POS_FRAMES, self.number)
-            done, picture = film.read()
-        if not done:
-            problem = "the video has no readable frame at this time"
-            raise PhotoError("decode_error", problem, self.given, "where others play it: ffmpeg -i IN -c copy OUT")
-        return bytes(cv2.imencode(".bmp", picture)[1])
+        """The frame, upright as the video's rotation says, as a BMP file. Raises PhotoError."""
+        try:
+            with _opened(self.video) as film:
+                film.set(cv2.CAP_PROP_POS_FRAMES, self.number)
+                done, picture = film.read()
+                if done:
+                    return bytes(cv2.imencode(".bmp", picture)[1])
+        except OSError as error:
+            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.given) from error
+        except cv2.error as error:
+            raise PhotoError("decode_error", "this frame cannot be read", self.given) from error
+        problem = "the video has no readable frame at this time"
+        raise PhotoError("decode_error", problem, self.given, "where others play it: ffmpeg -i IN -c copy OUT")
 
     def status(self) -> tuple[int, int]:
         return File(self.video).status()
@@ -105,6 +112,10 @@ def _measure(path: Path) -> tuple[float, int]:
                 count += 1
         if count == 0:
             raise PhotoError("decode_error", "this video has no frames", str(path), "copy it again")
+        if count > path.stat().st_size or count / rate > _LONGEST:
+            raise PhotoError(
+                "decode_error", f"it claims {count} frames at {rate:g} a second", str(path), "copy it again"
+            )
     return rate, count
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from cosface_cli.artifacts.photos import not_empty
 from cosface_cli.engines.sources import Asked, Listing, Refused
-from cosface_cli.engines.sources.archive import Member, called, is_photo, list_members
-from cosface_cli.errors import CosfaceError, PhotoError
+from cosface_cli.engines.sources.archive import Member, called, is_photo, list_members, unusable
+from cosface_cli.errors import PhotoError
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags
@@ -88,7 +88,7 @@ def list_zip(asked: Asked) -> Listing | None:
         with zipfile.ZipFile(asked.path) as archive:
             infos = archive.infolist()
     except Exception as error:  # a hostile directory makes zipfile raise more than BadZipFile
-        raise CosfaceError(f"damaged zip archive ({error})", asked.path, "copy it again") from error
+        raise unusable("zip", asked.path, error) from error
     return list_members(asked, _members(asked, infos))
 
 
