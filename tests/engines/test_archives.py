@@ -23,6 +23,7 @@ import pytest
 from cosface_cli.engines.sources import Listing
 from cosface_cli.engines.sources.archive import MAX_MEMBER
 from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.zip_archive import ZipMember
 from cosface_cli.errors import CosfaceError, PhotoError
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
@@ -331,6 +332,24 @@ def test_what_was_unpacked_goes_with_the_process(tmp_path: Path):
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     subprocess.run([sys.executable, "-c", code, archive], check=True, env=environment)
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_no_room_to_unpack_is_one_line(tmp_path: Path):
+    archive = pack(tmp_path / "a.tgz", {"a.jpg": JPEG + os.urandom(100_000)})
+    code = (
+        "import sys; from cosface_cli.engines.sources.listing import list_photos;"
+        "from cosface_cli.errors import CosfaceError\ntry: list_photos(sys.argv[1])\nexcept CosfaceError as e: print(e)"
+    )
+    command = ["bash", "-c", 'ulimit -f 20; exec "$0" "$@"', sys.executable, "-c", code, archive]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert "cosface-" in done.stdout and "size limit of this shell" in done.stdout and not done.stderr, done
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_an_offset_beyond_any_file(tmp_path: Path):
+    place = ZipMember(pack(tmp_path / "a.zip", CONTENT), "a.zip/a.jpg", 1 << 70, 10, 10, 0, 8)
+    with pytest.raises(PhotoError, match="its header is missing"):
+        place.read()
 
 
 def test_many_members_take_little_memory(tmp_path: Path):

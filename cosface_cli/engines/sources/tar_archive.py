@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.photos import not_empty
@@ -85,8 +85,8 @@ def list_tar(asked: Asked) -> Listing | None:
         if unpack is None:
             with tarfile.open(asked.path, "r:", tarinfo=_Header, encoding="utf-8") as tar:
                 return list_members(asked, _members(asked, tar, None))
-        spool = _spool(asked)
-        with unpack(asked.path) as stream, spool.open("wb") as out:
+        spool = _spool()
+        with atomic.told(spool), unpack(asked.path) as stream, spool.open("wb") as out:
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, encoding="utf-8") as tar:
                 listing = list_members(asked, _members(asked, tar, out))
             stream.read(1 << 20)  # the padding, and with it the checksum at the end
@@ -103,27 +103,27 @@ def _members(asked: Asked, tar: tarfile.TarFile, out: BinaryIO | None) -> Iterat
         tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
         if info.isdir():
             continue
-        content = tar.extractfile(info) if info.isreg() and not info.issparse() else None
-        head = b"" if content is None else content.read(16)
-        if content is None or not is_photo(info.name, head):
+        if not info.isreg() or info.issparse():
             yield info.name
             continue
         given = called(asked, info.name)
-        place = TarMember(asked.path, asked.path, given, info.offset_data, info.size)
-        if out is not None:
-            place = TarMember(asked.path, Path(out.name), given, out.tell(), info.size)
+        if out is None and is_photo(info.name, b""):  # nothing of it needs to be read
+            yield Member(info.name, info.size, TarMember(asked.path, asked.path, given, info.offset_data, info.size))
+            continue
+        content = tar.extractfile(info)
+        head = b"" if content is None else content.read(16)
+        if content is None or not is_photo(info.name, head):
+            yield info.name
+        elif out is None:
+            yield Member(info.name, info.size, TarMember(asked.path, asked.path, given, info.offset_data, info.size))
+        else:
+            yield Member(info.name, info.size, TarMember(asked.path, Path(out.name), given, out.tell(), info.size))
             if info.size <= MAX_MEMBER:
-                _copy(head, content, out)
-        yield Member(info.name, info.size, place)
+                out.write(head)
+                shutil.copyfileobj(content, out)
 
 
-def _copy(head: bytes, content: IO[bytes], out: BinaryIO) -> None:
-    with atomic.told(Path(out.name)):
-        out.write(head)
-        shutil.copyfileobj(content, out)
-
-
-def _spool(asked: Asked) -> Path:
+def _spool() -> Path:
     """A temporary file, gone with this process."""
     handle, name = tempfile.mkstemp(prefix="cosface-", suffix=".photos")
     os.close(handle)

@@ -52,6 +52,8 @@ class ZipMember:
                 packed = handle.read(min(self.packed, most + most // 64 + 1024))  # no method grows by more
         except OSError as error:
             raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.given) from error
+        except (OverflowError, ValueError):  # an offset beyond any file
+            raise self._damaged("its header is missing") from None
         try:
             return self._unpacked(packed, most)
         except (zlib.error, OSError, ValueError) as error:  # of zlib and bz2
