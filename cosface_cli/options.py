@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,5 +38,9 @@ TryRotations = Annotated[
     bool, typer.Option("--try-rotations", help="Photos without a face: try them turned by quarters.")
 ]
 MaxMegapixels = Annotated[float, typer.Option("--max-megapixels", help="Larger photos are rejected undecoded.")]
+Every = Annotated[float, typer.Option("--every", min=0.001, help="Seconds between the frames of a video.")]
+Root = Annotated[
+    Path | None, typer.Option("--root", help="With -: what the list's names are relative to; below it lie the people.")
+]
 Model = Annotated[str, typer.Option("--model", help="dlib, a run folder, its weights.safetensors, or an .onnx file.")]
 FlipMode = Annotated[str, typer.Option("--flip", help="Also embed the mirrored crop: none, sum or concat.")]

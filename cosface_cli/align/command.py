@@ -18,7 +18,12 @@ COLUMNS = ("source", "crop", "status", "reason", "score")
 
 
 def align(
-    raw: Annotated[str, typer.Argument(metavar="RAW", help="Folder of photos, one photo, or - for paths on stdin.")],
+    raw: Annotated[
+        str,
+        typer.Argument(
+            metavar="RAW", help="Folder, zip, tar, train.rec, video, photo, quoted pattern, or - for paths on stdin."
+        ),
+    ],
     aligned: Annotated[Path, typer.Argument(metavar="ALIGNED", help="Crop folder, made or continued.")],
     detector: options.DetectorName = DEFAULTS.detector,
     template: Annotated[
@@ -32,6 +37,8 @@ def align(
     max_yaw: options.MaxYaw = DEFAULTS.max_yaw,
     try_rotations: options.TryRotations = DEFAULTS.try_rotations,
     crops: Annotated[str, typer.Option(help="File format of the crops: jpeg or png.")] = DEFAULTS.crops,
+    every: options.Every = DEFAULTS.every,
+    root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
     output: options.Format = None,
@@ -57,6 +64,8 @@ def align(
         max_yaw=max_yaw,
         try_rotations=try_rotations,
         crops=crops,
+        every=every,
+        root=root,
         workers=workers,
         redo=redo,
     )

@@ -39,16 +39,15 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     one_of(config.crops, SUFFIXES, "--crops")
     template(config.template)
     detector = open_detector(config.detector, config.min_face).name  # a wrong name fails before any work
-    listing = list_photos(config.raw, besides=config.aligned)
+    listing = list_photos(config.raw, config.aligned, config.every, config.root)
     for note in listing.notes:
         tell(Note(note))
     if not listing.items:
         tell(Note(f"{config.raw}: no photos here"))
         return AlignReport(0, 0, 0, 0, 0)
-    place = config.aligned.resolve()
-    for item in listing.items:
-        if item.path.parent.resolve() == place:
-            raise CosfaceError("photos lie here, and their crops would take their names", place, "give another folder")
+    if config.raw != "-" and listing.root.resolve() == config.aligned.resolve():
+        problem = "the photos lie here, and their crops would take their names"
+        raise CosfaceError(problem, config.aligned, "give another folder for the crops")
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
         tell(Planned(len(listing.items)))
@@ -123,7 +122,7 @@ class _Run:
                 continue
             pending[item.name] = _Pending(item, before)
             same = isinstance(before, list) and before[0].settings == self.settings and self._crops_exist(before)
-            yield Task(item.name, item.path, before[0].hash if same and isinstance(before, list) else None)
+            yield Task(item.name, item.place, before[0].hash if same and isinstance(before, list) else None)
 
     def _is_fresh(self, item: Item, before: list[CropRecord] | RejectRecord | None) -> bool:
         if before is None:
@@ -137,10 +136,9 @@ class _Run:
         elif before.reason in RETRIED:
             return False
         try:
-            status = item.path.stat()
+            return item.place.status() == (first.size, first.mtime_ns)
         except OSError:
             return False
-        return (status.st_size, status.st_mtime_ns) == (first.size, first.mtime_ns)
 
     def _crops_exist(self, records: list[CropRecord]) -> bool:
         return all((self.config.aligned / record.crop).is_file() for record in records)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cosface_cli.align import AlignConfig
 from cosface_cli.artifacts import photos
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.reader import Limits, Reader
+from cosface_cli.engines.sources import Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import template
 
@@ -21,7 +22,7 @@ class Task:
     """A photo to align. known_hash: SHA-256 of the content that the crops in the folder came from, if any."""
 
     name: str
-    path: Path
+    place: Place
     known_hash: str | None = None
 
 
@@ -76,16 +77,13 @@ def align_photo(task: Task, reader: Reader, encode: Callable[[photos.Pixels], by
     size = mtime_ns = 0
     digest = ""
     try:
-        try:
-            status = task.path.stat()
-            size, mtime_ns = status.st_size, status.st_mtime_ns
-        except OSError:
-            pass  # reading says what is wrong with it
-        content = photos.read(task.path)
+        with suppress(OSError):  # reading says what is wrong with it
+            size, mtime_ns = task.place.status()
+        content = task.place.read()
         digest = hashlib.sha256(content).hexdigest()
         if digest == task.known_hash:
             return Result(size, mtime_ns, digest, unchanged=True)
-        found, faces = reader.faces(content, task.path)
+        found, faces = reader.faces(content, str(task.place))
     except PhotoError as error:
         return Result(size, mtime_ns, digest, reason=error.reason, words=str(error))
     crops = tuple(

@@ -58,6 +58,11 @@ def read(path: str | PathLike[str]) -> bytes:
         raise PhotoError("missing", "no such file", path) from None
     except OSError as error:
         raise PhotoError("unreadable", f"cannot be read ({error.strerror})", path, "check its permissions") from error
+    return not_empty(content, path)
+
+
+def not_empty(content: bytes, path: str | PathLike[str]) -> bytes:
+    """The content again. Raises PhotoError (empty_file)."""
     if not content:
         raise PhotoError("empty_file", "the file is empty", path, "copy the photo again")
     return content

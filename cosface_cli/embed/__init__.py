@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class EmbedConfig:
-    """source: a crop folder, a folder of photos, a photo, or "-" for photos' paths on stdin; store: made or continued.
+    """source: a crop folder, or photos as for align; store: made or continued.
 
     model: a name, a run folder or a weights file; flip: "none", "sum" or "concat" (the paper's); crops_template: says
     that a folder without a manifest holds crops of that template; the rest, for photos only, is as for align.
@@ -31,6 +31,8 @@ class EmbedConfig:
     min_sharpness: float = 0.0
     max_yaw: float = 90.0
     try_rotations: bool = False
+    every: float = 1.0
+    root: Path | None = None
     workers: int = 0
 
 

@@ -18,7 +18,7 @@ COLUMNS = ("source", "status", "reason", "identity", "face")
 
 
 def embed(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Crop folder, photos, or - for paths on stdin.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Crop folder, or photos: whatever align takes.")],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The .h5 file, made or continued.")],
     model: options.Model = DEFAULTS.model,
     flip: options.FlipMode = DEFAULTS.flip,
@@ -33,6 +33,8 @@ def embed(
     min_sharpness: options.MinSharpness = DEFAULTS.min_sharpness,
     max_yaw: options.MaxYaw = DEFAULTS.max_yaw,
     try_rotations: options.TryRotations = DEFAULTS.try_rotations,
+    every: options.Every = DEFAULTS.every,
+    root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -58,6 +60,8 @@ def embed(
         min_sharpness=min_sharpness,
         max_yaw=max_yaw,
         try_rotations=try_rotations,
+        every=every,
+        root=root,
         workers=workers,
     )
     with following("embed", output, quiet, COLUMNS, _reject_row) as tell:

@@ -21,7 +21,8 @@ from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.face_vectors import Input, Vectors, VectorsOpener
 from cosface_cli.engines.reader import CHOICES, Limits, absolute
 from cosface_cli.engines.runners.local import cpu_count, run
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources import File
+from cosface_cli.engines.sources.listing import list_photos, unused_every
 from cosface_cli.engines.warp import require_cover
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
@@ -49,7 +50,7 @@ def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     one_of(config.flip, FLIPS, "--flip")
     one_of(config.faces, CHOICES, "--faces")
     embedder = open_embedder(config.model)
-    tasks, settings = _crop_tasks(config) if _holds_crops(config) else _photo_tasks(config, tell)
+    tasks, settings = _crop_tasks(config, tell) if _holds_crops(config) else _photo_tasks(config, tell)
     for crop_template in {task.input.crop.template.name for task in tasks if task.input.crop is not None}:
         require_cover(template(crop_template), template(embedder.template), config.source)
     if not tasks:
@@ -139,24 +140,29 @@ def _holds_crops(config: EmbedConfig) -> bool:
     return config.crops_template is not None or (config.source != "-" and is_crop_folder(Path(config.source)))
 
 
-def _crop_tasks(config: EmbedConfig) -> tuple[list[_Task], str]:
+def _crop_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
+    for note in unused_every(config.source, config.every, 0):
+        tell(Note(note))
     root = absolute(config.source)
     crops: list[Crop] = open_crops(root, config.crops_template)
     tasks = [
-        _Task((str(root), crop.name), str(Path(config.source) / crop.name), crop.identity, Input(crop.path, crop))
+        _Task((str(root), crop.name), str(Path(config.source) / crop.name), crop.identity, Input(File(crop.path), crop))
         for crop in crops
     ]
     return tasks, f"crops template={crops[0].template.name}"
 
 
 def _photo_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
-    listing = list_photos(config.source, besides=None)
+    listing = list_photos(config.source, None, config.every, config.root)
     for note in listing.notes:
         tell(Note(note))
-    path = Path(config.source)
-    root = str(absolute("." if config.source == "-" else path if path.is_dir() else path.parent))
+    root = str(absolute(listing.root))
     detector = open_detector(config.detector, config.min_face).name
-    tasks = [_Task((root, item.name), item.given, item.identity, Input(item.path)) for item in listing.items]
+    named = config.source != "-" or config.root is not None  # else the first folder level is anything
+    tasks = [
+        _Task((root, item.name), item.given, item.identity if named else None, Input(item.place))
+        for item in listing.items
+    ]
     settings = f"photos detector={detector} faces={config.faces} {_limits(config).settings}"
     if config.try_rotations:
         settings += " try_rotations"
@@ -168,10 +174,9 @@ def _is_fresh(task: _Task, known: Known) -> bool:
     if task.input.crop is not None:
         return False
     try:
-        status = task.input.path.stat()
+        return task.input.place.status() == (known.size, known.mtime_ns)
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns)
 
 
 def _kept(task: _Task, known: Known) -> Skipped | Rejected:

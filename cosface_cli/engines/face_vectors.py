@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from cosface_cli.engines.embedders import Embedder, Flip
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import require_finite, unit_embeddings
 from cosface_cli.engines.reader import Choice, Face, Limits, Reader, sharpness
+from cosface_cli.engines.sources import Place
 from cosface_cli.engines.warp import recrop
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import Template, template
@@ -25,9 +25,9 @@ from cosface_cli.maths.geometry import Template, template
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file to embed. crop: where it is a crop of a crop folder. known_hash: a content that is done already."""
+    """A photo or crop to embed. crop: where it is of a crop folder. known_hash: a content that is done already."""
 
-    path: Path
+    place: Place
     crop: Crop | None = None
     known_hash: str | None = None
 
@@ -82,7 +82,7 @@ class FaceVectors:
         )
         out, at = [], 0
         for item, (result, own) in zip(inputs, read, strict=True):
-            out.append(_with(result, vectors[at : at + len(own)], str(item.path)))
+            out.append(_with(result, vectors[at : at + len(own)], str(item.place)))
             at += len(own)
         return out
 
@@ -93,15 +93,14 @@ class FaceVectors:
         try:
             if item.crop is None:  # before it is read, so that a change in between shows at the next run
                 with suppress(OSError):  # reading says what is wrong
-                    status = item.path.stat()
-                    size, mtime_ns = status.st_size, status.st_mtime_ns
-            content = photos.read(item.path)
+                    size, mtime_ns = item.place.status()
+            content = item.place.read()
             digest = hashlib.sha256(content).hexdigest()
             if digest == item.known_hash:
                 return Vectors(digest, size, mtime_ns, unchanged=True), []
             if item.crop is not None:
                 return self._read_crop(content, item.crop, digest)
-            found, faces = self._photo_reader().faces(content, item.path)
+            found, faces = self._photo_reader().faces(content, str(item.place))
         except PhotoError as error:
             return Vectors(digest, size, mtime_ns, reason=error.reason, words=str(error)), []
         known = tuple(_known(face) for face in faces)

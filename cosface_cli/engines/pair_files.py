@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import photos
 from cosface_cli.artifacts.crops import is_crop_folder, open_crops
 from cosface_cli.artifacts.pairs import PairList, read_pairs
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.face_vectors import Input, crop_of
 from cosface_cli.engines.reader import Reader
 from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError, PhotoError
@@ -46,9 +46,9 @@ def find_pair_files(pairs_file: Path, root: Path, crops_template: str | None = N
     """
     listed = read_pairs(pairs_file)
     if crops_template is not None or is_crop_folder(root):
-        there = {_stem(crop.name): Input(crop.path, crop) for crop in reversed(open_crops(root, crops_template))}
+        there = {_stem(crop.name): Input(File(crop.path), crop) for crop in reversed(open_crops(root, crops_template))}
     else:
-        there = {_stem(item.name): Input(item.path) for item in reversed(list_photos(str(root)).items)}
+        there = {_stem(item.name): Input(item.place) for item in reversed(list_photos(str(root)).items)}
     names = dict.fromkeys(name for pair in listed.pairs for name in (pair.left, pair.right))
     found = {name: there[name] for name in names if name in there}
     if not found:
@@ -94,10 +94,10 @@ class _CropOpener:
         def crop(item: Input) -> NDArray[np.uint8] | PhotoError:
             try:
                 if item.crop is not None:
-                    return crop_of(photos.read(item.path), item.crop, self.template)
+                    return crop_of(item.place.read(), item.crop, self.template)
                 if not reader:
                     reader.append(Reader(open_detector("mtcnn", 20), self.template, "center"))
-                return reader[0].faces(photos.read(item.path), item.path)[1][0].crop
+                return reader[0].faces(item.place.read(), str(item.place))[1][0].crop
             except PhotoError as error:
                 return error
 
@@ -116,11 +116,11 @@ def load_pair_crops(pairs_file: Path, root: Path, need: Template, tell: Tell) ->
     for number, (item, crop) in enumerate(run(files.inputs, _CropOpener(need), cpu_count())):
         if isinstance(crop, PhotoError):
             missing.append(files.names[number])
-            tell(Rejected(str(item.path), crop.reason, str(crop)))
+            tell(Rejected(str(item.place), crop.reason, str(crop)))
         else:
             place[number] = len(crops)
             crops.append(crop)
-            tell(Done(str(item.path)))
+            tell(Done(str(item.place)))
     if not crops:
         raise CosfaceError("no face was found in any photo of the list", root, "check the photos")
     return PairCrops(

@@ -20,6 +20,7 @@ from cosface_cli.engines.face_vectors import Input, VectorsOpener
 from cosface_cli.engines.reader import CHOICES, Limits
 from cosface_cli.engines.runners.local import cpu_count, run
 from cosface_cli.engines.search import SEARCHERS, Searcher
+from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError, ModelMismatch
@@ -152,13 +153,13 @@ def _probes(photos: list[str], tell: Tell) -> list[_Probe]:
     for given in photos:
         path = Path(given)
         if given != "-" and is_crop_folder(path):
-            probes += [_Probe(str(path / crop.name), Input(crop.path, crop)) for crop in open_crops(path)]
+            probes += [_Probe(str(path / crop.name), Input(File(crop.path), crop)) for crop in open_crops(path)]
             continue
         listing = list_photos(given)
         for note in listing.notes:
             tell(Note(note))
-        crops = {} if path.is_dir() else {item.path: find_crop(item.path) for item in listing.items}
-        probes += [_Probe(item.given, Input(item.path, crops.get(item.path))) for item in listing.items]
+        crops = {} if path.is_dir() else {item.given: find_crop(Path(item.given)) for item in listing.items}
+        probes += [_Probe(item.given, Input(item.place, crops.get(item.given))) for item in listing.items]
     return probes
 
 

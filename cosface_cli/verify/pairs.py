@@ -113,10 +113,10 @@ def _embedded(config: PairsConfig, files: PairFiles, tell: Tell) -> tuple[NDArra
             if result.reason is not None or result.vectors is None:
                 missing.append(files.names[len(rows)])
                 rows.append(None)
-                tell(Rejected(str(item.path), result.reason or "no_face", result.words))
+                tell(Rejected(str(item.place), result.reason or "no_face", result.words))
             else:
                 rows.append(result.vectors[0].astype(np.float64))
-                tell(Done(str(item.path)))
+                tell(Done(str(item.place)))
     size = next((row.size for row in rows if row is not None), 1)
     nothing = np.full(size, np.nan)
     return np.stack([nothing if row is None else row for row in rows]), tuple(missing), digest.hexdigest()

@@ -13,6 +13,7 @@ from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.face_vectors import FaceVectors, Input, VectorsOpener
 from cosface_cli.engines.reader import CHOICES, Limits
 from cosface_cli.engines.runners.local import single_threaded
+from cosface_cli.engines.sources import File
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell, ignore
 from cosface_cli.registry import one_of
@@ -61,7 +62,7 @@ def verify_two(config: TwoConfig, tell: Tell = ignore) -> TwoReport:
 
 
 def _input(path: Path) -> Input:
-    return Input(path, find_crop(path))
+    return Input(File(path), find_crop(path))
 
 
 def _chosen(choice: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import subprocess
@@ -10,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.engines.sources import Item, Listing
-from cosface_cli.engines.sources.folder import list_folder
+from cosface_cli.engines.sources import Asked, File, Item, Listing, folder
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.paths import list_paths, split_paths
 from cosface_cli.errors import CosfaceError
@@ -24,6 +24,12 @@ def tree(root: Path, *names: str, content: bytes = b"") -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
     return root
+
+
+def list_folder(root: Path, besides: Path | None = None) -> Listing:
+    listing = folder.list_folder(Asked(str(root), besides=besides))
+    assert listing is not None and listing.root == root
+    return listing
 
 
 def names(listing: Listing) -> list[str]:
@@ -44,7 +50,7 @@ def test_names_of_every_kind(tmp_path: Path, name: str):
     tree(tmp_path, f"{name}/{name}.jpg", content=JPEG)
     listing = list_folder(tmp_path)
     assert names(listing) == [f"{name}/{name}.jpg"] and listing.notes == ()
-    assert listing.items[0].identity == name and listing.items[0].path.read_bytes() == JPEG
+    assert listing.items[0].identity == name and listing.items[0].place.read() == JPEG
 
 
 def test_items_say_what_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -52,8 +58,8 @@ def test_items_say_what_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     items = list_folder(Path("photos")).items
     assert items == (
-        Item("p/1.jpg", Path("photos/p/1.jpg"), "photos/p/1.jpg"),
-        Item("top.png", Path("photos/top.png"), "photos/top.png"),
+        Item("p/1.jpg", File(Path("photos/p/1.jpg")), "photos/p/1.jpg"),
+        Item("top.png", File(Path("photos/top.png")), "photos/top.png"),
     )
     assert [item.identity for item in items] == ["p", None]
 
@@ -73,10 +79,13 @@ def test_photos_by_their_ending_in_any_case_or_by_their_first_bytes(tmp_path: Pa
 
 def test_other_files_are_counted_aloud(tmp_path: Path):
     tree(tmp_path, "a.jpg", "notes.txt", "b/list.csv", "Thumbs.db", "empty")
-    tree(tmp_path, "IMG_1.MOV", content=b"\0\0\0\x14ftypqt  \0\0\0\0qt  ")
+    tree(tmp_path, "set.zip", "b/train.rec")
     listing = list_folder(tmp_path)
     assert names(listing) == ["a.jpg"]
-    assert listing.notes == ("5 files that are no photos were left alone (IMG_1.MOV, Thumbs.db, empty, ...)",)
+    assert listing.notes == (
+        "4 files that are no photos were left alone (Thumbs.db, empty, list.csv, ...)",
+        "2 archives were left alone (set.zip, train.rec): give each one by its path",
+    )
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path):
@@ -174,10 +183,64 @@ def test_one_word_of_the_command_line(tmp_path: Path, monkeypatch: pytest.Monkey
     tree(tmp_path, "a/1.jpg", "a/2.jpg", "..3.jpg")
     monkeypatch.chdir(tmp_path)
     assert names(list_photos("a")) == ["1.jpg", "2.jpg"]
-    assert list_photos("a/2.jpg").items == (Item("2.jpg", Path("a/2.jpg"), "a/2.jpg"),)
+    assert list_photos("a/2.jpg").items == (Item("2.jpg", File(Path("a/2.jpg")), "a/2.jpg"),)
     assert names(list_photos("..3.jpg")) == ["..3.jpg"]
     with pytest.raises(CosfaceError, match=r"none: no such file or folder; give a folder"):
         list_photos("none")
     for given in (b"a/2.jpg\na/1.jpg\n", b"a/2.jpg\0a/1.jpg\0"):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         assert names(list_photos("-")) == ["a/2.jpg", "a/1.jpg"]
+
+
+def test_patterns_are_relative_to_their_fixed_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tree(tmp_path / "raw", "a/1.jpg", "a/b/2.jpg", "c/3.png", "4.jpg", ".h/5.jpg", "a/.6.jpg")
+    monkeypatch.chdir(tmp_path)
+    for pattern, want in (
+        ("raw/**/*.jpg", ["4.jpg", "a/1.jpg", "a/b/2.jpg"]),
+        ("raw/*/*.jpg", ["a/1.jpg"]),
+        ("raw/**", ["4.jpg", "a/1.jpg", "a/b/2.jpg", "c/3.png"]),
+        ("raw/a/**/?.jpg", ["1.jpg", "b/2.jpg"]),
+        ("raw/[ac]/*", ["a/1.jpg", "c/3.png"]),
+        ("**/b/*.jpg", ["raw/a/b/2.jpg"]),
+        (str(tmp_path / "raw/*.jpg"), ["4.jpg"]),
+    ):
+        listing = list_photos(pattern)
+        assert names(listing) == want and listing.notes == (), pattern
+    (item,) = list_photos("raw/*.jpg").items
+    assert item == Item("4.jpg", File(Path("raw/4.jpg")), "raw/4.jpg") and list_photos("raw/*.jpg").root == Path("raw")
+
+
+def test_patterns_meet_what_glob_finds(tmp_path: Path):
+    """Python's own glob as the oracle."""
+    tree(tmp_path, "a/1.jpg", "a/b/1.jpg", "a/b/c/1.jpg", "b/2.jpg", "1.jpg", "b/a/b/1.jpg", "a/b/12.jpg")
+    for pattern in ("**/*.jpg", "*/*.jpg", "a/**/1.jpg", "**/b/**/1*.jpg", "**/b/*.jpg", "?/**/[1].jpg", "**/**/1.jpg"):
+        want = sorted(path for path in glob.glob(str(tmp_path / pattern), recursive=True))  # noqa: PTH207
+        assert sorted(item.given for item in list_photos(str(tmp_path / pattern)).items) == sorted(set(want)), pattern
+
+
+def test_a_pattern_without_a_match_is_an_error(tmp_path: Path):
+    tree(tmp_path, "a/1.jpg", "set.zip")
+    for pattern in ("a/*.png", "none/*.jpg", "*.zip", "*.jpg"):
+        with pytest.raises(CosfaceError, match="no photo matches this pattern"):
+            list_photos(str(tmp_path / pattern))
+
+
+def test_a_name_with_brackets_is_a_name_where_there_is_such_a_file(tmp_path: Path):
+    tree(tmp_path, "a[1].jpg", "a1.jpg", "b[2]/x.jpg")
+    assert names(list_photos(str(tmp_path / "a[1].jpg"))) == ["a[1].jpg"]
+    assert names(list_photos(str(tmp_path / "b[2]"))) == ["x.jpg"]
+
+
+def test_links_that_lead_back_do_not_catch_a_pattern(tmp_path: Path):
+    root = tree(tmp_path, "a/b/1.jpg")
+    (root / "a/b/up").symlink_to(root)
+    (root / "a/up").symlink_to(root)
+    assert names(list_photos(str(root / "**/*.jpg"))) == ["a/b/1.jpg"]
+
+
+def test_every_is_never_passed_over_in_silence(tmp_path: Path):
+    tree(tmp_path, "a.jpg")
+    assert list_photos(str(tmp_path), every=2).notes == (f"{tmp_path}: no video here, --every 2 changes nothing",)
+    for every in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(CosfaceError, match="is no time between frames"):
+            list_photos(str(tmp_path), every=every)

@@ -18,6 +18,7 @@ from cosface_cli.artifacts.crops import MANIFEST, Crop, CropRecord, line
 from cosface_cli.engines.embedders.vectors import BATCH, require_finite, unit_embeddings, unit_length
 from cosface_cli.engines.face_vectors import FaceVectors, Input, VectorsOpener
 from cosface_cli.engines.pair_files import find_pair_files, load_pair_crops
+from cosface_cli.engines.sources import File
 from cosface_cli.errors import CosfaceError, PhotoError
 from cosface_cli.maths.geometry import TEMPLATES
 from cosface_cli.outcomes import Outcome, Rejected
@@ -135,7 +136,7 @@ def test_crops_become_vectors_each_with_its_own_fault(tmp_path: Path):
     work = FaceVectors(MeanColour(), VectorsOpener("mean", "none"))
     text, none = (replace(good, path=tmp_path / name) for name in ("d.png", "none.png"))
     crops = [good, black, small, text, none, good]
-    found = work([Input(crop.path, crop) for crop in crops])
+    found = work([Input(File(crop.path), crop) for crop in crops])
     assert [result.reason for result in found] == [
         None,
         "bad_embedding",
@@ -158,7 +159,7 @@ def test_a_content_that_is_done_already_is_not_embedded_again(tmp_path: Path):
     crop = flat(tmp_path / "a.png", (30, 0, 40))
     digest = hashlib.sha256(crop.path.read_bytes()).hexdigest()
     work = FaceVectors(MeanColour(), VectorsOpener("mean", "none"))
-    same, other = work([Input(crop.path, crop, digest), Input(crop.path, crop, "00" * 32)])
+    same, other = work([Input(File(crop.path), crop, digest), Input(File(crop.path), crop, "00" * 32)])
     assert same.unchanged and same.hash == digest and not other.unchanged and other.vectors is not None
 
 
@@ -170,7 +171,7 @@ def test_pairs_find_their_photos_once_and_name_what_is_missing(tmp_path: Path):
     (tmp_path / "pairs.txt").write_text("2\t1\nA\t1\t2\nA\t1\tB\t1\nB\t1\t3\nB\t1\tA\t2\n")
     found = find_pair_files(tmp_path / "pairs.txt", root)
     assert found.names == ("A/A_0001", "A/A_0002", "B/B_0001") and found.absent == ("B/B_0003",)
-    assert [item.path.name for item in found.inputs] == ["A_0001.png", "A_0002.jpg", "B_0001.png"]
+    assert [Path(str(item.place)).name for item in found.inputs] == ["A_0001.png", "A_0002.jpg", "B_0001.png"]
     assert found.left.tolist() == [0, 0, 2, 2] and found.right.tolist() == [1, 2, -1, 1]
     assert found.same.tolist() == [True, False, True, False] and found.fold.tolist() == [1, 1, 2, 2]
     with pytest.raises(CosfaceError, match=r"none of the photos of .*pairs\.txt are here, as A/A_0001\.jpg"):

@@ -1,36 +1,68 @@
-"""All photos of a folder and its sub-folders, in the order of their names' bytes, whatever the file system's."""
+"""All photos and videos of a folder and its sub-folders, in the order of their names' bytes."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cosface_cli.artifacts.photos import looks_like_photo
-from cosface_cli.engines.sources import Item, Listing
+from cosface_cli.engines.sources import Asked, File, Item, Listing
+from cosface_cli.engines.sources.video import frames, is_video
 
 PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
 PHOTOS |= {".heic", ".heif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
+ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rec"}
 
 
-def list_folder(root: Path, besides: Path | None = None) -> Listing:
-    """Files that are photos by their ending, or by their first bytes where the ending says nothing.
+@dataclass(slots=True)
+class Walk:
+    """What a folder holds. files: name, path and whether it is a video; others: names of files that are neither
+    photos nor videos; closed: folders that cannot be read."""
 
-    Hidden files and folders are passed over; links are followed, a loop once. besides: a folder to leave out.
+    files: list[tuple[str, Path, bool]] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+
+
+def list_folder(asked: Asked) -> Listing | None:
+    """Files that are photos by their ending, or by their first bytes where the ending says nothing; and videos.
+
+    Hidden files and folders are passed over; links are followed, a loop once; archives are left alone.
     """
+    if not asked.path.is_dir():
+        return None
+    found = walk(asked.path, asked.besides)
+    return listing(asked.path, found.files, notes_of(found.others, found.closed), asked.every)
+
+
+def listing(root: Path, files: Iterable[tuple[str, Path, bool]], notes: tuple[str, ...], every: float) -> Listing:
+    """Items in the order of their names' bytes; each video gives its frames."""
     items: list[Item] = []
-    others: list[str] = []
-    closed: list[str] = []
+    videos = 0
+    for name, path, video in files:
+        videos += video
+        items += frames(name, path, str(path), every) if video else [Item(name, File(path), str(path))]
+    items.sort(key=lambda item: os.fsencode(item.name))
+    return Listing(root, tuple(items), notes, videos)
+
+
+def walk(root: Path, besides: Path | None = None, depth: int | None = None) -> Walk:
+    """The files of a folder. besides: a folder to leave out; depth: levels of folders to look into, None for all."""
+    walked = Walk()
     out = None if besides is None else besides.resolve()
-    waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]  # folders, with those above them
+    # folders, with their level and those above them
+    waiting: list[tuple[Path, int, frozenset[tuple[int, int]]]] = [(root, 1, frozenset())]
     while waiting:
-        folder, above = waiting.pop()
+        folder, level, above = waiting.pop()
         try:
             status = folder.stat()
             with os.scandir(folder) as found:
                 entries = [entry for entry in found if not entry.name.startswith(".")]
         except OSError:
-            closed.append(str(folder))
+            walked.closed.append(str(folder))
             continue
         here = (status.st_dev, status.st_ino)
         if here in above:  # a link that leads back up
@@ -38,19 +70,33 @@ def list_folder(root: Path, besides: Path | None = None) -> Listing:
         for entry in entries:
             path = Path(entry.path)
             if _is_folder(entry):
-                if out is None or path.resolve() != out:
-                    waiting.append((path, above | {here}))
-            elif _is_photo(entry):
-                items.append(Item(path.relative_to(root).as_posix(), path, entry.path))
+                if level != depth and (out is None or path.resolve() != out):
+                    waiting.append((path, level + 1, above | {here}))
+                continue
+            video = _kind(entry)
+            if video is None:
+                walked.others.append(entry.name)
             else:
-                others.append(entry.name)
-    items.sort(key=lambda item: os.fsencode(item.name))
+                walked.files.append((path.relative_to(root).as_posix(), path, video))
+    return walked
+
+
+def notes_of(others: list[str], closed: list[str] = []) -> tuple[str, ...]:  # noqa: B006
+    """Sentences about what was left alone."""
+    archives = [name for name in others if os.path.splitext(name)[1].lower() in ARCHIVES]  # noqa: PTH122
+    rest = [name for name in others if name not in set(archives)]
     notes = []
-    if others:
-        shown = ", ".join(sorted(others)[:3]) + (", ..." if len(others) > 3 else "")
-        notes.append(f"{len(others)} files that are no photos were left alone ({shown})")
+    if rest:
+        notes.append(f"{len(rest)} files that are no photos were left alone ({shown(rest)})")
+    if archives:
+        notes.append(f"{len(archives)} archives were left alone ({shown(archives)}): give each one by its path")
     notes += [f"{folder}: this folder cannot be read, its photos are missing" for folder in sorted(closed)]
-    return Listing(tuple(items), tuple(notes))
+    return tuple(notes)
+
+
+def shown(names: list[str]) -> str:
+    """The first three names, in order."""
+    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -60,14 +106,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_photo(entry: os.DirEntry[str]) -> bool:
+def _kind(entry: os.DirEntry[str]) -> bool | None:
+    """False for a photo, True for a video, None for anything else."""
     named = os.path.splitext(entry.name)[1].lower() in PHOTOS  # noqa: PTH122
     try:
         if not stat.S_ISREG(entry.stat().st_mode):  # reading a pipe would wait for ever
-            return False
+            return None
         if named:
-            return True
+            return False
         with open(entry.path, "rb") as handle:  # noqa: PTH123
-            return looks_like_photo(handle.read(16))
+            head = handle.read(256)
     except OSError:  # such as a link to nowhere: reading it says what is wrong
-        return named
+        return False if named else None
+    if looks_like_photo(head):
+        return False
+    return True if is_video(entry.name, head) else None

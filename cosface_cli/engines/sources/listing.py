@@ -1,26 +1,47 @@
-"""One word of the command line to a listing: a folder, a file, or "-" for paths on standard input."""
+"""One word of the command line to a listing, by the first source of the table that knows it."""
 
 from __future__ import annotations
 
-import sys
+import math
+from dataclasses import replace
 from pathlib import Path
 
-from cosface_cli.engines.sources import Listing
-from cosface_cli.engines.sources.folder import list_folder
-from cosface_cli.engines.sources.paths import list_paths, split_paths
+from cosface_cli.engines.sources import EVERY, SOURCES, Asked, Listing
 from cosface_cli.errors import CosfaceError
 
+HEAD = 512  # bytes that tell the kinds of files apart
 
-def list_photos(source: str, besides: Path | None = None) -> Listing:
-    """The photos of a folder, one file, or of the paths on standard input for "-".
 
-    besides: a folder that is left out, where output lies inside the source. Raises CosfaceError for a missing source.
+def list_photos(source: str, besides: Path | None = None, every: float = EVERY, root: Path | None = None) -> Listing:
+    """The photos that a word names: see SOURCES.
+
+    besides: a folder that is left out, where output lies inside the source; every: seconds between the frames of a
+    video, noted where there is no video; root: what the names of a list are relative to. Raises CosfaceError for a
+    missing source or a damaged archive.
     """
-    if source == "-":
-        return list_paths(split_paths(sys.stdin.buffer.read()))
-    path = Path(source)
-    if path.is_dir():
-        return list_folder(path, besides)
-    if path.is_file():
-        return list_paths([source], base=path.parent)
+    if root is not None and source != "-":
+        raise CosfaceError("--root goes with a list of paths on standard input", mend="leave it out")
+    if not (math.isfinite(every) and every >= 0.001):
+        raise CosfaceError(f"--every {every:g} is no time between frames", mend="give 0.001 seconds or more")
+    asked = Asked(source, _head(source), besides, every, root)
+    for row in SOURCES:
+        listing: Listing | None = SOURCES.load(row.name)(asked)
+        if listing is not None:
+            return replace(listing, notes=listing.notes + unused_every(source, every, listing.videos))
     raise CosfaceError("no such file or folder", source, "give a folder of photos, a photo, or - for a list of paths")
+
+
+def unused_every(source: str, every: float, videos: int) -> tuple[str, ...]:
+    """A note where --every was given and there are no videos."""
+    return () if videos or every == EVERY else (f"{source}: no video here, --every {every:g} changes nothing",)
+
+
+def _head(source: str) -> bytes:
+    path = Path(source)
+    if not path.is_file():  # opening a pipe would wait for ever
+        return b""
+    try:
+        with path.open("rb") as handle:
+            return handle.read(HEAD)
+    except OSError:  # reading the photo says what is wrong
+        return b""

@@ -1,13 +1,28 @@
-"""Photos named one by one: a list on standard input, or a single file."""
+"""Photos and videos named one by one: a list on standard input, or a single file."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from cosface_cli.engines.sources import Item, Listing
+from cosface_cli.engines.sources import EVERY, Asked, File, Item, Listing
+from cosface_cli.engines.sources.folder import PHOTOS
+from cosface_cli.engines.sources.video import frames, is_video
 from cosface_cli.errors import CosfaceError
+
+
+def list_stdin(asked: Asked) -> Listing | None:
+    """The paths on standard input, for "-"."""
+    if asked.source != "-":
+        return None
+    return list_paths(split_paths(sys.stdin.buffer.read()), asked.root, asked.every)
+
+
+def list_file(asked: Asked) -> Listing | None:
+    """One file; what it is shows when it is read."""
+    return list_paths([asked.source], base=asked.path.parent, every=asked.every) if asked.path.is_file() else None
 
 
 def split_paths(content: bytes) -> list[str]:
@@ -16,22 +31,39 @@ def split_paths(content: bytes) -> list[str]:
     return [os.fsdecode(part) for part in content.split(separator) if part]
 
 
-def list_paths(paths: Iterable[str], base: Path | None = None) -> Listing:
-    """A listing in the order given; a path that comes twice is taken once.
+def list_paths(paths: Iterable[str], base: Path | None = None, every: float = EVERY) -> Listing:
+    """A listing in the order given; a path that comes twice is taken once, and a video gives its frames.
 
     base: the folder that names are relative to; by default they are relative to the working folder, and a path from
     elsewhere is named from the root of the file system. Raises CosfaceError where that gives two files one name.
     """
-    items: dict[str, Item] = {}
+    files: dict[str, str] = {}
     again = 0
     for given in paths:
         name = _name(given, base)
-        again += name in items
-        before = items.setdefault(name, Item(name, Path(given), given))
-        if os.path.abspath(before.given) != os.path.abspath(given):  # noqa: PTH100
-            raise CosfaceError(f"{before.given} and this would both be called {name}", given, "start elsewhere")
+        again += name in files
+        before = files.setdefault(name, given)
+        if os.path.abspath(before) != os.path.abspath(given):  # noqa: PTH100
+            raise CosfaceError(f"{before} and this would both be called {name}", given, "start elsewhere")
+    items: list[Item] = []
+    videos = 0
+    for name, given in files.items():
+        path = Path(given)
+        video = _is_video(path)
+        videos += video
+        items += frames(name, path, given, every) if video else [Item(name, File(path), given)]
     notes = (f"{again} paths came twice and were taken once",) if again else ()
-    return Listing(tuple(items.values()), notes)
+    return Listing(base or Path(), tuple(items), notes, videos)
+
+
+def _is_video(path: Path) -> bool:
+    if path.suffix.lower() in PHOTOS or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as handle:
+            return is_video(path.name, handle.read(256))
+    except OSError:  # reading it says what is wrong
+        return False
 
 
 def _name(given: str, base: Path | None) -> str:

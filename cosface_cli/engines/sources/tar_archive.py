@@ -1,0 +1,136 @@
+"""The photos of a tar: one pass over its headers, then each member by its offset.
+
+A compressed tar cannot be read by offsets: its photos are unpacked in that pass, into one temporary file.
+"""
+
+from __future__ import annotations
+
+import atexit
+import bz2
+import contextlib
+import gzip
+import lzma
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.photos import not_empty
+from cosface_cli.engines.sources import Asked, Listing
+from cosface_cli.engines.sources.archive import MAX_MEMBER, Member, called, is_photo, list_members, unusable
+from cosface_cli.errors import CosfaceError, PhotoError
+
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_MAX_HEADER = 1 << 20  # bytes of a long name or of attributes, which tarfile reads into memory
+_EXTENDED = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}
+_EXTENDED |= {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """offset, size: bytes of the content in `within`, which is the archive or what was unpacked of it."""
+
+    archive: Path
+    within: Path
+    given: str
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """Raises PhotoError (unreadable, truncated, empty_file)."""
+        try:
+            with self.within.open("rb") as handle:
+                handle.seek(self.offset)
+                content = handle.read(self.size)
+        except OSError as error:
+            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.given) from error
+        if len(content) != self.size:
+            raise PhotoError("truncated", "the archive ends within it", self.given, "copy the archive again")
+        return not_empty(content, self.given)
+
+    def status(self) -> tuple[int, int]:
+        return self.size, self.archive.stat().st_mtime_ns
+
+    def __str__(self) -> str:
+        return self.given
+
+
+class _Header(tarfile.TarInfo):
+    """Damage is an error: tarfile by itself takes a damaged header for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(str(error)) from None
+        if header.size < 0 or (header.type in _EXTENDED and header.size > _MAX_HEADER):
+            raise tarfile.ReadError("a header of a hostile size")
+        return header
+
+
+def list_tar(asked: Asked) -> Listing | None:
+    """The photos of a tar, plain or compressed by gzip, bzip2 or xz. Raises CosfaceError for a damaged one."""
+    if not asked.path.is_file():
+        return None
+    unpack = next((opening for magic, opening in _PACKED.items() if asked.head.startswith(magic)), None)
+    if unpack is None and asked.head[257:262] != b"ustar" and asked.path.suffix.lower() not in (".tar", ".tgz"):
+        return None
+    try:
+        if unpack is None:
+            with tarfile.open(asked.path, "r:", tarinfo=_Header, encoding="utf-8") as tar:
+                return list_members(asked, _members(asked, tar, None))
+        spool = _spool()
+        with atomic.told(spool), unpack(asked.path) as stream, spool.open("wb") as out:
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, encoding="utf-8") as tar:
+                listing = list_members(asked, _members(asked, tar, out))
+            stream.read(1 << 20)  # the padding, and with it the checksum at the end
+        return listing
+    except CosfaceError:
+        raise
+    except Exception as error:  # tarfile and the decompressors raise what they like on hostile bytes
+        raise unusable("tar", asked.path, error) from error
+
+
+def _members(asked: Asked, tar: tarfile.TarFile, out: BinaryIO | None) -> Iterator[Member | str]:
+    """out: where the photos' content is copied to, for an archive that is read as a stream."""
+    while (info := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+        if info.isdir():
+            continue
+        if not info.isreg() or info.issparse():
+            yield info.name
+            continue
+        given = called(asked, info.name)
+        if out is None and is_photo(info.name, b""):  # nothing of it needs to be read
+            yield Member(info.name, info.size, TarMember(asked.path, asked.path, given, info.offset_data, info.size))
+            continue
+        content = tar.extractfile(info)
+        head = b"" if content is None else content.read(16)
+        if content is None or not is_photo(info.name, head):
+            yield info.name
+        elif out is None:
+            yield Member(info.name, info.size, TarMember(asked.path, asked.path, given, info.offset_data, info.size))
+        else:
+            yield Member(info.name, info.size, TarMember(asked.path, Path(out.name), given, out.tell(), info.size))
+            if info.size <= MAX_MEMBER:
+                out.write(head)
+                shutil.copyfileobj(content, out)
+
+
+def _spool() -> Path:
+    """A temporary file, gone with this process."""
+    handle, name = tempfile.mkstemp(prefix="cosface-", suffix=".photos")
+    os.close(handle)
+
+    def remove() -> None:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+
+    atexit.register(remove)
+    return Path(name)
