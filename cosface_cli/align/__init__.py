@@ -16,7 +16,8 @@ class AlignConfig:
 
     detector: a name or a model's path; template: where the landmarks of the crops will be; faces: "largest", "all" or
     "center"; min_face: pixels of the box's longer side; min_score: the detector's, 0..1; crops: "jpeg" (quality 95,
-    4:4:4) or "png"; workers: processes, 0 for one a core; redo: do again what other settings made.
+    4:4:4) or "png"; workers: processes, 0 for one a core; redo: do again what other settings made;
+    report: also write ALIGNED/report.html, a contact sheet.
     """
 
     raw: str
@@ -30,6 +31,7 @@ class AlignConfig:
     crops: str = "jpeg"
     workers: int = 0
     redo: bool = False
+    report: bool = False
 
 
 @dataclass(frozen=True, slots=True)

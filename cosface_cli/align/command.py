@@ -31,6 +31,9 @@ def align(
     crops: Annotated[str, typer.Option(help="File format of the crops: jpeg or png.")] = DEFAULTS.crops,
     workers: options.Workers = DEFAULTS.workers,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write ALIGNED/report.html: crops, rejects and reasons at a glance.")
+    ] = DEFAULTS.report,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
@@ -42,7 +45,7 @@ def align(
     from cosface_cli.align.stage import align as run
 
     config = AlignConfig(
-        raw, aligned, detector, template, faces, min_face, min_score, max_megapixels, crops, workers, redo
+        raw, aligned, detector, template, faces, min_face, min_score, max_megapixels, crops, workers, redo, report
     )
     with following("align", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)
