@@ -23,6 +23,7 @@ HEAVY |= {"rich", "pydantic", "jinja2"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TABLES = [
     ("cosface_cli.app", "COMMANDS"),
+    ("cosface_cli.app", "STORE_COMMANDS"),
     ("cosface_cli.losses", "LOSSES"),
     ("cosface_cli.backbones", "BACKBONES"),
     ("cosface_cli.engines.detectors", "DETECTORS"),
