@@ -22,10 +22,20 @@ Format = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr; errors stay.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one for each core.")]
-DetectorName = Annotated[str, typer.Option("--detector", help="mtcnn, or the path of a YuNet or SCRFD .onnx.")]
+DetectorName = Annotated[str, typer.Option("--detector", help="mtcnn, or the path of YuNet, SCRFD or RetinaFace.")]
 Faces = Annotated[str, typer.Option("--faces", help="Which faces of a photo: largest, all or center.")]
 MinFace = Annotated[float, typer.Option("--min-face", min=1, help="Smallest face, pixels of its box's longer side.")]
 MinScore = Annotated[float, typer.Option("--min-score", min=0, max=1, help="Lowest score of the detector.")]
+MinSharpness = Annotated[
+    float,
+    typer.Option("--min-sharpness", min=0, help="Least variance of the crop's Laplacian; other for other templates."),
+]
+MaxYaw = Annotated[
+    float, typer.Option("--max-yaw", min=0, max=90, help="Most degrees turned aside, as landmarks tell.")
+]
+TryRotations = Annotated[
+    bool, typer.Option("--try-rotations", help="Photos without a face: try them turned by quarters.")
+]
 MaxMegapixels = Annotated[float, typer.Option("--max-megapixels", help="Larger photos are rejected undecoded.")]
 Model = Annotated[str, typer.Option("--model", help="dlib, a run folder, its weights.safetensors, or an .onnx file.")]
 FlipMode = Annotated[str, typer.Option("--flip", help="Also embed the mirrored crop: none, sum or concat.")]

@@ -15,9 +15,10 @@ class AlignConfig:
     """raw: a folder, a photo, or "-" for paths on stdin; aligned: the crop folder, made or continued.
 
     detector: a name or a model's path; template: where the landmarks of the crops will be; faces: "largest", "all" or
-    "center"; min_face: pixels of the box's longer side; min_score: the detector's, 0..1; crops: "jpeg" (quality 95,
-    4:4:4) or "png"; workers: processes, 0 for one a core; redo: do again what other settings made;
-    report: also write ALIGNED/report.html, a contact sheet.
+    "center"; min_face: pixels of the box's longer side; min_score: the detector's, 0..1; min_sharpness: variance of
+    the crop's Laplacian, comparable within one template; max_yaw: degrees, 90 refuses none; try_rotations: look at
+    photos without a face turned by quarters; crops: "jpeg" (quality 95, 4:4:4) or "png"; workers: processes, 0 for one
+    a core; redo: do again what other settings made; report: also write ALIGNED/report.html, a contact sheet.
     """
 
     raw: str
@@ -28,6 +29,9 @@ class AlignConfig:
     min_face: float = 20.0
     min_score: float = 0.0
     max_megapixels: float = 50.0
+    min_sharpness: float = 0.0
+    max_yaw: float = 90.0
+    try_rotations: bool = False
     crops: str = "jpeg"
     workers: int = 0
     redo: bool = False

@@ -28,6 +28,9 @@ def align(
     min_face: options.MinFace = DEFAULTS.min_face,
     min_score: options.MinScore = DEFAULTS.min_score,
     max_megapixels: options.MaxMegapixels = DEFAULTS.max_megapixels,
+    min_sharpness: options.MinSharpness = DEFAULTS.min_sharpness,
+    max_yaw: options.MaxYaw = DEFAULTS.max_yaw,
+    try_rotations: options.TryRotations = DEFAULTS.try_rotations,
     crops: Annotated[str, typer.Option(help="File format of the crops: jpeg or png.")] = DEFAULTS.crops,
     workers: options.Workers = DEFAULTS.workers,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
@@ -45,7 +48,21 @@ def align(
     from cosface_cli.align.stage import align as run
 
     config = AlignConfig(
-        raw, aligned, detector, template, faces, min_face, min_score, max_megapixels, crops, workers, redo, report
+        raw=raw,
+        aligned=aligned,
+        detector=detector,
+        template=template,
+        faces=faces,
+        min_face=min_face,
+        min_score=min_score,
+        max_megapixels=max_megapixels,
+        min_sharpness=min_sharpness,
+        max_yaw=max_yaw,
+        try_rotations=try_rotations,
+        crops=crops,
+        workers=workers,
+        redo=redo,
+        report=report,
     )
     with following("align", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)
@@ -55,5 +72,5 @@ def align(
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
     if not isinstance(outcome, Rejected):
         return None
-    empty = dict.fromkeys(("face", "faces", "found", "box", "landmarks", "score", "quality"))
+    empty = dict.fromkeys(("face", "faces", "found", "box", "landmarks", "score", "quality", "rotation"))
     return {"source": outcome.source, "crop": None, "status": "rejected", "reason": outcome.reason, **empty}

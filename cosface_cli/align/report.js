@@ -45,13 +45,14 @@
     item.name = printable(item.isReject ? item.source : item.crop);
     item.who = item.identity === null ? "" : printable(item.identity);
     item.words = item.words && printable(item.words);
+    item.turned = item.yaw == null ? null : Math.abs(item.yaw);
     item.haystack = `${item.name}\n${printable(item.source)}`.toLowerCase();
   }
   items.sort((a, b) => a.order - b.order);
 
   const collator = new Intl.Collator("en", { numeric: true });
   const format = { score: (v) => v.toFixed(4), sharpness: (v) => v.toFixed(0), face_px: (v) => `${v.toFixed(0)} px`,
-    misfit: (v) => `${v.toFixed(1)} px` };
+    misfit: (v) => `${v.toFixed(1)} px`, turned: (v) => `${v.toFixed(0)}°` };
   const source = (item) => (item.picture ? `data:image/webp;base64,${item.picture}` : "");
   const short = (item) => item.name.slice(item.name.lastIndexOf("/") + 1);
 
@@ -102,7 +103,7 @@
         (!words || item.haystack.includes(words)),
     );
     if (key) {
-      const sign = controls.reverse.checked === (key === "misfit") ? 1 : -1; // the worst first
+      const sign = controls.reverse.checked === ["misfit", "turned"].includes(key) ? 1 : -1; // the worst first
       const has = (item) => item[key] != null;
       found.sort((a, b) => has(b) - has(a) || (has(a) ? sign * (a[key] - b[key]) : 0) || a.order - b.order);
     } else if (controls.reverse.checked) {
@@ -197,6 +198,11 @@
     for (const [key, words] of Object.entries({ score: "score", face_px: "face", sharpness: "sharpness" })) {
       if (item[key] != null) found.push([words === "face" ? "face size" : words, format[key](item[key])]);
     }
+    if (item.yaw != null) {
+      const pose = ["yaw", "roll"].filter((angle) => item[angle] != null);
+      found.push(["pose", pose.map((angle) => `${angle} ${item[angle].toFixed(0)}°`).join(", ")]);
+    }
+    if (item.rotation) found.push(["photo turned by", `${item.rotation}°`]);
     found.push(["box", box(item.box)], ["landmark fit", `${format.misfit(item.misfit)} off`]);
     return [...found, ["template", item.template]];
   }

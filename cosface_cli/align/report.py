@@ -90,8 +90,8 @@ def _face(folder: Path, record: CropRecord, order: int) -> dict[str, Any]:
         "template": record.template,
         "landmarks": own.round(1).tolist(),
         "misfit": round(float(np.sqrt(((own - want) ** 2).sum(axis=1).mean())), 2),
-        "face_px": record.quality.get("face_px"),
-        "sharpness": record.quality.get("sharpness"),
+        "rotation": record.rotation,
+        **{name: record.quality.get(name) for name in ("face_px", "sharpness", "yaw", "roll")},
         "picture": _picture(folder / record.crop),
     }
 

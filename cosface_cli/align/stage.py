@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosface_cli.align import AlignConfig, AlignReport
+from cosface_cli.align.doubles import doubles_note
 from cosface_cli.align.naming import Names
 from cosface_cli.align.report import write_report
-from cosface_cli.align.work import AlignOpener, Result, Task
+from cosface_cli.align.work import AlignOpener, Result, Task, limits_of
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.crops import MANIFEST, CropFolder, CropRecord, RejectRecord
 from cosface_cli.engines.detectors.opening import open_detector
@@ -65,8 +66,8 @@ class _Run:
         self.config = config
         self.detector = detector
         self.settings = (
-            f"detector={detector} template={config.template} faces={config.faces}"
-            f" min_face={config.min_face:g} min_score={config.min_score:g} crops={config.crops}"
+            f"detector={detector} template={config.template} faces={config.faces} {limits_of(config).settings}"
+            f" crops={config.crops}{' try_rotations' if config.try_rotations else ''}"
         )
         self.tally = Tally()
         self.tell = tell
@@ -86,11 +87,18 @@ class _Run:
         finally:
             self.folder.close()
         self.folder.finish(item.name for item in items)
+        self._tell_doubles(items)
         named = {r.crop for records in self.folder.by_source.values() if isinstance(records, list) for r in records}
         for name in set(self.stale) - named:
             with suppress(FileNotFoundError):
                 (self.config.aligned / name).unlink()
         return AlignReport(len(items), len(named), self.tally.done, self.tally.skipped, self.tally.rejected)
+
+    def _tell_doubles(self, items: tuple[Item, ...]) -> None:
+        kept = ((item.given, self.folder.by_source.get(item.name)) for item in items)
+        note = doubles_note((given, records[0].hash) for given, records in kept if isinstance(records, list))
+        if note is not None:
+            self.tell(Note(note))
 
     def _refuse_other_settings(self) -> None:
         others = {
@@ -188,6 +196,7 @@ class _Run:
                     detector=self.detector,
                     settings=self.settings,
                     quality=crop.quality,
+                    rotation=crop.rotation,
                 )
             )
         self.folder.add(item.name, records)
@@ -208,4 +217,5 @@ def row(record: CropRecord, item: Item, aligned: Path) -> dict[str, object]:
         "landmarks": [list(point) for point in record.landmarks],
         "score": record.score,
         "quality": dict(record.quality),
+        "rotation": record.rotation,
     }

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cosface_cli.align import AlignConfig
 from cosface_cli.artifacts import photos
@@ -33,6 +34,7 @@ class CutOut:
     landmarks: tuple[tuple[float, ...], ...]
     score: float
     quality: Mapping[str, float]
+    rotation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,16 @@ class AlignOpener:
 
     def open(self) -> Callable[[Task], Result]:
         config = self.config
-        limits = Limits(config.min_face, config.min_score, config.max_megapixels)
         detector = open_detector(config.detector, config.min_face)
-        reader = Reader(detector, template(config.template), config.faces, limits)  # type: ignore[arg-type]
+        choice: Any = config.faces
+        reader = Reader(detector, template(config.template), choice, limits_of(config), config.try_rotations)
         encode = photos.encode_png if config.crops == "png" else photos.encode_jpeg
         return lambda task: align_photo(task, reader, encode)
+
+
+def limits_of(config: AlignConfig) -> Limits:
+    """What a configuration refuses."""
+    return Limits(config.min_face, config.min_score, config.max_megapixels, config.min_sharpness, config.max_yaw)
 
 
 def align_photo(task: Task, reader: Reader, encode: Callable[[photos.Pixels], bytes]) -> Result:
@@ -88,6 +95,7 @@ def align_photo(task: Task, reader: Reader, encode: Callable[[photos.Pixels], by
             tuple((round(float(x), 3), round(float(y), 3)) for x, y in face.landmarks),
             round(face.score, 5),
             face.quality,
+            face.rotation,
         )
         for face in faces
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -30,7 +30,8 @@ class CropRecord:
     """One line of the manifest. Paths are relative with forward slashes: crop to the crop folder, source to the
     photo folder. size: bytes; mtime_ns: nanoseconds; hash: SHA-256 of the photo file; face: 1 for the first of
     `faces` kept, of `found` in the photo; box, landmarks: upright source pixels; score: the detector's, 0..1;
-    quality: measures by name; settings: short hash of all that decides the crop."""
+    quality: measures by name; settings: all that decides the crop; rotation: degrees clockwise by which the upright
+    photo was turned to find the face; box and landmarks are in the photo as it was."""
 
     crop: str
     source: str
@@ -47,6 +48,7 @@ class CropRecord:
     detector: str
     settings: str
     quality: Mapping[str, float] = field(default_factory=dict)
+    rotation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ Record = CropRecord | RejectRecord
 
 def line(record: Record | Mapping[str, Any]) -> str:
     """One JSON line. Names stay readable; bytes that are no UTF-8 become escapes that decode to the same name."""
-    values = record if isinstance(record, Mapping) else asdict(record)
+    values = record if isinstance(record, Mapping) else {f.name: getattr(record, f.name) for f in fields(record)}
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     try:
         text.encode()
@@ -189,6 +191,8 @@ def crop_record(values: Mapping[str, Any], path: Path) -> CropRecord:
         if len(points) != 5 or len(box) != 4 or not all(isinstance(text, str) for text in texts):
             raise ValueError
         crop = PurePosixPath(found.crop)
+        if found.rotation not in (0, 90, 180, 270):
+            raise ValueError
         if not crop.name or crop.is_absolute() or ".." in crop.parts or not 1 <= found.face <= found.faces:
             raise ValueError
     except (TypeError, ValueError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,22 +182,27 @@ def _free_name(path: Path) -> Path:
 
 
 def _moved(known: Known, start: int, offset: int, rows: int | None = None) -> Known:
-    values = {**asdict(known), "start": start, "offset": offset}
-    return Known(**(values if rows is None else {**values, "rows": rows}))
+    return replace(known, start=start, offset=offset, rows=known.rows if rows is None else rows)
+
+
+def _values(record: Row | Known) -> list[Any]:
+    return [getattr(record, field.name) for field in fields(record)]
 
 
 def _packed(rows: Sequence[Row], vectors: NDArray[np.float32], known: Known, key: Key) -> bytes:
-    text = json.dumps({"key": key, "known": asdict(known), "rows": [asdict(row) for row in rows]}).encode()
+    # positional, and not by asdict, which copies deeply: this is done for every face
+    values = {"key": key, "known": _values(known), "rows": [_values(row) for row in rows]}
+    text = json.dumps(values).encode()
     return len(text).to_bytes(4, "little") + text + np.ascontiguousarray(vectors, "<f4").tobytes()
 
 
 def _unpacked(content: bytes, size: int) -> tuple[Key, Known, list[Row], NDArray[np.float32]]:
     length = int.from_bytes(content[:4], "little")
     found: dict[str, Any] = json.loads(content[4 : 4 + length])
-    rows = [Row(**{**values, "box": tuple(values["box"])}) for values in found["rows"]]
+    rows = [replace(row, box=tuple(row.box)) for row in (Row(*v) for v in found["rows"])]  # type: ignore[arg-type]
     vectors = np.frombuffer(content[4 + length :], "<f4").reshape(-1, size)
     root, source = found["key"]
-    return (root, source), Known(**found["known"]), rows, vectors
+    return (root, source), Known(*found["known"]), rows, vectors
 
 
 def _require_same(have: StoreHeader, want: StoreHeader, path: Path) -> None:

@@ -29,6 +29,9 @@ class EmbedConfig:
     min_face: float = 20.0
     min_score: float = 0.0
     max_megapixels: float = 50.0
+    min_sharpness: float = 0.0
+    max_yaw: float = 90.0
+    try_rotations: bool = False
     workers: int = 0
 
 

@@ -32,6 +32,9 @@ def embed(
     min_face: options.MinFace = DEFAULTS.min_face,
     min_score: options.MinScore = DEFAULTS.min_score,
     max_megapixels: options.MaxMegapixels = DEFAULTS.max_megapixels,
+    min_sharpness: options.MinSharpness = DEFAULTS.min_sharpness,
+    max_yaw: options.MaxYaw = DEFAULTS.max_yaw,
+    try_rotations: options.TryRotations = DEFAULTS.try_rotations,
     workers: options.Workers = DEFAULTS.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -47,7 +50,20 @@ def embed(
     from cosface_cli.embed.stage import embed as run
 
     config = EmbedConfig(
-        source, store, model, flip, template, detector, faces, min_face, min_score, max_megapixels, workers
+        source=source,
+        store=store,
+        model=model,
+        flip=flip,
+        crops_template=template,
+        detector=detector,
+        faces=faces,
+        min_face=min_face,
+        min_score=min_score,
+        max_megapixels=max_megapixels,
+        min_sharpness=min_sharpness,
+        max_yaw=max_yaw,
+        try_rotations=try_rotations,
+        workers=workers,
     )
     with following("embed", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)

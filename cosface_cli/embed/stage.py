@@ -128,8 +128,11 @@ class _Opener:
 def _how(config: EmbedConfig) -> VectorsOpener:
     flip: Any = config.flip
     choice: Any = config.faces
-    limits = Limits(config.min_face, config.min_score, config.max_megapixels)
-    return VectorsOpener(config.model, flip, config.detector, choice, limits)
+    return VectorsOpener(config.model, flip, config.detector, choice, _limits(config), config.try_rotations)
+
+
+def _limits(config: EmbedConfig) -> Limits:
+    return Limits(config.min_face, config.min_score, config.max_megapixels, config.min_sharpness, config.max_yaw)
 
 
 def _holds_crops(config: EmbedConfig) -> bool:
@@ -154,9 +157,9 @@ def _photo_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
     root = str(absolute("." if config.source == "-" else path if path.is_dir() else path.parent))
     detector = open_detector(config.detector, config.min_face).name
     tasks = [_Task((root, item.name), item.given, item.identity, Input(item.path)) for item in listing.items]
-    settings = (
-        f"photos detector={detector} faces={config.faces} min_face={config.min_face:g} min_score={config.min_score:g}"
-    )
+    settings = f"photos detector={detector} faces={config.faces} {_limits(config).settings}"
+    if config.try_rotations:
+        settings += " try_rotations"
     return tasks, settings
 
 

@@ -57,6 +57,7 @@ class VectorsOpener:
     detector: str = "mtcnn"
     choice: Choice = "largest"
     limits: Limits = Limits()  # noqa: RUF009
+    try_rotations: bool = False
 
     def open(self) -> Callable[[list[Input]], list[Vectors]]:
         return FaceVectors(open_embedder(self.model), self)
@@ -119,7 +120,8 @@ class FaceVectors:
     def _photo_reader(self) -> Reader:
         if self._reader is None:
             detector = open_detector(self.how.detector, self.how.limits.min_face)
-            self._reader = Reader(detector, self._template, self.how.choice, self.how.limits)
+            how = self.how
+            self._reader = Reader(detector, self._template, how.choice, how.limits, how.try_rotations)
         return self._reader
 
 

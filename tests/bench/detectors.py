@@ -1,94 +1,94 @@
-"""Milliseconds a photo of each detector on one thread, and whether want="largest" finds the largest face.
+"""One table of all detectors on the annotated photos of ../shared/data/dlib_faces, on one thread.
 
-    python tests/bench/detectors.py [photos ...]
+    python tests/bench/detectors.py [detector ...]
 
-Without photos it takes the collections in ../shared. facenet-pytorch's MTCNN runs beside ours where it is installed.
+recall: of the annotated boxes, those that a found box overlaps by more than half (intersection over union), each found
+box counted once; unmatched: found boxes left over, in all photos, those without annotations included; error: mean
+distance of the landmarks to the annotated ones over the distance of the eyes, of matched faces: eye centres, nose tip
+and mouth corners out of 68 points (which are themselves a model's, not a person's).
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engines"))
-
-from facenet_reference import Facenet, package_folder
-
 from cosface_cli.engines.detectors import Detections
-from cosface_cli.engines.detectors.mtcnn import open_mtcnn
 from cosface_cli.engines.detectors.opening import open_detector
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+# of the 68 points, as seen in the picture: both eyes' outlines, tip of the nose, corners of the mouth
+FIVE = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,))
+ROUNDS = 3
+
+Face = tuple[np.ndarray, np.ndarray]  # box (4,), landmarks (5, 2)
 
 
-def largest(found: Detections) -> tuple[np.ndarray, np.ndarray]:
-    i = int((found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1).argmax())
-    return found.boxes[i], found.landmarks[i]
+def annotations(folder: Path) -> dict[str, list[Face]]:
+    """The annotated faces of each photo."""
+    found: dict[str, list[Face]] = {path.name: [] for path in sorted(folder.glob("*.jpg"))}
+    for name in ("testing_with_face_landmarks.xml", "training_with_face_landmarks.xml"):
+        for image in ElementTree.parse(folder / name).iter("image"):
+            for box in image.iter("box"):
+                left, top, width, height = (float(box.attrib[k]) for k in ("left", "top", "width", "height"))
+                points = {int(p.attrib["name"]): (float(p.attrib["x"]), float(p.attrib["y"])) for p in box.iter("part")}
+                five = np.array([np.mean([points[n] for n in group], axis=0) for group in FIVE])
+                found[image.attrib["file"]].append((np.array([left, top, left + width, top + height]), five))
+    return found
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    shared = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0).prod()
-    return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
+def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box (4,) with boxes (N, 4)."""
+    size = np.maximum(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]), 0)
+    shared = size.prod(axis=1)
+    return shared / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - shared)
 
 
-def timed(name: str, call: Callable[[np.ndarray], Any], images: list[np.ndarray]) -> tuple[float, list[Any]]:
-    for image in images[:3]:
-        call(image)
-    start = time.process_time()
-    found = [call(image) for image in images]
-    each = 1000 * (time.process_time() - start) / len(images)
-    print(f"  {name:26s} {each:8.2f} ms a photo")
-    return each, found
-
-
-def agreement(quick: list[Detections], full: list[Detections]) -> None:
-    """Prints in how many photos the largest face is the same, and how far its landmarks lie apart."""
-    faces, apart, others = 0, [], []
-    for i, (a, b) in enumerate(zip(quick, full, strict=True)):
-        if not len(b):
+def matched(faces: list[Face], found: Detections) -> list[float]:
+    """The landmark error of each annotated face that was found."""
+    errors, free = [], np.ones(len(found), bool)
+    for box, points in faces:
+        shares = np.where(free, overlaps(box, found.boxes), 0.0)
+        if not len(shares) or shares.max() <= 0.5:
             continue
-        faces += 1
-        box, points = largest(b)
-        if len(a) and iou(largest(a)[0], box) > 0.7:
-            apart.append(np.linalg.norm(largest(a)[1] - points, axis=1).mean() / (box[2] - box[0]))
-        else:
-            others.append(i)
-    shares = f"{np.mean(apart):.4f}, at most {np.max(apart):.3f}" if apart else "-"
-    print(f"  the largest is the same in {len(apart)} of {faces} (not in {others});", end=" ")
-    print(f"landmarks apart by {shares} of its width")
+        best = int(shares.argmax())
+        free[best] = False
+        apart = np.linalg.norm(found.landmarks[best] - points, axis=1).mean()
+        errors.append(float(apart / np.linalg.norm(points[1] - points[0])))
+    return errors
 
 
 def main() -> None:
     cv2.setNumThreads(1)
-    sets = {"given": [Path(name) for name in sys.argv[1:]]}
-    if not sets["given"]:
-        celeba = sorted((SHARED / "data" / "celeba").glob("*/*"))
-        sets = {"photos": sorted((SHARED / "data" / "photos").iterdir()), "celeba": celeba[4::10]}
-    for name, paths in sets.items():
-        images = [np.ascontiguousarray(cv2.imread(str(path))[..., ::-1]) for path in paths]
-        height, width = np.median([image.shape[:2] for image in images], axis=0).astype(int)
-        print(f"{name}: {len(images)} photos, {width} x {height}")
-        ours = open_mtcnn()
-        _, quick = timed("mtcnn largest", lambda image, d=ours: d.detect([image], "largest")[0], images)
-        each, full = timed("mtcnn all", lambda image, d=ours: d.detect([image])[0], images)
-        agreement(quick, full)
-        adaptive = open_mtcnn(resize="adaptive")
-        timed("mtcnn all, adaptive", lambda image, d=adaptive: d.detect([image])[0], images)
-        for path in sorted((SHARED / "models").glob("yunet*.onnx")) + sorted((SHARED / "models").glob("scrfd*.onnx")):
-            other = open_detector(str(path), 20)
-            timed(path.stem, lambda image, d=other: d.detect([image])[0], images)
-        if package_folder() is not None:
-            import torch
-
-            torch.set_num_threads(1)
-            theirs, _ = timed("facenet-pytorch, 50 photos", Facenet().detect, images[:50])
-            print(f"  ours is {theirs / each:.1f} times as fast")
+    models = sorted(
+        path for path in (SHARED / "models").iterdir() if path.name.startswith(("yunet", "scrfd", "retina"))
+    )
+    given = sys.argv[1:] or ["mtcnn", *map(str, models)]
+    folder = SHARED / "data" / "dlib_faces"
+    photos = annotations(folder)
+    images = [np.ascontiguousarray(cv2.imread(str(folder / name))[..., ::-1]) for name in photos]
+    faces = sum(map(len, photos.values()))
+    print(f"{len(images)} photos, {faces} annotated faces, OpenCV {cv2.__version__}")
+    print(f"{'detector':34s} {'recall':>8s} {'unmatched':>9s} {'error':>7s} {'median':>7s} {'ms a photo':>10s}")
+    for spec in given:
+        detector = open_detector(spec, 20)
+        found = [detector.detect([image])[0] for image in images]
+        start = time.process_time()
+        for _ in range(ROUNDS):
+            for image in images:
+                detector.detect([image])
+        each = 1000 * (time.process_time() - start) / (ROUNDS * len(images))
+        errors = [error for own, one in zip(photos.values(), found, strict=True) for error in matched(own, one)]
+        unmatched = sum(map(len, found)) - len(errors)
+        print(
+            f"{Path(spec).stem:34s} {len(errors):>5d}/{faces} {unmatched:>9d}"
+            f" {np.mean(errors):>7.3f} {np.median(errors):>7.3f} {each:>10.1f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """LFW from photo files to accuracy: ours beside insightface and face_recognition, CPU seconds on one core each.
 
-usage: python tests/bench/lfw.py LFW_IMAGES PAIRS [--detector SCRFD.onnx --embedder MODEL.onnx] [--pairs-of N]
+usage: python -m tests.bench.lfw LFW_IMAGES PAIRS [--detector SCRFD.onnx --embedder MODEL.onnx] [--pairs-of N]
 
 Ours runs the command line with the embedded default. insightface runs its FaceAnalysis on the two ONNX files (it ships
 none), face_recognition its own models; both take the face nearest to the middle, and a photo without a face counts as
@@ -22,25 +22,7 @@ import numpy as np
 
 from cosface_cli.artifacts.pairs import PairList, read_pairs
 from cosface_cli.maths.roc import fold_accuracy
-
-
-def timed(words: list[str]) -> tuple[str, float, float]:
-    """Run a command on one core: what it wrote, its CPU seconds, its peak memory in MB."""
-    read, write = os.pipe()
-    core = sorted(os.sched_getaffinity(0))[0]
-    child = os.fork()
-    if child == 0:
-        os.sched_setaffinity(0, {core})
-        os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-        os.dup2(write, 1)
-        os.execv(words[0], words)
-    os.close(write)
-    with os.fdopen(read) as out:
-        text = out.read()
-    _, status, usage = os.wait4(child, 0)
-    if status not in (0, 3 << 8):
-        raise SystemExit(f"{' '.join(words)} failed")
-    return text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+from tests.bench.measure import timed
 
 
 def middle(boxes: np.ndarray, shape: tuple[int, ...]) -> int:
@@ -136,28 +118,27 @@ def main() -> None:
         listed = read_pairs(pairs)
         print(f"{len(listed.pairs)} pairs in {listed.folds} folds, one core each, CPU seconds with start and imports")
         command = [sys.executable, "-m", "cosface_cli", "verify", str(given.images), "--pairs", str(pairs)]
-        timed([*command[:3], "--help"])
-        text, ours, memory = timed([*command, "--workers", "1", "--format", "json", "--quiet"])
-        row = json.loads(text)
+        ours = timed([*command, "--workers", "1", "--format", "json", "--quiet"])
+        row = json.loads(ours.text)
         print(
-            f"{'cosface':18}{row['accuracy']:.4f} +- {row['accuracy_se']:.4f}  {ours:7.1f} s  {memory:5.0f} MB"
+            f"{'cosface':18}{row['accuracy']:.4f} +- {row['accuracy_se']:.4f}  {ours.cpu:7.1f} s  {ours.peak:5.0f} MB"
             f"  {len(row['missing'])} photos without a face"
         )
         for name in ("insightface", "face_recognition"):
             if find_spec(name) is None or (name == "insightface" and not (given.detector and given.embedder)):
                 print(f"{name:18}left out: not installed, or no models given")
                 continue
-            again = [sys.executable, __file__, str(given.images), str(pairs), "--peer", name]
-            text, seconds, memory = timed([*again, "--detector", given.detector, "--embedder", given.embedder])
-            found = json.loads(text)
+            again = [sys.executable, "-m", "tests.bench.lfw", str(given.images), str(pairs), "--peer", name]
+            theirs = timed([*again, "--detector", given.detector, "--embedder", given.embedder])
+            found = json.loads(theirs.text)
             lost = np.array([score is None for score in found["scores"]])
             same = np.array([pair.same for pair in listed.pairs])
             # without a face: called different, so right for the impostors
             scores = np.array([-9.0 if score is None else score for score in found["scores"]])
             folds = fold_accuracy(scores, same, [pair.fold for pair in listed.pairs])
             print(
-                f"{name:18}{folds.mean:.4f} +- {folds.standard_error:.4f}  {seconds:7.1f} s  {memory:5.0f} MB"
-                f"  {found['faceless']} without a face, {lost.sum()} pairs  ours / theirs = {ours / seconds:.3f}"
+                f"{name:18}{folds.mean:.4f} +- {folds.standard_error:.4f}  {theirs.cpu:7.1f} s  {theirs.peak:5.0f} MB"
+                f"  {found['faceless']} without a face, {lost.sum()} pairs  ours / theirs = {ours.cpu / theirs.cpu:.3f}"
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from cosface_cli.maths.geometry import TEMPLATES, apply, similarity
 from tests.conftest import Cosface
@@ -247,6 +247,60 @@ def test_a_quarter_turn_is_never_a_sideways_crop(cosface: Cosface, face: Image.I
         if row["status"] == "ok":
             (x0, _), (x1, _), (_, nose), (_, mouth), _ = row["landmarks"]
             assert x0 < x1 and nose < mouth
+
+
+def test_try_rotations(cosface: Cosface, face: Image.Image, tmp_path: Path) -> None:
+    """Photos that lie on their side come out as the upright one does; the manifest keeps their own pixels."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    face.save(raw / "r0.png")
+    for turn in (90, 180, 270):  # counterclockwise
+        face.rotate(turn, expand=True).save(raw / f"r{turn}.png")
+    plain = cosface("align", raw, tmp_path / "plain")
+    assert plain.code == 3 and [row["status"] for row in plain.rows].count("ok") < 4, "off unless asked for"
+    done = cosface("align", raw, tmp_path / "out", "--try-rotations", "--crops", "png", "--min-score", "0.95")
+    assert done.code == 0, done
+    lines = manifest(tmp_path / "out")
+    assert [line["rotation"] for line in lines] == [row["rotation"] for row in done.rows] == [0, 180, 270, 90]
+    assert [line["source"] for line in lines] == ["r0.png", "r180.png", "r270.png", "r90.png"]
+    assert all("try_rotations" in str(line["settings"]) for line in lines)
+    first = pixels(tmp_path / "out" / "r0.png")
+    for line in lines[1:]:
+        assert np.abs(pixels(tmp_path / "out" / str(line["crop"])) - first).mean() < 6, line
+        (x, y), right_eye = np.array(line["landmarks"])[0], np.array(line["landmarks"])[1]
+        turned = np.degrees(np.arctan2(right_eye[1] - y, right_eye[0] - x)) + float(str(line["rotation"]))
+        assert abs((turned + 180) % 360 - 180) < 15, "the eyes of the photo as it is lie as it was turned"
+    assert cosface("align", raw, tmp_path / "out").code == 2, "other settings"
+
+
+def test_photos_of_the_same_content_are_told(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(people / "person1", raw)
+    assert "same content" not in cosface("align", raw, tmp_path / "out").err
+    for name in ("again.jpg", "once_more.jpg"):
+        shutil.copy(raw / "far.jpg", raw / name)
+    done = cosface("align", raw, tmp_path / "out")
+    assert f"2 photos have the same content as another: {raw / 'far.jpg'} as {raw / 'again.jpg'}, for one" in done.err
+    hashes = [line["hash"] for line in manifest(tmp_path / "out")]
+    assert done.code == 0 and len(hashes) == 5 and len(set(hashes)) == 3
+    assert "2 photos have the same content" in cosface("align", raw, tmp_path / "out").err, "each time, as they stay"
+
+
+def test_quality_is_kept_and_limits_reject_by_it(cosface: Cosface, face: Image.Image, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    face.save(raw / "sharp.png")
+    face.filter(ImageFilter.GaussianBlur(6)).save(raw / "soft.png")
+    sharp, soft = (line["quality"] for line in (cosface("align", raw, tmp_path / "a"), manifest(tmp_path / "a"))[1])
+    assert isinstance(sharp, dict) and isinstance(soft, dict)
+    assert sharp.keys() == {"face_px", "sharpness", "yaw", "roll"}
+    assert sharp["sharpness"] > 3 * soft["sharpness"] and abs(sharp["yaw"]) < 45 and abs(sharp["roll"]) < 30
+    done = cosface("align", raw, tmp_path / "b", "--min-sharpness", sharp["sharpness"] / 2)
+    assert done.code == 3 and [row["reason"] for row in done.rows] == [None, "blurred"]
+    assert "below the limit" in done.err and "--min-sharpness" in done.err
+    assert "min_sharpness=" in str(manifest(tmp_path / "b")[0]["settings"])
+    away = cosface("align", raw / "sharp.png", tmp_path / "c", "--max-yaw", max(abs(sharp["yaw"]) - 0.5, 0))
+    assert away.code == 2 and away.rows[0]["reason"] == "turned_away" and "--max-yaw" in away.err
 
 
 def test_the_choice_of_faces(cosface: Cosface, packaged_photos: Path, tmp_path: Path) -> None:

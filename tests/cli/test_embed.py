@@ -136,6 +136,24 @@ def test_flips(cosface: Cosface, people: Path, tmp_path: Path, flip: str) -> Non
         assert np.abs(by_hand - vector(tmp_path / "flip.h5", path.name)).max() < 1e-6
 
 
+def test_limits_and_rotations_are_as_for_align(cosface: Cosface, face: Image.Image, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    face.save(raw / "upright.png")
+    face.rotate(180).save(raw / "turned.png")
+    options = ("--try-rotations", "--min-score", "0.95")
+    assert cosface("embed", raw, tmp_path / "a.h5", *options).code == 0
+    assert vector(tmp_path / "a.h5", "upright.png") @ vector(tmp_path / "a.h5", "turned.png") > 0.98
+    cosface("align", raw, tmp_path / "crops", "--crops", "png", *options)
+    cosface("embed", tmp_path / "crops", tmp_path / "b.h5")
+    for name in ("upright.png", "turned.png"):
+        assert vector(tmp_path / "a.h5", name) @ vector(tmp_path / "b.h5", name) > 0.9999
+    sharp = cosface("embed", raw, tmp_path / "c.h5", "--min-sharpness", "1e6", *options)
+    assert sharp.code == 2 and {row["reason"] for row in sharp.rows} == {"blurred"}
+    away = cosface("embed", raw / "upright.png", tmp_path / "d.h5", "--max-yaw", "0")
+    assert away.code == 2 and away.rows[0]["reason"] == "turned_away"
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_number_of_workers_changes_nothing(cosface: Cosface, people: Path, tmp_path: Path, workers: int) -> None:
     cosface("embed", people, tmp_path / "two.h5", "--workers", 2)

@@ -16,7 +16,8 @@ from cosface_cli.engines.detectors.scrfd import open_scrfd
 from cosface_cli.engines.detectors.yunet import open_yunet
 from cosface_cli.errors import CosfaceError
 
-MODELS = ["mtcnn", "yunet_n_dynamic.onnx", "yunet_n_640_640.onnx", "scrfd_500m_kps.onnx"]
+RETINAFACE = "retinaface_mobilenet0.25_Final.pth"
+MODELS = ["mtcnn", "yunet_n_dynamic.onnx", "yunet_n_640_640.onnx", "scrfd_500m_kps.onnx", RETINAFACE]
 SHARED_MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
 
 
@@ -117,6 +118,8 @@ def test_names_carry_the_weights_checksum() -> None:
     assert open_detector(str(path), 20).name == f"yunet-{file_sha256(path)[:8]}"
     path = model("scrfd_500m_kps.onnx")
     assert open_detector(str(path), 20).name == f"scrfd-{file_sha256(path)[:8]}"
+    path = model(RETINAFACE)
+    assert open_detector(str(path), 20).name == f"retinaface-{file_sha256(path)[:8]}"
 
 
 def test_options_of_yunet_matter(group: np.ndarray) -> None:
@@ -135,6 +138,7 @@ def test_options_of_scrfd_matter(group: np.ndarray) -> None:
 def test_opening_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     open_detector(str(model("yunet_n_640_640.onnx")), 20)
     open_detector(str(model("scrfd_500m_kps.onnx")), 20)
+    open_detector(str(model(RETINAFACE)), 20)
     assert capfd.readouterr() == ("", "")
 
 
@@ -160,7 +164,7 @@ def test_a_file_that_is_no_detector(tmp_path: Path) -> None:
 
 
 def test_an_embedder_is_no_detector() -> None:
-    with pytest.raises(CosfaceError, match=r"neither YuNet nor SCRFD.*input\[1,3,112,112\], gives output\[1,128\]"):
+    with pytest.raises(CosfaceError, match=r"no YuNet, SCRFD or Ret.*input\[1,3,112,112\], gives output\[1,128\]"):
         open_detector(str(model("mobilefacenet_diandianti.onnx")), 20)
 
 
@@ -174,3 +178,40 @@ def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
 def test_tiny_min_face_is_what_the_window_allows(group: np.ndarray) -> None:
     small = cv2.resize(group, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)  # faces of 20 to 28 pixels
     assert len(open_detector("mtcnn", 0).detect([small])[0]) > len(open_mtcnn(min_face=30).detect([small])[0])
+
+
+def test_yunet_equals_opencvs_own(shared: Path) -> None:
+    path = model("yunet_n_dynamic.onnx")
+    ours = open_yunet(path)
+    theirs = cv2.FaceDetectorYN.create(str(path), "", (320, 320), 0.6, 0.3, 5000)
+    compared = 0
+    for photo in sorted((shared / "data" / "photos").glob("*.jpg"))[:15]:
+        picture = cv2.imread(str(photo))
+        grow = 600 / max(picture.shape[:2])
+        picture = cv2.resize(picture, (round(picture.shape[1] * grow), round(picture.shape[0] * grow)))
+        theirs.setInputSize(picture.shape[1::-1])
+        rows = theirs.detect(picture)[1]
+        rows = rows[np.argsort(-rows[:, 14], kind="stable")]
+        (found,) = ours.detect([np.ascontiguousarray(picture[:, :, ::-1])])
+        assert len(found) == len(rows), photo.name
+        assert np.abs(found.landmarks.reshape(-1, 10) - rows[:, 4:14]).max() < 0.01
+        assert np.abs(found.boxes[:, 2:] - found.boxes[:, :2] - rows[:, 2:4]).max() < 0.01
+        assert np.abs(found.scores - rows[:, 14]).max() < 1e-4
+        compared += len(rows)
+    assert compared >= 15
+
+
+def test_yunets_glance_finds_the_largest_face_of_the_whole_look(shared: Path) -> None:
+    detector = open_yunet(model("yunet_n_dynamic.onnx"))
+    agree = total = 0
+    for photo in sorted((shared / "data" / "photos").glob("*.jpg"))[::3]:
+        picture = cv2.imread(str(photo))[:, :, ::-1]
+        (glance,), (whole,) = detector.detect([picture], "largest"), detector.detect([picture], "all")
+        assert len(glance) and len(whole), photo.name
+        largest = [
+            found.boxes[np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1).argmax()] for found in (glance, whole)
+        ]
+        side = largest[1][2] - largest[1][0]
+        agree += bool(np.abs(largest[0] - largest[1]).max() < 0.2 * side)
+        total += 1
+    assert agree >= 0.95 * total

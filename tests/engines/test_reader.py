@@ -245,7 +245,9 @@ def test_degenerate_landmarks_are_rejected_never_warped():
 
 def test_quality():
     _, faces = Reader(Prepared([[0.1, 0.1, 0.3, 0.25]]), DLIB).faces(grey(), "a.png")
-    assert faces[0].quality == {"face_px": 80.0, "sharpness": 0.0}
+    # the template's own points: the right eye .17 higher over 58.1 pixels, the nose .46 left of the middle
+    assert faces[0].quality == {"face_px": 80.0, "sharpness": 0.0, "yaw": -1.0, "roll": -0.1}
+    assert faces[0].rotation == 0
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     image = np.repeat(noise[:, :, None], 3, axis=2)
     wide = np.pad(noise.astype(np.float64), 1, mode="reflect")
@@ -257,3 +259,110 @@ def test_broken_content_is_the_photo_s_fault():
     assert reason(Reader(Prepared([[0.1, 0.1, 0.3, 0.3]]), DLIB), b"no photo at all") == "unsupported_format"
     jpeg = photos.encode_jpeg(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
     assert reason(Reader(Prepared([[0.1, 0.1, 0.3, 0.3]]), DLIB), jpeg[:-900]) == "truncated"
+
+
+def noise(width: int = 400, height: int = 300) -> bytes:
+    return png(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def test_blurred_crops_are_refused_by_name():
+    detector = Prepared([[0.1, 0.1, 0.5, 0.5]])
+    sharp = Reader(detector, DLIB).faces(noise(), "a.png")[1][0].quality["sharpness"]
+    assert len(Reader(detector, DLIB, limits=Limits(min_sharpness=sharp - 1)).faces(noise(), "a.png")[1]) == 1
+    strict = Reader(detector, DLIB, limits=Limits(min_sharpness=sharp + 1))
+    assert reason(strict, noise()) == "blurred"
+    with pytest.raises(
+        PhotoError, match=rf"sharpness of the crop is {sharp}, below the limit of .*; lower --min-sharp"
+    ):
+        strict.faces(noise(), "a.png")
+
+
+class Turning(Prepared):
+    """The nose of every face lies over its right eye, of those in the left half over the left eye."""
+
+    def landmarks(self, box: np.ndarray) -> np.ndarray:
+        points = super().landmarks(box)
+        points[2, 0] = points[0 if box[0] < 200 else 1, 0]
+        return points
+
+
+@pytest.mark.parametrize("left", [0.1, 0.6])
+def test_faces_turned_away_to_either_side_are_refused_by_name(left: float):
+    detector = Turning([[left, 0.1, left + 0.3, 0.4]])
+    _, faces = Reader(detector, DLIB, limits=Limits(max_yaw=46)).faces(grey(), "a.png")
+    assert faces[0].quality["yaw"] == pytest.approx(-45 if left < 0.5 else 45, abs=0.2)
+    strict = Reader(detector, DLIB, limits=Limits(max_yaw=44))
+    assert reason(strict, grey()) == "turned_away"
+    with pytest.raises(PhotoError, match=r"turned by 4[45]\.\d degrees, above the limit of 44; raise --max-yaw"):
+        strict.faces(grey(), "a.png")
+
+
+def test_quality_refuses_the_chosen_face_and_puts_nobody_in_its_place():
+    boxes = [[0.05, 0.05, 0.35, 0.35], [0.6, 0.1, 0.7, 0.2]]
+    half = np.full((300, 400, 3), 90, np.uint8)
+    half[:, 200:] = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+    limits = Limits(min_sharpness=10)
+    assert reason(Reader(Prepared(boxes), DLIB, "largest", limits), png(half)) == "blurred"
+    found, faces = Reader(Prepared(boxes), DLIB, "all", limits).faces(png(half), "a.png")
+    assert found == 2 and [face.box[0] for face in faces] == [pytest.approx(240)]
+
+
+def test_settings_name_what_can_refuse():
+    assert Limits().settings == "min_face=20 min_score=0"
+    assert Limits(min_sharpness=3.5, max_yaw=30).settings == "min_face=20 min_score=0 min_sharpness=3.5 max_yaw=30"
+
+
+class Upright(Seeing):
+    """Sees dots only where the red one lies left of the green one, as those of a face held upright; on its first look
+    at a picture as sure as `scores` says of each orientation, 0 for what it does not see."""
+
+    def __init__(self, long_side: int, also: float = 0.0):
+        super().__init__(long_side)
+        self.also = also
+
+    def _found(self, image: np.ndarray) -> Detections:
+        found = super()._found(image)
+        left, right, nose = found.landmarks[0][:3]
+        upright = left[0] < right[0] - 2 and nose[1] > max(left[1], right[1])
+        score = 0.9 if upright else self.also if left[0] > right[0] + 2 else 0.0
+        keep = slice(None) if score else slice(0)
+        return Detections(found.boxes[keep], found.landmarks[keep], np.full(1, score, np.float32)[keep])
+
+
+@pytest.mark.parametrize("encode", (png, photos.encode_jpeg), ids=("png", "jpeg"))
+@pytest.mark.parametrize(("quarters", "rotation"), [(0, 0), (1, 90), (2, 180), (3, 270)])
+def test_a_turned_photo_gives_the_crop_of_the_upright_one(quarters: int, rotation: int, encode):
+    """quarters: how often the photo was turned counterclockwise, so that as many clockwise set it upright."""
+    width, height = 1205, 903
+    points = (DLIB.landmarks - [75, 75]) * 1.6 + [width * 0.3, height * 0.6]
+    image = dots(width, height, points, 4.8)
+    upright = Reader(Upright(320), DLIB).faces(encode(image), "a.jpg")[1][0]
+    lying = np.ascontiguousarray(np.rot90(image, quarters))
+    if quarters:
+        assert reason(Reader(Upright(320), DLIB), encode(lying)) == "no_face"
+    found, faces = Reader(Upright(320), DLIB, try_rotations=True).faces(encode(lying), "a")
+    assert found == 1 and faces[0].rotation == rotation
+    assert np.abs(faces[0].crop.astype(float) - upright.crop).mean() < 1
+    expected = points
+    for side in (width, height, width)[:quarters]:  # a quarter counterclockwise: (x, y) -> (y, width - 1 - x)
+        expected = np.stack([expected[:, 1], side - 1 - expected[:, 0]], axis=1)
+    np.testing.assert_allclose(faces[0].landmarks, expected, atol=0.6)
+    low, high = faces[0].landmarks.min(axis=0), faces[0].landmarks.max(axis=0)
+    assert (faces[0].box[:2] < low).all() and (high < faces[0].box[2:]).all()
+    assert np.cos(np.radians(faces[0].quality["roll"] + rotation)) == pytest.approx(1, abs=1e-3)
+    assert faces[0].quality["yaw"] == pytest.approx(upright.quality["yaw"], abs=0.5)
+
+
+def test_the_surest_rotation_is_taken_and_none_where_a_face_stands_upright():
+    points = (DLIB.landmarks - [75, 75]) + [200, 150]
+    image = dots(400, 300, points, 3.0)
+    on_its_head = png(image[::-1, ::-1])
+    sure = Upright(640, also=0.95)  # takes it for a face as it stands
+    assert Reader(sure, DLIB, try_rotations=True).faces(on_its_head, "a")[1][0].rotation == 0 and len(sure.seen) == 1
+    limited = Upright(640, also=0.5)
+    reader = Reader(limited, DLIB, limits=Limits(min_score=0.6), try_rotations=True)
+    assert reader.faces(on_its_head, "a")[1][0].rotation == 180 and len(limited.seen) == 4
+    nobody = Reader(Prepared([]), DLIB, try_rotations=True)
+    assert reason(nobody, grey()) == "no_face"
+    small = Reader(Prepared([[0.1, 0.1, 0.12, 0.12]]), DLIB, try_rotations=True)
+    assert reason(small, grey()) == "too_small", "the words are of the photo as it is"

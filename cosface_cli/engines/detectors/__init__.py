@@ -55,4 +55,9 @@ DETECTORS = Table(
     ),
     Row("yunet", "cosface_cli.engines.detectors.yunet:open_yunet", "fast, OpenCV's; give its .onnx by path"),
     Row("scrfd", "cosface_cli.engines.detectors.scrfd:open_scrfd", "insightface's; give its .onnx by path"),
+    Row(
+        "retinaface",
+        "cosface_cli.engines.detectors.retinaface:open_retinaface",
+        "MobileNet-0.25 .pth, or insightface's .onnx; by path",
+    ),
 )

@@ -23,8 +23,8 @@ Array = NDArray[np.float32]
 Run = Mapping[Net, Any]
 
 # A face is seen in about three neighbouring levels, one of whose windows reaches 1 / 1.2 of its side: below that, only
-# itself and smaller ones are found. tests/bench/detectors.py compares with the full walk: the same largest face in 778
-# of 779 photos, at a third to a sixth of the time.
+# itself and smaller ones are found. tests/bench/largest_face.py compares with the full walk: the same largest face in
+# 778 of 779 photos, at a third to a sixth of the time.
 REACH = 1.2
 BATCH = 32  # crops a run: of many more the layers leave the cache
 

@@ -1,4 +1,4 @@
-"""One word of the command line to a detector: a name of the table, or the path of an ONNX file."""
+"""One word of the command line to a detector: a name of the table, or the path of a file, known by its content."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cosface_cli.engines.detectors import DETECTORS, Detector
+from cosface_cli.engines.detectors.retinaface import is_checkpoint
 from cosface_cli.engines.onnx_session import open_session, session_options
 from cosface_cli.errors import CosfaceError
 
@@ -14,7 +15,7 @@ USUAL = 20.0  # pixels: a caller's higher limit is for the photo, which may have
 
 
 def open_detector(spec: str, min_face: float) -> Detector:
-    """The detector that spec names: "mtcnn", or the path of a YuNet or SCRFD file, told apart by what they give.
+    """The detector that spec names: "mtcnn", or the path of a YuNet, SCRFD or RetinaFace file, told apart by content.
 
     min_face: pixels of the smallest face that the caller wants; smaller ones may be found, since the pictures that the
     detector is given may be shrunken photos. Raises CosfaceError naming the near
@@ -26,30 +27,34 @@ def open_detector(spec: str, min_face: float) -> Detector:
     path = Path(spec)
     if not path.is_file():
         if spec in DETECTORS:
-            mend = "give its .onnx by path: --detector PATH"
+            mend = "give its file by path: --detector PATH"
             raise CosfaceError(f"the detector {spec!r} does not come with pip", mend=mend)
         if not path.suffix and len(path.parts) == 1:
             DETECTORS.row(spec)  # raises, and names the near miss
         problem = "this is not a file" if path.exists() else "no such file"
-        raise CosfaceError(problem, path, "give a detector's name or the path of its .onnx")
+        raise CosfaceError(problem, path, "give a detector's name or the path of its file")
     found: Detector = DETECTORS.load(_kind(path))(path)
     return found
 
 
 def _kind(path: Path) -> str:
-    """The table's name for the detector in an ONNX file."""
+    """The table's name for the detector in a file."""
+    if is_checkpoint(path):
+        return "retinaface"
     session = open_session(path, session_options(optimised=False))
     inputs, outputs = session.get_inputs(), session.get_outputs()
     names = {output.name for output in outputs}
     if {f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)} == names:
         return "yunet"
-    # three strides each of score, box and landmarks, in this order
-    if len(inputs) == 1 and [output.shape[-1] for output in outputs] == [1] * 3 + [4] * 3 + [10] * 3:
-        return "scrfd"
+    # insightface's: score, box and landmarks, each at three or at five strides
+    for kind, strides in (("scrfd", 3), ("retinaface", 5)):
+        sizes = [1] * strides + [4] * strides + [10] * strides
+        if len(inputs) == 1 and [output.shape[-1] for output in outputs] == sizes:
+            return kind
     raise CosfaceError(
-        f"neither YuNet nor SCRFD with landmarks: takes {_described(inputs)}, gives {_described(outputs)}",
+        f"no YuNet, SCRFD or RetinaFace with landmarks: takes {_described(inputs)}, gives {_described(outputs)}",
         path,
-        "give a detector's .onnx file",
+        "give a detector's file",
     )
 
 

@@ -72,6 +72,21 @@ def looked_at_again(
     )
 
 
+def looked_at_closer(
+    found: Detections, seen: Pixels, look: Callable[[Pixels], Detections], long_side: int
+) -> Detections:
+    """What was found, and where that is nothing what `look` finds in the picture enlarged.
+
+    long_side: pixels that the network takes in: a small picture's faces may be too small for it, but fit it enlarged,
+    up to four times.
+    """
+    grow = min(4.0, long_side / max(seen.shape[:2]))
+    if len(found) or grow < 1.5:
+        return found
+    larger = cv2.resize(seen, None, fx=grow, fy=grow, interpolation=cv2.INTER_CUBIC)
+    return rescaled(look(np.asarray(larger, dtype=np.uint8)), larger, seen)  # type: ignore[arg-type]
+
+
 def best_first(boxes: Array, landmarks: Array, scores: Array) -> Detections:
     """Faces in the order of their scores."""
     order = np.argsort(-scores, kind="stable")

@@ -21,8 +21,8 @@ INPUT = 640  # pixels a side, for a file with free input size
 class Scrfd:
     """See the Detector protocol; open_scrfd makes one. Finds all faces whatever is wanted: it is a single pass."""
 
-    def __init__(self, network: Any, checksum: str, long_side: int) -> None:
-        self.name = f"scrfd-{checksum[:8]}"
+    def __init__(self, network: Any, name: str, long_side: int) -> None:
+        self.name = name
         self.long_side = long_side
         self._network = network
 
@@ -44,18 +44,18 @@ class Scrfd:
         return best_first(boxes[:, :4], landmarks, boxes[:, 4])
 
 
-def open_scrfd(path: str | Path, score: float = 0.5) -> Scrfd:
-    """SCRFD's ONNX file with five landmarks (nine outputs).
+def open_scrfd(path: str | Path, score: float = 0.5, name: str = "scrfd") -> Scrfd:
+    """SCRFD's ONNX file with five landmarks (nine outputs), or insightface's RetinaFace, which differs in its strides.
 
-    score: the least one reported, 0..1; pictures are letterboxed to the file's input size. Raises CosfaceError for a
-    file that insightface does not take for SCRFD with landmarks.
+    score: the least one reported, 0..1; name: of the kind, as manifests record it; pictures are letterboxed to the
+    file's input size. Raises CosfaceError for a file that insightface does not take for one of these.
     """
     from insightface.model_zoo import get_model
 
     path = Path(path)
     network = get_model(str(path), sess_options=session_options(), providers=PROVIDERS, static_shape_sessions=False)
     if network is None or getattr(network, "taskname", "") != "detection" or not network.use_kps:
-        raise CosfaceError("this is no SCRFD with five landmarks", path, "take a file whose name ends in _kps.onnx")
+        raise CosfaceError("no detector with five landmarks", path, "take a file whose name ends in _kps.onnx")
     size = network.input_size or (INPUT, INPUT)
     network.prepare(-1, input_size=size, det_thresh=score)
-    return Scrfd(network, file_sha256(path), max(size))
+    return Scrfd(network, f"{name}-{file_sha256(path)[:8]}", max(size))
