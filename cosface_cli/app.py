@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -33,7 +34,17 @@ STORE_COMMANDS = Table(
 
 def main() -> None:
     """The command cosface."""
-    sys.exit(run(sys.argv[1:]))
+    if sys.stdout is None:  # closed by the shell: nobody wants the rows
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -48,10 +59,15 @@ def run(arguments: list[str]) -> int:
         return _failed(f"{error.format_message().rstrip('.')}; see {where} --help")
     except typer.Abort:
         code = 130
+    except Exception:  # a bug of ours keeps its traceback, and is no answer: exit code 1 would mean "no"
+        import traceback
+
+        traceback.print_exc()
+        return _failed("this is a bug of cosface, please report it with the lines above")
     if code == 130:
         from cosface_cli.console import say
 
-        say("cosface: interrupted; what was written stays, the same command goes on from there")
+        say("cosface: interrupted; what was written stays")
     return code if isinstance(code, int) else 0
 
 
@@ -86,8 +102,6 @@ def mounted(*names: str, store_command: str | None = None) -> Any:
 
 
 def _invoked(arguments: list[str]) -> Any:
-    import os
-
     defaults = None
     if os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml"):  # noqa: PTH110
         from cosface_cli import settings
@@ -145,6 +159,8 @@ def _hide_variables(command: Any) -> None:
     """Every option has its variable, by one rule that the epilog tells: not each in the help."""
     for parameter in command.params:
         parameter.show_envvar = False
+        if parameter.name == "version":  # COSFACE_VERSION is often set, and not for us
+            parameter.allow_from_autoenv = False
     for inner in getattr(command, "commands", {}).values():
         _hide_variables(inner)
 

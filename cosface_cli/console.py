@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from cosface_cli.errors import CosfaceError
 from cosface_cli.options import Output
 from cosface_cli.outcomes import EXIT_DONE, Done, Moved, Note, Outcome, Planned, Rejected, Tally
 
@@ -264,6 +265,9 @@ def _quiet_pipe() -> Iterator[None]:
         # the interpreter flushes at its end once more: give it somewhere to write to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_DONE) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CosfaceError(f"standard output cannot be written ({error.strerror})") from None
 
 
 def _cell(value: Any) -> str:

@@ -27,6 +27,8 @@ def from_file(file: Path, commands: Mapping[str, Any]) -> dict[str, Any]:
         raise CosfaceError("no such file", file, "unset COSFACE_CONFIG or make the file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CosfaceError(f"not valid TOML ({error})", file) from None
+    except OSError as error:
+        raise CosfaceError(f"cannot be read ({error.strerror})", file, "move it away") from None
     return _checked(found, commands, file, "")
 
 

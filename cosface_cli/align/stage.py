@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, 
 from cosface_cli.registry import one_of
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
+LONGEST_NAME = 255  # bytes, of every file system in use
 RETRIED = ("too_large", "missing", "unreadable")  # rejects that another limit or another day may mend
 
 
@@ -44,6 +46,10 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     if not listing.items:
         tell(Note(f"{config.raw}: no photos here"))
         return AlignReport(0, 0, 0, 0, 0)
+    place = config.aligned.resolve()
+    for item in listing.items:
+        if item.path.parent.resolve() == place:
+            raise CosfaceError("photos lie here, and their crops would take their names", place, "give another folder")
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
         tell(Planned(len(listing.items)))
@@ -173,11 +179,19 @@ class _Run:
             self._count(Rejected(item.given, result.reason, result.words))
             return
         names = self.names.claim(item.name, len(result.crops))
+        if any(len(os.fsencode(Path(name).name)) > LONGEST_NAME for name in names):
+            self.names.release(names)
+            words = f"{item.given}: its crop's name would be longer than {LONGEST_NAME} bytes; give it a shorter name"
+            self._keep(pending, replace(result, reason="name_too_long", words=words))
+            return
         self.stale += sorted(set(old) - set(names))
         records = []
         for number, (name, crop) in enumerate(zip(names, result.crops, strict=True), 1):
             path = self.config.aligned / name
             atomic.make_folder(path.parent)
+            if name not in old and path.exists() and path.read_bytes() != crop.content:
+                problem = "a file that the manifest does not name is in the way of a crop"
+                raise CosfaceError(problem, path, "move it away, or choose another folder")
             atomic.write_bytes(path, crop.content)
             records.append(
                 CropRecord(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -12,10 +13,15 @@ from pathlib import Path
 
 from cosface_cli.errors import BusyError, CosfaceError
 
+_LONGEST_NAME = 255  # bytes, of every file system in use
+
 
 def partial(path: Path) -> Path:
     """Where the new content of path grows: one fixed name, so that a killed run leaves nothing for ever."""
-    return path.with_name(f".{path.name}.part")
+    name = f".{path.name}.part"
+    if len(os.fsencode(name)) > _LONGEST_NAME:  # the file's own name is allowed to be that long
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.part"
+    return path.with_name(name)
 
 
 @contextmanager

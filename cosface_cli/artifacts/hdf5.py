@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,21 +23,33 @@ OBJECTS = 64  # more groups and datasets than any file of ours has
 
 
 class NewFile:
-    """An HDF5 file of the oldest format that is being written: h5 is the library's own. Use as a context manager."""
+    """An HDF5 file of the oldest format that is being written: h5 is the library's own. Use as a context manager.
+
+    While it is open Ctrl-C waits for the next chunk: in the midst of a write the library would swallow it, or crash.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._interrupts = _Interrupts()
         self._disk = _Disk(path)
         self.h5 = h5py.File(self._disk, "w", libver="earliest")
 
     def require_room(self) -> None:
-        """Raises the OSError that the disk answered to an earlier write. To be called between chunks."""
+        """Raises the OSError that the disk answered to an earlier write, and KeyboardInterrupt for an earlier Ctrl-C.
+
+        To be called between chunks.
+        """
         if self._disk.error is not None:
             raise self._disk.error
+        if self._interrupts.waiting:
+            raise KeyboardInterrupt
 
     def close(self) -> None:
         """Raises OSError where not all was written."""
-        self.h5.close()
-        self._disk.close()
+        try:
+            self.h5.close()
+            self._disk.close()
+        finally:
+            self._interrupts.end()
         self.require_room()
 
     def __enter__(self) -> NewFile:
@@ -45,8 +59,31 @@ class NewFile:
         if kind is None:
             self.close()
         else:
-            self.h5.close()
-            self._disk.close()
+            try:
+                self.h5.close()
+                self._disk.close()
+            finally:
+                self._interrupts.end()
+
+
+class _Interrupts:
+    """Remembers Ctrl-C instead of raising it. waiting: whether one came."""
+
+    def __init__(self) -> None:
+        self.waiting = False
+        # only the main thread hears signals, and only where nobody else listens it is ours to
+        own = threading.current_thread() is threading.main_thread()
+        self._before = signal.getsignal(signal.SIGINT) if own else None
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._remember)
+
+    def end(self) -> None:
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _remember(self, number: int, frame: object) -> None:
+        self.waiting = True
 
 
 class _Disk(io.RawIOBase):

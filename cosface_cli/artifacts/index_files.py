@@ -7,6 +7,7 @@ until then the old index stands, and afterwards files that it does not name are 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -24,6 +25,7 @@ from cosface_cli.errors import CosfaceError
 SCHEMA = 1
 KIND = "cosface index"
 MAIN = "index.json"
+_OWN = re.compile(r"index\.[0-9a-f]{12}\.faiss|rows\.[0-9a-f]{12}\.h5|\.(index|rows)\.part")
 _MEND = "build it again: cosface index build"
 
 
@@ -49,7 +51,7 @@ class IndexHeader:
 
 
 class RowsFile:
-    """Writes the rows of an index one by one; close() gives their number."""
+    """Writes the rows of an index one by one, as a context manager; count: how many."""
 
     def __init__(self, path: Path) -> None:
         self._new = NewFile(path)
@@ -63,13 +65,20 @@ class RowsFile:
         if len(self._waiting) == CHUNK:
             self._flush()
 
-    def close(self) -> int:
-        self._flush()
-        self._columns.finish()
-        write_attribute(self._new.h5, "kind", f"{KIND} rows")
-        write_attribute(self._new.h5, "rows", self.count)
-        self._new.close()
-        return self.count
+    def __enter__(self) -> RowsFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            try:
+                self._flush()
+                self._columns.finish()
+                write_attribute(self._new.h5, "kind", f"{KIND} rows")
+                write_attribute(self._new.h5, "rows", self.count)
+            except BaseException as late:
+                self._new.__exit__(type(late), late, None)
+                raise
+        self._new.__exit__(kind, error, at)
 
     def _flush(self) -> None:
         if self._waiting:
@@ -94,11 +103,19 @@ def settle(root: Path, vectors: Path, names: Path, header: Callable[[str, str, d
 
 
 def sweep(root: Path, named: set[str]) -> None:
-    """Take away files of earlier builds."""
-    for path in [*root.glob("index.*.faiss"), *root.glob("rows.*.h5"), *root.glob(".*.part")]:
-        if path.name not in named:
+    """Take away files of earlier builds, known by the shape of their names: what else lies there is not ours."""
+    for path in root.iterdir():
+        if _OWN.fullmatch(path.name) and path.name not in named:
             with suppress(OSError):
                 path.unlink()
+
+
+def require_own(root: Path) -> None:
+    """Raises CosfaceError for a folder that holds other things than an index."""
+    strangers = sorted(p.name for p in root.iterdir() if p.name != MAIN and not _OWN.fullmatch(p.name))
+    strangers = [name for name in strangers if not name.startswith(".")]
+    if strangers and not (root / MAIN).is_file():
+        raise CosfaceError(f"the folder holds other things ({strangers[0]})", root, "give a new folder for the index")
 
 
 def read_header(root: Path) -> IndexHeader:

@@ -81,7 +81,7 @@ def decode(
             "too_large",
             f"{width * height / 1e6:.0f} megapixels, above the limit of {max_megapixels:g}",
             path,
-            "raise --max-megapixels",
+            "shrink it, or raise the limit of align and embed, --max-megapixels",
         )
     if header.format in ("JPEG", "MPO") and header.mode in ("RGB", "L"):
         pixels = _jpeg(content, path, min(long_side or max(width, height), max(width, height)), width >= height)

@@ -216,9 +216,13 @@ def _require_same(have: StoreHeader, want: StoreHeader, path: Path) -> None:
         raise ModelMismatch(
             f"the store holds embeddings of {have.template} crops, not of {want.template} ones", path, "use a new store"
         )
-    if have.flip != want.flip or have.size != want.size:
+    if have.flip != want.flip:
         raise ModelMismatch(
             f"the store was written with --flip {have.flip}, not {want.flip}",
             path,
             "use the same --flip, or a new store",
+        )
+    if have.size != want.size:
+        raise ModelMismatch(
+            f"the store's embeddings have {have.size} numbers, not {want.size}", path, "use a new store"
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.hdf5 import CHUNK
-from cosface_cli.artifacts.index_files import IndexHeader, RowsFile, settle
+from cosface_cli.artifacts.index_files import IndexHeader, RowsFile, require_own, settle
 from cosface_cli.artifacts.rows import Row
 from cosface_cli.artifacts.store import Store
 from cosface_cli.artifacts.store_series import common_header
@@ -31,12 +31,18 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
     header = common_header(config.stores)
     engine: Search = SEARCHERS.load(ENGINE)
     atomic.make_folder(config.index)
+    require_own(config.index)
     with atomic.lock(config.index / "index.json"), atomic.told(config.index):
         vectors, names = (atomic.partial(config.index / name) for name in ("index", "rows"))
         source = _Source(config.stores, tell)
-        rows = RowsFile(names)
-        engine.build(header.size, source.blocks(rows), vectors)
-        count = rows.close()
+        try:
+            with RowsFile(names) as rows:
+                engine.build(header.size, source.blocks(rows), vectors)
+        except BaseException:
+            for path in (vectors, names):
+                path.unlink(missing_ok=True)
+            raise
+        count = rows.count
         settle(
             config.index,
             vectors,

@@ -69,5 +69,5 @@ def search(
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
     if not isinstance(outcome, Rejected):
         return None
-    empty = dict.fromkeys(("rank", "cos", "identity", "source"))
+    empty = dict.fromkeys(("probe_face", "rank", "cos", "identity", "source", "face", "box"))
     return {"probe": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}

@@ -29,6 +29,7 @@ from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tally, Tell, ign
 from cosface_cli.registry import one_of
 
 CHUNK = 8  # photos handed to a worker at a time
+UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 BLOCK = 256  # rows of a store searched at a time
 
 
@@ -63,7 +64,12 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
         photos = [probe for probe in config.probes if Path(probe) not in stores]
         for path in stores:
             for name, vector in _store_rows(path, header):
-                count(Done(name, finder.rows_of(name, vector[None])))
+                length = float(np.linalg.norm(vector.astype(np.float64)))
+                if abs(length - 1) <= UNIT:  # not so where it is not a number
+                    count(Done(name, finder.rows_of(name, vector[None])))
+                else:
+                    words = f"{path}: the embedding of {name} has length {length:g}, not 1; embed it again"
+                    count(Rejected(name, "bad_embedding", words))
         if photos:
             for outcome in _photo_outcomes(config, header, photos, finder, tell):
                 count(outcome)
@@ -84,6 +90,8 @@ class _Finder:
                 out.append(
                     {
                         "probe": probe,
+                        "status": "ok",
+                        "reason": None,
                         "probe_face": face,
                         "rank": rank,
                         "cos": round(float(cos), 6),
@@ -102,6 +110,9 @@ def _store_rows(path: Path, header: IndexHeader) -> Iterator[tuple[str, NDArray[
         if store.header.flip != header.flip:
             problem = f"written with --flip {store.header.flip}, the index with --flip {header.flip}"
             raise CosfaceError(problem, path, "embed the probes like the index")
+        if store.header.size != header.size:
+            problem = f"embeddings of {store.header.size} numbers, the index has {header.size}"
+            raise ModelMismatch(problem, path, "embed the probes like the index")
         for low in range(0, len(store), BLOCK):
             high = min(low + BLOCK, len(store))
             for row, vector in zip(store.rows(low, high), store.vectors(low, high), strict=True):

@@ -20,7 +20,7 @@ DEFAULTS = TrainConfig()
 
 def _epochs(text: str | tuple[int, ...] | list[int]) -> tuple[int, ...]:
     """Milestones as written, 10,16; a list where they come from cosface.toml."""
-    words = text.split(",") if isinstance(text, str) else text
+    words = text.split(",") if isinstance(text, str) else text if isinstance(text, (list, tuple)) else [text]
     try:
         return tuple(int(word) for word in words if word != "")
     except ValueError:

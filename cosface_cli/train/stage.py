@@ -109,7 +109,7 @@ def _run(
         row |= validate(learner, settings.embedding_size, pairs, tell).row if pairs else {}
         metrics = [row]
         write_metrics(folder.metrics, metrics)
-        tell(Note("before training: " + ", ".join(f"{name} {value:.4g}" for name, value in row.items() if value)))
+        tell(Note("before training: " + ", ".join(f"{name} {value:.4g}" for name, value in row.items())))
 
     saved_at = time.monotonic()
 

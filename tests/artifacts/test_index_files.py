@@ -29,10 +29,10 @@ def built(root: Path, count: int = 3, vectors: bytes = b"vectors") -> IndexHeade
     root.mkdir(exist_ok=True)
     parts = [atomic.partial(root / name) for name in ("index", "rows")]
     parts[0].write_bytes(vectors)
-    rows = RowsFile(parts[1])
-    for number in range(count):
-        rows.add(row(number))
-    assert rows.close() == count
+    with RowsFile(parts[1]) as rows:
+        for number in range(count):
+            rows.add(row(number))
+    assert rows.count == count
     settle(root, parts[0], parts[1], lambda v, n, c: header(v, n, c, count))
     return read_header(root)
 

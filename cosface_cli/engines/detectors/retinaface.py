@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession
+from onnxruntime import InferenceSession, SessionOptions
 
 from cosface_cli.artifacts.model_cache import cached, file_sha256
 from cosface_cli.engines.detectors import Detections, Detector, Want
@@ -24,7 +24,7 @@ from cosface_cli.engines.detectors.pictures import (
     shrunk,
 )
 from cosface_cli.engines.detectors.scrfd import open_scrfd
-from cosface_cli.engines.onnx_session import PROVIDERS, session_options
+from cosface_cli.engines.onnx_session import PROVIDERS, open_session, session_options
 
 CONVERTER = 1  # counts up whenever the bytes of a cached graph would change
 # torch's first bytes, since its version 1.6 and before
@@ -32,7 +32,7 @@ CHECKPOINTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8
 
 
 class RetinaFace:
-    """See the Detector protocol; open_retinaface makes one. Finds all faces whatever is wanted: it is a single pass."""
+    """See the Detector protocol; open_retinaface makes one. Finds all faces whatever is wanted."""
 
     def __init__(self, session: InferenceSession, name: str, score: float, overlap: float, long_side: int) -> None:
         self.name = name
@@ -107,17 +107,24 @@ def open_retinaface(path: str | Path, score: float = 0.6, overlap: float = 0.4, 
         return convert(path)
 
     graph = cached(f"retinaface-{checksum[:16]}-v{CONVERTER}.onnx", build)
-    return RetinaFace(open_graph(graph.read_bytes()), f"retinaface-{checksum[:8]}", score, overlap, long_side)
+    return RetinaFace(open_session(graph, _options()), f"retinaface-{checksum[:8]}", score, overlap, long_side)
 
 
 def open_graph(content: bytes) -> InferenceSession:
-    """A session for a converted checkpoint."""
+    """A session for a checkpoint that is being converted."""
+    return InferenceSession(content, _options(), providers=PROVIDERS)
+
+
+def _options() -> SessionOptions:
     options = session_options()
     options.enable_mem_pattern = False  # pictures differ in size
-    return InferenceSession(content, options, providers=PROVIDERS)
+    return options
 
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a file begins as torch's checkpoints do."""
-    with path.open("rb") as handle:
-        return handle.read(16).startswith(CHECKPOINTS)
+    try:
+        with path.open("rb") as handle:
+            return handle.read(16).startswith(CHECKPOINTS)
+    except OSError:  # who reads it next says what is wrong
+        return False

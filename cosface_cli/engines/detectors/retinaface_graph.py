@@ -37,18 +37,11 @@ def onnx_bytes(params: Mapping[str, Array], slope: float, notes: Mapping[str, st
     (planes,) = b.add("Transpose", [planes], perm=[0, 3, 1, 2])
     (planes,) = b.add("Sub", [planes, b.const(np.array(MEAN_RGB, np.float32)[:, None, None])])
     levels = _ssh(b, _pyramid(b, _backbone(b, planes)))
-    heads = {
-        head: b.add(
-            "Concat", [b.head(f"{name}.{i}.conv1x1", x, size) for i, x in enumerate(levels)], names=[out], axis=1
-        )[0]
-        for head, name, size, out in (
-            ("class", "ClassHead", 2, "logits"),
-            ("box", "BboxHead", 4, "box"),
-            ("points", "LandmarkHead", 10, "points"),
-        )
-    }
+    for head, size, out in (("ClassHead", 2, "logits"), ("BboxHead", 4, "box"), ("LandmarkHead", 10, "points")):
+        rows = [b.head(f"{head}.{i}.conv1x1", x, size) for i, x in enumerate(levels)]
+        b.add("Concat", rows, names=[out], axis=1)
     # softmax over two classes is the sigmoid of their difference
-    other, face = b.add("Split", [heads["class"], b.const(np.array([1, 1]))], 2, axis=2)
+    other, face = b.add("Split", ["logits", b.const(np.array([1, 1]))], 2, axis=2)
     (difference,) = b.add("Sub", [face, other])
     (difference,) = b.add("Squeeze", [difference, b.const(np.array([2]))])
     b.add("Sigmoid", [difference], names=["score"])

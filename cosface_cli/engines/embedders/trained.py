@@ -5,12 +5,16 @@ On a CPU the network runs as an ONNX graph, made from the weights once and kept 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_cache import cached
-from cosface_cli.artifacts.weights import Weights, read_header, read_tensors
+from cosface_cli.artifacts.weights import Weights, read_header, read_tensors, tensors_id
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
-from cosface_cli.errors import CosfaceError
+from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.maths.geometry import template
 
 CONVERTER = 1  # raise it whenever the graph of the same weights changes
@@ -22,7 +26,14 @@ def open_trained(path: Path) -> OnnxEmbedder:
     if not file.is_file():
         raise CosfaceError("no weights here", file, "train first: cosface train ALIGNED --out " + str(path))
     header = read_header(file)
-    graph = cached(f"trained-{header.model_id[:32]}-{CONVERTER}.onnx", lambda: _convert(file, header))
+    tensors = read_tensors(file)
+    # the id names a cached graph, so it is not believed but counted
+    if header.model_id != tensors_id(tensors):
+        raise DamagedError("the tensors are not those that the header speaks of", file, "train or copy them again")
+    if header.color_order != "RGB":
+        raise CosfaceError(f"the network wants {header.color_order!r} pixels, crops are RGB", file, "convert its stem")
+    name = f"trained-{header.model_id[:32]}-{header.template}-{CONVERTER}.onnx"
+    graph = cached(name, lambda: _convert(tensors, header, file))
     return OnnxEmbedder(
         graph,
         name=path.name if path.is_dir() else path.parent.name or path.stem,
@@ -34,9 +45,16 @@ def open_trained(path: Path) -> OnnxEmbedder:
     )
 
 
-def _convert(file: Path, header: Weights) -> bytes:
+def _convert(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> bytes:
     from cosface_cli.backbones.export import to_onnx
-    from cosface_cli.backbones.loading import load
+    from cosface_cli.backbones.loading import declaration, load
 
     need = template(header.template)
-    return to_onnx(load(header.backbone, header.embedding_size, read_tensors(file)), need.height, need.width)
+    if header.template != declaration(header.backbone).template:
+        problem = f"{header.backbone} takes crops {declaration(header.backbone).template!r}, not {header.template!r}"
+        raise DamagedError(problem, file, "train or copy the weights again")
+    try:
+        network = load(header.backbone, header.embedding_size, dict(tensors))
+    except RuntimeError as error:  # torch's, for a size that no memory holds
+        raise DamagedError("the header's sizes fit no network", file, "train or copy the weights again") from error
+    return to_onnx(network, need.height, need.width)

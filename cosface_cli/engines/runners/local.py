@@ -42,7 +42,7 @@ def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, A
     waiting: deque[tuple[T, Future[Any]]] = deque()
     try:
         for task in tasks:
-            waiting.append((task, pool.submit(_work, task)))
+            waiting.append((task, _submitted(pool, task)))
             if len(waiting) >= 4 * workers:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -56,6 +56,15 @@ def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, A
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
+    """Submit a task; workers are born deaf to Ctrl-C, which would leave each one's traceback on the terminal."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_work, task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def single_threaded() -> None:
