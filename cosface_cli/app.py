@@ -23,6 +23,14 @@ COMMANDS = Table(
     Row("verify", "cosface_cli.verify.command:verify", "Two photos, or a list of pairs, to scores and a decision."),
 )
 
+# words that stand where cosface embed expects its SOURCE
+STORE_COMMANDS = Table(
+    "store command",
+    Row("info", "cosface_cli.embed.command:info", "What a store holds."),
+    Row("merge", "cosface_cli.embed.command:merge", "Several stores to one."),
+    Row("split", "cosface_cli.embed.command:split", "One store to several."),
+)
+
 
 def main() -> None:
     """The command cosface."""
@@ -63,8 +71,11 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def mounted(*names: str) -> Any:
-    """The command line with the named commands loaded; the others only stand in the help, which is quicker."""
+def mounted(*names: str, store_command: str | None = None) -> Any:
+    """The command line with the named commands loaded; the others only stand in the help, which is quicker.
+
+    store_command: mounts that one in the place of embed.
+    """
     app = typer.Typer(
         name="cosface",
         epilog="Exit codes: 0 done or yes, 1 no or nothing there, 2 failed, 3 done in part, 130 interrupted. "
@@ -75,7 +86,11 @@ def mounted(*names: str) -> Any:
     )
     app.callback()(_root)
     for row in COMMANDS:
-        if row.name not in names:
+        if row.name == "embed" and store_command is not None:
+            group = typer.Typer(help=row.summary, rich_markup_mode=None)
+            group.command(store_command)(STORE_COMMANDS.load(store_command))
+            app.add_typer(group, name=row.name)
+        elif row.name not in names:
             app.command(row.name, help=row.summary)(_unloaded)
         elif isinstance(found := COMMANDS.load(row.name), typer.Typer):
             app.add_typer(found, name=row.name, short_help=row.summary)
@@ -94,8 +109,24 @@ def _invoked(arguments: list[str]) -> Any:
         defaults = settings.from_file(settings.path(), _flags(mounted(*COMMANDS.names)))
     completing = f"_{ENVIRONMENT}_COMPLETE" in os.environ
     wanted = COMMANDS.names if completing else [word for word in arguments if word in COMMANDS]
-    command = mounted(*wanted)
+    command = mounted(*wanted, store_command=_store_command(arguments))
     return command.main(arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults)
+
+
+def _store_command(arguments: list[str]) -> str | None:
+    """The word of `cosface embed info ...`. Raises CosfaceError where a file or folder is called so too."""
+    import os
+
+    word = arguments[1] if len(arguments) > 1 and arguments[0] == "embed" else ""
+    if word not in STORE_COMMANDS:
+        return None
+    if os.path.lexists(word):
+        raise CosfaceError(
+            f"is this the command, or {word} of this folder?",
+            f"embed {word}",
+            f"write ./{word} to embed it; for the command go to another folder",
+        )
+    return word
 
 
 def _failed(words: str) -> int:

@@ -19,10 +19,11 @@ from cosface_cli.registry import Table
 PACKAGE = Path(cosface_cli.__file__).parent
 ROOMS = ("align", "train", "embed", "index", "verify")
 HEAVY = {"torch", "cv2", "h5py", "onnxruntime", "onnx", "faiss", "insightface", "scipy", "PIL", "simplejpeg", "numpy"}
-HEAVY |= {"rich", "pydantic"}
+HEAVY |= {"rich", "pydantic", "jinja2"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TABLES = [
     ("cosface_cli.app", "COMMANDS"),
+    ("cosface_cli.app", "STORE_COMMANDS"),
     ("cosface_cli.losses", "LOSSES"),
     ("cosface_cli.backbones", "BACKBONES"),
     ("cosface_cli.engines.detectors", "DETECTORS"),

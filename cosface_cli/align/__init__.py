@@ -18,9 +18,10 @@ class AlignConfig:
     detector: a name or a model's path; template: where the landmarks of the crops will be; faces: "largest", "all" or
     "center"; min_face: pixels of the box's longer side; min_score: the detector's, 0..1; min_sharpness: variance of
     the crop's Laplacian, comparable within one template; max_yaw: degrees, 90 refuses none; try_rotations: look at
-    photos without a face turned by quarters; crops: "jpeg" (quality 95, 4:4:4) or
-    "png"; every: seconds between the frames of a video; root: what the names of a list are relative to, its first
-    folder level the identity; workers: processes, 0 for one a core; redo: do again what other settings made.
+    photos without a face turned by quarters; crops: "jpeg" (quality 95, 4:4:4) or "png"; every: seconds
+    between the frames of a video; root: what the names of a list are relative to, its first folder level the identity;
+    workers: processes, 0 for one a core; redo: do again what other
+    settings made; report: also write ALIGNED/report.html, a contact sheet.
     """
 
     raw: str
@@ -39,6 +40,7 @@ class AlignConfig:
     root: Path | None = None
     workers: int = 0
     redo: bool = False
+    report: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,9 @@ def align(
     root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write ALIGNED/report.html: crops, rejects and reasons at a glance.")
+    ] = DEFAULTS.report,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
@@ -68,6 +71,7 @@ def align(
         root=root,
         workers=workers,
         redo=redo,
+        report=report,
     )
     with following("align", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)

@@ -11,6 +11,7 @@ from pathlib import Path
 from cosface_cli.align import AlignConfig, AlignReport
 from cosface_cli.align.doubles import doubles_note
 from cosface_cli.align.naming import Names
+from cosface_cli.align.report import write_report
 from cosface_cli.align.work import AlignOpener, Result, Task, limits_of
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.crops import MANIFEST, CropFolder, CropRecord, RejectRecord
@@ -51,7 +52,12 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
         tell(Planned(len(listing.items)))
-        return _Run(config, detector, tell).over(listing.items)
+        report = _Run(config, detector, tell).over(listing.items)
+        if config.report:
+            files = {item.name: item.path for item in listing.items}
+            page = write_report(config.aligned, files.get)
+            tell(Note(f"contact sheet: {page}"))
+        return report
 
 
 @dataclass(slots=True)

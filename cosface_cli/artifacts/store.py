@@ -140,6 +140,22 @@ class Store:
         """What is known of each embedding, chunk by chunk."""
         return self._columns.between(start, len(self) if stop is None else stop)
 
+    def pairs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+        """Rows with their vectors (D,), chunk by chunk."""
+        stop = len(self) if stop is None else stop
+        rows = self.rows(start, stop)
+        for low in range(start, stop, CHUNK):
+            for vector in self.vectors(low, min(low + CHUNK, stop)):
+                yield next(rows), vector
+
+    def counts(self) -> tuple[int, int]:
+        """How many identities the rows have, and how many sources they are from."""
+        with damage_told(self.path, _MEND):
+            identities = self._file["identity/offsets"].shape[0] - 1
+            faces = self._file["face"]
+            parts = (faces[low : low + CHUNK] for low in range(0, len(self), CHUNK))
+            return identities, sum(int((part == 1).sum()) for part in parts)
+
     def rejects(self) -> list[dict[str, Any]]:
         """What was tried and gave no embedding."""
         with damage_told(self.path, _MEND):

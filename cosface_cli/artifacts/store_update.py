@@ -44,6 +44,11 @@ class Known:
     offset: int  # of its record in the journal
 
 
+def journal_of(store: Path) -> Path:
+    """Where the journal of a store lies while it is being filled."""
+    return store.with_name(f".{store.name}.journal")
+
+
 class StoreUpdate:
     """A store under its lock, open for adding. known: by root and source, in the order of the store."""
 
@@ -59,7 +64,7 @@ class StoreUpdate:
         self._fresh = 0
         self._store = self._open()
         purpose = json.dumps(asdict(header), sort_keys=True).encode()
-        self._journal = Journal(path.with_name(f".{path.name}.journal"), purpose)
+        self._journal = Journal(journal_of(path), purpose)
         self._read_journal()
 
     def add(
@@ -163,12 +168,8 @@ class StoreUpdate:
         yield from self._old_rows(start, stop)
 
     def _old_rows(self, start: int, stop: int) -> Iterator[tuple[Row, NDArray[np.float32]]]:
-        if start == stop or self._store is None:
-            return
-        rows = self._store.rows(start, stop)
-        for low in range(start, stop, _PUBLISH):
-            for vector in self._store.vectors(low, min(low + _PUBLISH, stop)):
-                yield next(rows), vector
+        if start < stop and self._store is not None:
+            yield from self._store.pairs(start, stop)
 
 
 _REJECT_FIELDS = ("hash", "size", "mtime_ns", "settings", "reason", "words")

@@ -6,7 +6,8 @@ report = embed(EmbedConfig(source="aligned", store=Path("faces.h5")))
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -44,3 +45,62 @@ class EmbedReport:
     done: int
     skipped: int
     rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class InfoReport:
+    """What a store holds. flip: none, sum or concat; size: of an embedding; identities: that its rows have;
+    sources: files that gave rows; rejects: by reason; bytes: of the file; unfinished: whether the journal of a stopped
+    run lies beside it."""
+
+    store: str
+    rows: int
+    model: str
+    model_id: str
+    template: str
+    flip: str
+    size: int
+    identities: int
+    sources: int
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    unfinished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MergeConfig:
+    """stores: of one model, in the order that their sources will have; out: a new store, or one of them."""
+
+    stores: tuple[Path, ...]
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """rows, rejects: in the new store; doubles: sources that stood in several stores, unchanged; changed: sources
+    whose content or settings differ between stores, where the store given last counts."""
+
+    store: str
+    rows: int
+    rejects: int
+    doubles: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SplitConfig:
+    """by: "identity", or the number of parts of consecutive rows; folder: new, or empty."""
+
+    store: Path
+    folder: Path
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """A part that was written. identity: whose rows it holds, None where parts are by number."""
+
+    store: str
+    identity: str | None
+    rows: int
+    rejects: int

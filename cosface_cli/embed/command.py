@@ -1,17 +1,19 @@
-"""cosface embed: crops or photos -> an HDF5 store of embeddings."""
+"""cosface embed: crops or photos -> an HDF5 store of embeddings; cosface embed info, merge, split: of stores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cosface_cli import options
-from cosface_cli.console import following
-from cosface_cli.embed import EmbedConfig
-from cosface_cli.outcomes import Outcome, Rejected
+from cosface_cli.console import Rows, following, say
+from cosface_cli.embed import EmbedConfig, MergeConfig, SplitConfig
+from cosface_cli.errors import CosfaceError
+from cosface_cli.outcomes import EXIT_DONE, Outcome, Rejected
 
 DEFAULTS = EmbedConfig(source="", store=Path())
 COLUMNS = ("source", "status", "reason", "identity", "face")
@@ -43,6 +45,9 @@ def embed(
 
     A folder with a manifest holds crops; any other folder holds photos, which are aligned on the way (the detector's
     options are for them). The same command again does only what is new or changed.
+
+    Of stores that are there: cosface embed info STORE, cosface embed merge STORE... OUT, cosface embed split STORE
+    FOLDER; each has its own --help.
     """
     from cosface_cli.embed.stage import embed as run
 
@@ -67,6 +72,72 @@ def embed(
     with following("embed", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)
     return tell.exit_code
+
+
+def info(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store of cosface embed.")],
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Say what a store holds: rows, model, identities, rejects."""
+    from cosface_cli.embed.info import info as run
+
+    report = run(store)
+    _write([asdict(report)], output)
+    rejected = ", ".join(f"{reason} {count}" for reason, count in report.rejects.items())
+    say(
+        f"{report.rows} embeddings of {report.size} numbers by {report.model}, from {report.sources} files of "
+        f"{report.identities} identities; rejected: {rejected or 'none'}",
+        quiet,
+    )
+    if report.unfinished:
+        say("a run that fills this store has not ended: the same cosface embed again goes on from there", quiet)
+    return EXIT_DONE
+
+
+def merge(
+    paths: Annotated[list[Path], typer.Argument(metavar="STORE... OUT", help="Stores of one model, then the new one.")],
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Join stores into one, each source once.
+
+    Where a source differs between stores, the store given last counts. OUT may be one of the stores.
+    """
+    from cosface_cli.embed.merge import merge as run
+
+    if len(paths) < 2:
+        raise CosfaceError("stores and the new one are needed", mend="cosface embed merge a.h5 b.h5 all.h5")
+    with following("merge", options.Output.table, quiet) as tell:
+        report = run(MergeConfig(tuple(paths[:-1]), paths[-1]), tell)
+    _write([asdict(report)], output)
+    return EXIT_DONE
+
+
+def split(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store of cosface embed.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the parts.")],
+    by: Annotated[str, typer.Option("--by", help="identity, or the number of parts of consecutive rows.")],
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Cut a store into several, by identity or into a number of parts.
+
+    Files of one photo stay together, rejects go along; merged in their order, parts are the same store again.
+    """
+    from cosface_cli.embed.split import split as run
+
+    with following("split", options.Output.table, quiet) as tell:
+        parts = run(SplitConfig(store, folder, by), tell)
+    _write([asdict(part) for part in parts], output)
+    return EXIT_DONE
+
+
+def _write(found: list[dict[str, Any]], output: options.Output | None) -> None:
+    rows = Rows(output)
+    for row in found:
+        rows.write(row)
+    rows.close()
 
 
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:

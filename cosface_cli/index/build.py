@@ -12,9 +12,9 @@ from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.hdf5 import CHUNK
 from cosface_cli.artifacts.index_files import IndexHeader, RowsFile, require_own, settle
 from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, StoreHeader
+from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.store_series import common_header
 from cosface_cli.engines.search import SEARCHERS, Search
-from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildConfig, BuildReport
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell, ignore
 
@@ -28,7 +28,7 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
     A row that is not finite or not of unit length is rejected by name; one that stands twice (same file, face and
     content) is taken once. Raises ModelMismatch for stores of different models.
     """
-    header = _common_header(config.stores)
+    header = common_header(config.stores)
     engine: Search = SEARCHERS.load(ENGINE)
     atomic.make_folder(config.index)
     require_own(config.index)
@@ -110,23 +110,3 @@ class _Source:
         rows.add(row)
         self.tell(Done(row.source))
         return True
-
-
-def _common_header(stores: tuple[Path, ...]) -> StoreHeader:
-    headers = []
-    for path in stores:
-        with Store(path) as store:
-            headers.append(store.header)
-    first = headers[0]
-    for path, header in zip(stores, headers, strict=True):
-        if header.model_id != first.model_id:
-            raise ModelMismatch(
-                f"embeddings of {header.model} ({header.model_id}); {stores[0]} has {first.model} ({first.model_id})",
-                path,
-                "index stores of one model",
-            )
-        if header.flip != first.flip:
-            raise CosfaceError(
-                f"written with --flip {header.flip}, {stores[0]} with --flip {first.flip}", path, "embed them alike"
-            )
-    return first

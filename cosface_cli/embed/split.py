@@ -1,0 +1,126 @@
+"""One store to several: by identity, or into parts of consecutive rows; merged again they are the same store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.store import Store, write_store
+from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.embed import SplitConfig, SplitReport
+from cosface_cli.errors import CosfaceError
+from cosface_cli.outcomes import Done, Planned, Tell, ignore
+
+IDENTITY = "identity"
+UNNAMED = "unnamed"  # the part of rows without identity
+
+
+@dataclass(slots=True)
+class _Part:
+    """ranges: start and stop of its rows in the store."""
+
+    name: str
+    identity: str | None = None
+    ranges: list[list[int]] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+
+
+def split(config: SplitConfig, tell: Tell = ignore) -> tuple[SplitReport, ...]:
+    """Write the parts of a store into a folder, all of them or none. The rows of a source stay together.
+
+    Raises CosfaceError where config.by is neither "identity" nor a number, the folder is not empty, or the store is
+    still being filled.
+    """
+    if config.by != IDENTITY and not (config.by.isascii() and config.by.isdigit() and int(config.by) > 0):
+        raise CosfaceError(f"--by {config.by!r} is not known", mend="give identity, or the number of parts")
+    require_finished(config.store)
+    if config.folder.exists() and (not config.folder.is_dir() or any(config.folder.iterdir())):
+        raise CosfaceError("this is there already, and not an empty folder", config.folder, "choose another one")
+    folder = config.folder.absolute()
+    with Store(config.store) as store:
+        atomic.make_folder(folder.parent)
+        with atomic.lock(folder), atomic.told(folder):
+            tell(Planned(len(store)))
+            parts = _by_identity(store) if config.by == IDENTITY else _by_number(store, int(config.by))
+            growing = atomic.partial(folder)
+            shutil.rmtree(growing, ignore_errors=True)  # of a run that was killed
+            try:
+                growing.mkdir()
+                rows = [
+                    write_store(growing / part.name, store.header, _pairs(store, part, tell), part.rejects)
+                    for part in parts
+                ]
+                growing.replace(folder)
+            except BaseException:
+                shutil.rmtree(growing, ignore_errors=True)
+                raise
+    return tuple(
+        SplitReport(str(config.folder / part.name), part.identity, count, len(part.rejects))
+        for part, count in zip(parts, rows, strict=True)
+    )
+
+
+def _pairs(store: Store, part: _Part, tell: Tell) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+    for start, stop in part.ranges:
+        for row, vector in store.pairs(start, stop):
+            yield row, vector
+            tell(Done(row.source))
+
+
+def _by_identity(store: Store) -> list[_Part]:
+    parts: dict[str | None, _Part] = {}
+
+    def part(identity: str | None) -> _Part:
+        return parts.setdefault(identity, _Part(_file_name(identity), identity))
+
+    for number, row in enumerate(store.rows()):
+        ranges = part(row.identity).ranges
+        if ranges and ranges[-1][1] == number:
+            ranges[-1][1] += 1
+        else:
+            ranges.append([number, number + 1])
+    for reject in store.rejects():
+        head, slash, _ = str(reject.get("source")).partition("/")
+        part(head if slash else None).rejects.append(reject)
+    return sorted(parts.values(), key=lambda part: part.name)
+
+
+def _by_number(store: Store, count: int) -> list[_Part]:
+    """Parts with as many sources each, as near as can be; no more parts than sources."""
+    sources = groupby(enumerate(store.rows()), key=lambda pair: (pair[1].root, pair[1].source))
+    starts = [next(rows)[0] for _, rows in sources]
+    rejects = store.rejects()
+    count = max(1, min(count, len(starts)))
+    ends = [*starts, len(store)] if starts else [0]
+    width = max(2, len(str(count)))
+    return [
+        _Part(
+            f"part-{number + 1:0{width}}.h5",
+            ranges=[[ends[low], ends[high]]],
+            rejects=list(_share(rejects, number, count)),
+        )
+        for number in range(count)
+        for low, high in [(number * len(starts) // count, (number + 1) * len(starts) // count)]
+    ]
+
+
+def _share(items: Sequence[dict[str, Any]], number: int, count: int) -> Sequence[dict[str, Any]]:
+    return items[number * len(items) // count : (number + 1) * len(items) // count]
+
+
+def _file_name(identity: str | None) -> str:
+    """A name of its own for each identity, and one that leads nowhere else."""
+    if identity is None:
+        return f"{UNNAMED}.h5"
+    safe = identity.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    if safe.startswith(".") or safe == UNNAMED:
+        safe = f"%{ord(safe[0]):02X}{safe[1:]}"
+    return f"{safe or '%'}.h5"
