@@ -12,6 +12,7 @@ import numpy as np
 
 from cosface_cli.artifacts import pages, photos
 from cosface_cli.artifacts.crops import MANIFEST, REJECTS, CropFolder, CropRecord, RejectRecord
+from cosface_cli.engines.sources import Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import apply, similarity, template
 
@@ -22,10 +23,10 @@ MOST = 20_000  # crops, and rejects, that one page shows: it stays usable and be
 T = TypeVar("T")
 
 
-def write_report(folder: Path, photo_of: Callable[[str], Path | None] = lambda source: None) -> Path:
+def write_report(folder: Path, photo_of: Callable[[str], Place | None] = lambda source: None) -> Path:
     """Write the contact sheet of a crop folder into it, and give its path. The same files give the same bytes.
 
-    photo_of: the file of a source, for pictures of the rejects; None where nobody knows. Memory holds the manifest
+    photo_of: where a source lies, for pictures of the rejects; None where nobody knows. Memory holds the manifest
     and one picture. Raises CosfaceError where the folder cannot be read or written.
     """
     held = CropFolder(folder)
@@ -96,7 +97,7 @@ def _face(folder: Path, record: CropRecord, order: int) -> dict[str, Any]:
     }
 
 
-def _reject(record: RejectRecord, photo: Path | None, order: int) -> dict[str, Any]:
+def _reject(record: RejectRecord, photo: Place | None, order: int) -> dict[str, Any]:
     return {
         "order": order,
         "source": record.source,
@@ -107,11 +108,11 @@ def _reject(record: RejectRecord, photo: Path | None, order: int) -> dict[str, A
     }
 
 
-def _picture(path: Path) -> str | None:
+def _picture(place: Place) -> str | None:
     """The small picture of a file, or None where it is not one."""
     try:
-        image = photos.decode(photos.read(path), path, SIDE).image
-    except PhotoError:
+        image = photos.decode(place.read(), str(place), SIDE).image
+    except (PhotoError, OSError):
         return None
     return pages.picture(photos.encode_thumbnail(image, SIDE))
 

@@ -54,8 +54,8 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
         tell(Planned(len(listing.items)))
         report = _Run(config, detector, tell).over(listing.items)
         if config.report:
-            files = {item.name: item.path for item in listing.items}
-            page = write_report(config.aligned, files.get)
+            places = {item.name: item.place for item in listing.items}
+            page = write_report(config.aligned, places.get)
             tell(Note(f"contact sheet: {page}"))
         return report
 
