@@ -12,7 +12,7 @@ import numpy as np
 
 from cosface_cli.artifacts import pages, photos
 from cosface_cli.artifacts.crops import MANIFEST, REJECTS, CropFolder, CropRecord, RejectRecord
-from cosface_cli.engines.sources import Place
+from cosface_cli.engines.sources import File, Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import apply, similarity, template
 
@@ -93,7 +93,7 @@ def _face(folder: Path, record: CropRecord, order: int) -> dict[str, Any]:
         "misfit": round(float(np.sqrt(((own - want) ** 2).sum(axis=1).mean())), 2),
         "rotation": record.rotation,
         **{name: record.quality.get(name) for name in ("face_px", "sharpness", "yaw", "roll")},
-        "picture": _picture(folder / record.crop),
+        "picture": _picture(File(folder / record.crop)),
     }
 
 
