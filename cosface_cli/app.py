@@ -59,15 +59,18 @@ def run(arguments: list[str]) -> int:
         return _failed(f"{error.format_message().rstrip('.')}; see {where} --help")
     except typer.Abort:
         code = 130
-    except Exception:  # a bug of ours keeps its traceback, and is no answer: exit code 1 would mean "no"
+    except Exception as error:  # a bug of ours keeps its traceback, and is no answer: exit code 1 would mean "no"
         import traceback
 
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KeyboardInterrupt):  # Ctrl-C in the midst of an import
+                return _interrupted()
+            cause = cause.__cause__ or cause.__context__
         traceback.print_exc()
         return _failed("this is a bug of cosface, please report it with the lines above")
     if code == 130:
-        from cosface_cli.console import say
-
-        say("cosface: interrupted; what was written stays")
+        return _interrupted()
     return code if isinstance(code, int) else 0
 
 
@@ -127,6 +130,13 @@ def _store_command(arguments: list[str]) -> str | None:
             f"write ./{word} to embed it; for the command go to another folder",
         )
     return word
+
+
+def _interrupted() -> int:
+    from cosface_cli.console import say
+
+    say("cosface: interrupted; what was written stays")
+    return 130
 
 
 def _failed(words: str) -> int:

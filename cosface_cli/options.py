@@ -37,7 +37,9 @@ MaxYaw = Annotated[
 TryRotations = Annotated[
     bool, typer.Option("--try-rotations", help="Photos without a face: try them turned by quarters.")
 ]
-MaxMegapixels = Annotated[float, typer.Option("--max-megapixels", help="Larger photos are rejected undecoded.")]
+MaxMegapixels = Annotated[
+    float, typer.Option("--max-megapixels", min=0.01, help="Larger photos are rejected undecoded.")
+]
 Every = Annotated[float, typer.Option("--every", min=0.001, help="Seconds between the frames of a video.")]
 Root = Annotated[
     Path | None, typer.Option("--root", help="With -: what the list's names are relative to; below it lie the people.")

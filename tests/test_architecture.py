@@ -84,6 +84,11 @@ def test_stages_print_nothing(path: Path) -> None:
     assert "print" not in names
 
 
+def test_one_file_loads_the_runtime_and_keeps_it_silent() -> None:
+    loaders = [module_name(p) for p in MODULES if any(i.partition(".")[0] == "onnxruntime" for i in imports(p))]
+    assert loaders == ["cosface_cli.engines.onnx_session"]
+
+
 def test_doors_and_commands_are_light() -> None:
     doors = [module_name(p) for p in MODULES if p.name == "__init__.py"]
     commands = [module_name(p) for p in MODULES if p.name == "command.py"]

@@ -223,8 +223,8 @@ def is_crop_folder(root: Path) -> bool:
 def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
     """The crops of a folder in manifest order, or, without a manifest, its pictures in order of their names.
 
-    template_name: the template of a folder without a manifest. Raises CosfaceError when neither says it, when the
-    folder is missing or empty, or when the manifest names a crop that is not there.
+    template_name: the template of a folder without a manifest. Raises CosfaceError when neither says it or both say
+    different things, when the folder is missing or empty, or when the manifest names a crop that is not there.
     """
     if not root.is_dir():
         raise CosfaceError("no such folder of crops", root, "make one: cosface align PHOTOS " + str(root))
@@ -233,6 +233,9 @@ def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
         for crop in crops:
             if not crop.path.is_file():
                 raise CosfaceError("a crop of the manifest is missing", crop.path, "run cosface align again")
+            if template_name not in (None, crop.template.name):
+                problem = f"the manifest says that its crops are of template {crop.template.name!r}"
+                raise CosfaceError(problem, root, "leave --template out")
     else:
         if template_name is None:
             raise CosfaceError(

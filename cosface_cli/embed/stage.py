@@ -28,6 +28,8 @@ from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
 from cosface_cli.registry import one_of
 
+FOR_PHOTOS = ["detector", "faces", "min_face", "min_score", "max_megapixels", "min_sharpness", "max_yaw"]
+FOR_PHOTOS += ["try_rotations", "root"]
 CHUNK = 8  # sources handed to a worker at a time
 
 
@@ -143,6 +145,11 @@ def _holds_crops(config: EmbedConfig) -> bool:
 def _crop_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
     for note in unused_every(config.source, config.every, 0):
         tell(Note(note))
+    usual = EmbedConfig(config.source, config.store)
+    unused = [name for name in FOR_PHOTOS if getattr(config, name) != getattr(usual, name)]
+    if unused:
+        flags = ", ".join("--" + name.replace("_", "-") for name in unused)
+        tell(Note(f"{config.source}: these are crops already, {flags} changes nothing"))
     root = absolute(config.source)
     crops: list[Crop] = open_crops(root, config.crops_template)
     tasks = [

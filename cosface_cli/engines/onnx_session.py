@@ -14,6 +14,10 @@ from cosface_cli.errors import CosfaceError
 PROVIDERS = ["CPUExecutionProvider"]
 
 
+InferenceSession = onnxruntime.InferenceSession
+SessionOptions = onnxruntime.SessionOptions
+
+
 def session_options(optimised: bool = True) -> onnxruntime.SessionOptions:
     """One thread and no chatter: threads of its own would fight those of the other workers.
 

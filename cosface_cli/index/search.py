@@ -63,6 +63,8 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
 
         stores = [Path(probe) for probe in config.probes if probe.endswith(".h5") and Path(probe).is_file()]
         photos = [probe for probe in config.probes if Path(probe) not in stores]
+        if stores and not photos and (config.model or config.detector != "mtcnn"):
+            tell(Note("all probes are stores: --model and --detector change nothing"))
         for path in stores:
             for name, vector in _store_rows(path, header):
                 length = float(np.linalg.norm(vector.astype(np.float64)))

@@ -48,8 +48,8 @@ def verify(
     if pairs is None:
         if len(paths) != 2:
             raise CosfaceError(f"two photos are compared, {len(paths)} given", mend="give A B, or ROOT with --pairs")
-        if template is not None or allow_missing:
-            raise CosfaceError("--template and --allow-missing go with --pairs", mend="leave them out")
+        if template is not None or allow_missing or workers:
+            raise CosfaceError("--template, --allow-missing and --workers go with --pairs", mend="leave them out")
         two = TwoConfig(paths[0], paths[1], model, flip, threshold, detector, faces or TWO.faces, min_face)
         return _two(two, output, quiet)
     if len(paths) != 1:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession, SessionOptions
 
 from cosface_cli.artifacts.model_cache import cached, file_sha256
 from cosface_cli.engines.detectors import Detections, Detector, Want
@@ -24,7 +23,13 @@ from cosface_cli.engines.detectors.pictures import (
     shrunk,
 )
 from cosface_cli.engines.detectors.scrfd import open_scrfd
-from cosface_cli.engines.onnx_session import PROVIDERS, open_session, session_options
+from cosface_cli.engines.onnx_session import (
+    PROVIDERS,
+    InferenceSession,
+    SessionOptions,
+    open_session,
+    session_options,
+)
 
 CONVERTER = 1  # counts up whenever the bytes of a cached graph would change
 # torch's first bytes, since its version 1.6 and before
