@@ -106,7 +106,8 @@ def mounted(*names: str, store_command: str | None = None) -> Any:
 
 def _invoked(arguments: list[str]) -> Any:
     defaults = None
-    if os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml"):  # noqa: PTH110
+    asking = not arguments or not {"-h", "--help", "--version"}.isdisjoint(arguments)
+    if not asking and (os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml")):  # noqa: PTH110
         from cosface_cli import settings
 
         defaults = settings.from_file(settings.path(), _flags(mounted(*COMMANDS.names)))

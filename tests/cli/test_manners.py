@@ -113,6 +113,7 @@ def test_a_wrong_settings_file_is_one_line(cosface: Cosface, tmp_path: Path, tex
     done = cosface("verify", "a", "b", cwd=tmp_path)
     assert done.code == 2 and len(done.err.splitlines()) == 1 and "cosface.toml" in done.err, done
     assert all(part in done.err for part in parts), done
+    assert cosface("align", "--help", cwd=tmp_path).code == 0, "help is there when it is needed most"
 
 
 def test_no_home_no_network_no_write_beside_the_model(people: Path, tmp_path: Path) -> None:
