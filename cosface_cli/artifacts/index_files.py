@@ -135,6 +135,8 @@ def read_header(root: Path) -> IndexHeader:
         texts = (header.engine, header.model, header.model_id, header.template, header.flip)
         if not all(isinstance(text, str) for text in texts) or header.size < 1 or header.rows < 0:
             raise ValueError("a field of another kind")
+        if header.metric != "cos":
+            raise ValueError("scores of another metric")
         return header
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise CosfaceError("damaged index", path, _MEND) from error

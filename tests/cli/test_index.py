@@ -175,3 +175,11 @@ def test_one_line_errors(cosface: Cosface, made: Path, people: Path, tmp_path: P
     ]:
         done = cosface(*words)
         assert done.code == 2 and len(done.err.splitlines()) == 1 and part in done.err, done
+
+
+def test_an_index_of_another_metric_is_refused(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+    cosface("index", "build", made / "faces.h5", tmp_path / "i")
+    main = tmp_path / "i" / "index.json"
+    main.write_text(main.read_text().replace('"cos"', '"l2"'))
+    done = cosface("index", "search", tmp_path / "i", made / "faces.h5")
+    assert done.code == 2 and done.out == "" and "index.json" in done.err and len(done.err.splitlines()) == 1, done
