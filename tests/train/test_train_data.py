@@ -13,7 +13,7 @@ from cosface_cli.artifacts.photos import encode_png
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.data import Dropped, LabelledCrops, augmented, fingerprint, label
+from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label
 from cosface_cli.train.preflight import check_margin, describe
 from cosface_cli.train.settings import resolve
 from tests.train.conftest import Heard, write_crops
@@ -123,21 +123,6 @@ def test_order_and_look_hang_on_seed_epoch_and_index_alone(tmp_path: Path):
     whole, rest = list(data.batches(2)), list(again.batches(2, begin=3))
     assert [b.names for b in rest] == [b.names for b in whole[3:]]
     assert all(np.array_equal(a.images, b.images) for a, b in zip(rest, whole[3:], strict=True))
-
-
-def test_augmentation_mirrors_half_and_moves_by_four_pixels():
-    image = np.zeros((112, 112, 3), np.uint8)
-    image[40, 30] = 255
-    places = {"left": 0, "right": 0}
-    for seed in range(200):
-        seen = augmented(image, np.random.default_rng(seed))
-        assert seen.shape == image.shape
-        ((y, x),) = np.argwhere(seen[:, :, 0] == 255)
-        side = "left" if x < 56 else "right"
-        places[side] += 1
-        assert abs(y - 40) <= 4
-        assert abs(x - (30 if side == "left" else 81)) <= 4
-    assert 70 < places["left"] < 130
 
 
 def test_a_crop_of_another_size_is_refused_by_name(tmp_path: Path):
