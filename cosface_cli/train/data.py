@@ -222,6 +222,13 @@ def _of_folder(
     return crops, labels, identities, len(found) - len(crops)
 
 
+def named(source: Path | Sequence[Path]) -> str:
+    """A source as a person would call it."""
+    if isinstance(source, Path):
+        return str(source)
+    return str(source[0]) if len(source) == 1 else f"{source[0]} and {len(source) - 1} more"
+
+
 def fingerprint(data: LabelledCrops) -> str:
     """SHA-256 over the names of the crops and what they were made of: the photo's hash and the settings from the
     manifest, or the crop's own hash where there is none; of packed files over labels, places and some pictures."""

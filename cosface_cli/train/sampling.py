@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.errors import CosfaceError
+from cosface_cli.registry import one_of
 
 Ints = NDArray[np.int64]
 
@@ -84,3 +85,15 @@ def balanced(labels: Ints, steps: int, size: int, images: int, draw: np.random.G
 Sampler = Callable[[Ints, int, int, int, np.random.Generator], Ints]
 SAMPLERS: Mapping[str, Sampler] = {"shuffled": shuffled, "balanced": balanced}
 SHUFFLED = Sampling()
+
+
+def sampling(name: str, images: int | None) -> Sampling:
+    """A sampling by its name. images: K, None for 4. Raises CosfaceError with the near miss, or for a K in vain."""
+    one_of(name, SAMPLERS, "--sampler")
+    if images is None:
+        return Sampling(name)
+    if name != "balanced":
+        raise CosfaceError(f"--sampler {name} takes no --images-per-identity", mend="add --sampler balanced")
+    if images < 1:
+        raise CosfaceError("--images-per-identity must be at least 1")
+    return Sampling(name, images)
