@@ -1,6 +1,11 @@
-"""SphereFace's plain residual nets (Liu 2017, arXiv 1704.08063, table 2), which CosFace trains too."""
+"""SphereFace's plain residual nets (Liu 2017, arXiv 1704.08063, table 2), which CosFace trains too.
+
+Weights begin as in its published code: Gaussian of 0.01 in the residual units, Caffe's "xavier" elsewhere.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -8,7 +13,6 @@ from cosface_cli.backbones import Backbone
 from cosface_cli.backbones.prelu import PReLU
 
 _CHANNELS = (64, 128, 256, 512)
-_UNITS_20 = (1, 2, 4, 1)
 
 
 class Unit(nn.Module):
@@ -38,14 +42,10 @@ class SphereFace(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs, repeats in zip((3, *_CHANNELS), _CHANNELS, units, strict=False):
-            halve = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-            nn.init.xavier_uniform_(halve.weight)
-            nn.init.zeros_(halve.bias)  # type: ignore[arg-type]
+            halve = _xavier(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1))
             layers += [halve, PReLU(outputs), *(Unit(outputs) for _ in range(repeats))]
         self.features = nn.Sequential(*layers)
-        self.embedding = nn.Linear(512 * 7 * 6, embedding_size)
-        nn.init.xavier_uniform_(self.embedding.weight)
-        nn.init.zeros_(self.embedding.bias)
+        self.embedding = _xavier(nn.Linear(512 * 7 * 6, embedding_size))
 
     def forward(self, crops: Tensor) -> Tensor:
         x: Tensor = self.features(crops)  # (B, 512, 7, 6)
@@ -53,9 +53,19 @@ class SphereFace(nn.Module):
         return y
 
 
-def sphere20(embedding_size: int) -> nn.Module:
-    """SphereFace-20 with freshly drawn weights, for crops of template sphereface."""
-    return SphereFace(embedding_size, _UNITS_20)
+def _xavier(layer: nn.Conv2d | nn.Linear) -> nn.Module:
+    """Uniform within sqrt(3 / inputs), as Caffe's filler of that name: Glorot's divides by inputs and outputs."""
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
 
 
-SPHERE20 = Backbone(sphere20, template="sphereface", embedding_size=512)
+def _family(units: tuple[int, ...]) -> Backbone:
+    return Backbone(partial(SphereFace, units=units), template="sphereface", embedding_size=512)
+
+
+SPHERE4 = _family((0, 0, 0, 0))
+SPHERE10 = _family((0, 1, 2, 0))
+SPHERE20 = _family((1, 2, 4, 1))
+SPHERE36 = _family((2, 4, 8, 2))
+SPHERE64 = _family((3, 8, 16, 3))  # that of Wang 2018

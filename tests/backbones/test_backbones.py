@@ -17,6 +17,10 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 
 
+# the deep ones are the same code with more units; their shapes are tested for all
+RUN = ("dlib29", "mobilefacenet", "sphere4", "sphere20", "iresnet18")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """Beside other tests, threads that wait for each other take longer than the work."""
@@ -28,6 +32,12 @@ def one_thread():
 
 def parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def on_paper(name: str, embedding_size: int) -> torch.nn.Module:
+    """A network of shapes alone, without memory for its weights."""
+    with torch.device("meta"):
+        return declaration(name)(embedding_size)
 
 
 def crops(count: int, name: str, seed: int = 0) -> np.ndarray:
@@ -69,27 +79,141 @@ def test_mobilefacenet_counted_by_hand():
     assert parameters(build("mobilefacenet", 256, 0)) == at_128 + 514 * 128
 
 
-def test_sphere20_counted_by_hand():
+# Liu 2017, table 2: residual units of each stage, each stage begun by a convolution of stride 2
+SPHERES = {
+    "sphere4": ((0, 0, 0, 0), 12_562_496),
+    "sphere10": ((0, 1, 2, 0), 15_217_984),
+    "sphere20": ((1, 2, 4, 1), 22_666_944),
+    "sphere36": ((2, 4, 8, 2), 32_771_392),
+    "sphere64": ((3, 8, 16, 3), 48_186_816),
+}
+
+
+@pytest.mark.parametrize("name", SPHERES)
+def test_spheres_counted_by_hand(name: str):
+    """The paper gives no counts: a convolution, bias and PReLU to begin a stage, two convolutions and PReLUs a unit."""
+    stages, published = SPHERES[name]
     total, inputs_ = 0, 3
-    for channels, units in ((64, 1), (128, 2), (256, 4), (512, 1)):
-        total += inputs_ * channels * 9 + channels + channels  # convolution, bias, PReLU
+    for channels, units in zip((64, 128, 256, 512), stages, strict=True):
+        total += inputs_ * channels * 9 + channels + channels
         total += units * 2 * (channels * channels * 9 + channels)
         inputs_ = channels
     total += 512 * 7 * 6 * 512 + 512
-    network = build("sphere20", 512, 0)
-    assert parameters(network) == total == 22_666_944
-    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in network.modules())
-    assert convolutions == 20
+    network = on_paper(name, 512)
+    assert parameters(network) == total == published
+    # the network's name counts its convolutions
+    assert sum(isinstance(module, torch.nn.Conv2d) for module in network.modules()) == int(name[6:])
 
 
-def test_sphere20_begins_as_published():
-    network = build("sphere20", 512, 0)
-    residual = [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.stride == (1, 1)]
-    assert len(residual) == 16
-    assert all(weight.std().item() == pytest.approx(0.01, rel=0.05) for weight in residual)
+# units of each stage; millions of parameters as the authors of ArcFace publish them for 512 dimensions (LResNet34E-IR
+# and LResNet100E-IR also stand in the Open Model Zoo, with 34.129 and 65.132 M: without the slopes of batch norms held)
+IRESNETS = {
+    "iresnet18": ((2, 2, 2, 2), 24.0),
+    "iresnet34": ((3, 4, 6, 3), 34.1),
+    "iresnet50": ((3, 4, 14, 3), 43.6),
+    "iresnet100": ((3, 13, 30, 3), 65.2),
+}
 
 
+@pytest.mark.parametrize("name", IRESNETS)
+def test_iresnets_counted_by_hand(name: str):
+    """Batch norms have two numbers a channel, PReLUs one; a unit that halves has a 1x1 and a norm beside it."""
+    stages, published = IRESNETS[name]
+    total, inputs_ = 3 * 64 * 9 + 3 * 64, 64
+    for outputs, units in zip((64, 128, 256, 512), stages, strict=True):
+        for unit in range(units):
+            total += 9 * inputs_ * outputs + 9 * outputs * outputs + 2 * inputs_ + 5 * outputs
+            total += inputs_ * outputs + 2 * outputs if unit == 0 else 0
+            inputs_ = outputs
+    total += 2 * 512 + 512 * 49 * 512 + 512 + 2 * 512
+    network = on_paper(name, 512)
+    assert parameters(network) == total
+    assert round(total / 1e6, 1) == published
+    # layers by the convolutions of the units, the first one, and the linear one
+    assert 2 * sum(stages) + 2 == int(name[7:])
+    assert (
+        sum(isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3) for m in network.modules()) == int(name[7:]) - 1
+    )
+
+
+@pytest.mark.parametrize("size", (None, 96))
 @pytest.mark.parametrize("name", BACKBONES.names)
+def test_crops_in_embeddings_out(name: str, size: int | None):
+    """Shapes alone, for every network, of its own embedding size and of another."""
+    chosen = declaration(name)
+    shape = template(chosen.template)
+    dimensions = size or chosen.embedding_size
+    network = on_paper(name, dimensions).eval()
+    assert network(torch.empty(2, 3, shape.height, shape.width, device="meta")).shape == (2, dimensions)
+
+
+def test_templates_and_sizes_as_published():
+    """112x96 (Wang 2018, section 4.1; Liu 2017), 112x112 (Deng 2019; Chen 2018), 150x150 (dlib); (x - 127.5) / 128."""
+    for name in BACKBONES.names:
+        chosen = declaration(name)
+        own = "sphereface" if name in SPHERES else "dlib" if name == "dlib29" else "arcface"
+        assert chosen.template == own
+        assert chosen.embedding_size == {"mobilefacenet": 256, "dlib29": 128}.get(name, 512)
+        if name != "dlib29":
+            assert (chosen.mean, chosen.std) == ((127.5,) * 3, (128.0,) * 3)
+
+
+@pytest.mark.parametrize("name", ("sphere20", "sphere64"))
+def test_spheres_begin_as_published(name: str):
+    """SphereFace's prototxt: gaussian of 0.01 within units, xavier elsewhere, which in Caffe is uniform in
+    +-sqrt(3 / inputs); biases 0, slopes 0.25."""
+    network = build(name, 512, 0)
+    residual, others = [], []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            (residual if module.stride == (1, 1) else others).append(module)
+        elif isinstance(module, torch.nn.Linear):
+            others.append(module)
+        elif isinstance(module, torch.nn.PReLU):
+            assert torch.equal(module.weight, torch.full_like(module.weight, 0.25))
+    assert len(residual) == int(name[6:]) - 4 and len(others) == 5
+    for module in residual:
+        assert module.bias is None
+        assert module.weight.std().item() == pytest.approx(0.01, rel=0.02)
+        assert abs(module.weight.mean().item()) < 1e-4
+        assert (module.weight.abs() > 0.03).float().mean().item() == pytest.approx(0.0027, abs=0.0015)  # 3 sigma
+    for module in others:
+        bound = (3 / module.weight[0].numel()) ** 0.5
+        assert 0.99 * bound < module.weight.abs().max().item() <= bound
+        assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
+        assert not module.bias.any()
+
+
+def test_iresnet_begins_with_variance_two_over_outputs():
+    network = build("iresnet18", 512, 0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            spread = 1 if isinstance(module, torch.nn.Linear) else module.kernel_size[0] ** 2
+            assert module.weight.std().item() == pytest.approx((2 / (len(module.weight) * spread)) ** 0.5, rel=0.05)
+        elif isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            assert torch.equal(module.weight, torch.ones_like(module.weight)) and not module.bias.any()
+    assert [name for name, p in network.named_parameters() if not p.requires_grad] == ["norm.weight"]
+
+
+@pytest.mark.parametrize("name", ("dlib29", "mobilefacenet", "sphere10", "iresnet18"))
+def test_half_precision_and_channels_last(name: str):
+    """Under autocast to bfloat16 the embeddings point the same way, and every weight has a finite gradient."""
+    network = warmed(name).to(memory_format=torch.channels_last)
+    x = inputs(2, name).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        whole = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network.train()(x) if name in ("dlib29", "sphere10") else network(x)
+    cosines = torch.nn.functional.cosine_similarity(half.float(), whole)
+    assert cosines.min().item() > 0.99
+    half.float().square().sum().backward()
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None and bool(torch.isfinite(parameter.grad).all())
+            assert parameter.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", RUN)
 def test_an_embedding_for_each_crop(name: str):
     network = warmed(name)
     together = network(inputs(3, name))
@@ -98,7 +222,7 @@ def test_an_embedding_for_each_crop(name: str):
     assert torch.allclose(together[1], alone[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", BACKBONES.names)
+@pytest.mark.parametrize("name", RUN)
 def test_first_weights_hang_on_the_seed_alone(name: str):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
@@ -109,7 +233,7 @@ def test_first_weights_hang_on_the_seed_alone(name: str):
     assert tensors_id(tensors_of(build(name, 32, seed=2))) != tensors_id(first)
 
 
-@pytest.mark.parametrize("name", BACKBONES.names)
+@pytest.mark.parametrize("name", (*RUN, "sphere64"))
 def test_onnx_gives_what_torch_gives(name: str):
     network = warmed(name)
     shape = template(declaration(name).template)
@@ -136,7 +260,7 @@ def test_export_leaves_the_network_as_it_was():
     assert next(network.parameters()).is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("name", BACKBONES.names)
+@pytest.mark.parametrize("name", RUN)
 def test_weights_and_header_round_trip(name: str, tmp_path):
     network = warmed(name)
     tensors = tensors_of(network)
