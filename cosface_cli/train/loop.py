@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cosface_cli.losses import Loss
 from cosface_cli.train.data import LabelledCrops
@@ -103,23 +102,28 @@ def untrained_row(learner: Learner, data: LabelledCrops, schedule: Schedule) -> 
     with torch.no_grad():
         network = copy.deepcopy(learner.network)  # batch norm counts what it sees: not in this one
         embeddings = network(learner.inputs(batch.images))  # (B, D)
+        learner.modules["head"].eval()  # a loss counts its steps: not this one
         loss = learner.head(embeddings, labels)  # ()
+        learner.modules["head"].train()
         right, cosine = torch.stack(_answers(learner.head, embeddings, labels)).tolist()
     count = len(labels)
     return _row(Progress(epoch=0, seen=count, sums=[float(loss) * count, right, cosine]), schedule.rate(0))
 
 
 def _answers(head: Loss, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
-    """How many of a batch are classified rightly without the margin, and the sum of their target cosines."""
+    """How many of a batch are classified rightly without the margin, and the sum of their target cosines; no
+    numbers where the loss has no classifier."""
     with torch.no_grad():
-        right = (head.scores(embeddings).argmax(dim=1) == labels).sum()  # ()
-        cosine = F.cosine_similarity(embeddings.float(), head.weight[labels].float()).sum()  # ()
-    return [right.float(), cosine]
+        scores, own = head.scores(embeddings), head.own_cosines(embeddings, labels)  # (B, C), (B,)
+        if scores is None or own is None:
+            return [embeddings.new_tensor(math.nan), embeddings.new_tensor(math.nan)]
+        return [(scores.argmax(dim=1) == labels).sum().float(), own.sum()]
 
 
 def _row(progress: Progress, lr: float) -> dict[str, Any]:
-    """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean."""
-    loss, right, cosine = (total / progress.seen for total in progress.sums)
+    """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean, both None without a
+    classifier."""
+    loss, right, cosine = (total / progress.seen if total == total else None for total in progress.sums)
     return {
         "epoch": progress.epoch,
         "step": progress.step,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cosface_cli.errors import CosfaceError
+from cosface_cli.losses import LOSSES
 from cosface_cli.maths.bounds import loss_at_right_angles, margin_upper_bound, scale_lower_bound
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.train.data import Dropped, LabelledCrops
@@ -17,7 +18,7 @@ _PROBABILITY = 0.9  # of a class centre's own identity: with less, the loss cann
 
 def check_margin(settings: Settings, identities: int) -> None:
     """Refuse a margin that the class weights have no room for. Raises CosfaceError with the bound."""
-    m = settings.head.get("m", 0.0)
+    m = _margin_cos(settings)
     bound = margin_upper_bound(identities, settings.embedding_size)
     beyond_simplex = identities > settings.embedding_size + 1  # there the bound itself is out of reach
     if m > bound or (beyond_simplex and m == bound):
@@ -26,6 +27,12 @@ def check_margin(settings: Settings, identities: int) -> None:
             f"{settings.embedding_size} dimensions leave room for (Wang 2018 Eq. 7)",
             mend="lower --m; the paper's is 0.35",
         )
+
+
+def _margin_cos(settings: Settings) -> float:
+    """The margin in cosine, 0 for a loss without."""
+    name: str | None = LOSSES.load(settings.loss).MARGIN_COS
+    return settings.head[name] if name else 0.0
 
 
 def _check_scale(settings: Settings, identities: int, tell: Tell) -> None:
@@ -44,7 +51,7 @@ def _check_scale(settings: Settings, identities: int, tell: Tell) -> None:
 def describe(data: LabelledCrops, dropped: Dropped, settings: Settings, root: Path, tell: Tell) -> None:
     """Say what is trained on, what was left out and why, and of whom there are too few pictures."""
     head = settings.head
-    begin = loss_at_right_angles(len(data.identities), head.get("s", 0.0), head.get("m", 0.0))
+    begin = loss_at_right_angles(len(data.identities), head.get("s", 0.0), _margin_cos(settings))
     counts = f"{len(data.crops)} crops of {len(data.identities)} identities"
     tell(Note(f"{root}: {counts}; at cosines of 0 the loss is {begin:.1f}"))
     if dropped.loose:

@@ -112,6 +112,7 @@ def _head_settings(config: TrainConfig) -> dict[str, float]:
     head = {**defaults, **given}
     _require(head.get("s", 1.0) > 0, "--s must be above 0")
     _require(head.get("m", 0.0) >= 0, "--m must be 0 or more")
+    LOSSES.load(config.loss)(2, 2, **head)  # raises for what it cannot be built with
     return head
 
 

@@ -109,7 +109,8 @@ def _run(
         row |= validate(learner, settings.embedding_size, pairs, tell).row if pairs else {}
         metrics = [row]
         write_metrics(folder.metrics, metrics)
-        tell(Note("before training: " + ", ".join(f"{name} {value:.4g}" for name, value in row.items())))
+        known = {name: value for name, value in row.items() if value is not None}
+        tell(Note("before training: " + ", ".join(f"{name} {value:.4g}" for name, value in known.items())))
 
     saved_at = time.monotonic()
 
