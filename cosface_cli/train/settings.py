@@ -11,6 +11,7 @@ from typing import Any
 from cosface_cli.backbones import BACKBONES, Backbone
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
+from cosface_cli.losses.loading import build
 from cosface_cli.maths.geometry import template
 from cosface_cli.registry import suggest
 from cosface_cli.train import TrainConfig
@@ -112,7 +113,7 @@ def _head_settings(config: TrainConfig) -> dict[str, float]:
     head = {**defaults, **given}
     _require(head.get("s", 1.0) > 0, "--s must be above 0")
     _require(head.get("m", 0.0) >= 0, "--m must be 0 or more")
-    LOSSES.load(config.loss)(2, 2, **head)  # raises for what it cannot be built with
+    build(config.loss, 2, 2, head, seed=0)  # raises for what it cannot be built with
     return head
 
 
