@@ -27,6 +27,7 @@ from cosface_cli.registry import one_of
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
 LONGEST_NAME = 255  # bytes, of every file system in use
+TOGETHER = 8  # photos handed to a worker at a time, fewer where there are few
 RETRIED = ("too_large", "missing", "unreadable")  # rejects that another limit or another day may mend
 
 
@@ -83,11 +84,12 @@ class _Run:
 
     def over(self, items: tuple[Item, ...]) -> AlignReport:
         self._refuse_other_settings()
-        workers = self.config.workers or cpu_count()
+        workers = min(self.config.workers or cpu_count(), len(items))
+        together = max(1, min(TOGETHER, len(items) // (4 * workers)))
         pending: dict[str, _Pending] = {}
         try:
             tasks = self._tasks(items, pending)
-            for task, result in run(tasks, AlignOpener(self.config), min(workers, len(items))):
+            for task, result in run(tasks, AlignOpener(self.config), workers, together):
                 self._keep(pending.pop(task.name), result)
         finally:
             self.folder.close()

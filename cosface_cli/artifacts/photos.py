@@ -79,15 +79,16 @@ def decode(
     long_side: a JPEG may come at a smaller scale as long as its longer side keeps this many pixels; None: as it is.
     Raises PhotoError (unsupported_format, too_large, truncated, decode_error).
     """
+    size = _plain_jpeg(content)
+    if size is not None:
+        width, height = size
+        _require_size(width, height, max_megapixels, path)
+        pixels = _jpeg(content, path, min(long_side or max(size), max(size)), width >= height)
+        if pixels is not None:
+            return Photo(pixels, width, height)
     header = _open(content, path)
     width, height = header.size
-    if width * height > max_megapixels * 1e6:
-        raise PhotoError(
-            "too_large",
-            f"{width * height / 1e6:.0f} megapixels, above the limit of {max_megapixels:g}",
-            path,
-            "shrink it, or raise the limit of align and embed, --max-megapixels",
-        )
+    _require_size(width, height, max_megapixels, path)
     if header.format in ("JPEG", "MPO") and header.mode in ("RGB", "L"):
         pixels = _jpeg(content, path, min(long_side or max(width, height), max(width, height)), width >= height)
         if pixels is not None:
@@ -135,6 +136,30 @@ def looks_like_photo(head: bytes) -> bool:
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS | _AVIF_BRANDS)  # films are ftyp too
     )
+
+
+def _require_size(width: int, height: int, max_megapixels: float, path: str | PathLike[str]) -> None:
+    if width * height > max_megapixels * 1e6:
+        raise PhotoError(
+            "too_large",
+            f"{width * height / 1e6:.0f} megapixels, above the limit of {max_megapixels:g}",
+            path,
+            "shrink it, or raise the limit of align and embed, --max-megapixels",
+        )
+
+
+def _plain_jpeg(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG that nothing turns, None for all else.
+
+    Read without Pillow, whose look at the header costs a crop a third of its decoding.
+    """
+    if not content.startswith(b"\xff\xd8\xff") or b"Exif" in content or b"tiff:Orientation" in content:
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+    except ValueError:
+        return None
+    return (width, height) if colours in ("YCbCr", "RGB", "Gray") else None
 
 
 def _open(content: bytes, path: str | PathLike[str]) -> Image.Image:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings
         tally.add(outcome)
         tell(outcome)
 
-    def chunks() -> Iterator[list[_Task]]:
+    sent: deque[list[_Task]] = deque()  # workers are given the inputs alone
+
+    def chunks() -> Iterator[list[Input]]:
         chunk: list[_Task] = []
         for task in tasks:
             known = store.known.get(task.key)
@@ -88,15 +91,17 @@ def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings
                 task = replace(task, input=replace(task.input, known_hash=known.hash))
             chunk.append(task)
             if len(chunk) == CHUNK:
-                yield chunk
+                sent.append(chunk)
+                yield [task.input for task in chunk]
                 chunk = []
         if chunk:
-            yield chunk
+            sent.append(chunk)
+            yield [task.input for task in chunk]
 
     try:
         workers = min(config.workers or cpu_count(), -(-len(tasks) // CHUNK))
-        for chunk, results in run(chunks(), _Opener(_how(config)), workers):
-            for task, result in zip(chunk, results, strict=True):
+        for _, results in run(chunks(), _how(config), workers):
+            for task, result in zip(sent.popleft(), results, strict=True):
                 known = store.known.get(task.key)
                 if result.unchanged and known is not None:
                     count(_kept(task, known))
@@ -115,17 +120,6 @@ def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings
         finally:
             store.close()
     return EmbedReport(sum(known.rows for known in store.known.values()), tally.done, tally.skipped, tally.rejected)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opener:
-    """Embeds the inputs of a chunk of tasks."""
-
-    how: VectorsOpener
-
-    def open(self) -> Callable[[list[_Task]], list[Vectors]]:
-        embed_files = self.how.open()
-        return lambda tasks: embed_files([task.input for task in tasks])
 
 
 def _how(config: EmbedConfig) -> VectorsOpener:
