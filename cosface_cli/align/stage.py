@@ -75,6 +75,7 @@ class _Run:
             f"detector={detector} template={config.template} faces={config.faces} {limits_of(config).settings}"
             f" crops={config.crops}{' try_rotations' if config.try_rotations else ''}"
         )
+        self.made: set[Path] = set()  # folders
         self.tally = Tally()
         self.tell = tell
         self.folder = CropFolder(config.aligned)
@@ -188,7 +189,9 @@ class _Run:
         records = []
         for number, (name, crop) in enumerate(zip(names, result.crops, strict=True), 1):
             path = self.config.aligned / name
-            atomic.make_folder(path.parent)
+            if path.parent not in self.made:
+                atomic.make_folder(path.parent)
+                self.made.add(path.parent)
             if name not in old and path.exists() and path.read_bytes() != crop.content:
                 problem = "a file that the manifest does not name is in the way of a crop"
                 raise CosfaceError(problem, path, "move it away, or choose another folder")

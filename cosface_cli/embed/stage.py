@@ -61,6 +61,7 @@ def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
         return EmbedReport(0, 0, 0, 0)
     size = embedder.size * (2 if config.flip == "concat" else 1)
     header = StoreHeader(embedder.name, embedder.model_id, embedder.template, config.flip, size)
+    del embedder  # the workers open their own
     atomic.make_folder(config.store.parent)
     with atomic.lock(config.store):
         return _fill(config, header, tasks, settings, tell)
