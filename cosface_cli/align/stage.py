@@ -18,8 +18,9 @@ from cosface_cli.artifacts.crops import MANIFEST, CropFolder, CropRecord, Reject
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.reader import CHOICES
 from cosface_cli.engines.runners.local import cpu_count, run
-from cosface_cli.engines.sources import Item
+from cosface_cli.engines.sources import Item, Listing
 from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
@@ -41,9 +42,12 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     one_of(config.crops, SUFFIXES, "--crops")
     template(config.template)
     detector = open_detector(config.detector, config.min_face).name  # a wrong name fails before any work
+    presence = Presence(config.raw)
     listing = list_photos(config.raw, config.aligned, config.every, config.root)
     for note in listing.notes:
         tell(Note(note))
+    if config.prune:
+        require_whole(config.raw, listing.whole)
     if not listing.items:
         tell(Note(f"{config.raw}: no photos here"))
         return AlignReport(0, 0, 0, 0, 0)
@@ -53,7 +57,7 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
         tell(Planned(len(listing.items)))
-        report = _Run(config, detector, tell).over(listing.items)
+        report = _Run(config, detector, presence, tell).over(listing)
         if config.report:
             places = {item.name: item.place for item in listing.items}
             page = write_report(config.aligned, places.get)
@@ -68,9 +72,10 @@ class _Pending:
 
 
 class _Run:
-    def __init__(self, config: AlignConfig, detector: str, tell: Tell) -> None:
+    def __init__(self, config: AlignConfig, detector: str, presence: Presence, tell: Tell) -> None:
         self.config = config
         self.detector = detector
+        self.presence = presence
         self.settings = (
             f"detector={detector} template={config.template} faces={config.faces} {limits_of(config).settings}"
             f" crops={config.crops}{' try_rotations' if config.try_rotations else ''}"
@@ -83,7 +88,8 @@ class _Run:
         self.names = Names(taken, SUFFIXES[config.crops])
         self.stale = list(self.folder.dropped)  # crops that no line will name
 
-    def over(self, items: tuple[Item, ...]) -> AlignReport:
+    def over(self, listing: Listing) -> AlignReport:
+        items = listing.items
         self._refuse_other_settings()
         workers = min(self.config.workers or cpu_count(), len(items))
         together = max(1, min(TOGETHER, len(items) // (4 * workers)))
@@ -94,13 +100,31 @@ class _Run:
                 self._keep(pending.pop(task.name), result)
         finally:
             self.folder.close()
-        self.folder.finish(item.name for item in items)
-        self._tell_doubles(items)
+        gone = self._gone(listing)
         named = {r.crop for records in self.folder.by_source.values() if isinstance(records, list) for r in records}
         for name in set(self.stale) - named:
             with suppress(FileNotFoundError):
                 (self.config.aligned / name).unlink()
-        return AlignReport(len(items), len(named), self.tally.done, self.tally.skipped, self.tally.rejected)
+        self.folder.finish(item.name for item in items)  # last: while it is to be done, a killed run is not over
+        self._tell_doubles(items)
+        tally = self.tally
+        return AlignReport(len(items), len(named), tally.done, tally.skipped, tally.rejected, gone)
+
+    def _gone(self, listing: Listing) -> int:
+        """How many photos gave something and are not in the source any more: dropped, or told."""
+        if not listing.whole:
+            return 0
+        self.presence.require()
+        listed = {item.name for item in listing.items}
+        gone = [name for name in self.folder.by_source if name not in listed]
+        if self.config.prune:
+            for name in gone:
+                records = self.folder.by_source.pop(name)
+                self.stale += [record.crop for record in records] if isinstance(records, list) else []
+        if gone:
+            done = "their crops are dropped" if self.config.prune else "--prune drops their crops"
+            self.tell(Note(f"{self.config.aligned}: {len(gone)} of its photos are not in {listing.root}; {done}"))
+        return len(gone)
 
     def _tell_doubles(self, items: tuple[Item, ...]) -> None:
         kept = ((item.given, self.folder.by_source.get(item.name)) for item in items)
@@ -170,6 +194,11 @@ class _Run:
             self.folder.add(item.name, records)
             self._count(Skipped(item.given))
             return
+        if result.reason in AWAY:
+            self.presence.require()
+            if isinstance(before, list) and self._crops_exist(before):
+                self._count(Rejected(item.given, result.reason, result.words))
+                return
         self.names.release(old)
         if result.reason is not None:
             self.stale += old
