@@ -6,13 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypeVar
 
 from cosface_cli.engines.runners import Opener
@@ -28,12 +25,11 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(tasks: Iterable[T], opener: Opener, workers: int, together: int = 1) -> Iterator[tuple[T, Any]]:
+def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, Any]]:
     """Each task with its result, in order. workers: processes; with 1 the work is done in this one.
 
-    together: tasks of one message to a worker; a message costs about as much as a millisecond of work. At most four
-    messages a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError when a
-    worker is killed, most likely for want of memory.
+    At most four tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
+    when a worker is killed, most likely for want of memory.
     """
     if workers <= 1:
         single_threaded()
@@ -43,15 +39,16 @@ def run(tasks: Iterable[T], opener: Opener, workers: int, together: int = 1) -> 
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(opener,))
-    waiting: deque[tuple[list[T], Future[list[Any]]]] = deque()
-    rest = iter(tasks)
+    waiting: deque[tuple[T, Future[Any]]] = deque()
     try:
-        while message := list(islice(rest, together)):
-            waiting.append((message, _submitted(pool, message)))
+        for task in tasks:
+            waiting.append((task, _submitted(pool, task)))
             if len(waiting) >= 4 * workers:
-                yield from _results(*waiting.popleft())
+                first, future = waiting.popleft()
+                yield first, future.result()
         while waiting:
-            yield from _results(*waiting.popleft())
+            first, future = waiting.popleft()
+            yield first, future.result()
     except BrokenProcessPool:
         raise CosfaceError(
             "a worker process was killed, perhaps for want of memory",
@@ -61,18 +58,11 @@ def run(tasks: Iterable[T], opener: Opener, workers: int, together: int = 1) -> 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _results(message: list[T], future: Future[list[Any]]) -> Iterator[tuple[T, Any]]:
-    for task, result in zip(message, future.result(), strict=False):
-        if isinstance(result, _Failed):
-            raise result.error
-        yield task, result
-
-
-def _submitted(pool: ProcessPoolExecutor, message: list[Any]) -> Future[list[Any]]:
-    """Submit some tasks; workers are born deaf to Ctrl-C, which would leave each one's traceback on the terminal."""
+def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
+    """Submit a task; workers are born deaf to Ctrl-C, which would leave each one's traceback on the terminal."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(_work, message)
+        return pool.submit(_work, task)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -102,24 +92,9 @@ def _failing(error: Exception) -> Callable[[Any], Any]:
     return fail
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """Stands in the place of the result of the task that failed, behind those of the tasks before it."""
-
-    error: Exception
-
-
-def _work(message: list[Any]) -> list[Any]:
+def _work(task: Any) -> Any:
     assert _worker is not None
-    results: list[Any] = []
-    for task in message:
-        try:
-            results.append(_worker(task))
-        except Exception as error:
-            error.add_note("in a worker process, " + traceback.format_exc())
-            results.append(_Failed(error))
-            break
-    return results
+    return _worker(task)
 
 
 def _die_with_parent() -> None:
