@@ -76,6 +76,15 @@ KINDS = {
 }
 
 
+def test_orientation_in_xmp_counts_where_there_is_no_exif():
+    picture = Image.fromarray(QUARTERS)
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for content, want in ((saved(picture, "JPEG", xmp=xmp), (60, 40, 3)), (saved(picture, "JPEG"), (40, 60, 3))):
+        assert photos.decode(content, "p").image.shape == want
+        assert photos.decode(content, "p", long_side=20).width == want[1]
+
+
+
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("kind", KINDS)
 def test_orientation_is_applied_once(kind: str, orientation: int):
