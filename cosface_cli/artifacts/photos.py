@@ -25,6 +25,7 @@ from cosface_cli.errors import PhotoError
 Pixels = NDArray[np.uint8]
 
 MAX_MEGAPIXELS = 50.0
+_BAND = 256  # rows that are converted at a time
 _ORIENTATION = 274  # the EXIF tag
 _TURNED = (5, 6, 7, 8)  # its values that swap width and height
 # Pillow knows more; among them EPS, for which it would run Ghostscript
@@ -224,13 +225,14 @@ def _pillow(header: Image.Image, path: str | PathLike[str]) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header.load()
-            header = ImageOps.exif_transpose(header)
+            ImageOps.exif_transpose(header, in_place=True)
             if header.mode.startswith("I") or header.mode == "F":
                 return _deep(header, path)
-            if header.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in header.info:
-                upon = Image.new("RGBA", header.size, (255, 255, 255, 255))
-                header = Image.alpha_composite(upon, header.convert("RGBA"))
-            return np.array(header.convert("RGB"))
+            pixels = np.empty((header.height, header.width, 3), np.uint8)
+            for top in range(0, header.height, _BAND):  # every step of a conversion is a copy, and photos may be large
+                bottom = min(top + _BAND, header.height)
+                pixels[top:bottom] = np.asarray(_rgb(header.crop((0, top, header.width, bottom))))
+            return pixels
     except PhotoError:
         raise
     except Exception as error:  # as in _open
@@ -238,6 +240,14 @@ def _pillow(header: Image.Image, path: str | PathLike[str]) -> Pixels:
         if "truncated" in words or "broken" in words:
             raise PhotoError("truncated", f"the file ends too early ({words})", path, "copy the photo again") from error
         raise PhotoError("decode_error", f"damaged picture ({words})", path) from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Without alpha, upon white."""
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        upon = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(upon, image.convert("RGBA"))
+    return image.convert("RGB")
 
 
 def _deep(header: Image.Image, path: str | PathLike[str]) -> Pixels:
