@@ -17,7 +17,8 @@ from typing import Any
 class TrainConfig:
     """What to train, on which crops.
 
-    aligned: crop folder, its first folder level the identity; template: of a folder without a manifest; out: run
+    aligned: crop folder, its first folder level the identity, or MXNet's .rec or WebDataset's .tar with labels of their
+    own, or several of those; template: of crops without a manifest; out: run
     folder, None for one named after the settings in runs/; loss, backbone: names from their tables; s, m: scale and
     cosine margin, None for the loss's own; embedding_size: None for the backbone's own.
 
@@ -27,12 +28,16 @@ class TrainConfig:
     largest length of the gradient; min_images: identities with fewer crops are left out; seed: of the first weights,
     the order and the augmentation.
 
+    sampler: name from SAMPLERS; images_per_identity: crops of each identity in a batch, for "balanced", None for 4;
+    flip: mirror every other crop; augment: further changes, names from CHANGES; loaders: processes that read crops,
+    None for a thread beside the CPU and for up to eight beside a GPU.
+
     device: auto, cpu, cuda or mps; threads: of the CPU, None for all cores (of a run that goes on: as before);
     save_seconds: time between two saved states; resume: go on with a run although its epochs were fewer; validate,
     validate_root: pairs file, and the crops or photos that it names, scored after each epoch.
     """
 
-    aligned: Path = Path("aligned")
+    aligned: Path | tuple[Path, ...] = Path("aligned")
     template: str | None = None
     out: Path | None = None
     loss: str = "cosface"
@@ -49,6 +54,11 @@ class TrainConfig:
     weight_decay: float = 5e-4
     clip: float = 5.0
     min_images: int = 1
+    sampler: str = "shuffled"
+    images_per_identity: int | None = None
+    flip: bool = True
+    augment: tuple[str, ...] = ()
+    loaders: int | None = None
     seed: int = 0
     device: str = "auto"
     threads: int | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from cosface_cli.errors import CosfaceError
@@ -48,12 +46,12 @@ def _check_scale(settings: Settings, identities: int, tell: Tell) -> None:
         )
 
 
-def describe(data: LabelledCrops, dropped: Dropped, settings: Settings, root: Path, tell: Tell) -> None:
+def describe(data: LabelledCrops, dropped: Dropped, settings: Settings, source: str, tell: Tell) -> None:
     """Say what is trained on, what was left out and why, and of whom there are too few pictures."""
     head = settings.head
     begin = loss_at_right_angles(len(data.identities), head.get("s", 0.0), _margin_cos(settings))
     counts = f"{len(data.crops)} crops of {len(data.identities)} identities"
-    tell(Note(f"{root}: {counts}; at cosines of 0 the loss is {begin:.1f}"))
+    tell(Note(f"{source}: {counts}; at cosines of 0 the loss is {begin:.1f}"))
     if dropped.loose:
         tell(Note(f"left out {dropped.loose} crops that lie outside of identity folders"))
     if dropped.identities:

@@ -15,6 +15,8 @@ from cosface_cli.losses.loading import build
 from cosface_cli.maths.geometry import template
 from cosface_cli.registry import suggest
 from cosface_cli.train import TrainConfig
+from cosface_cli.train.augment import Augmentation, augmentation
+from cosface_cli.train.sampling import Sampling, sampling
 from cosface_cli.train.schedule import SCHEDULES
 
 
@@ -35,6 +37,8 @@ class Settings:
     weight_decay: float
     clip: float
     min_images: int
+    sampling: Sampling
+    augment: Augmentation
     seed: int
     template: str | None
     validate: str | None
@@ -42,7 +46,11 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """As read back from run.json."""
-        return {**asdict(self), "head": dict(self.head), "milestones": list(self.milestones)}
+        return {**asdict(self), "head": dict(self.head), "milestones": list(self.milestones), **self._looks()}
+
+    def _looks(self) -> dict[str, Any]:
+        words = [self.sampling.name, *([str(self.sampling.images)] if self.sampling.name == "balanced" else [])]
+        return {"sampling": " ".join(words), "augment": list(self.augment.names)}
 
 
 def resolve(config: TrainConfig) -> Settings:
@@ -57,6 +65,7 @@ def resolve(config: TrainConfig) -> Settings:
     _require(math.isfinite(config.weight_decay) and config.weight_decay >= 0, "--weight-decay must be 0 or more")
     _require(config.warmup is None or config.warmup >= 0, "--warmup must be 0 or more")
     _require(config.min_images >= 1, "--min-images must be at least 1")
+    _require(config.loaders is None or config.loaders >= 0, "--loaders must be 0 or more")
     _require(config.seed >= 0, "--seed must be 0 or more")
     _require(config.threads is None or config.threads >= 1, "--threads must be at least 1")
     _require(config.save_seconds >= 0, "--save-every must be 0 or more")
@@ -80,6 +89,8 @@ def resolve(config: TrainConfig) -> Settings:
         weight_decay=config.weight_decay,
         clip=config.clip,
         min_images=config.min_images,
+        sampling=sampling(config.sampler, config.images_per_identity),
+        augment=augmentation(config.flip, config.augment),
         seed=config.seed,
         template=config.template,
         validate=None if config.validate is None else str(config.validate),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell, ignore
 from cosface_cli.train import TrainConfig, TrainReport
 from cosface_cli.train.checkpoint import load_state, save_state
-from cosface_cli.train.data import LabelledCrops, fingerprint, label
-from cosface_cli.train.device import choose, settled
+from cosface_cli.train.data import LabelledCrops, fingerprint, label, named
+from cosface_cli.train.device import choose, loaders_for, settled
 from cosface_cli.train.going_on import compare_machines, is_finished, standing
 from cosface_cli.train.learner import Learner, new_learner
 from cosface_cli.train.loop import NotFinite, Progress, fit, untrained_row
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
     """Train a network on a crop folder, or go on with a run that was stopped.
 
-    Tells a Done for each epoch, whose row is the line of metrics.jsonl and images_per_second. Raises CosfaceError
+    Tells a Done for each epoch, whose row is the line of metrics.jsonl, images_per_second, and wait: the share 0..1 of
+    the time in which the network waited for crops. Raises CosfaceError
     for data or settings that cannot be trained with, for a run folder of another run, and where the loss is no
     number any more.
     """
@@ -48,6 +50,7 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
     backbone = declaration(settings.backbone)
     device = choose(config.device, tell)
     folder = RunFolder(config.out or default_out(settings))
+    source = named(config.aligned)
     data, dropped = label(
         config.aligned,
         settings.template,
@@ -55,9 +58,12 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
         settings.min_images,
         settings.batch,
         settings.seed,
+        settings.sampling,
+        settings.augment,
+        tell,
     )
     check_margin(settings, len(data.identities))
-    facts = {"folder": str(config.aligned), "fingerprint": fingerprint(data), "crops": len(data.crops)}
+    facts = {"folder": source, "fingerprint": fingerprint(data), "crops": len(data.crops)}
     place = folder.root.absolute()
     atomic.make_folder(place.parent)
     with atomic.lock(place):
@@ -66,7 +72,7 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
             tell(Note(f"{folder.root}: this run is finished; --epochs N --resume goes on with it"))
             tell(Skipped(str(folder.root)))
             return _report(folder, before, data, None)
-        describe(data, dropped, settings, config.aligned, tell)
+        describe(data, dropped, settings, source, tell)
         machine = _machine(device, config, before)
         if before is None:
             folder.state.unlink(missing_ok=True)  # a state without its run.json is of nobody knows which run
@@ -74,7 +80,8 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
             compare_machines(before.machine, machine, tell)
         record = RunRecord(settings.as_json(), facts, data.identities, machine)
         pairs = _pairs(config, backbone, tell)
-        with settled(device, machine["threads"]):
+        data.readers.loaders = loaders_for(device, config.loaders)
+        with closing(data.readers), settled(device, machine["threads"]):
             learner = new_learner(settings, backbone, len(data.identities), device)
             return _run(folder, record, settings, data, learner, pairs, config.save_seconds, tell)
 
@@ -122,17 +129,18 @@ def _run(
             saved_at = time.monotonic()
 
     try:
-        seen, began = progress.seen, time.monotonic()
+        seen, began, waited = progress.seen, time.monotonic(), data.readers.waited
         for row in fit(learner, data, schedule, settings.clip, settings.epochs, progress, after_step):
-            rate = (data.steps * data.batch_size - seen) / (time.monotonic() - began)
+            seconds = time.monotonic() - began
+            rate, wait = (data.steps * data.batch_size - seen) / seconds, (data.readers.waited - waited) / seconds
             checked = validate(learner, settings.embedding_size, pairs, tell) if pairs else None
             row |= checked.row if checked else {}
             write_weights(folder, learner, settings, record, checked.threshold if checked else None)
             metrics.append(row)
             write_metrics(folder.metrics, metrics)
             save_state(folder.state, learner, progress)  # last: with it the epoch counts
-            tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1)},)))
-            seen, began, saved_at = 0, time.monotonic(), time.monotonic()
+            tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1), "wait": round(wait, 4)},)))
+            seen, began, saved_at, waited = 0, time.monotonic(), time.monotonic(), data.readers.waited
     except NotFinite as error:
         raise stopped(folder, error) from None
 
