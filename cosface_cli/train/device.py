@@ -36,6 +36,7 @@ def choose(name: str, tell: Tell) -> torch.device:
 @contextmanager
 def settled(device: torch.device, threads: int) -> Iterator[None]:
     """Compute on that many CPU threads and by deterministic algorithms: the order of a sum is part of its value.
+    torch's own random state is left as it was.
 
     On a GPU algorithms that have no deterministic form are let pass.
     """
@@ -45,7 +46,8 @@ def settled(device: torch.device, threads: int) -> Iterator[None]:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
     try:
-        yield
+        with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
+            yield
     finally:
         torch.set_num_threads(threads_before)
         torch.use_deterministic_algorithms(strict_before, warn_only=lenient_before)
