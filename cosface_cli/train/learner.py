@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cosface_cli.backbones import Backbone
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.backbones.loading import build, put
-from cosface_cli.losses import LOSSES, Loss
+from cosface_cli.losses import Loss, loading
 from cosface_cli.train.average import Average
 from cosface_cli.train.freezing import freeze
 from cosface_cli.train.optimizer import optimizer_of
@@ -108,9 +108,7 @@ def new_learner(
     if start is not None:
         put(network, start, f"these weights do not fit the backbone {settings.backbone!r}")
     network.to(device).to(memory_format=order)  # type: ignore[call-overload]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed + 1)
-        head = LOSSES.load(settings.loss)(settings.embedding_size, identities, **settings.head).to(device)
+    head = loading.build(settings.loss, settings.embedding_size, identities, settings.head, settings.seed + 1).to(device)
     frozen = freeze(network, settings.freeze)
     average = Average(network, settings.ema) if settings.ema else None
     learner = Learner(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cosface_cli.losses import Loss
 from cosface_cli.train.data import Batch, LabelledCrops
@@ -141,11 +140,13 @@ def _drawn(seed: int, step: int) -> int:
 
 
 def _answers(head: Loss, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
-    """How many of a batch are classified rightly without the margin, and the sum of their target cosines."""
+    """How many of a batch are classified rightly without the margin, and the sum of their target cosines; no
+    numbers where the loss has no classifier."""
     with torch.no_grad():
-        right = (head.scores(embeddings).argmax(dim=1) == labels).sum()  # ()
-        cosine = F.cosine_similarity(embeddings, head.weight[labels].float()).sum()  # ()
-    return [right.float(), cosine]
+        scores, own = head.scores(embeddings), head.own_cosines(embeddings, labels)  # (B, C), (B,)
+        if scores is None or own is None:
+            return [embeddings.new_tensor(math.nan), embeddings.new_tensor(math.nan)]
+        return [(scores.argmax(dim=1) == labels).sum().float(), own.sum()]
 
 
 def _broken(learner: Learner, embeddings: Tensor, loss: float) -> str:
@@ -158,8 +159,9 @@ def _broken(learner: Learner, embeddings: Tensor, loss: float) -> str:
 
 
 def _row(progress: Progress, lr: float, head: Loss) -> dict[str, Any]:
-    """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean."""
-    loss, right, cosine = (total / progress.seen for total in progress.sums)
+    """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean, both None without a
+    classifier; and what the loss itself measures."""
+    loss, right, cosine = (None if math.isnan(total) else total / progress.seen for total in progress.sums)
     return {
         "epoch": progress.epoch,
         "step": progress.step,
@@ -167,4 +169,5 @@ def _row(progress: Progress, lr: float, head: Loss) -> dict[str, Any]:
         "lr": lr,
         "accuracy": right,
         "target_cosine": cosine,
+        **head.measures(),
     }

@@ -4,6 +4,7 @@ begins, and what the run will cost."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cosface_cli.errors import CosfaceError
+from cosface_cli.losses import LOSSES
 from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles, margin_upper_bound, scale_lower_bound
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.train.data import Dropped, LabelledCrops
@@ -20,11 +22,13 @@ from cosface_cli.train.settings import Settings
 
 PROBABILITIES = (0.9, 0.99, 0.999)  # of a class centre's own identity
 
-# the margin of a loss where every cosine is 0, as a cosine: what it takes from the logit of the right identity
-_MARGINS = {
+# what a loss takes from the cosine of the right identity where that is 0
+_MARGINS: Mapping[str, Callable[[Mapping[str, float]], float]] = {
     "cosface": lambda head: head["m"],
+    "elasticface": lambda head: head["m"],
     "nsl": lambda head: 0.0,
     "arcface": lambda head: math.sin(head["m"]),
+    "combined": lambda head: head["m3"] - math.cos(head["m1"] * math.pi / 2 + head["m2"]),
 }
 
 
@@ -64,7 +68,8 @@ class Preflight:
 
 def check_margin(settings: Settings, identities: int) -> None:
     """Refuse a cosine margin that the class weights have no room for. Raises CosfaceError with the bound."""
-    m = settings.head.get("m", 0.0) if settings.loss == "cosface" else 0.0
+    name: str | None = LOSSES.load(settings.loss).MARGIN_COS
+    m = settings.head[name] if name else 0.0
     bound = margin_upper_bound(identities, settings.embedding_size)
     beyond_simplex = identities > settings.embedding_size + 1  # there the bound itself is out of reach
     if m > bound or (beyond_simplex and m == bound):
@@ -175,7 +180,7 @@ def _say_bounds(found: Preflight, settings: Settings, tell: Tell) -> None:
     margin = _MARGINS[settings.loss](settings.head)
     bounds = ", ".join(f"{bound:.4g} for {probability:g}" for probability, bound in found.s_bounds.items())
     tell(Note(f"s {s:g}; the least by Wang 2018 Eq. 6 is {bounds}"))
-    if settings.loss == "cosface":
+    if LOSSES.load(settings.loss).MARGIN_COS:
         beyond = found.identities > settings.embedding_size + 1
         tell(Note(f"m {margin:g}; the most by Eq. 7 is {'far below' if beyond else ''} {found.m_bound:.3g}".replace("  ", " ")))
     flat = loss_at_right_angles(found.identities, s, margin)

@@ -11,8 +11,9 @@ from typing import Any
 from cosface_cli.backbones import BACKBONES, Backbone
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
+from cosface_cli.losses.loading import build
 from cosface_cli.maths.geometry import template
-from cosface_cli.registry import one_of, suggest
+from cosface_cli.registry import one_of
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.optimizer import OPTIMIZERS
 from cosface_cli.train.precision import PRECISIONS
@@ -217,25 +218,22 @@ def _check_together(config: TrainConfig, asked: TrainConfig) -> None:
 
 
 def _head_settings(config: TrainConfig) -> dict[str, float]:
-    defaults: Mapping[str, float] = LOSSES.load(str(config.loss)).DEFAULTS
+    name = str(config.loss)
+    defaults: Mapping[str, float] = LOSSES.load(name).DEFAULTS
     options = dict(config.loss_options or {})
-    for name in options:
-        if name not in defaults:
-            takes = suggest(name, list(defaults)) if defaults else "it takes none"
-            raise CosfaceError(f"the loss {config.loss!r} has no setting {name!r}", mend=takes)
-    for name, value in (("s", config.s), ("m", config.m)):
+    for flag, value in (("s", config.s), ("m", config.m)):
         if value is None:
             continue
-        if name not in defaults:
-            raise CosfaceError(f"the loss {config.loss!r} takes no --{name}", mend="leave it out, or --loss cosface")
-        _require(options.get(name, value) == value, f"--{name} and --loss-option {name}= differ", "give one of them")
-        options[name] = value
-    for name, value in options.items():
-        _require(math.isfinite(value), f"--{name} must be a number")
-    head = {**defaults, **options}
-    _require(head.get("s", 1.0) > 0, "--s must be above 0")
-    _require(head.get("m", 0.0) >= 0, "--m must be 0 or more")
-    return head
+        if flag not in defaults:
+            raise CosfaceError(f"the loss {name!r} takes no --{flag}", mend="leave it out, or --loss cosface")
+        _require(options.get(flag, value) == value, f"--{flag} and --loss-option {flag}= differ", "give one of them")
+        options[flag] = value
+    for flag, value in options.items():
+        _require(math.isfinite(value), f"--{flag} must be a number")
+    _require(options.get("s", 1.0) > 0, "--s must be above 0")
+    _require(options.get("m", 0.0) >= 0, "--m must be 0 or more")
+    build(name, 2, 2, options, seed=0)  # raises for what it cannot be built with
+    return {**defaults, **options}
 
 
 def _schedule(config: TrainConfig) -> str:
