@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from cosface_cli.train.data import LabelledCrops, read_crop
 from cosface_cli.engines.warp import recrop
+from cosface_cli.train.data import LabelledCrops, read_crop
 from cosface_cli.train.learner import Learner
 
 _MOST = 8  # crops of a person

@@ -84,7 +84,7 @@ def available_memory(device: torch.device) -> int | None:
 def _pass(learner: Learner, batch: Batch, size: int) -> None:
     labels = torch.from_numpy(batch.labels[:size]).to(learner.device)  # (b,)
     loss = learner.head(learner.forward(batch.images[:size]), labels)  # ()
-    learner.scaler.scale(loss).backward()
+    learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     learner.optimizer.zero_grad(set_to_none=True)
 
 

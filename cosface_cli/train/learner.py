@@ -108,7 +108,9 @@ def new_learner(
     if start is not None:
         put(network, start, f"these weights do not fit the backbone {settings.backbone!r}")
     network.to(device).to(memory_format=order)  # type: ignore[call-overload]
-    head = loading.build(settings.loss, settings.embedding_size, identities, settings.head, settings.seed + 1).to(device)
+    head: Any = loading.build(settings.loss, settings.embedding_size, identities, settings.head, settings.seed + 1).to(
+        device
+    )
     frozen = freeze(network, settings.freeze)
     average = Average(network, settings.ema) if settings.ema else None
     learner = Learner(

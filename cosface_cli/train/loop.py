@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,41 +71,40 @@ def fit(
     parameters = parameters_of(optimizer)
 
     while progress.step < schedule.steps:
-        with closing(data.batches(progress.epoch, progress.position)) as batches:
-            for batch in batches:
-                lr = schedule.rate(progress.step)
-                set_rate(optimizer, lr)
-                torch.manual_seed(_drawn(settings.seed, progress.step))
+        for batch in data.batches(progress.epoch, progress.position):
+            lr = schedule.rate(progress.step)
+            set_rate(optimizer, lr)
+            torch.manual_seed(_drawn(settings.seed, progress.step))
 
-                optimizer.zero_grad(set_to_none=True)
-                sums = torch.zeros(3, device=learner.device)  # of loss, right answers, target cosines
-                for images, labels in _slices(batch, settings.accumulate, learner.device):
-                    embeddings = learner.forward(images)  # (b, D)
-                    loss = head(embeddings, labels)  # ()
-                    scaler.scale(loss * (len(labels) / len(batch.labels))).backward()
-                    sums += torch.stack([loss.detach() * len(labels), *_answers(head, embeddings.detach(), labels)])
-                scaler.unscale_(optimizer)
-                gradient = nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)  # ()
+            optimizer.zero_grad(set_to_none=True)
+            sums = torch.zeros(3, device=learner.device)  # of loss, right answers, target cosines
+            for images, labels in _slices(batch, settings.accumulate, learner.device):
+                embeddings = learner.forward(images)  # (b, D)
+                loss = head(embeddings, labels)  # ()
+                scaler.scale(loss * (len(labels) / len(batch.labels))).backward()  # type: ignore[no-untyped-call]
+                sums += torch.stack([loss.detach() * len(labels), *_answers(head, embeddings.detach(), labels)])
+            scaler.unscale_(optimizer)
+            gradient = nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)  # ()
 
-                loss_sum, right, cosine, gradient_now = *sums.tolist(), float(gradient)
-                loss_now = loss_sum / len(batch.labels)
-                overflown = scaler.is_enabled() and scaler.get_scale() > 1.0  # is left out, with a smaller scale next
-                if not math.isfinite(loss_now) or not (math.isfinite(gradient_now) or overflown):
-                    where = _broken(learner, embeddings, loss_now)
-                    raise NotFinite(progress, lr, loss_now, gradient_now, where, batch.names)
-                scaler.step(optimizer)
-                scaler.update()
-                if learner.average:
-                    learner.average.update(learner.network, progress.step + 1)
+            loss_sum, right, cosine, gradient_now = *sums.tolist(), float(gradient)
+            loss_now = loss_sum / len(batch.labels)
+            overflown = scaler.is_enabled() and scaler.get_scale() > 1.0  # is left out, with a smaller scale next
+            if not math.isfinite(loss_now) or not (math.isfinite(gradient_now) or overflown):
+                where = _broken(learner, embeddings, loss_now)
+                raise NotFinite(progress, lr, loss_now, gradient_now, where, batch.names)
+            scaler.step(optimizer)
+            scaler.update()
+            if learner.average:
+                learner.average.update(learner.network, progress.step + 1)
 
-                progress.seen += len(batch.labels)
-                progress.sums = [a + b for a, b in zip(progress.sums, (loss_sum, right, cosine), strict=True)]
-                progress.position += 1
-                progress.step += 1
-                if progress.step == schedule.steps:
-                    break
-                if progress.position < data.steps:
-                    after_step()
+            progress.seen += len(batch.labels)
+            progress.sums = [a + b for a, b in zip(progress.sums, (loss_sum, right, cosine), strict=True)]
+            progress.position += 1
+            progress.step += 1
+            if progress.step == schedule.steps:
+                break
+            if progress.position < data.steps:
+                after_step()
         if not learner.is_finite:
             raise NotFinite(progress, lr, loss_now, gradient_now, "weights", batch.names)
 

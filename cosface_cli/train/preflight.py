@@ -120,7 +120,11 @@ def say_costs(cost: Footprint, settings: Settings, batch: int, steps_left: int, 
     tell(Note(f"memory: activations of {slice_size} crops {_size(activations)}, {words}{room}"))
     tell(Note(f"time: about {_duration(seconds)} for {steps_left:,} steps ({1 / cost.seconds_per_crop:.3g} crops/s)"))
     if fits is not None and slice_size > fits:
-        tell(Note(f"warning: {slice_size} crops at once do not fit: lower --batch, or --accumulate {_slices(batch, fits)}"))
+        tell(
+            Note(
+                f"warning: {slice_size} crops at once do not fit: lower --batch, or --accumulate {_slices(batch, fits)}"
+            )
+        )
     return {
         "bytes_activations": activations,
         **{f"bytes_{name}": count for name, count in parts.items()},
@@ -182,7 +186,13 @@ def _say_bounds(found: Preflight, settings: Settings, tell: Tell) -> None:
     tell(Note(f"s {s:g}; the least by Wang 2018 Eq. 6 is {bounds}"))
     if LOSSES.load(settings.loss).MARGIN_COS:
         beyond = found.identities > settings.embedding_size + 1
-        tell(Note(f"m {margin:g}; the most by Eq. 7 is {'far below' if beyond else ''} {found.m_bound:.3g}".replace("  ", " ")))
+        tell(
+            Note(
+                f"m {margin:g}; the most by Eq. 7 is {'far below' if beyond else ''} {found.m_bound:.3g}".replace(
+                    "  ", " "
+                )
+            )
+        )
     flat = loss_at_right_angles(found.identities, s, margin)
     if found.first_loss is not None:
         tell(Note(f"expected first loss: {flat:.1f} at cosines of 0, {found.first_loss:.1f} with random class weights"))
@@ -202,7 +212,8 @@ def _slices(batch: int, fits: int) -> int:
 
 
 def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.1f} MB"
+    size, unit = (2**30, "GB") if count >= 2**30 else (2**20, "MB") if count >= 2**20 else (2**10, "kB")
+    return f"{count / size:.1f} {unit}"
 
 
 def _duration(seconds: float) -> str:

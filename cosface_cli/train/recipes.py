@@ -43,7 +43,10 @@ SILENT: Mapping[str, Any] = {
     "patience": 0,
 }
 # what an optimizer is given where it is asked for instead of the recipe's
-_OF_OPTIMIZER: Mapping[str, Mapping[str, Any]] = {"sgd": {"lr": 0.1, "weight_decay": 5e-4}, "adamw": {"lr": 1e-3, "weight_decay": 0.05}}
+_OF_OPTIMIZER: Mapping[str, Mapping[str, Any]] = {
+    "sgd": {"lr": 0.1, "weight_decay": 5e-4},
+    "adamw": {"lr": 1e-3, "weight_decay": 0.05},
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ def _check_numbers(config: TrainConfig) -> None:
     _require(accumulate >= 1, "--accumulate must be at least 1")
     _require(
         batch // accumulate >= 2,
-        f"--accumulate {accumulate} cuts a batch of {batch} into slices of one, which leaves batch norm nothing to compare",
+        f"--accumulate {accumulate} cuts a batch of {batch} into slices of one: batch norm has nothing to compare",
         f"give at most {batch // 2}",
     )
     _require(_positive(config.lr), "--lr must be above 0")

@@ -108,9 +108,7 @@ def _task(config: TrainConfig, tell: Tell) -> Task:
     backbone = declaration(settings.backbone)
     device = choose(config.device, tell)
     needed = template(backbone.template)
-    data, dropped = label(
-        config.aligned, settings.template, needed, settings.min_images, settings.batch, settings.seed
-    )
+    data, dropped = label(config.aligned, settings.template, needed, settings.min_images, settings.batch, settings.seed)
     facts = {
         "folder": str(config.aligned),
         "fingerprint": fingerprint(data),
@@ -184,8 +182,10 @@ def _run(
 
     try:
         step, began = progress.step, time.monotonic()
-        epochs = iter(()) if _is_patience_gone(progress, settings) else fit(
-            learner, data, schedule, settings, progress, after_step
+        epochs = (
+            iter(())
+            if _is_patience_gone(progress, settings)
+            else fit(learner, data, schedule, settings, progress, after_step)
         )
         for row in epochs:
             rate = (progress.step - step) * data.batch_size / (time.monotonic() - began)
