@@ -80,6 +80,17 @@ class Crop:
         head, slash, _ = self.name.partition("/")
         return head if slash else None
 
+    @property
+    def given(self) -> str:
+        """What errors call it."""
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """The content of its file. Raises PhotoError."""
+        from cosface_cli.artifacts import photos
+
+        return photos.read(self.path)
+
 
 Record = CropRecord | RejectRecord
 

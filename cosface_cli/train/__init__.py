@@ -18,8 +18,8 @@ from typing import Any
 class TrainConfig:
     """What to train, on which crops. None means: as the recipe says.
 
-    aligned: crop folder, its first folder level the identity; template: of a folder without a manifest; out: run
-    folder, None for one named after the settings in runs/; recipe: a name from `--list-recipes` or the path of a TOML
+    aligned: crop folder, its first folder level the identity, or MXNet's .rec or WebDataset's .tar with labels of their
+    own, or several of those; template: of crops without a manifest; out: run folder, None for one named after the settings in runs/; recipe: a name from `--list-recipes` or the path of a TOML
     file, None for the one that fits the number of people and photos.
 
     start: weights to begin with: "default" (the embedded network), a run folder or a .safetensors file; loss,
@@ -35,14 +35,17 @@ class TrainConfig:
     the gradient, 0 for any; ema: decay of the average over the weights that is kept in their place, 0 for none;
     precision: from PRECISIONS; channels_last: memory order of the pictures; compile: by torch.compile; min_images:
     identities with fewer crops are left out; patience: epochs without a better score before it stops, 0 for no end;
-    keep: "best" or "last" epoch as the weights. seed: of the first weights, the order and the augmentation.
+    keep: "best" or "last" epoch as the weights; sampler: name from SAMPLERS; images_per_identity: crops of each
+    identity in a batch, for "balanced"; flip: mirror every other crop; augment: further changes, names from CHANGES.
+    seed: of the first weights, the order and the augmentation.
 
+    loaders: processes that read crops, None for a thread beside the CPU and for up to eight beside a GPU;
     device: auto, cpu, cuda or mps; threads: of the CPU, None for all cores (of a run that goes on: as before);
     save_seconds: time between two saved states; resume: go on with a run to another length; validate, validate_root:
     pairs file, and the crops or photos that it names, scored after each epoch.
     """
 
-    aligned: Path = Path("aligned")
+    aligned: Path | tuple[Path, ...] = Path("aligned")
     template: str | None = None
     out: Path | None = None
     recipe: str | None = None
@@ -78,6 +81,11 @@ class TrainConfig:
     min_images: int | None = None
     patience: int | None = None
     keep: str | None = None
+    sampler: str | None = None
+    images_per_identity: int | None = None
+    flip: bool | None = None
+    augment: tuple[str, ...] | None = None
+    loaders: int | None = None
     seed: int = 0
     device: str = "auto"
     threads: int | None = None

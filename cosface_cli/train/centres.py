@@ -27,7 +27,7 @@ def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
     sums = torch.zeros(weight.shape)
     for begin in range(0, len(chosen), _BATCH):
         some = chosen[begin : begin + _BATCH]
-        crops = (data.crops[i] for i in some)
+        crops = (data.crops[int(i)] for i in some)
         images = np.stack([recrop(read_crop(c), c.template, data.template, c.landmarks) for c in crops])
         vectors = F.normalize(torch.from_numpy(learner.embed(images)))  # (b, D)
         sums.index_add_(0, torch.from_numpy(data.labels[some]), vectors)

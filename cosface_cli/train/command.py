@@ -44,8 +44,20 @@ def _numbers(pairs: list[str] | None) -> dict[str, float] | None:
     return found or None
 
 
+def _names(text: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Names as written, crop,grey, or none; a list where they come from cosface.toml."""
+    words = text.split(",") if isinstance(text, str) else [str(word) for word in text]
+    return tuple(word.strip() for word in words if word.strip() not in ("", "none"))
+
+
 def train(
-    aligned: Annotated[Path, typer.Argument(help="Crop folder, one sub-folder a person.")] = DEFAULTS.aligned,
+    aligned: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Crop folder, one sub-folder a person; or files: train.rec, shards-{000..010}.tar.",
+            show_default=str(DEFAULTS.aligned),
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(help="What is not said here: a name of --list-recipes, or a TOML [by people and crops]."),
@@ -114,6 +126,24 @@ def train(
         bool | None, typer.Option("--blend/--no-blend", help="Score mixtures of start and trained weights too.")
     ] = DEFAULTS.blend,
     min_images: Annotated[int | None, typer.Option(help="Leave out people with fewer crops.")] = DEFAULTS.min_images,
+    sampler: Annotated[
+        str | None, typer.Option(help="shuffled, or balanced: as many crops of each person in a batch.")
+    ] = DEFAULTS.sampler,
+    images_per_identity: Annotated[
+        int | None, typer.Option(help="Crops of each person in a balanced batch [4].")
+    ] = DEFAULTS.images_per_identity,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Mirror every other crop, as the paper does.")
+    ] = DEFAULTS.flip,
+    augment: Annotated[
+        Any,
+        typer.Option(
+            parser=_names,
+            metavar="<names>",
+            show_default=False,
+            help="Further changes: crop,colour,grey,blur,lowres,jpeg, some or all.",
+        ),
+    ] = DEFAULTS.augment,
     template: Annotated[
         str | None, typer.Option(help="Template of the crops, where they have no manifest.")
     ] = DEFAULTS.template,
@@ -134,6 +164,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Of first weights, order and augmentation.")] = DEFAULTS.seed,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = DEFAULTS.device,
     threads: Annotated[int | None, typer.Option(help="CPU threads [all cores].")] = DEFAULTS.threads,
+    loaders: Annotated[
+        int | None,
+        typer.Option(help="Processes that read crops [0: a thread beside the CPU; up to 8 beside a GPU]."),
+    ] = DEFAULTS.loaders,
     save_seconds: Annotated[
         float, typer.Option("--save-every", help="Seconds between two saved states within an epoch.")
     ] = DEFAULTS.save_seconds,
@@ -147,7 +181,7 @@ def train(
 ) -> None:
     """Train a network on aligned crops; the same command again goes on where it was stopped."""
     config = TrainConfig(
-        aligned=aligned,
+        aligned=DEFAULTS.aligned if not aligned else aligned[0] if len(aligned) == 1 else tuple(aligned),
         template=template,
         out=out,
         recipe=recipe,
@@ -183,6 +217,11 @@ def train(
         min_images=min_images,
         patience=patience,
         keep=keep,
+        sampler=sampler,
+        images_per_identity=images_per_identity,
+        flip=flip,
+        augment=augment,
+        loaders=loaders,
         seed=seed,
         device=device,
         threads=threads,

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import torch
 
+from cosface_cli.engines.runners.local import cpu_count
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.registry import suggest
 
+_MOST_LOADERS = 8
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -31,6 +33,13 @@ def choose(name: str, tell: Tell) -> torch.device:
     if not there[name]:
         raise CosfaceError(f"torch finds no device {name!r} here", mend="--device auto takes what there is")
     return torch.device(name)
+
+
+def loaders_for(device: torch.device, asked: int | None) -> int:
+    """Processes that read crops beside the network: none beside a CPU's, which needs the cores itself."""
+    if asked is not None:
+        return asked
+    return 0 if device.type == "cpu" else max(1, min(_MOST_LOADERS, cpu_count() - 1))
 
 
 @contextmanager

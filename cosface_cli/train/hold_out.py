@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.crops import Crop
 from cosface_cli.engines.warp import recrop
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import Template
 from cosface_cli.maths.roc import rate_at, threshold_at_far
 from cosface_cli.train.data import LabelledCrops, read_crop
+from cosface_cli.train.records import LabelledCrop
 
 _FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 _RESOLVED = 10  # impostor pairs above the threshold that make a false accept rate worth its name
@@ -29,7 +29,7 @@ Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 class HeldOut:
     """crops of people who are not trained on; labels: (N,) int64; template: as which the network sees them."""
 
-    crops: tuple[Crop, ...]
+    crops: tuple[LabelledCrop, ...]
     labels: NDArray[np.int64]
     template: Template
 
@@ -67,17 +67,9 @@ def split(data: LabelledCrops, share: float) -> tuple[LabelledCrops, HeldOut]:
     by_hash = sorted(range(len(data.identities)), key=lambda place: _hash(data.identities[place]))
     out = np.zeros(len(data.identities), bool)
     out[by_hash[:count]] = True
-    is_out = out[data.labels]  # (N,)
-
-    place = np.cumsum(~out) - 1  # of the identities that stay
-    stay = replace(
-        data,
-        crops=tuple(crop for crop, gone in zip(data.crops, is_out, strict=True) if not gone),
-        labels=place[data.labels[~is_out]].astype(np.int64),
-        identities=tuple(name for name, gone in zip(data.identities, out, strict=True) if not gone),
-    )
+    stay = data.of_identities(~out)
     chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST_CROPS] for person in np.flatnonzero(out)])
-    held = HeldOut(tuple(data.crops[i] for i in chosen), data.labels[chosen], data.template)
+    held = HeldOut(tuple(data.crops[int(i)] for i in chosen), data.labels[chosen], data.template)
     genuine, impostors = _pair_counts(held.labels)
     if genuine < 1 or impostors < _RESOLVED:
         raise CosfaceError(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,13 +80,13 @@ def check_margin(settings: Settings, identities: int) -> None:
 
 
 def examine(
-    data: LabelledCrops, dropped: Dropped, held: HeldOut | None, settings: Settings, steps: int, root: Path, tell: Tell
+    data: LabelledCrops, dropped: Dropped, held: HeldOut | None, settings: Settings, steps: int, source: str, tell: Tell
 ) -> Preflight:
     """Say what is trained on, what was left out and why, of whom there are too few pictures, and the bounds."""
     counts = np.bincount(data.labels, minlength=len(data.identities))
     low, median, high = int(counts.min()), float(np.median(counts)), int(counts.max())
     each = f"{low}" if low == high else f"{low} to {high}, median {median:g}"
-    tell(Note(f"{root}: {len(data.crops)} crops of {len(data.identities)} identities, {each} each"))
+    tell(Note(f"{source}: {len(data.crops)} crops of {len(data.identities)} identities, {each} each"))
     if held:
         tell(Note(f"held out: {held.people} identities, scored by all pairs of {len(held.crops)} of their crops"))
     _say_dropped(data, dropped, settings, tell)

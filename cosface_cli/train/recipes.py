@@ -11,12 +11,14 @@ from typing import Any, get_args, get_type_hints
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import suggest
 from cosface_cli.train import TrainConfig
+from cosface_cli.train.records import packed_files
 
 _FOLDER = Path(__file__).parent / "recipes"
-_NOT_OF_A_RECIPE = {"aligned", "template", "out", "recipe", "seed", "device", "threads", "save_seconds", "resume"}
+_NOT_OF_A_RECIPE = {"aligned", "template", "out", "recipe", "seed", "device", "threads", "save_seconds", "resume", "loaders"}
 _NOT_OF_A_RECIPE |= {"validate", "validate_root"}
 FIELDS = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_OF_A_RECIPE)
 
+_PACKED_CROP = 8 << 10  # bytes, of a JPEG of 112 x 112
 _SMALL, _LARGE = 100_000, 2_000_000  # images, between CASIA's half million and the paper's five
 
 # what a recipe that is silent about a field means
@@ -41,6 +43,9 @@ SILENT: Mapping[str, Any] = {
     "compile": False,
     "min_images": 1,
     "patience": 0,
+    "sampler": "shuffled",
+    "flip": True,
+    "augment": (),
 }
 # what an optimizer is given where it is asked for instead of the recipe's
 _OF_OPTIMIZER: Mapping[str, Mapping[str, Any]] = {
@@ -105,7 +110,7 @@ def _as(value: Any, kind: Any, key: str, path: Path) -> Any:
     (wanted,) = (arm for arm in get_args(kind) if arm is not NoneType)  # every field is KIND | None
     if wanted is float and type(value) in (int, float):
         return float(value)
-    if isinstance(value, list) and all(type(item) is int for item in value) and get_args(wanted) == (int, ...):
+    if isinstance(value, list) and get_args(wanted) and all(type(item) is get_args(wanted)[0] for item in value):
         return tuple(value)
     if isinstance(value, dict) and get_args(wanted) == (str, float):
         return {str(name): _as(inner, float | None, f"{key}.{name}", path) for name, inner in value.items()}
@@ -114,27 +119,28 @@ def _as(value: Any, kind: Any, key: str, path: Path) -> Any:
     return value
 
 
-def census(aligned: Path) -> tuple[int, int]:
-    """How many identity folders and crops there are, by the folder's listing alone."""
+def census(aligned: Path | tuple[Path, ...]) -> tuple[int, str]:
+    """How many crops there are, by the folder's listing or the size of packed files; and in words."""
+    sources = (aligned,) if isinstance(aligned, Path) else aligned
+    packed = packed_files(sources)
+    if packed:
+        images = sum(path.stat().st_size for path in packed) // _PACKED_CROP
+        return images, f"about {images:,} crops by the size of the files"
     identities = images = 0
-    if aligned.is_dir():
-        for person in aligned.iterdir():
-            if person.is_dir() and not person.name.startswith("."):
-                count = sum(1 for path in person.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-                identities += count > 0
-                images += count
-    return identities, images
+    for folder in (source for source in sources if source.is_dir()):
+        for person in (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+            count = sum(1 for path in person.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+            identities, images = identities + (count > 0), images + count
+    return images, f"{identities:,} people and {images:,} crops"
 
 
-def chosen(identities: int, images: int) -> tuple[Recipe, str]:
-    """The recipe for that many people and crops, and why it is that one."""
+def chosen(images: int) -> tuple[Recipe, str]:
+    """The recipe for that many crops, and why it is that one."""
     if images < _SMALL:
-        name, why = "small", f"fewer than {_SMALL:,} crops"
-    elif images < _LARGE:
-        name, why = "cosface-casia", f"{_SMALL:,} crops or more, as CASIA-WebFace has half a million"
-    else:
-        name, why = "cosface-large", f"{_LARGE:,} crops or more, as the paper's own five million"
-    return named(name), f"{identities:,} people and {images:,} crops: {why}"
+        return named("small"), f"fewer than {_SMALL:,}"
+    if images < _LARGE:
+        return named("cosface-casia"), f"{_SMALL:,} or more, as CASIA-WebFace has half a million"
+    return named("cosface-large"), f"{_LARGE:,} or more, as the paper's own five million"
 
 
 def filled(config: TrainConfig, recipe: Recipe) -> TrainConfig:

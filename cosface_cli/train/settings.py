@@ -15,9 +15,11 @@ from cosface_cli.losses.loading import build
 from cosface_cli.maths.geometry import template
 from cosface_cli.registry import one_of
 from cosface_cli.train import TrainConfig
+from cosface_cli.train.augment import Augmentation, augmentation
 from cosface_cli.train.optimizer import OPTIMIZERS
 from cosface_cli.train.precision import PRECISIONS
 from cosface_cli.train.recipes import Recipe, filled
+from cosface_cli.train.sampling import Sampling, sampling
 from cosface_cli.train.schedule import SCHEDULES
 
 KEEPS = ("best", "last")
@@ -58,6 +60,8 @@ class Settings:
     min_images: int
     patience: int
     keep: str
+    sampling: Sampling
+    augment: Augmentation
     seed: int
     template: str | None
     validate: str | None
@@ -65,7 +69,11 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """As read back from run.json."""
-        return {**asdict(self), "head": dict(self.head), "milestones": list(self.milestones)}
+        return {**asdict(self), "head": dict(self.head), "milestones": list(self.milestones), **self._looks()}
+
+    def _looks(self) -> dict[str, Any]:
+        words = [self.sampling.name, *([str(self.sampling.images)] if self.sampling.name == "balanced" else [])]
+        return {"sampling": " ".join(words), "augment": list(self.augment.names)}
 
     @property
     def is_scored(self) -> bool:
@@ -118,6 +126,8 @@ def resolve(config: TrainConfig, recipe: Recipe | None = None, start: tuple[str,
         min_images=_of(config.min_images),
         patience=_of(config.patience),
         keep=_keep(config),
+        sampling=sampling(_of(config.sampler), config.images_per_identity),
+        augment=augmentation(_of(config.flip), _of(config.augment)),
         seed=config.seed,
         template=config.template,
         validate=None if config.validate is None else str(config.validate),
@@ -192,6 +202,7 @@ def _check_numbers(config: TrainConfig) -> None:
     _require(_at_least_0(config.hold_out) and _of(config.hold_out) < 1, "--hold-out must be from 0 to below 1")
     _require(_of(config.min_images) >= 1, "--min-images must be at least 1")
     _require(_of(config.patience) >= 0, "--patience must be 0 or more")
+    _require(config.loaders is None or config.loaders >= 0, "--loaders must be 0 or more")
     _require(config.seed >= 0, "--seed must be 0 or more")
     _require(config.threads is None or config.threads >= 1, "--threads must be at least 1")
     _require(config.save_seconds >= 0, "--save-every must be 0 or more")

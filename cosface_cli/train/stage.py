@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,9 @@ from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, 
 from cosface_cli.train import TrainConfig, TrainReport
 from cosface_cli.train.centres import begin_at_centres
 from cosface_cli.train.checkpoint import load_state, save_state
+from cosface_cli.train import data as crops
 from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label
-from cosface_cli.train.device import choose, settled
+from cosface_cli.train.device import choose, loaders_for, settled
 from cosface_cli.train.footprint import measure
 from cosface_cli.train.going_on import compare_machines, is_finished, standing
 from cosface_cli.train.hold_out import HeldOut, split
@@ -52,6 +54,7 @@ class Task:
     device: torch.device
     data: LabelledCrops
     held: HeldOut | None
+    source: str
     dropped: Dropped
     facts: dict[str, Any]
     schedule: Schedule
@@ -60,8 +63,8 @@ class Task:
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
     """Train a network on a crop folder, or go on with a run that was stopped.
 
-    Tells a Done for each epoch, whose row is the line of metrics.jsonl and images_per_second. Raises CosfaceError
-    for data or settings that cannot be trained with, for a run folder of another run, and where the loss is no
+    Tells a Done for each epoch, whose row is the line of metrics.jsonl, images_per_second, and wait: the share 0..1 of
+    the time in which the network waited for crops. Raises CosfaceError for data or settings that cannot be trained with, for a run folder of another run, and where the loss is no
     number any more.
     """
     task = _task(config, tell)
@@ -75,7 +78,7 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
             tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
             tell(Skipped(str(folder.root)))
             return _report(folder, before, task.data, None, None)
-        examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, config.aligned, tell)
+        examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
         machine = _machine(task.device, config, before)
         if before is None:
             folder.state.unlink(missing_ok=True)  # a state without its run.json is of nobody knows which run
@@ -83,7 +86,7 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
             compare_machines(before.machine, machine, tell)
         record = RunRecord(task.settings.as_json(), task.facts, task.data.identities, machine)
         judge = Judge(task.settings, _pairs(config, task.backbone, tell), task.held, task.start)
-        with settled(task.device, machine["threads"]):
+        with closing(task.data.readers), settled(task.device, machine["threads"]):
             return _run(folder, record, task, judge, config.save_seconds, tell)
 
 
@@ -91,12 +94,12 @@ def preflight(config: TrainConfig, tell: Tell = ignore) -> dict[str, Any]:
     """Say and give what can be known before the first step: the data, the bounds of s and m, where the loss begins,
     memory and time. Nothing is written. Raises CosfaceError as train does."""
     task = _task(config, tell)
-    found = examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, config.aligned, tell)
-    with settled(task.device, _machine(task.device, config, None)["threads"]):
+    found = examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
+    with closing(task.data.readers), settled(task.device, _machine(task.device, config, None)["threads"]):
         learner = _learner(task)
         cost = measure(learner, task.settings, next(task.data.batches(1)))
     row = found.row | say_costs(cost, task.settings, task.data.batch_size, task.schedule.steps, tell)
-    tell(Done(str(config.aligned), (row,)))
+    tell(Done(task.source, (row,)))
     return row
 
 
@@ -108,9 +111,20 @@ def _task(config: TrainConfig, tell: Tell) -> Task:
     backbone = declaration(settings.backbone)
     device = choose(config.device, tell)
     needed = template(backbone.template)
-    data, dropped = label(config.aligned, settings.template, needed, settings.min_images, settings.batch, settings.seed)
+    source = crops.named(config.aligned)
+    data, dropped = label(
+        config.aligned,
+        settings.template,
+        needed,
+        settings.min_images,
+        settings.batch,
+        settings.seed,
+        settings.sampling,
+        settings.augment,
+        tell,
+    )
     facts = {
-        "folder": str(config.aligned),
+        "folder": source,
         "fingerprint": fingerprint(data),
         "crops": len(data.crops),
         "recipe": recipe.name,
@@ -119,7 +133,9 @@ def _task(config: TrainConfig, tell: Tell) -> Task:
     if settings.hold_out:
         data, held = split(data, settings.hold_out)
     check_margin(settings, len(data.identities))
-    return Task(settings, backbone, start, device, data, held, dropped, facts, scheduled(settings, data.steps))
+    data.readers.loaders = loaders_for(device, config.loaders)
+    schedule = scheduled(settings, data.steps)
+    return Task(settings, backbone, start, device, data, held, source, dropped, facts, schedule)
 
 
 def _recipe(config: TrainConfig, tell: Tell) -> Recipe:
@@ -128,8 +144,9 @@ def _recipe(config: TrainConfig, tell: Tell) -> Recipe:
     if config.start is not None:
         tell(Note("recipe finetune, for --start; --recipe NAME takes another"))
         return named("finetune")
-    recipe, why = chosen(*census(config.aligned))
-    tell(Note(f"recipe {recipe.name}, for {why}; --recipe NAME takes another"))
+    images, words = census(config.aligned)
+    recipe, why = chosen(images)
+    tell(Note(f"recipe {recipe.name}, for {words}: {why}; --recipe NAME takes another"))
     return recipe
 
 
@@ -181,14 +198,15 @@ def _run(
             saved_at = time.monotonic()
 
     try:
-        step, began = progress.step, time.monotonic()
+        step, began, waited = progress.step, time.monotonic(), data.readers.waited
         epochs = (
             iter(())
             if _is_patience_gone(progress, settings)
             else fit(learner, data, schedule, settings, progress, after_step)
         )
         for row in epochs:
-            rate = (progress.step - step) * data.batch_size / (time.monotonic() - began)
+            seconds = time.monotonic() - began
+            rate, wait = (progress.step - step) * data.batch_size / seconds, (data.readers.waited - waited) / seconds
             scored = judge.epoch(learner, tell)
             row |= scored.row
             better = scored.score is not None and progress.take(row["epoch"], scored.score)
@@ -197,11 +215,11 @@ def _run(
             metrics.append(row)
             write_metrics(folder.metrics, metrics)
             save_state(folder.state, learner, progress)  # last: with it the epoch counts
-            tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1)},)))
+            tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1), "wait": round(wait, 4)},)))
             if _is_patience_gone(progress, settings):
                 tell(Note(f"no better score for {settings.patience} epochs (--patience): stopped"))
                 break
-            step, began, saved_at = progress.step, time.monotonic(), time.monotonic()
+            step, began, saved_at, waited = progress.step, time.monotonic(), time.monotonic(), data.readers.waited
     except NotFinite as error:
         raise stopped(folder, error, settings, progress.best_epoch) from None
 
