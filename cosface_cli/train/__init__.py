@@ -18,9 +18,10 @@ from typing import Any
 class TrainConfig:
     """What to train, on which crops. None means: as the recipe says.
 
-    aligned: crop folder, its first folder level the identity, or MXNet's .rec or WebDataset's .tar with labels of their
-    own, or several of those; template: of crops without a manifest; out: run folder, None for one named after the settings in runs/; recipe: a name from `--list-recipes` or the path of a TOML
-    file, None for the one that fits the number of people and photos.
+    aligned: crop folder, its first folder level the identity, or MXNet's .rec or WebDataset's .tar with labels of
+    their own, or several of those; template: of crops without a manifest; out: run folder, None for one named after
+    the settings in runs/; recipe: a name from `--list-recipes` or the path of a TOML file, None for the one that fits
+    the number of people and photos.
 
     start: weights to begin with: "default" (the embedded network), a run folder or a .safetensors file; loss,
     backbone: names from their tables; s, m: scale and margin; loss_options: the loss's other settings by name;
@@ -39,10 +40,10 @@ class TrainConfig:
     identity in a batch, for "balanced"; flip: mirror every other crop; augment: further changes, names from CHANGES.
     seed: of the first weights, the order and the augmentation.
 
-    loaders: processes that read crops, None for a thread beside the CPU and for up to eight beside a GPU;
-    device: auto, cpu, cuda or mps; threads: of the CPU, None for all cores (of a run that goes on: as before);
-    save_seconds: time between two saved states; resume: go on with a run to another length; validate, validate_root:
-    pairs file, and the crops or photos that it names, scored after each epoch.
+    loaders: processes that read crops, None for a thread beside the CPU and for up to eight beside a GPU; device:
+    auto, cpu, cuda or mps; threads: of the CPU, None for all cores (of a run that goes on: as before); save_seconds:
+    time between two saved states; resume: go on with a run to another length; validate, validate_root: pairs file,
+    and the crops or photos that it names, scored after each epoch.
     """
 
     aligned: Path | tuple[Path, ...] = Path("aligned")

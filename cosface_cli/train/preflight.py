@@ -150,6 +150,8 @@ def _say_dropped(data: LabelledCrops, dropped: Dropped, settings: Settings, tell
 
 
 def _say_few(data: LabelledCrops, counts: Any, settings: Settings, tell: Tell) -> None:
+    if LOSSES.load(settings.loss).PAIRS and settings.sampling.name != "balanced":
+        tell(Note(f"{settings.loss} compares crops within a batch: --sampler balanced has several of each person"))
     single = int((counts < 2).sum())
     if single:
         tell(

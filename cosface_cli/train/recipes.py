@@ -14,7 +14,18 @@ from cosface_cli.train import TrainConfig
 from cosface_cli.train.records import packed_files
 
 _FOLDER = Path(__file__).parent / "recipes"
-_NOT_OF_A_RECIPE = {"aligned", "template", "out", "recipe", "seed", "device", "threads", "save_seconds", "resume", "loaders"}
+_NOT_OF_A_RECIPE = {
+    "aligned",
+    "template",
+    "out",
+    "recipe",
+    "seed",
+    "device",
+    "threads",
+    "save_seconds",
+    "resume",
+    "loaders",
+}
 _NOT_OF_A_RECIPE |= {"validate", "validate_root"}
 FIELDS = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_OF_A_RECIPE)
 

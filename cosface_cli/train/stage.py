@@ -23,9 +23,9 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell, ignore
 from cosface_cli.train import TrainConfig, TrainReport
+from cosface_cli.train import data as crops
 from cosface_cli.train.centres import begin_at_centres
 from cosface_cli.train.checkpoint import load_state, save_state
-from cosface_cli.train import data as crops
 from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label
 from cosface_cli.train.device import choose, loaders_for, settled
 from cosface_cli.train.footprint import measure
@@ -63,9 +63,9 @@ class Task:
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
     """Train a network on a crop folder, or go on with a run that was stopped.
 
-    Tells a Done for each epoch, whose row is the line of metrics.jsonl, images_per_second, and wait: the share 0..1 of
-    the time in which the network waited for crops. Raises CosfaceError for data or settings that cannot be trained with, for a run folder of another run, and where the loss is no
-    number any more.
+    Tells a Done for each epoch, whose row is the line of metrics.jsonl, images_per_second, and wait: the share 0..1
+    of the time in which the network waited for crops. Raises CosfaceError for data or settings that cannot be trained
+    with, for a run folder of another run, and where the loss is no number any more.
     """
     task = _task(config, tell)
     folder = RunFolder(config.out or default_out(task.settings))
@@ -132,6 +132,7 @@ def _task(config: TrainConfig, tell: Tell) -> Task:
     held = None
     if settings.hold_out:
         data, held = split(data, settings.hold_out)
+        settings.sampling.check(len(data.identities), settings.batch)
     check_margin(settings, len(data.identities))
     data.readers.loaders = loaders_for(device, config.loaders)
     schedule = scheduled(settings, data.steps)
