@@ -54,6 +54,6 @@ def loss_at_random(identities: int, embedding_size: int, s: float, m: float) -> 
     if others < 1 or embedding_size < 2:
         raise ValueError(f"no first loss of {identities} identities in {embedding_size} dimensions")
     spread = s * s / (2.0 * embedding_size)
-    if spread <= math.log(others):
-        return s * m + math.log(others * math.exp(spread) + math.exp(-s * m))
-    return s * m + math.log(math.exp(s * math.sqrt(2.0 * math.log(others) / embedding_size)) + math.exp(-s * m))
+    frozen = s * math.sqrt(2.0 * math.log(others) / embedding_size)
+    of_others = math.log(others) + spread if spread <= math.log(others) else frozen
+    return s * m + of_others + math.log1p(math.exp(-s * m - of_others))

@@ -8,7 +8,7 @@ from tests.conftest import Cosface
 from tests.train.conftest import contents, write_crops
 from tests.train.test_train_validation import crop_folder_with_pairs
 
-RUN = Path("runs") / "cosface-mobilefacenet-m0.35-s64"
+RUN = Path("runs") / "cosface-mobilefacenet-m0.35-s30"
 
 
 def test_as_in_the_readme(cosface: Cosface, tmp_path: Path):
@@ -58,7 +58,7 @@ def test_no_folder_at_all(cosface: Cosface, tmp_path: Path):
 def test_milestones_may_stand_in_the_configuration(cosface: Cosface, tmp_path: Path):
     write_crops(tmp_path / "aligned")
     (tmp_path / "cosface.toml").write_text(
-        '[train]\nmilestones = [1]\nepochs = 2\nbatch = 8\ntemplate = "arcface"\ndevice = "cpu"\n'
+        '[train]\nmilestones = [1]\nwarmup = 0\nepochs = 2\nbatch = 8\ntemplate = "arcface"\ndevice = "cpu"\n'
     )
     result = cosface("train", cwd=tmp_path)
     assert result.code == 0, result
