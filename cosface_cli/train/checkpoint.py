@@ -18,8 +18,7 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.train.learner import Learner
 from cosface_cli.train.loop import Progress
 
-_KEY = "cosface-state"
-_SCALER = "cosface-scaler"
+_KEY = "cosface-state"  # the only one: safetensors writes several in no fixed order
 
 
 def save_state(path: Path, learner: Learner, progress: Progress) -> None:
@@ -35,21 +34,18 @@ def save_state(path: Path, learner: Learner, progress: Progress) -> None:
             for key, value in learner.optimizer.state.get(parameter, {}).items():
                 if value is not None:  # torch keeps no momentum of a parameter without a gradient
                     tensors[f"optimizer/{part}/{name}/{key}"] = value.detach().cpu().contiguous().numpy()
-    about = {_KEY: json.dumps(asdict(progress), sort_keys=True)}
-    if learner.scaler.is_enabled():
-        about[_SCALER] = json.dumps(learner.scaler.state_dict(), sort_keys=True)
-    save_tensors(path, tensors, about)
+    about = {"progress": asdict(progress), "scaler": learner.scaler.state_dict()}
+    save_tensors(path, tensors, {_KEY: json.dumps(about, sort_keys=True)})
 
 
 def load_state(path: Path, learner: Learner) -> Progress:
     """Put a saved state into a learner as it was built, and give the progress. Raises CosfaceError for damage."""
     problem, mend = "the saved state is damaged or of another run", "remove the run folder to begin anew"
     tensors = read_tensors(path)
-    about = read_metadata(path)
     try:
-        progress = Progress(**json.loads(about[_KEY]))
-        if learner.scaler.is_enabled():
-            learner.scaler.load_state_dict(json.loads(about[_SCALER]))
+        about = json.loads(read_metadata(path)[_KEY])
+        progress = Progress(**about["progress"])
+        learner.scaler.load_state_dict(about["scaler"])  # empty, and without effect, where it is not in use
     except (KeyError, ValueError, TypeError, RuntimeError):
         raise CosfaceError(problem, path, mend) from None
     for part, module in learner.modules.items():

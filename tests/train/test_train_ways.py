@@ -148,7 +148,7 @@ def test_half_precision_keeps_its_weights_whole(config: TrainConfig):
     train(replace(config, precision="fp16"))
     state = config.out / "state" / "training.safetensors"
     assert all(tensor.dtype in (np.float32, np.int64) for tensor in read_tensors(state).values())
-    assert json.loads(read_metadata(state)["cosface-scaler"])["scale"] > 1
+    assert json.loads(read_metadata(state)["cosface-state"])["scaler"]["scale"] > 1
 
 
 def test_a_network_is_frozen_from_its_input_on():
