@@ -26,8 +26,9 @@ _SGD_MEMORY, _ADAMW_MEMORY = 1, 2  # tensors that an optimizer keeps of each par
 class Footprint:
     """Bytes and seconds of a training step on this device.
 
-    per_crop: activations by one crop, kept for the backward pass or passing through the widest layer; network, head: weights with their gradients;
-    optimizer: its memory; average: of the weights; available: free memory; seconds_per_crop: forward and backward.
+    per_crop: activations by one crop, kept for the backward pass or passing through the widest layer; network, head:
+    weights with their gradients; optimizer: its memory; average: of the weights; available: free memory;
+    seconds_per_crop: forward and backward.
     """
 
     per_crop: int

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from cosface_cli.backbones import Backbone
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.backbones.loading import build, put
+from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import Loss, loading
 from cosface_cli.train.average import Average
 from cosface_cli.train.freezing import freeze
@@ -103,6 +107,8 @@ def new_learner(
     start: Mapping[str, NDArray[Any]] | None = None,
 ) -> Learner:
     """A learner with first weights drawn from the seed, those of the network from a start if there is one."""
+    if settings.compile:
+        _check_compiler(device)
     order = torch.channels_last if settings.channels_last else torch.contiguous_format
     network = build(settings.backbone, settings.embedding_size, settings.seed)
     if start is not None:
@@ -129,3 +135,12 @@ def new_learner(
     )
     learner.train()
     return learner
+
+
+def _check_compiler(device: torch.device) -> None:
+    """Raises CosfaceError where torch.compile has nothing to compile with."""
+    if device.type == "cuda":
+        if find_spec("triton") is None:
+            raise CosfaceError("--compile needs the package triton", mend="pip install triton, or leave out --compile")
+    elif not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")))):
+        raise CosfaceError("--compile needs a C++ compiler, and there is none", mend="leave out --compile")

@@ -43,14 +43,23 @@ def test_every_recipe_can_be_run_or_says_what_it_lacks():
 
 def test_what_is_asked_for_goes_before_the_recipe():
     config = filled(TrainConfig(lr=0.02, augment=(), flip=False), named("small"))
-    assert (config.lr, config.augment, config.flip, config.s, config.warmup) == (0.02, (), False, 30.0, 100)
+    assert (config.lr, config.augment, config.flip, config.s, config.clip) == (0.02, (), False, 30.0, 5.0)
 
 
 def test_silence_and_recipes_leave_nothing_open_that_decides():
     """What stays None has a meaning of its own, told in the docstrings."""
     config = filled(TrainConfig(), named("small"))
     left = {name for name in FIELDS if getattr(config, name) is None}
-    assert left == {"start", "loss_options", "embedding_size", "steps", "milestones", "keep", "images_per_identity"}
+    assert left == {
+        "start",
+        "loss_options",
+        "embedding_size",
+        "steps",
+        "warmup",
+        "milestones",
+        "keep",
+        "images_per_identity",
+    }
     assert set(SILENT) <= set(FIELDS) <= {f.name for f in fields(TrainConfig)}
 
 

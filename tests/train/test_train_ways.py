@@ -182,3 +182,12 @@ def test_the_likely_cause_is_said(tmp_path: Path, where: str, precision: str, wo
 def test_a_loss_that_is_no_number_names_itself(config: TrainConfig):
     with pytest.raises(CosfaceError, match=r"loss (inf|nan).*likely the loss's own settings: lower --s or --m"):
         train(replace(config, s=1e39))
+
+
+def test_without_a_compiler_that_is_said(config: TrainConfig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(
+        CosfaceError, match="--compile needs a C\\+\\+ compiler, and there is none; leave out --compile"
+    ):
+        train(replace(config, compile=True))
