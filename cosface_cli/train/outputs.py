@@ -97,7 +97,9 @@ def stopped(folder: RunFolder, error: NotFinite, settings: Settings, best_epoch:
     more = len(error.names) - _NAMED_CROPS
     crops = f", crops {named}" + (f" and {more} more in {folder.stopped.name}" if more > 0 else "") if named else ""
     last = error.epoch - 1 if settings.keep == "last" else best_epoch
-    kept = "no epoch was finished" if not last else f"the weights of epoch {last} are kept"
+    kept = f"the weights of epoch {last} are kept" if last else "no epoch was finished"
+    if last == 0 and settings.start:
+        kept = "the start's weights are kept"
     return CosfaceError(
         f"stopped after step {error.step} in epoch {error.epoch}, lr {error.lr:g}: loss {error.loss:g}, "
         f"gradient {error.gradient:g}{crops}; {kept}; likely {cause}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,47 +17,28 @@ from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_metrics,
 from cosface_cli.artifacts.weights import read_header, read_tensors
 from cosface_cli.backbones import Backbone
 from cosface_cli.backbones.export import to_onnx
-from cosface_cli.backbones.loading import declaration, load
-from cosface_cli.engines.starting import Start, starting_weights
+from cosface_cli.backbones.loading import load
+from cosface_cli.engines.starting import Start
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell, ignore
 from cosface_cli.train import TrainConfig, TrainReport
-from cosface_cli.train import data as crops
 from cosface_cli.train.centres import begin_at_centres
 from cosface_cli.train.checkpoint import load_state, save_state
-from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label
-from cosface_cli.train.device import choose, loaders_for, settled
+from cosface_cli.train.data import LabelledCrops
+from cosface_cli.train.device import settled
 from cosface_cli.train.footprint import measure
 from cosface_cli.train.going_on import compare_machines, is_finished, standing
-from cosface_cli.train.hold_out import HeldOut, split
-from cosface_cli.train.learner import Learner, new_learner
 from cosface_cli.train.loop import NotFinite, Progress, fit, untrained_row
 from cosface_cli.train.outputs import stopped, write_weights
-from cosface_cli.train.preflight import check_margin, examine, say_costs
-from cosface_cli.train.recipes import Recipe, census, chosen, named
-from cosface_cli.train.schedule import Schedule, scheduled
+from cosface_cli.train.preflight import examine, say_costs
+from cosface_cli.train.schedule import Schedule
 from cosface_cli.train.scoring import Judge
-from cosface_cli.train.settings import Settings, default_out, resolve
+from cosface_cli.train.settings import Settings, default_out
+from cosface_cli.train.task import Task, learner_of, task_of
 
 if TYPE_CHECKING:
     from cosface_cli.engines.pair_files import PairCrops
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Task:
-    """What is to be trained on what. data: without the people held out; facts: what run.json says of all crops."""
-
-    settings: Settings
-    backbone: Backbone
-    start: Start | None
-    device: torch.device
-    data: LabelledCrops
-    held: HeldOut | None
-    source: str
-    dropped: Dropped
-    facts: dict[str, Any]
-    schedule: Schedule
 
 
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
@@ -67,7 +48,7 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
     of the time in which the network waited for crops. Raises CosfaceError for data or settings that cannot be trained
     with, for a run folder of another run, and where the loss is no number any more.
     """
-    task = _task(config, tell)
+    task = task_of(config, tell)
     folder = RunFolder(config.out or default_out(task.settings))
     place = folder.root.absolute()
     atomic.make_folder(place.parent)
@@ -93,74 +74,21 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
 def preflight(config: TrainConfig, tell: Tell = ignore) -> dict[str, Any]:
     """Say and give what can be known before the first step: the data, the bounds of s and m, where the loss begins,
     memory and time. Nothing is written. Raises CosfaceError as train does."""
-    task = _task(config, tell)
+    task = task_of(config, tell)
     found = examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
     with closing(task.data.readers), settled(task.device, _machine(task.device, config, None)["threads"]):
-        learner = _learner(task)
+        learner = learner_of(task)
         cost = measure(learner, task.settings, next(task.data.batches(1)))
     row = found.row | say_costs(cost, task.settings, task.data.batch_size, task.schedule.steps, tell)
     tell(Done(task.source, (row,)))
     return row
 
 
-def _task(config: TrainConfig, tell: Tell) -> Task:
-    recipe = _recipe(config, tell)
-    spec = config.start or recipe.values.get("start")
-    start = starting_weights(spec) if spec else None
-    settings = resolve(config, recipe, (start.backbone, start.embedding_size, start.lineage[-1]) if start else None)
-    backbone = declaration(settings.backbone)
-    device = choose(config.device, tell)
-    needed = template(backbone.template)
-    source = crops.named(config.aligned)
-    data, dropped = label(
-        config.aligned,
-        settings.template,
-        needed,
-        settings.min_images,
-        settings.batch,
-        settings.seed,
-        settings.sampling,
-        settings.augment,
-        tell,
-    )
-    facts = {
-        "folder": source,
-        "fingerprint": fingerprint(data),
-        "crops": len(data.crops),
-        "recipe": recipe.name,
-    }
-    held = None
-    if settings.hold_out:
-        data, held = split(data, settings.hold_out)
-        settings.sampling.check(len(data.identities), settings.batch)
-    check_margin(settings, len(data.identities))
-    data.readers.loaders = loaders_for(device, config.loaders)
-    schedule = scheduled(settings, data.steps)
-    return Task(settings, backbone, start, device, data, held, source, dropped, facts, schedule)
-
-
-def _recipe(config: TrainConfig, tell: Tell) -> Recipe:
-    if config.recipe is not None:
-        return named(config.recipe)
-    if config.start is not None:
-        tell(Note("recipe finetune, for --start; --recipe NAME takes another"))
-        return named("finetune")
-    images, words = census(config.aligned)
-    recipe, why = chosen(images)
-    tell(Note(f"recipe {recipe.name}, for {words}: {why}; --recipe NAME takes another"))
-    return recipe
-
-
-def _learner(task: Task) -> Learner:
-    tensors = task.start.tensors if task.start else None
-    return new_learner(task.settings, task.backbone, len(task.data.identities), task.device, tensors)
-
-
 def _run(
     folder: RunFolder, record: RunRecord, task: Task, judge: Judge, save_seconds: float, tell: Tell
 ) -> TrainReport:
     settings, data, schedule = task.settings, task.data, task.schedule
-    learner = _learner(task)
+    learner = learner_of(task)
     progress = load_state(folder.state, learner) if folder.state.exists() else Progress()
     resumed_from = progress.step or None
     if resumed_from:
