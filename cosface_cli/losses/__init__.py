@@ -97,9 +97,7 @@ LOSSES = Table(
     _row("arcface", "arcface:ArcFace", "margin added to the angle, Deng 2019"),
     _row("combined", "combined:Combined", "the margins of SphereFace, ArcFace and CosFace in one, Deng 2019"),
     _row("subcenter-arcface", "subcenter_arcface:SubcenterArcFace", "ArcFace with several centres, Deng 2020"),
-    _row(
-        "curricularface", "curricularface:CurricularFace", "hard identities weigh more as training goes on, Huang 2020"
-    ),
+    _row("curricularface", "curricularface:CurricularFace", "hard ones weigh more as training goes on, Huang 2020"),
     _row("magface", "magface:MagFace", "margin that grows with the embedding's length, Meng 2021"),
     _row("adaface", "adaface:AdaFace", "margin by quality, read off the length, Kim 2022"),
     _row("elasticface", "elasticface:ElasticFace", "margin in cosine drawn for each crop, Boutros 2022"),

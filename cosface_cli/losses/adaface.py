@@ -17,7 +17,7 @@ _EPSILON = 0.001  # beside the deviation
 
 
 class AdaFace(ClassifierHead):
-    """The quality adaptive margin loss (Kim 2022, section 3.4).
+    """The quality adaptive margin loss (Kim 2022, section 3).
 
     L = mean of -log( e^{s f_y} / (e^{s f_y} + sum_{j != y} e^{s cos_j}) ), f_y = cos(theta_y + g_angle) - g_add
     g_angle = -m z, g_add = m z + m, z = clip( h (|x| - mu) / sigma, -1, 1 )
@@ -33,7 +33,7 @@ class AdaFace(ClassifierHead):
         "-log( e^{s f_y} / (e^{s f_y} + sum_{j!=y} e^{s cos_j}) ), f_y = cos(theta_y - m z) - (m z + m),"
         " z = clip(h (|x| - mu) / sigma, -1, 1)"
     )
-    SOURCE: ClassVar[str] = "Kim 2022, arXiv 2204.00964, section 3.4"
+    SOURCE: ClassVar[str] = "Kim 2022, arXiv 2204.00964, section 3"
 
     mu: Tensor
     sigma: Tensor

@@ -24,7 +24,7 @@ class Annealing(nn.Module):
         self.lambda_min, self.lambda_max, self.gamma, self.power = lambda_min, lambda_max, gamma, power
         self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
 
-    def value(self, dtype: torch.dtype = torch.float64) -> Tensor:
+    def value(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """lambda () now."""
         n = self.iteration.to(dtype)
         return (self.lambda_max * (1 + self.gamma * n) ** -self.power).clamp_min(self.lambda_min)

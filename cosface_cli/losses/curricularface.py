@@ -14,7 +14,7 @@ from cosface_cli.losses.normalised import require, with_own
 
 
 class CurricularFace(ClassifierHead):
-    """The adaptive curriculum learning loss (Huang 2020, section 3.2).
+    """The adaptive curriculum learning loss (Huang 2020, section 3).
 
     L = mean of -log( e^{s T_y} / (e^{s T_y} + sum_{j != y} e^{s N_j}) ), T_y = cos(theta_y + m)
     N_j = cos_j where T_y >= cos_j (easy), else cos_j (t + cos_j) (hard)
@@ -29,7 +29,7 @@ class CurricularFace(ClassifierHead):
         "-log( e^{s T_y} / (e^{s T_y} + sum_{j!=y} e^{s N_j}) ), T_y = cos(theta_y + m),"
         " N_j = cos_j if T_y >= cos_j else cos_j (t + cos_j), t the running mean of cos_y"
     )
-    SOURCE: ClassVar[str] = "Huang 2020, arXiv 2004.00288, section 3.2"
+    SOURCE: ClassVar[str] = "Huang 2020, arXiv 2004.00288, section 3"
 
     t: Tensor
 

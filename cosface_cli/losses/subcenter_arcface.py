@@ -21,7 +21,7 @@ from cosface_cli.losses.normalised import (
 
 
 class SubcenterArcFace(ClassifierHead):
-    """ArcFace over the nearest of k centres (Deng 2020, section 3.2).
+    """ArcFace over the nearest of k centres (Deng 2020, section 3).
 
     cos_j = max over k of cos(W_jk, x)
     L = mean of -log( e^{s cos(theta_y + m)} / (e^{s cos(theta_y + m)} + sum_{j != y} e^{s cos_j}) )
@@ -33,7 +33,7 @@ class SubcenterArcFace(ClassifierHead):
     EQUATION: ClassVar[str] = (
         "-log( e^{s cos(theta_y + m)} / (e^{s cos(theta_y + m)} + sum_{j!=y} e^{s cos_j}) ), cos_j = max_k cos(W_jk, x)"
     )
-    SOURCE: ClassVar[str] = "Deng 2020, ECCV, section 3.2"
+    SOURCE: ClassVar[str] = "Deng 2020, ECCV, section 3"
 
     def __init__(
         self,

@@ -249,6 +249,20 @@ def test_interrupted_anywhere_it_ends_the_same(
     assert contents(config.out) == contents(straight.out)
 
 
+@pytest.mark.parametrize("loss", ("sphereface", "center", "adaface", "curricularface", "elasticface", "triplet"))
+def test_a_loss_that_remembers_goes_on_as_if_never_interrupted(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loss: str
+):
+    config = changed(config, loss=loss, save_seconds=0.0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, 3)
+        train(config)
+    train(config)
+    straight = changed(config, out=tmp_path / "straight")
+    train(straight)
+    assert contents(config.out) == contents(straight.out)
+
+
 def test_lines_that_the_state_does_not_know_are_written_anew(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
