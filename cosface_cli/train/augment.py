@@ -22,7 +22,7 @@ Pixels = NDArray[np.uint8]
 
 _SHIFT = 4  # pixels at most, each way
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_SWING = 0.3  # of brightness, contrast and saturation, each way
+_SWING = 0.2  # of brightness, contrast and saturation, each way
 _SIGMA = (0.5, 2.0)  # pixels
 _SHRINK = (0.2, 0.75)  # side that is left at low resolution: 22 to 84 of 112 pixels
 _QUALITY = (15, 75)  # of JPEG
@@ -55,7 +55,7 @@ def grey(image: Pixels, draw: Generator) -> Pixels:
 
 
 def colour(image: Pixels, draw: Generator) -> Pixels:
-    """Brightness, contrast and saturation each times 0.7 to 1.3: contrast about the mean, saturation about grey."""
+    """Brightness, contrast and saturation each times 0.8 to 1.2: contrast about the mean, saturation about grey."""
     brightness, contrast, saturation = draw.uniform(1 - _SWING, 1 + _SWING, size=3)
     mean = float(np.array(cv2.mean(image)[:3]) @ _LUMA)
     matrix = saturation * np.eye(3) + (1 - saturation) * _LUMA  # (3, 3): each channel towards or from grey
@@ -88,7 +88,7 @@ def jpeg(image: Pixels, draw: Generator) -> Pixels:
 CHANGES: Mapping[str, Change] = {
     "flip": Change(flip, 0.5, "left for right"),
     "crop": Change(crop, 1.0, "moved by up to 4 pixels"),
-    "colour": Change(colour, 0.5, "brightness, contrast, saturation by up to 30 %"),
+    "colour": Change(colour, 0.5, "brightness, contrast, saturation by up to 20 %"),
     "grey": Change(grey, 0.1, "without colour"),
     "blur": Change(blur, 0.1, "by 0.5 to 2 pixels"),
     "lowres": Change(lowres, 0.2, "as from 20 to 75 % of the side"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -52,11 +53,16 @@ def settled(device: torch.device, threads: int) -> Iterator[None]:
     threads_before = torch.get_num_threads()
     strict_before = torch.are_deterministic_algorithms_enabled()
     lenient_before = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic  # whose types do not tell of it
+    filled_before = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
+    # with them torch writes NaN into all memory before its use, to show who reads too early: a fifth of each step
+    memory.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
             yield
     finally:
         torch.set_num_threads(threads_before)
         torch.use_deterministic_algorithms(strict_before, warn_only=lenient_before)
+        memory.fill_uninitialized_memory = filled_before

@@ -22,6 +22,7 @@ from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import Done, Moved, Skipped, Tally
 from cosface_cli.train import TrainConfig, loop
 from cosface_cli.train.data import LabelledCrops
+from cosface_cli.train.device import settled
 from cosface_cli.train.stage import train
 from tests.train.conftest import Heard, MakeCrops, contents
 
@@ -379,3 +380,11 @@ def test_a_done_for_each_epoch(config: TrainConfig, heard: Heard):
     train(config, heard)
     assert [o.source for o in heard.outcomes if isinstance(o, Done)] == ["epoch 1", "epoch 2"]
     assert all(row["images_per_second"] > 0 for row in heard.rows)
+
+
+def test_memory_is_not_filled_and_the_setting_is_put_back():
+    memory = torch.utils.deterministic
+    assert memory.fill_uninitialized_memory  # torch's default
+    with settled(torch.device("cpu"), 1):
+        assert torch.are_deterministic_algorithms_enabled() and not memory.fill_uninitialized_memory
+    assert memory.fill_uninitialized_memory
