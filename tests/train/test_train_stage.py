@@ -28,11 +28,12 @@ from tests.train.conftest import Heard, MakeCrops, contents
 
 
 @pytest.fixture
-def config(make_crops: MakeCrops, tmp_path: Path, tiny: str) -> TrainConfig:
+def config(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str) -> TrainConfig:
     return TrainConfig(
         aligned=make_crops(),
         template="arcface",
         out=tmp_path / "run",
+        recipe=plain,
         backbone=tiny,
         epochs=2,
         batch=4,
@@ -164,14 +165,14 @@ def test_a_cosine_that_is_drawn_out_is_said(config: TrainConfig, heard: Heard):
     train(config)
     train(changed(config, epochs=3, resume=True), heard)
     assert "follows the new plan of 3 epochs" in heard.notes
-    with pytest.raises(CosfaceError, match="3 epochs are begun already"):
+    with pytest.raises(CosfaceError, match="12 steps, 3 epochs, are done already"):
         train(changed(config, epochs=1, resume=True))
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     (
-        ({"m": 0.2}, "another run is here (s and m: m 0.35 s 64, asked for m 0.2 s 64)"),
+        ({"m": 0.2}, "another run is here (s, m and the loss's options: m 0.35 s 64, asked for m 0.2 s 64)"),
         ({"seed": 7, "lr": 0.05}, "(lr: 0.1, asked for 0.05; seed: 0, asked for 7)"),
         ({"seed": 7, "resume": True}, "seed: 0, asked for 7"),
     ),
