@@ -46,6 +46,7 @@ def loaders_for(device: torch.device, asked: int | None) -> int:
 @contextmanager
 def settled(device: torch.device, threads: int) -> Iterator[None]:
     """Compute on that many CPU threads and by deterministic algorithms: the order of a sum is part of its value.
+    torch's own random state is left as it was.
 
     On a GPU algorithms that have no deterministic form are let pass.
     """
@@ -59,7 +60,8 @@ def settled(device: torch.device, threads: int) -> Iterator[None]:
     # with them torch writes NaN into all memory before its use, to show who reads too early: a fifth of each step
     memory.fill_uninitialized_memory = False
     try:
-        yield
+        with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
+            yield
     finally:
         torch.set_num_threads(threads_before)
         torch.use_deterministic_algorithms(strict_before, warn_only=lenient_before)

@@ -85,8 +85,8 @@ def ours(folder: Path, template: str, steps: int, batch: int, cores: int, in_mem
 
     config = TrainConfig(
         aligned=folder / "train.rec", template=template, out=folder / f"run{os.getpid()}", backbone="mobilefacenet",
-        loss="cosface", s=S, m=M, batch=batch, lr=LR, warmup=1, weight_decay=DECAY, clip=CLIP, epochs=1, device="cpu",
-        threads=cores,
+        loss="cosface", s=S, m=M, batch=batch, lr=LR, warmup=1, weight_decay=DECAY, clip=CLIP, epochs=1, augment=(),
+        device="cpu", threads=cores,
     )  # fmt: skip
     with contextlib.suppress(Enough):
         train(config, tell)
