@@ -16,7 +16,6 @@ from cosface_cli.backbones.loading import build, declaration, load, tensors_of
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 
-
 # the deep ones are the same code with more units; their shapes are tested for all
 RUN = ("dlib29", "mobilefacenet", "sphere4", "sphere20", "iresnet18")
 
