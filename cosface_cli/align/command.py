@@ -40,6 +40,7 @@ def align(
     every: options.Every = DEFAULTS.every,
     root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
+    engine: options.Engine = DEFAULTS.engine,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
     report: Annotated[
         bool, typer.Option("--report", help="Also write ALIGNED/report.html: crops, rejects and reasons at a glance.")
@@ -70,6 +71,7 @@ def align(
         every=every,
         root=root,
         workers=workers,
+        engine=engine,
         redo=redo,
         report=report,
     )

@@ -17,8 +17,8 @@ from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.crops import MANIFEST, CropFolder, CropRecord, RejectRecord
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.reader import CHOICES
-from cosface_cli.engines.runners.local import cpu_count, run
-from cosface_cli.engines.sources import Item
+from cosface_cli.engines.runners import RUNNERS, Runner, Seeing
+from cosface_cli.engines.sources import Item, Listing
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
@@ -39,6 +39,7 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     one_of(config.faces, CHOICES, "--faces")
     one_of(config.crops, SUFFIXES, "--crops")
     template(config.template)
+    runner = RUNNERS.load(config.engine)
     detector = open_detector(config.detector, config.min_face).name  # a wrong name fails before any work
     listing = list_photos(config.raw, config.aligned, config.every, config.root)
     for note in listing.notes:
@@ -52,7 +53,7 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
         tell(Planned(len(listing.items)))
-        report = _Run(config, detector, tell).over(listing.items)
+        report = _Run(config, detector, tell).over(listing, runner)
         if config.report:
             places = {item.name: item.place for item in listing.items}
             page = write_report(config.aligned, places.get)
@@ -81,13 +82,15 @@ class _Run:
         self.names = Names(taken, SUFFIXES[config.crops])
         self.stale = list(self.folder.dropped)  # crops that no line will name
 
-    def over(self, items: tuple[Item, ...]) -> AlignReport:
+    def over(self, listing: Listing, run: Runner) -> AlignReport:
         self._refuse_other_settings()
-        workers = self.config.workers or cpu_count()
+        items = listing.items
+        opener = Seeing(AlignOpener(self.config), listing.files)
+        workers = 1 if len(items) == 1 else self.config.workers
         pending: dict[str, _Pending] = {}
         try:
             tasks = self._tasks(items, pending)
-            for task, result in run(tasks, AlignOpener(self.config), min(workers, len(items))):
+            for task, result in run(tasks, opener, workers):
                 self._keep(pending.pop(task.name), result)
         finally:
             self.folder.close()

@@ -35,6 +35,7 @@ class EmbedConfig:
     every: float = 1.0
     root: Path | None = None
     workers: int = 0
+    engine: str = "local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.face_vectors import Input, Vectors, VectorsOpener
 from cosface_cli.engines.reader import CHOICES, Limits, absolute
-from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.runners import RUNNERS, Opener, Runner, Seeing
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos, unused_every
 from cosface_cli.engines.warp import require_cover
@@ -42,6 +42,9 @@ class _Task:
     identity: str | None
     input: Input
 
+    def __str__(self) -> str:
+        return self.given
+
 
 def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     """Embed the faces of config.source into the store config.store.
@@ -51,8 +54,9 @@ def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     """
     one_of(config.flip, FLIPS, "--flip")
     one_of(config.faces, CHOICES, "--faces")
+    runner = RUNNERS.load(config.engine)
     embedder = open_embedder(config.model)
-    tasks, settings = _crop_tasks(config, tell) if _holds_crops(config) else _photo_tasks(config, tell)
+    tasks, settings, files = _crop_tasks(config, tell) if _holds_crops(config) else _photo_tasks(config, tell)
     for crop_template in {task.input.crop.template.name for task in tasks if task.input.crop is not None}:
         require_cover(template(crop_template), template(embedder.template), config.source)
     if not tasks:
@@ -62,10 +66,18 @@ def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     header = StoreHeader(embedder.name, embedder.model_id, embedder.template, config.flip, size)
     atomic.make_folder(config.store.parent)
     with atomic.lock(config.store):
-        return _fill(config, header, tasks, settings, tell)
+        return _fill(config, header, tasks, settings, runner, Seeing(_Opener(_how(config)), files), tell)
 
 
-def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings: str, tell: Tell) -> EmbedReport:
+def _fill(
+    config: EmbedConfig,
+    header: StoreHeader,
+    tasks: list[_Task],
+    settings: str,
+    run: Runner,
+    opener: Opener,
+    tell: Tell,
+) -> EmbedReport:
     store = StoreUpdate(config.store, header)
     if store.moved_aside is not None:
         tell(Note(f"{config.store}: this store is damaged; moved aside as {store.moved_aside.name}"))
@@ -94,8 +106,8 @@ def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings
             yield chunk
 
     try:
-        workers = min(config.workers or cpu_count(), -(-len(tasks) // CHUNK))
-        for chunk, results in run(chunks(), _Opener(_how(config)), workers):
+        workers = 1 if len(tasks) <= CHUNK else config.workers
+        for chunk, results in run(chunks(), opener, workers):
             for task, result in zip(chunk, results, strict=True):
                 known = store.known.get(task.key)
                 if result.unchanged and known is not None:
@@ -142,7 +154,7 @@ def _holds_crops(config: EmbedConfig) -> bool:
     return config.crops_template is not None or (config.source != "-" and is_crop_folder(Path(config.source)))
 
 
-def _crop_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
+def _crop_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str, tuple[Path, ...]]:
     for note in unused_every(config.source, config.every, 0):
         tell(Note(note))
     usual = EmbedConfig(config.source, config.store)
@@ -156,10 +168,10 @@ def _crop_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
         _Task((str(root), crop.name), str(Path(config.source) / crop.name), crop.identity, Input(File(crop.path), crop))
         for crop in crops
     ]
-    return tasks, f"crops template={crops[0].template.name}"
+    return tasks, f"crops template={crops[0].template.name}", (root,)
 
 
-def _photo_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
+def _photo_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str, tuple[Path, ...]]:
     listing = list_photos(config.source, None, config.every, config.root)
     for note in listing.notes:
         tell(Note(note))
@@ -173,7 +185,7 @@ def _photo_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
     settings = f"photos detector={detector} faces={config.faces} {_limits(config).settings}"
     if config.try_rotations:
         settings += " try_rotations"
-    return tasks, settings
+    return tasks, settings, listing.files
 
 
 def _is_fresh(task: _Task, known: Known) -> bool:

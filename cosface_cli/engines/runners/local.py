@@ -17,6 +17,8 @@ from cosface_cli.errors import CosfaceError
 
 T = TypeVar("T")
 
+AHEAD = 4  # tasks in flight for each worker
+
 _worker: Callable[[Any], Any] | None = None  # one per worker process, set by _start
 
 
@@ -25,12 +27,14 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, Any]]:
-    """Each task with its result, in order. workers: processes; with 1 the work is done in this one.
+def run(tasks: Iterable[T], opener: Opener, workers: int = 0) -> Iterator[tuple[T, Any]]:
+    """Each task with its result, in order. workers: processes, 0 for one a core; with 1 the work is
+    done in this one.
 
-    At most four tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
+    At most AHEAD tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
     when a worker is killed, most likely for want of memory.
     """
+    workers = workers or cpu_count()
     if workers <= 1:
         single_threaded()
         work = opener.open()
@@ -43,7 +47,7 @@ def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, A
     try:
         for task in tasks:
             waiting.append((task, _submitted(pool, task)))
-            if len(waiting) >= 4 * workers:
+            if len(waiting) >= AHEAD * workers:
                 first, future = waiting.popleft()
                 yield first, future.result()
         while waiting:
