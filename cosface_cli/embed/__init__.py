@@ -16,7 +16,8 @@ class EmbedConfig:
     """source: a crop folder, or photos as for align; store: made or continued.
 
     model: a name, a run folder or a weights file; flip: "none", "sum" or "concat" (the paper's); crops_template: says
-    that a folder without a manifest holds crops of that template; the rest, for photos only, is as for align.
+    that a folder without a manifest holds crops of that template; workers and engine are as for align, and so is the
+    rest, which is for photos only.
     """
 
     source: str

@@ -15,6 +15,9 @@ from __future__ import annotations
 import os
 import pickle
 import platform
+import signal
+import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -76,21 +79,32 @@ def _cluster(workers: int) -> Iterator[bool]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"logging_level": CRITICAL, "log_to_driver": False}
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         if address:
+            _knock(address)
             ray.init(address, **quiet)
         else:
             ray.init("local", num_cpus=workers or cpu_count(), include_dashboard=False, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"RAY_ADDRESS={address}" if address else None
         problem = f"Ray does not start ({str(error).splitlines()[0]})"
         raise CosfaceError(problem, where, "look at what ray status says" if address else None) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminated)  # Ray's own would write its stack
     try:
         if _cores() == 0:
             raise CosfaceError("no node of the cluster has a core", mend="start one with ray start --address=...")
         yield not address
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens at host:port: Ray would try for minutes, aloud."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _cores() -> int:
