@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 import ray
 from ray import cloudpickle, exceptions
+from ray._private import worker as ray_worker
 
 from cosface_cli.engines.runners import Opener
 from cosface_cli.engines.runners.local import AHEAD, cpu_count, single_threaded
@@ -92,12 +93,15 @@ def _cluster(workers: int) -> Iterator[bool]:
         raise CosfaceError(problem, where, "look at what ray status says" if address else None) from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminated)  # Ray's own would write its stack
+    # what befalls a node would be told on standard output, whatever log_to_driver says; there is no other switch
+    ray_worker._worker_logs_enabled = False
     try:
         if _cores() == 0:
             raise CosfaceError("no node of the cluster has a core", mend="start one with ray start --address=...")
         yield not address
     finally:
         ray.shutdown()
+        ray_worker._worker_logs_enabled = True
 
 
 def _knock(address: str) -> None:
@@ -119,6 +123,9 @@ def _ended(task: T, reference: Any) -> tuple[T, Any]:
                 raise CosfaceError("the cluster has lost its last node", mend="run the same command again")
         return task, ray.get(reference)
     except exceptions.RayTaskError as error:  # raised by the work itself
+        if isinstance(error.cause, ModuleNotFoundError):
+            mend = "install there what is installed here"
+            raise CosfaceError(f"a node of the cluster lacks the module {error.cause.name!r}", mend=mend) from error
         raise error.cause from error
     except exceptions.OutOfMemoryError:
         raise CosfaceError("its workers ran out of memory", named(task), "run again with fewer --workers") from None
