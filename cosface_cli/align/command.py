@@ -42,6 +42,7 @@ def align(
     workers: options.Workers = DEFAULTS.workers,
     engine: options.Engine = DEFAULTS.engine,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
+    prune: options.Prune = DEFAULTS.prune,
     report: Annotated[
         bool, typer.Option("--report", help="Also write ALIGNED/report.html: crops, rejects and reasons at a glance.")
     ] = DEFAULTS.report,
@@ -73,6 +74,7 @@ def align(
         workers=workers,
         engine=engine,
         redo=redo,
+        prune=prune,
         report=report,
     )
     with following("align", output, quiet, COLUMNS, _reject_row) as tell:

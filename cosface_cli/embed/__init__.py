@@ -16,8 +16,8 @@ class EmbedConfig:
     """source: a crop folder, or photos as for align; store: made or continued.
 
     model: a name, a run folder or a weights file; flip: "none", "sum" or "concat" (the paper's); crops_template: says
-    that a folder without a manifest holds crops of that template; workers and engine are as for align, and so is the
-    rest, which is for photos only.
+    that a folder without a manifest holds crops of that template; prune: drop the rows of photos that are not in
+    source any more; workers and engine are as for align, and so is the rest, which is for photos only.
     """
 
     source: str
@@ -37,16 +37,19 @@ class EmbedConfig:
     root: Path | None = None
     workers: int = 0
     engine: str = "local"
+    prune: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedReport:
-    """Counts: rows in the store now; inputs done, unchanged and rejected by this run."""
+    """Counts: rows in the store now; inputs done, unchanged and rejected by this run; gone: photos of the store that
+    are not in the source any more, dropped with prune, else kept."""
 
     rows: int
     done: int
     skipped: int
     rejected: int
+    gone: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ def embed(
     root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
     engine: options.Engine = DEFAULTS.engine,
+    prune: options.Prune = DEFAULTS.prune,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
@@ -70,6 +71,7 @@ def embed(
         root=root,
         workers=workers,
         engine=engine,
+        prune=prune,
     )
     with following("embed", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 CONVERTER = 1  # raise it whenever the graph changes
 MODEL_ID = f"dlib-resnet29-{SHA256[:16]}"
+LICENCE = "CC0-1.0"
 
 # By flip mode, the lowest cosine at which at most one impostor pair in a thousand passes, over 19.6 million of 299
 # CelebA people found by MTCNN; tests/bench/threshold.py computes them.
@@ -34,9 +35,14 @@ def open_dlib() -> OnnxEmbedder:
     return OnnxEmbedder(path, name="dlib", model_id=MODEL_ID, template="dlib", thresholds=THRESHOLDS)
 
 
-def _build() -> bytes:
+def network() -> Network:
+    """The network as its package holds it."""
     source = packaged("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", SHA256)
-    return bytes(to_onnx(parse(source.read_bytes())).SerializeToString(deterministic=True))
+    return parse(source.read_bytes())
+
+
+def _build() -> bytes:
+    return bytes(to_onnx(network()).SerializeToString(deterministic=True))
 
 
 def to_onnx(network: Network) -> onnx.ModelProto:

@@ -18,9 +18,10 @@ class Opener(Protocol):
 
 
 class Runner(Protocol):
-    """Each task with its result, in the order of the tasks, which are drawn a few ahead; workers: 0 for every core."""
+    """Each task with its result, in the order of the tasks, which are drawn a few ahead; workers: 0 for every core;
+    most: how many tasks there are at most, so that no more workers are started."""
 
-    def __call__(self, tasks: Iterable[Any], opener: Opener, workers: int) -> Iterator[tuple[Any, Any]]: ...
+    def __call__(self, tasks: Iterable[Any], opener: Opener, workers: int, most: int) -> Iterator[tuple[Any, Any]]: ...
 
 
 RUNNERS = Table(

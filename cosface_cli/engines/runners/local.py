@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -27,39 +28,59 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(tasks: Iterable[T], opener: Opener, workers: int = 0) -> Iterator[tuple[T, Any]]:
-    """Each task with its result, in order. workers: processes, 0 for one a core; with 1 the work is
-    done in this one.
+def run(tasks: Iterable[T], opener: Opener, workers: int = 0, most: int = sys.maxsize) -> Iterator[tuple[T, Any]]:
+    """Each task with its result, in order. workers: processes, 0 for one a core, but no more than `most`, which is how
+    many tasks there are at most; with 1 the work is done in this one.
 
     At most AHEAD tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
     when a worker is killed, most likely for want of memory.
     """
-    workers = workers or cpu_count()
+    workers = min(workers or cpu_count(), most)
     if workers <= 1:
         single_threaded()
         work = opener.open()
         for task in tasks:
             yield task, work(task)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(opener,))
-    waiting: deque[tuple[T, Future[Any]]] = deque()
+    pool = Pool(opener, workers)
     try:
-        for task in tasks:
-            waiting.append((task, _submitted(pool, task)))
-            if len(waiting) >= AHEAD * workers:
+        yield from pool.map(tasks, AHEAD * workers)
+    finally:
+        pool.close()
+
+
+class Pool:
+    """Worker processes that stay from one call of map to the next. flag: the option that says how many they are."""
+
+    def __init__(self, opener: Opener, workers: int, flag: str = "--workers") -> None:
+        self.flag = flag
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(opener,))
+
+    def map(self, tasks: Iterable[T], ahead: int) -> Iterator[tuple[T, Any]]:
+        """Each task with its result, in order, at most `ahead` of them in flight. Raises CosfaceError as run does."""
+        waiting: deque[tuple[T, Future[Any]]] = deque()
+        try:
+            for task in tasks:
+                waiting.append((task, _submitted(self._pool, task)))
+                if len(waiting) >= ahead:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    except BrokenProcessPool:
-        raise CosfaceError(
-            "a worker process was killed, perhaps for want of memory",
-            mend="run the same command again with fewer --workers",
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        except BrokenProcessPool:
+            raise CosfaceError(
+                "a worker process was killed, perhaps for want of memory",
+                mend=f"run the same command again with fewer {self.flag}",
+            ) from None
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the workers, after what they have in hand."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:

@@ -17,6 +17,7 @@ import pickle
 import platform
 import signal
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -45,22 +46,23 @@ _QUIET = {
 _opened: tuple[bytes, Callable[[Any], Any]] | None = None  # one per worker process: of the run that it works for
 
 
-def run(tasks: Iterable[T], opener: Opener, workers: int = 0) -> Iterator[tuple[T, Any]]:
-    """Each task with its result, in order. workers: tasks at a time, 0 for one a core of all nodes.
+def run(tasks: Iterable[T], opener: Opener, workers: int = 0, most: int = sys.maxsize) -> Iterator[tuple[T, Any]]:
+    """Each task with its result, in order. workers: tasks at a time, 0 for one a core of all nodes; most: how many
+    tasks there are at most, so that a Ray of our own has no more workers.
 
     At most AHEAD tasks a core are in flight. Raises CosfaceError when the cluster cannot be reached or has no core
     left, when a node does not see this folder, and when the workers of one task die again and again.
     """
-    with _cluster(workers) as own:
+    with _cluster(max(1, min(workers or cpu_count(), most))) as own:
         work = ray.remote(num_cpus=1, max_retries=RETRIES)(_work)
         recipe: bytes = cloudpickle.dumps((opener, os.getcwd()))  # type: ignore[no-untyped-call]  # noqa: PTH109
         waiting: deque[tuple[T, Any]] = deque()
-        most = 0
+        ahead = 0
         try:
             for number, task in enumerate(tasks):
                 if number % 64 == 0:  # nodes come and go
-                    most = workers if workers and not own else AHEAD * max(1, _cores())
-                if len(waiting) >= most:
+                    ahead = workers if workers and not own else AHEAD * max(1, _cores())
+                if len(waiting) >= ahead:
                     yield _ended(*waiting.popleft())
                 waiting.append((task, work.remote(recipe, task)))
             while waiting:
@@ -71,8 +73,9 @@ def run(tasks: Iterable[T], opener: Opener, workers: int = 0) -> Iterator[tuple[
 
 
 @contextmanager
-def _cluster(workers: int) -> Iterator[bool]:
-    """Connected to Ray; gives whether it is our own. What the calling process has connected already is used."""
+def _cluster(cores: int) -> Iterator[bool]:
+    """Connected to Ray; gives whether it is our own, with that many cores. What the calling process has connected
+    already is used."""
     address = os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():
         yield False
@@ -86,7 +89,7 @@ def _cluster(workers: int) -> Iterator[bool]:
             _knock(address)
             ray.init(address, **quiet)
         else:
-            ray.init("local", num_cpus=workers or cpu_count(), include_dashboard=False, **quiet)
+            ray.init("local", num_cpus=cores, include_dashboard=False, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"RAY_ADDRESS={address}" if address else None
         problem = f"Ray does not start ({str(error).splitlines()[0]})"
