@@ -23,6 +23,9 @@ Format = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr; errors stay.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one for each core.")]
+Engine = Annotated[
+    str, typer.Option("--engine", help="local: processes of this machine; ray: nodes of the cluster at $RAY_ADDRESS.")
+]
 DetectorName = Annotated[str, typer.Option("--detector", help="mtcnn, or the path of YuNet, SCRFD or RetinaFace.")]
 Faces = Annotated[str, typer.Option("--faces", help="Which faces of a photo: largest, all or center.")]
 MinFace = Annotated[float, typer.Option("--min-face", min=1, help="Smallest face, pixels of its box's longer side.")]

@@ -28,6 +28,7 @@ TABLES = [
     ("cosface_cli.backbones", "BACKBONES"),
     ("cosface_cli.engines.detectors", "DETECTORS"),
     ("cosface_cli.engines.embedders", "EMBEDDERS"),
+    ("cosface_cli.engines.runners", "RUNNERS"),
     ("cosface_cli.engines.search", "SEARCHERS"),
     ("cosface_cli.engines.sources", "SOURCES"),
 ]

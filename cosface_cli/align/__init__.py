@@ -20,8 +20,9 @@ class AlignConfig:
     the crop's Laplacian, comparable within one template; max_yaw: degrees, 90 refuses none; try_rotations: look at
     photos without a face turned by quarters; crops: "jpeg" (quality 95, 4:4:4) or "png"; every: seconds
     between the frames of a video; root: what the names of a list are relative to, its first folder level the identity;
-    workers: processes, 0 for one a core; redo: do again what other settings made; prune: drop the crops of photos that
-    are not in raw any more; report: also write ALIGNED/report.html, a contact sheet.
+    workers: processes, 0 for one a core; engine: "local" processes, or "ray" for a cluster; redo: do again what other
+    settings made; prune: drop the crops of photos that are not in raw any more; report: also write
+    ALIGNED/report.html, a contact sheet.
     """
 
     raw: str
@@ -42,6 +43,7 @@ class AlignConfig:
     redo: bool = False
     prune: bool = False
     report: bool = False
+    engine: str = "local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ def align(
     every: options.Every = DEFAULTS.every,
     root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
+    engine: options.Engine = DEFAULTS.engine,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
     prune: options.Prune = DEFAULTS.prune,
     report: Annotated[
@@ -71,6 +72,7 @@ def align(
         every=every,
         root=root,
         workers=workers,
+        engine=engine,
         redo=redo,
         prune=prune,
         report=report,

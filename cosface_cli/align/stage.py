@@ -19,7 +19,7 @@ from cosface_cli.artifacts.crop_folder import CropFolder, Kept
 from cosface_cli.artifacts.crops import MANIFEST, CropRecord, RejectRecord
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.reader import CHOICES
-from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.runners import RUNNERS, Runner, Seeing
 from cosface_cli.engines.sources import Item, Listing
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
@@ -43,6 +43,7 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     one_of(config.faces, CHOICES, "--faces")
     one_of(config.crops, SUFFIXES, "--crops")
     template(config.template)
+    runner = RUNNERS.load(config.engine)
     detector = open_detector(config.detector, config.min_face).name  # a wrong name fails before any work
     presence = Presence(config.raw)
     listing = list_photos(config.raw, config.aligned, config.every, config.root)
@@ -59,7 +60,7 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
         tell(Planned(len(listing.items)))
-        report = _Run(config, detector, presence, tell).over(listing)
+        report = _Run(config, detector, presence, tell).over(listing, runner)
         if config.report:
             places = {item.name: item.place for item in listing.items}
             page = write_report(config.aligned, places.get)
@@ -89,14 +90,14 @@ class _Run:
         self.names = Names(self._named(), SUFFIXES[config.crops])
         self.stale = list(self.folder.dropped)  # crops that no line will name
 
-    def over(self, listing: Listing) -> AlignReport:
+    def over(self, listing: Listing, run: Runner) -> AlignReport:
         items = listing.items
         self._refuse_other_settings()
-        workers = min(self.config.workers or cpu_count(), len(items))
+        opener = Seeing(AlignOpener(self.config), listing.files)
         pending: dict[str, _Pending] = {}
         try:
             tasks = self._tasks(items, pending)
-            for chunk, results in run(_chunks(tasks, len(items)), AlignOpener(self.config), workers):
+            for chunk, results in run(_chunks(tasks, len(items)), opener, self.config.workers, len(items)):
                 for task, result in zip(chunk, results, strict=True):
                     self._keep(pending.pop(task.name), result)
         finally:

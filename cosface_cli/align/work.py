@@ -25,6 +25,9 @@ class Task:
     place: Place
     known_hash: str | None = None
 
+    def __str__(self) -> str:
+        return str(self.place)
+
 
 @dataclass(frozen=True, slots=True)
 class CutOut:

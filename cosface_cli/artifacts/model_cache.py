@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from cosface_cli.artifacts.atomic import write_bytes
+from cosface_cli.artifacts import atomic
 from cosface_cli.errors import CosfaceError
 
 
@@ -39,19 +39,18 @@ def cache_folder() -> Path:
 
 
 def cached(name: str, build: Callable[[], bytes]) -> Path:
-    """The cached file of that name, built first if it is missing; safe when two processes start at once.
+    """The cached file of that name, built first if it is missing, by one process however many start at once.
 
-    Both would build the same bytes, and the rename makes either's whole. The name must change whenever the
-    bytes would: it carries the source's checksum and the converter's version.
+    The name must change whenever the bytes would: it carries the source's checksum and the converter's version.
     """
     for_reading = _readable(name)
     if for_reading is not None:
         return for_reading
     path = cache_folder() / name
     if not path.exists():
-        own = path.with_name(f"{path.name}.{os.getpid()}")  # two builders must not share one partial file
-        write_bytes(own, build())
-        own.replace(path)
+        with atomic.lock(path, wait_seconds=600):
+            if not path.exists():
+                atomic.write_bytes(path, build())
     return path
 
 

@@ -17,7 +17,7 @@ class EmbedConfig:
 
     model: a name, a run folder or a weights file; flip: "none", "sum" or "concat" (the paper's); crops_template: says
     that a folder without a manifest holds crops of that template; prune: drop the rows of photos that are not in
-    source any more; the rest, for photos only, is as for align.
+    source any more; workers and engine are as for align, and so is the rest, which is for photos only.
     """
 
     source: str
@@ -36,6 +36,7 @@ class EmbedConfig:
     every: float = 1.0
     root: Path | None = None
     workers: int = 0
+    engine: str = "local"
     prune: bool = False
 
 

@@ -38,6 +38,7 @@ def embed(
     every: options.Every = DEFAULTS.every,
     root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
+    engine: options.Engine = DEFAULTS.engine,
     prune: options.Prune = DEFAULTS.prune,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -69,6 +70,7 @@ def embed(
         every=every,
         root=root,
         workers=workers,
+        engine=engine,
         prune=prune,
     )
     with following("embed", output, quiet, COLUMNS, _reject_row) as tell:

@@ -21,7 +21,7 @@ from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.face_vectors import Input, Vectors, VectorsOpener
 from cosface_cli.engines.reader import CHOICES, Limits, absolute
-from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.runners import RUNNERS, Runner, Seeing
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos, unused_every
 from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
@@ -48,12 +48,13 @@ class _Task:
 @dataclass(frozen=True, slots=True)
 class _Work:
     """settings: how the faces of the tasks are found; root: of all their keys; whole: whether the tasks are all that
-    the source holds."""
+    the source holds; files: what a worker must see."""
 
     tasks: list[_Task]
     settings: str
     root: str
     whole: bool
+    files: tuple[Path, ...]
 
 
 def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
@@ -64,6 +65,7 @@ def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     """
     one_of(config.flip, FLIPS, "--flip")
     one_of(config.faces, CHOICES, "--faces")
+    runner = RUNNERS.load(config.engine)
     embedder = open_embedder(config.model)
     presence = Presence(config.source)
     work = _crop_work(config, tell) if _holds_crops(config) else _photo_work(config, tell)
@@ -79,10 +81,12 @@ def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     del embedder  # the workers open their own
     atomic.make_folder(config.store.parent)
     with atomic.lock(config.store):
-        return _fill(config, header, work, presence, tell)
+        return _fill(config, header, work, presence, runner, tell)
 
 
-def _fill(config: EmbedConfig, header: StoreHeader, work: _Work, presence: Presence, tell: Tell) -> EmbedReport:
+def _fill(
+    config: EmbedConfig, header: StoreHeader, work: _Work, presence: Presence, run: Runner, tell: Tell
+) -> EmbedReport:
     store = StoreUpdate(config.store, header)
     if store.moved_aside is not None:
         tell(Note(f"{config.store}: this store is damaged; moved aside as {store.moved_aside.name}"))
@@ -117,8 +121,8 @@ def _fill(config: EmbedConfig, header: StoreHeader, work: _Work, presence: Prese
             yield [task.input for task in chunk]
 
     try:
-        workers = min(config.workers or cpu_count(), -(-len(tasks) // CHUNK))
-        for _, results in run(chunks(), _how(config), workers):
+        count_of_chunks = -(-len(tasks) // CHUNK)
+        for _, results in run(chunks(), Seeing(_how(config), work.files), config.workers, count_of_chunks):
             for task, result in zip(sent.popleft(), results, strict=True):
                 known = store.known.get(task.key)
                 if result.unchanged and known is not None:
@@ -189,7 +193,7 @@ def _crop_work(config: EmbedConfig, tell: Tell) -> _Work:
         _Task((str(root), crop.name), str(Path(config.source) / crop.name), crop.identity, Input(File(crop.path), crop))
         for crop in crops
     ]
-    return _Work(tasks, f"crops template={crops[0].template.name}", str(root), whole=True)
+    return _Work(tasks, f"crops template={crops[0].template.name}", str(root), whole=True, files=(root,))
 
 
 def _photo_work(config: EmbedConfig, tell: Tell) -> _Work:
@@ -206,7 +210,7 @@ def _photo_work(config: EmbedConfig, tell: Tell) -> _Work:
     settings = f"photos detector={detector} faces={config.faces} {_limits(config).settings}"
     if config.try_rotations:
         settings += " try_rotations"
-    return _Work(tasks, settings, root, listing.whole)
+    return _Work(tasks, settings, root, listing.whole, listing.files)
 
 
 def _is_fresh(task: _Task, known: Known) -> bool:

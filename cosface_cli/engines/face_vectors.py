@@ -31,6 +31,9 @@ class Input:
     crop: Crop | None = None
     known_hash: str | None = None
 
+    def __str__(self) -> str:
+        return str(self.place)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:

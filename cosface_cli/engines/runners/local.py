@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,8 @@ from cosface_cli.errors import CosfaceError
 
 T = TypeVar("T")
 
+AHEAD = 4  # tasks in flight for each worker
+
 _worker: Callable[[Any], Any] | None = None  # one per worker process, set by _start
 
 
@@ -25,12 +28,14 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, Any]]:
-    """Each task with its result, in order. workers: processes; with 1 the work is done in this one.
+def run(tasks: Iterable[T], opener: Opener, workers: int = 0, most: int = sys.maxsize) -> Iterator[tuple[T, Any]]:
+    """Each task with its result, in order. workers: processes, 0 for one a core, but no more than `most`, which is how
+    many tasks there are at most; with 1 the work is done in this one.
 
-    At most four tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
+    At most AHEAD tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
     when a worker is killed, most likely for want of memory.
     """
+    workers = min(workers or cpu_count(), most)
     if workers <= 1:
         single_threaded()
         work = opener.open()
@@ -39,7 +44,7 @@ def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, A
         return
     pool = Pool(opener, workers)
     try:
-        yield from pool.map(tasks, 4 * workers)
+        yield from pool.map(tasks, AHEAD * workers)
     finally:
         pool.close()
 

@@ -86,13 +86,19 @@ class Item:
 class Listing:
     """root: what names are relative to; items: each once, in order; notes: what was left alone, in sentences for
     people; videos: how many of the files were videos; whole: whether they are all that the source holds, so that what
-    is not among them is gone from it."""
+    is not among them is gone from it; unpacked: where a compressed archive was unpacked to."""
 
     root: Path
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
     videos: int = 0
     whole: bool = False
+    unpacked: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What a worker must see to read the photos."""
+        return (self.root,) if self.unpacked is None else (self.root, self.unpacked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -74,7 +74,7 @@ def list_tar(asked: Asked) -> Listing | None:
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header, encoding="utf-8") as tar:
                 listing = list_members(asked, _members(asked, tar, out))
             stream.read(1 << 20)  # the padding, and with it the checksum at the end
-        return listing
+        return replace(listing, unpacked=spool)
     except CosfaceError:
         raise
     except Exception as error:  # tarfile and the decompressors raise what they like on hostile bytes
