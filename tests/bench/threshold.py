@@ -1,6 +1,8 @@
 """The thresholds of an embedded model: all pairs of a folder of people, by flip mode.
 
-usage: python -m tests.bench.threshold PHOTOS [--model dlib] [--far 1e-3]    PHOTOS: sub-folders by person, none of them in a test set
+usage: python -m tests.bench.threshold PHOTOS [--model dlib] [--far 1e-3]
+
+PHOTOS: sub-folders by person, none of them in a test set.
 """
 
 from __future__ import annotations

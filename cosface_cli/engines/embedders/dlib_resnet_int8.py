@@ -105,4 +105,4 @@ def steps(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     channels_last = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1, 2)  # (out, pairs, 2)
     pairs = np.maximum(np.maximum(channels_last, 0).sum(axis=2), np.maximum(-channels_last, 0).sum(axis=2))
     most = np.maximum(np.abs(channels_last).max(axis=(1, 2)) / 127, pairs.max(axis=1) / 127.5)
-    return most.astype(np.float32)
+    return np.asarray(most, np.float32)
