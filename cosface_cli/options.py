@@ -40,6 +40,7 @@ TryRotations = Annotated[
 MaxMegapixels = Annotated[
     float, typer.Option("--max-megapixels", min=0.01, help="Larger photos are rejected undecoded.")
 ]
+Prune = Annotated[bool, typer.Option("--prune", help="Drop what came from photos that the source holds no more.")]
 Every = Annotated[float, typer.Option("--every", min=0.001, help="Seconds between the frames of a video.")]
 Root = Annotated[
     Path | None, typer.Option("--root", help="With -: what the list's names are relative to; below it lie the people.")

@@ -103,6 +103,12 @@ def test_help_is_light() -> None:
     assert not loaded & HEAVY
 
 
+def test_workers_start_light() -> None:
+    """A worker process imports the program's main file, and what its tasks and its opener are made of."""
+    loaded = loaded_by("import cosface_cli.__main__, cosface_cli.align.work, cosface_cli.engines.face_vectors")
+    assert not loaded & {"typer", "rich", "h5py", "torch", "insightface", "onnx", "scipy", "faiss"}
+
+
 def test_verify_of_two_photos_loads_no_torch(packaged_photos: Path) -> None:
     a, b = packaged_photos / "t1.jpg", packaged_photos / "Tom_Hanks_54745.png"
     statement = (

@@ -20,8 +20,8 @@ class AlignConfig:
     the crop's Laplacian, comparable within one template; max_yaw: degrees, 90 refuses none; try_rotations: look at
     photos without a face turned by quarters; crops: "jpeg" (quality 95, 4:4:4) or "png"; every: seconds
     between the frames of a video; root: what the names of a list are relative to, its first folder level the identity;
-    workers: processes, 0 for one a core; redo: do again what other
-    settings made; report: also write ALIGNED/report.html, a contact sheet.
+    workers: processes, 0 for one a core; redo: do again what other settings made; prune: drop the crops of photos that
+    are not in raw any more; report: also write ALIGNED/report.html, a contact sheet.
     """
 
     raw: str
@@ -40,15 +40,18 @@ class AlignConfig:
     root: Path | None = None
     workers: int = 0
     redo: bool = False
+    prune: bool = False
     report: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AlignReport:
-    """Counts: photos in the source, crops in the folder now, photos done, unchanged and rejected by this run."""
+    """Counts: photos in the source, crops in the folder now, photos done, unchanged and rejected by this run; gone:
+    photos of the folder that are not in the source, dropped with prune, else kept."""
 
     photos: int
     crops: int
     done: int
     skipped: int
     rejected: int
+    gone: int = 0

@@ -41,6 +41,7 @@ def align(
     root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
     redo: Annotated[bool, typer.Option("--redo", help="Make again crops of other settings.")] = DEFAULTS.redo,
+    prune: options.Prune = DEFAULTS.prune,
     report: Annotated[
         bool, typer.Option("--report", help="Also write ALIGNED/report.html: crops, rejects and reasons at a glance.")
     ] = DEFAULTS.report,
@@ -71,6 +72,7 @@ def align(
         root=root,
         workers=workers,
         redo=redo,
+        prune=prune,
         report=report,
     )
     with following("align", output, quiet, COLUMNS, _reject_row) as tell:

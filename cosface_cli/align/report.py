@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cosface_cli.artifacts import pages, photos
-from cosface_cli.artifacts.crops import MANIFEST, REJECTS, CropFolder, CropRecord, RejectRecord
+from cosface_cli.artifacts.crop_folder import CropFolder
+from cosface_cli.artifacts.crops import MANIFEST, REJECTS, CropRecord, RejectRecord
 from cosface_cli.engines.sources import File, Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import apply, similarity, template
@@ -30,9 +31,9 @@ def write_report(folder: Path, photo_of: Callable[[str], Place | None] = lambda 
     and one picture. Raises CosfaceError where the folder cannot be read or written.
     """
     held = CropFolder(folder)
-    records = [record for found in held.by_source.values() if isinstance(found, list) for record in found]
-    rejects = [found for found in held.by_source.values() if isinstance(found, RejectRecord)]
-    order = {source: number for number, source in enumerate(sorted(held.by_source))}
+    records = [record for source in held.kept for record in held.records(source)]
+    rejects = [reject for source in held.kept if (reject := held.reject(source)) is not None]
+    order = {source: number for number, source in enumerate(sorted(held.kept))}
     some, others = _sample(records), _sample(rejects)
     page = folder / REPORT
     pages.write_page(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from cosface_cli.align import AlignConfig, AlignReport
@@ -14,12 +15,14 @@ from cosface_cli.align.naming import Names
 from cosface_cli.align.report import write_report
 from cosface_cli.align.work import AlignOpener, Result, Task, limits_of
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.crops import MANIFEST, CropFolder, CropRecord, RejectRecord
+from cosface_cli.artifacts.crop_folder import CropFolder, Kept
+from cosface_cli.artifacts.crops import MANIFEST, CropRecord, RejectRecord
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.reader import CHOICES
 from cosface_cli.engines.runners.local import cpu_count, run
-from cosface_cli.engines.sources import Item
+from cosface_cli.engines.sources import Item, Listing
 from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
@@ -27,6 +30,7 @@ from cosface_cli.registry import one_of
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
 LONGEST_NAME = 255  # bytes, of every file system in use
+CHUNK = 8  # photos handed to a worker at a time: a message costs about half a millisecond
 RETRIED = ("too_large", "missing", "unreadable")  # rejects that another limit or another day may mend
 
 
@@ -40,9 +44,12 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     one_of(config.crops, SUFFIXES, "--crops")
     template(config.template)
     detector = open_detector(config.detector, config.min_face).name  # a wrong name fails before any work
+    presence = Presence(config.raw)
     listing = list_photos(config.raw, config.aligned, config.every, config.root)
     for note in listing.notes:
         tell(Note(note))
+    if config.prune:
+        require_whole(config.raw, listing.whole)
     if not listing.items:
         tell(Note(f"{config.raw}: no photos here"))
         return AlignReport(0, 0, 0, 0, 0)
@@ -52,7 +59,7 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
         tell(Planned(len(listing.items)))
-        report = _Run(config, detector, tell).over(listing.items)
+        report = _Run(config, detector, presence, tell).over(listing)
         if config.report:
             places = {item.name: item.place for item in listing.items}
             page = write_report(config.aligned, places.get)
@@ -63,56 +70,73 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
 @dataclass(slots=True)
 class _Pending:
     item: Item
-    before: list[CropRecord] | RejectRecord | None
+    before: Kept | None
 
 
 class _Run:
-    def __init__(self, config: AlignConfig, detector: str, tell: Tell) -> None:
+    def __init__(self, config: AlignConfig, detector: str, presence: Presence, tell: Tell) -> None:
         self.config = config
         self.detector = detector
+        self.presence = presence
         self.settings = (
             f"detector={detector} template={config.template} faces={config.faces} {limits_of(config).settings}"
             f" crops={config.crops}{' try_rotations' if config.try_rotations else ''}"
         )
+        self.made: set[Path] = set()  # folders
         self.tally = Tally()
         self.tell = tell
         self.folder = CropFolder(config.aligned)
-        taken = [r.crop for records in self.folder.by_source.values() if isinstance(records, list) for r in records]
-        self.names = Names(taken, SUFFIXES[config.crops])
+        self.names = Names(self._named(), SUFFIXES[config.crops])
         self.stale = list(self.folder.dropped)  # crops that no line will name
 
-    def over(self, items: tuple[Item, ...]) -> AlignReport:
+    def over(self, listing: Listing) -> AlignReport:
+        items = listing.items
         self._refuse_other_settings()
-        workers = self.config.workers or cpu_count()
+        workers = min(self.config.workers or cpu_count(), len(items))
         pending: dict[str, _Pending] = {}
         try:
             tasks = self._tasks(items, pending)
-            for task, result in run(tasks, AlignOpener(self.config), min(workers, len(items))):
-                self._keep(pending.pop(task.name), result)
+            for chunk, results in run(_chunks(tasks, len(items)), AlignOpener(self.config), workers):
+                for task, result in zip(chunk, results, strict=True):
+                    self._keep(pending.pop(task.name), result)
         finally:
             self.folder.close()
-        self.folder.finish(item.name for item in items)
-        self._tell_doubles(items)
-        named = {r.crop for records in self.folder.by_source.values() if isinstance(records, list) for r in records}
+        gone = self._gone(listing)
+        named = set(self._named())
         for name in set(self.stale) - named:
             with suppress(FileNotFoundError):
                 (self.config.aligned / name).unlink()
-        return AlignReport(len(items), len(named), self.tally.done, self.tally.skipped, self.tally.rejected)
+        self.folder.finish(item.name for item in items)  # last: while it is to be done, a killed run is not over
+        self._tell_doubles(items)
+        tally = self.tally
+        return AlignReport(len(items), len(named), tally.done, tally.skipped, tally.rejected, gone)
+
+    def _named(self) -> Iterator[str]:
+        """The crops that lines name."""
+        return (crop for kept in self.folder.kept.values() for crop in kept.crops)
+
+    def _gone(self, listing: Listing) -> int:
+        """How many photos gave something and are not in the source any more: dropped, or told."""
+        if not listing.whole:
+            return 0
+        self.presence.require()
+        listed = {item.name for item in listing.items}
+        gone = [name for name in self.folder.kept if name not in listed]
+        if self.config.prune:
+            self.stale += self.folder.drop(gone)
+        if gone:
+            done = "their crops are dropped" if self.config.prune else "--prune drops their crops"
+            self.tell(Note(f"{self.config.aligned}: {len(gone)} of its photos are not in {listing.root}; {done}"))
+        return len(gone)
 
     def _tell_doubles(self, items: tuple[Item, ...]) -> None:
-        kept = ((item.given, self.folder.by_source.get(item.name)) for item in items)
-        note = doubles_note((given, records[0].hash) for given, records in kept if isinstance(records, list))
+        found = ((item.given, self.folder.kept.get(item.name)) for item in items)
+        note = doubles_note((given, kept.hash) for given, kept in found if kept is not None and kept.crops)
         if note is not None:
             self.tell(Note(note))
 
     def _refuse_other_settings(self) -> None:
-        others = {
-            record.settings
-            for records in self.folder.by_source.values()
-            if isinstance(records, list)
-            for record in records
-            if record.settings != self.settings
-        }
+        others = {kept.settings for kept in self.folder.kept.values() if kept.crops} - {self.settings}
         if others and not self.config.redo:
             raise CosfaceError(
                 f"its crops were made with {sorted(others)[0]}, not with {self.settings}",
@@ -122,35 +146,30 @@ class _Run:
 
     def _tasks(self, items: tuple[Item, ...], pending: dict[str, _Pending]) -> Iterator[Task]:
         for item in items:
-            before = self.folder.by_source.get(item.name)
+            before = self.folder.kept.get(item.name)
             if self._is_fresh(item, before):
                 self._tell_kept(item, before)
                 continue
             pending[item.name] = _Pending(item, before)
-            same = isinstance(before, list) and before[0].settings == self.settings and self._crops_exist(before)
-            yield Task(item.name, item.place, before[0].hash if same and isinstance(before, list) else None)
+            same = before is not None and before.settings == self.settings and self._crops_exist(before)
+            yield Task(item.name, item.place, before.hash if same and before is not None else None)
 
-    def _is_fresh(self, item: Item, before: list[CropRecord] | RejectRecord | None) -> bool:
-        if before is None:
+    def _is_fresh(self, item: Item, before: Kept | None) -> bool:
+        if before is None or before.settings != self.settings or before.reason in RETRIED:
             return False
-        first = before[0] if isinstance(before, list) else before
-        if first.settings != self.settings:
-            return False
-        if isinstance(before, list):
-            if not self._crops_exist(before):
-                return False
-        elif before.reason in RETRIED:
+        if before.reason is None and not self._crops_exist(before):
             return False
         try:
-            return item.place.status() == (first.size, first.mtime_ns)
+            return item.place.status() == (before.size, before.mtime_ns)
         except OSError:
             return False
 
-    def _crops_exist(self, records: list[CropRecord]) -> bool:
-        return all((self.config.aligned / record.crop).is_file() for record in records)
+    def _crops_exist(self, kept: Kept) -> bool:
+        """Whether it gave crops, and all are there."""
+        return bool(kept.crops) and all((self.config.aligned / crop).is_file() for crop in kept.crops)
 
-    def _tell_kept(self, item: Item, before: list[CropRecord] | RejectRecord | None) -> None:
-        if isinstance(before, RejectRecord):  # still without a crop: the run says so each time
+    def _tell_kept(self, item: Item, before: Kept | None) -> None:
+        if before is not None and before.reason is not None:  # still without a crop: the run says so each time
             self._count(Rejected(item.given, before.reason, before.words))
         else:
             self._count(Skipped(item.given))
@@ -161,12 +180,17 @@ class _Run:
 
     def _keep(self, pending: _Pending, result: Result) -> None:
         item, before = pending.item, pending.before
-        old = [record.crop for record in before] if isinstance(before, list) else []
-        if result.unchanged and isinstance(before, list):
-            records = [replace(record, size=result.size, mtime_ns=result.mtime_ns) for record in before]
-            self.folder.add(item.name, records)
+        old = [] if before is None else list(before.crops)
+        if result.unchanged:
+            records = self.folder.records(item.name)
+            self.folder.add(item.name, [replace(r, size=result.size, mtime_ns=result.mtime_ns) for r in records])
             self._count(Skipped(item.given))
             return
+        if result.reason in AWAY:
+            self.presence.require()
+            if before is not None and self._crops_exist(before):
+                self._count(Rejected(item.given, result.reason, result.words))
+                return
         self.names.release(old)
         if result.reason is not None:
             self.stale += old
@@ -186,7 +210,9 @@ class _Run:
         records = []
         for number, (name, crop) in enumerate(zip(names, result.crops, strict=True), 1):
             path = self.config.aligned / name
-            atomic.make_folder(path.parent)
+            if path.parent not in self.made:
+                atomic.make_folder(path.parent)
+                self.made.add(path.parent)
             if name not in old and path.exists() and path.read_bytes() != crop.content:
                 problem = "a file that the manifest does not name is in the way of a crop"
                 raise CosfaceError(problem, path, "move it away, or choose another folder")
@@ -213,6 +239,12 @@ class _Run:
             )
         self.folder.add(item.name, records)
         self._count(Done(item.given, tuple(row(record, item, self.config.aligned) for record in records)))
+
+
+def _chunks(tasks: Iterator[Task], count: int) -> Iterator[list[Task]]:
+    """The tasks in lists, shorter ones where there are few, so that every worker gets some."""
+    while chunk := list(islice(tasks, max(1, min(CHUNK, count // 16)))):
+        yield chunk
 
 
 def row(record: CropRecord, item: Item, aligned: Path) -> dict[str, object]:

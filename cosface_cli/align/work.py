@@ -58,13 +58,13 @@ class AlignOpener:
 
     config: AlignConfig
 
-    def open(self) -> Callable[[Task], Result]:
+    def open(self) -> Callable[[list[Task]], list[Result]]:
         config = self.config
         detector = open_detector(config.detector, config.min_face)
         choice: Any = config.faces
         reader = Reader(detector, template(config.template), choice, limits_of(config), config.try_rotations)
         encode = photos.encode_png if config.crops == "png" else photos.encode_jpeg
-        return lambda task: align_photo(task, reader, encode)
+        return lambda tasks: [align_photo(task, reader, encode) for task in tasks]
 
 
 def limits_of(config: AlignConfig) -> Limits:

@@ -1,22 +1,19 @@
 """The crop folder: aligned crops beside manifest.jsonl, one line a crop, and rejects.jsonl, one line a photo.
 
-Lines stand in source order and a torn last line is dropped on opening. What a photo gave is known by its size, time
-and content hash, and by the settings that made it, so that a second run does only what is new or changed.
+Lines stand in source order and a torn last line is passed over. crop_folder writes what is read here.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import Template, apply, similarity, template
 
@@ -80,6 +77,17 @@ class Crop:
         head, slash, _ = self.name.partition("/")
         return head if slash else None
 
+    @property
+    def given(self) -> str:
+        """What errors call it."""
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """The content of its file. Raises PhotoError."""
+        from cosface_cli.artifacts import photos
+
+        return photos.read(self.path)
+
 
 Record = CropRecord | RejectRecord
 
@@ -97,85 +105,29 @@ def line(record: Record | Mapping[str, Any]) -> str:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of an NDJSON file; a torn last line is passed over. Raises CosfaceError for damage elsewhere."""
+    return (found for _, found in read_spans(path))
+
+
+def read_spans(path: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """The same, each behind where its line begins and ends."""
+    end = 0
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            for number, text in enumerate(file, 1):
+                if not text.endswith(b"\n"):
+                    return
+                try:
+                    found = json.loads(text)
+                except (ValueError, RecursionError):
+                    found = None
+                if not isinstance(found, dict):
+                    raise CosfaceError(f"line {number} is damaged", path, "remove the line, or the file to begin anew")
+                start, end = end, end + len(text)
+                yield (start, end), found
     except FileNotFoundError:
         return
     except OSError as error:
         raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
-    for number, text in enumerate(lines[:-1], 1):  # what follows the last newline is torn or empty
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise CosfaceError(f"line {number} is damaged", path, "remove the line, or the file to begin anew")
-        yield found
-
-
-class CropFolder:
-    """A crop folder open for writing; see the module's words for its promises."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.by_source: dict[str, list[CropRecord] | RejectRecord] = {}
-        self.dropped: list[str] = []  # crops whose lines do not hold: their photo is to be done again
-        self._handles: dict[str, BinaryIO] = {}
-        self._read()
-
-    def _read(self) -> None:
-        whole, self.dropped = _photos_of(self.root)
-        self.by_source.update(whole)
-        for values in read_lines(self.root / REJECTS):
-            try:
-                reject = RejectRecord(**values)
-            except TypeError:
-                raise CosfaceError("not a list of rejects", self.root / REJECTS, "move it away") from None
-            before = self.by_source.pop(reject.source, None)
-            if isinstance(before, list):  # a stopped run left both: nobody knows which is the later
-                self.dropped += [record.crop for record in before]
-            else:
-                self.by_source[reject.source] = reject
-
-    def add(self, source: str, records: Sequence[CropRecord] | RejectRecord) -> None:
-        """Append what a photo gave; the crops' files are there already."""
-        text = line(records) if isinstance(records, RejectRecord) else "".join(map(line, records))
-        name = REJECTS if isinstance(records, RejectRecord) else MANIFEST
-        self.by_source[source] = records if isinstance(records, RejectRecord) else list(records)
-        with atomic.told(self.root / name):
-            handle = self._handles.get(name)
-            if handle is None:
-                handle = self._handles[name] = self._appending(self.root / name)
-            handle.write(text.encode())
-            handle.flush()
-
-    def _appending(self, path: Path) -> BinaryIO:
-        """The file open for appending, without a torn last line."""
-        handle = path.open("a+b")
-        end = handle.seek(0, os.SEEK_END)
-        if end:
-            handle.seek(0)
-            handle.truncate(handle.read().rfind(b"\n") + 1)
-        return handle
-
-    def finish(self, order: Iterable[str]) -> None:
-        """Bring both files into the order of sources; photos not in it keep their lines, after the others."""
-        self.close()
-        names = dict.fromkeys(order)
-        names.update(dict.fromkeys(sorted(set(self.by_source) - set(names))))
-        kept = [self.by_source[name] for name in names if name in self.by_source]
-        manifest = "".join(line(record) for records in kept if isinstance(records, list) for record in records)
-        rejects = "".join(line(record) for record in kept if isinstance(record, RejectRecord))
-        for name, text in ((MANIFEST, manifest), (REJECTS, rejects)):
-            path = self.root / name
-            if not path.exists() or path.read_bytes() != text.encode():
-                atomic.write_text(path, text)
-
-    def close(self) -> None:
-        """Close the files that are being appended to."""
-        for handle in self._handles.values():
-            handle.close()
-        self._handles.clear()
 
 
 def crop_record(values: Mapping[str, Any], path: Path) -> CropRecord:
@@ -200,19 +152,16 @@ def crop_record(values: Mapping[str, Any], path: Path) -> CropRecord:
     return replace(found, landmarks=points, box=box)
 
 
-def _photos_of(root: Path) -> tuple[dict[str, list[CropRecord]], list[str]]:
-    """By source, the records that hold; and crops whose records do not."""
+def _photos_of(root: Path) -> dict[str, list[CropRecord]]:
+    """By source, the records that hold."""
     grouped: dict[str, list[CropRecord]] = {}
-    dropped: list[str] = []
     for values in read_lines(root / MANIFEST):
         record = crop_record(values, root / MANIFEST)
         if record.face == 1:  # a photo that was done again: its later lines hold
-            dropped += [old.crop for old in grouped.pop(record.source, [])]
+            grouped.pop(record.source, None)
         grouped.setdefault(record.source, []).append(record)
-    torn = [source for source, records in grouped.items() if len(records) != records[0].faces]
-    for source in torn:  # the line of a later face was torn off
-        dropped += [record.crop for record in grouped.pop(source)]
-    return grouped, dropped
+    # but not where the line of a later face was torn off
+    return {source: records for source, records in grouped.items() if len(records) == records[0].faces}
 
 
 def is_crop_folder(root: Path) -> bool:
@@ -229,7 +178,7 @@ def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
     if not root.is_dir():
         raise CosfaceError("no such folder of crops", root, "make one: cosface align PHOTOS " + str(root))
     if is_crop_folder(root):
-        crops = [_from_record(root, record) for records in _photos_of(root)[0].values() for record in records]
+        crops = [_from_record(root, record) for records in _photos_of(root).values() for record in records]
         for crop in crops:
             if not crop.path.is_file():
                 raise CosfaceError("a crop of the manifest is missing", crop.path, "run cosface align again")

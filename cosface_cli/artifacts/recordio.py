@@ -45,7 +45,7 @@ def records(path: Path) -> Iterator[Record]:
         end = handle.seek(0, 2)
         offset = number = 0
         while offset < end:
-            parts = _parts(handle, offset, end, path)
+            parts = _parts(handle, offset, end, path, number)
             size = sum(length for _, length in parts) + len(MAGIC) * (len(parts) - 1)
             if len(parts) == 1:
                 handle.seek(parts[0][0])
@@ -53,11 +53,11 @@ def records(path: Path) -> Iterator[Record]:
             else:
                 head = _joined(handle, parts)[: _HEAD.size + 4]
             if len(head) < _HEAD.size:
-                raise _damaged(path, offset)
+                raise _damaged(path, offset, number)
             flag, label, _, _ = _HEAD.unpack_from(head)
             skip = _HEAD.size + 4 * flag
             if skip > size:
-                raise _damaged(path, offset)
+                raise _damaged(path, offset, number)
             if flag:
                 (label,) = struct.unpack_from("<f", head, _HEAD.size)
             yield Record(offset, number, label, skip, size - skip)
@@ -70,7 +70,7 @@ def read_image(path: Path, record: Record) -> bytes:
     """The image of a record. Raises OSError, and PhotoError (truncated) where the file has changed."""
     with path.open("rb") as handle:
         try:
-            parts = _parts(handle, record.offset, handle.seek(0, 2), path)
+            parts = _parts(handle, record.offset, handle.seek(0, 2), path, record.number)
         except CosfaceError as error:
             raise PhotoError("truncated", error.problem, path, error.mend) from None
         image = _joined(handle, parts)[record.skip :]
@@ -88,7 +88,7 @@ def read_keys(path: Path) -> dict[int, int]:
         raise CosfaceError("not an index of records", path, "move it away: it can be done without") from error
 
 
-def _parts(handle: BinaryIO, offset: int, end: int, path: Path) -> list[tuple[int, int]]:
+def _parts(handle: BinaryIO, offset: int, end: int, path: Path, number: int) -> list[tuple[int, int]]:
     """Where the parts of a record's content begin and how long they are: mostly one."""
     parts: list[tuple[int, int]] = []
     at = offset
@@ -96,12 +96,12 @@ def _parts(handle: BinaryIO, offset: int, end: int, path: Path) -> list[tuple[in
         handle.seek(at)
         head = handle.read(_PART.size)
         if len(head) < _PART.size or not head.startswith(MAGIC):
-            raise _damaged(path, at)
+            raise _damaged(path, at, number)
         word = int.from_bytes(head[4:], "little")
         part, length = word >> 29, word & (1 << 29) - 1
         at += _PART.size
         if part not in ((_MIDDLE, _LAST) if parts else (_ALL, _FIRST)) or at + length > end:
-            raise _damaged(path, at)
+            raise _damaged(path, at, number)
         parts.append((at, length))
         at += _padded(length)
         if part in (_ALL, _LAST):
@@ -120,5 +120,5 @@ def _padded(length: int) -> int:
     return length + -length % 4
 
 
-def _damaged(path: Path, offset: int) -> CosfaceError:
-    return CosfaceError(f"damaged RecordIO file, at byte {offset}", path, "copy it again")
+def _damaged(path: Path, offset: int, number: int) -> CosfaceError:
+    return CosfaceError(f"damaged RecordIO file, at byte {offset}, in record {number}", path, "copy it again")

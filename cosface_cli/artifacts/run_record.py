@@ -34,6 +34,10 @@ class RunFolder:
         return self.root / "weights.safetensors"
 
     @property
+    def last(self) -> Path:
+        return self.root / "last.safetensors"
+
+    @property
     def head(self) -> Path:
         return self.root / "head.safetensors"
 

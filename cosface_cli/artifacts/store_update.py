@@ -62,6 +62,7 @@ class StoreUpdate:
         self.known: dict[Key, Known] = {}
         self.moved_aside: Path | None = None
         self._fresh = 0
+        self._dropped = False
         self._store = self._open()
         purpose = json.dumps(asdict(header), sort_keys=True).encode()
         self._journal = Journal(journal_of(path), purpose)
@@ -77,6 +78,12 @@ class StoreUpdate:
         self._fresh += len(rows)
         if self._fresh >= max(_PUBLISH, len(self._store) if self._store is not None else 0):
             self.publish(order)
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        """Forget sources and their rows; the store is without them once it is published."""
+        for key in keys:
+            del self.known[key]
+            self._dropped = True
 
     def publish(self, order: Iterable[Key]) -> int:
         """Write the store: sources of `order` in that order, behind the others; gives the number of rows."""
@@ -99,12 +106,13 @@ class StoreUpdate:
         self._journal.remove()
         self._journal = Journal(self._journal.path, purpose)
         self._fresh = 0
+        self._dropped = False
         return count
 
     @property
     def has_news(self) -> bool:
-        """Whether the journal holds what the store does not."""
-        return any(known.offset >= 0 for known in self.known.values())
+        """Whether the store is to be written: the journal holds more, or sources were dropped."""
+        return self._dropped or any(known.offset >= 0 for known in self.known.values())
 
     def close(self) -> None:
         """Close both; a journal that holds nothing new is taken away."""

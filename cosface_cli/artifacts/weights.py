@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.atomic import write_bytes
-from cosface_cli.errors import CosfaceError
+from cosface_cli.errors import CosfaceError, DamagedError
 
 SCHEMA = 1
 _KEY = "cosface"  # the one key of the safetensors metadata that is ours
@@ -26,7 +26,8 @@ class Weights:
     """What the header says. mean, std: per channel, in pixel values 0..255: the network sees (x - mean) / std.
 
     loss: its name, with s and m; data: fingerprint of what it was trained on; threshold: the cosine from which two
-    crops count as one person, None until one was fitted.
+    crops count as one person, None until one was fitted. licence: of the weights that training began with, an SPDX
+    name where there is one, None from scratch; lineage: the model ids that led to these weights, the oldest first.
     """
 
     backbone: str
@@ -97,10 +98,14 @@ def read_header(path: Path) -> Weights:
         values = {key: value for key, value in found.items() if key in known}
         for key in ("mean", "std"):
             values[key] = tuple(map(float, values[key]))
-        values["lineage"] = tuple(values.get("lineage", ()))
+        values["lineage"] = tuple(values.get("lineage") or ())
         header = Weights(**values)
-        texts = (header.backbone, header.template, header.model_id, header.flip, header.color_order)
-        if not all(isinstance(text, str) for text in texts) or header.embedding_size < 1:
+        texts = (header.backbone, header.template, header.model_id, header.flip, header.color_order, *header.lineage)
+        if (
+            not isinstance(header.licence, str | None)
+            or not all(isinstance(text, str) for text in texts)
+            or header.embedding_size < 1
+        ):
             raise ValueError("a field of another kind")
         if (len(header.mean), len(header.std)) != (3, 3) or not min(header.std) > 0:
             raise ValueError("no mean and std of three channels")
@@ -120,3 +125,17 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         raise CosfaceError("no such file", path) from None
     except (SafetensorError, OSError, ValueError) as error:
         raise CosfaceError("this file is damaged", path, "write it anew") from error
+
+
+def read_trained(path: Path) -> tuple[Path, Weights, dict[str, NDArray[Any]]]:
+    """The file, header and tensors of a run folder or of its weights.safetensors.
+
+    Raises CosfaceError for another kind of file, DamagedError where the tensors are not those of the header.
+    """
+    file = path / "weights.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise CosfaceError("no weights here", file, "train first: cosface train ALIGNED --out " + str(path))
+    header, tensors = read_header(file), read_tensors(file)
+    if header.model_id != tensors_id(tensors):  # others name files by it, so it is not believed but counted
+        raise DamagedError("the tensors are not those that the header speaks of", file, "train or copy them again")
+    return file, header, tensors

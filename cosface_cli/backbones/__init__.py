@@ -35,6 +35,11 @@ class Backbone:
 BACKBONES = Table(
     "backbone",
     Row(
+        "dlib29",
+        "cosface_cli.backbones.dlib_resnet:DLIB29",
+        "5.6 M parameters, crops `dlib`: the embedded default (King 2017)",
+    ),
+    Row(
         "mobilefacenet",
         "cosface_cli.backbones.mobilefacenet:MOBILEFACENET",
         "1 M parameters, crops `arcface` (Chen 2018)",

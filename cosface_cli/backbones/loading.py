@@ -34,6 +34,13 @@ def load(name: str, embedding_size: int, tensors: Mapping[str, NDArray[Any]]) ->
     return network.eval()
 
 
+def fits(name: str, embedding_size: int, tensors: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether tensors are those of that network, by name and shape. Nothing of its size is built."""
+    with torch.device("meta"):
+        state = declaration(name)(embedding_size).state_dict()
+    return {key: tuple(t.shape) for key, t in state.items()} == {key: t.shape for key, t in tensors.items()}
+
+
 def put(module: nn.Module, tensors: Mapping[str, NDArray[Any]], problem: str) -> None:
     """Copy tensors by name into a module, in place. Raises CosfaceError(problem) where names or shapes differ."""
     state = {name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}

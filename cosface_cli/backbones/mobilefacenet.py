@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cosface_cli.backbones import Backbone
+from cosface_cli.backbones.prelu import PReLU
 
 # Chen 2018, table 1: expansion, channels, repeats, stride of the first
 _BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -19,7 +20,7 @@ def _conv(
         nn.BatchNorm2d(outputs),
     ]
     if not linear:
-        layers.append(nn.PReLU(outputs))
+        layers.append(PReLU(outputs))
     return nn.Sequential(*layers)
 
 

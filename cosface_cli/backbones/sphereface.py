@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cosface_cli.backbones import Backbone
+from cosface_cli.backbones.prelu import PReLU
 
 _CHANNELS = (64, 128, 256, 512)
 _UNITS_20 = (1, 2, 4, 1)
@@ -17,9 +18,9 @@ class Unit(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.PReLU(channels),
+            PReLU(channels),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.PReLU(channels),
+            PReLU(channels),
         )
         for layer in self.body:
             if isinstance(layer, nn.Conv2d):
@@ -40,7 +41,7 @@ class SphereFace(nn.Module):
             halve = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
             nn.init.xavier_uniform_(halve.weight)
             nn.init.zeros_(halve.bias)  # type: ignore[arg-type]
-            layers += [halve, nn.PReLU(outputs), *(Unit(outputs) for _ in range(repeats))]
+            layers += [halve, PReLU(outputs), *(Unit(outputs) for _ in range(repeats))]
         self.features = nn.Sequential(*layers)
         self.embedding = nn.Linear(512 * 7 * 6, embedding_size)
         nn.init.xavier_uniform_(self.embedding.weight)

@@ -16,7 +16,8 @@ class EmbedConfig:
     """source: a crop folder, or photos as for align; store: made or continued.
 
     model: a name, a run folder or a weights file; flip: "none", "sum" or "concat" (the paper's); crops_template: says
-    that a folder without a manifest holds crops of that template; the rest, for photos only, is as for align.
+    that a folder without a manifest holds crops of that template; prune: drop the rows of photos that are not in
+    source any more; the rest, for photos only, is as for align.
     """
 
     source: str
@@ -35,16 +36,19 @@ class EmbedConfig:
     every: float = 1.0
     root: Path | None = None
     workers: int = 0
+    prune: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedReport:
-    """Counts: rows in the store now; inputs done, unchanged and rejected by this run."""
+    """Counts: rows in the store now; inputs done, unchanged and rejected by this run; gone: photos of the store that
+    are not in the source any more, dropped with prune, else kept."""
 
     rows: int
     done: int
     skipped: int
     rejected: int
+    gone: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def embed(
     every: options.Every = DEFAULTS.every,
     root: options.Root = DEFAULTS.root,
     workers: options.Workers = DEFAULTS.workers,
+    prune: options.Prune = DEFAULTS.prune,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
@@ -68,6 +69,7 @@ def embed(
         every=every,
         root=root,
         workers=workers,
+        prune=prune,
     )
     with following("embed", output, quiet, COLUMNS, _reject_row) as tell:
         run(config, tell)

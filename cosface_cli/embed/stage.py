@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from cosface_cli.engines.reader import CHOICES, Limits, absolute
 from cosface_cli.engines.runners.local import cpu_count, run
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos, unused_every
+from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
 from cosface_cli.engines.warp import require_cover
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
@@ -43,6 +45,17 @@ class _Task:
     input: Input
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """settings: how the faces of the tasks are found; root: of all their keys; whole: whether the tasks are all that
+    the source holds."""
+
+    tasks: list[_Task]
+    settings: str
+    root: str
+    whole: bool
+
+
 def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     """Embed the faces of config.source into the store config.store.
 
@@ -52,23 +65,29 @@ def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     one_of(config.flip, FLIPS, "--flip")
     one_of(config.faces, CHOICES, "--faces")
     embedder = open_embedder(config.model)
-    tasks, settings = _crop_tasks(config, tell) if _holds_crops(config) else _photo_tasks(config, tell)
-    for crop_template in {task.input.crop.template.name for task in tasks if task.input.crop is not None}:
+    presence = Presence(config.source)
+    work = _crop_work(config, tell) if _holds_crops(config) else _photo_work(config, tell)
+    if config.prune:
+        require_whole(config.source, work.whole)
+    for crop_template in {task.input.crop.template.name for task in work.tasks if task.input.crop is not None}:
         require_cover(template(crop_template), template(embedder.template), config.source)
-    if not tasks:
+    if not work.tasks:
         tell(Note(f"{config.source}: no photos here"))
         return EmbedReport(0, 0, 0, 0)
     size = embedder.size * (2 if config.flip == "concat" else 1)
     header = StoreHeader(embedder.name, embedder.model_id, embedder.template, config.flip, size)
+    del embedder  # the workers open their own
     atomic.make_folder(config.store.parent)
     with atomic.lock(config.store):
-        return _fill(config, header, tasks, settings, tell)
+        return _fill(config, header, work, presence, tell)
 
 
-def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings: str, tell: Tell) -> EmbedReport:
+def _fill(config: EmbedConfig, header: StoreHeader, work: _Work, presence: Presence, tell: Tell) -> EmbedReport:
     store = StoreUpdate(config.store, header)
     if store.moved_aside is not None:
         tell(Note(f"{config.store}: this store is damaged; moved aside as {store.moved_aside.name}"))
+    tasks, settings = work.tasks, work.settings
+    gone = 0
     tell(Planned(len(tasks)))
     order = [task.key for task in tasks]
     tally = Tally()
@@ -77,7 +96,9 @@ def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings
         tally.add(outcome)
         tell(outcome)
 
-    def chunks() -> Iterator[list[_Task]]:
+    sent: deque[list[_Task]] = deque()  # workers are given the inputs alone
+
+    def chunks() -> Iterator[list[Input]]:
         chunk: list[_Task] = []
         for task in tasks:
             known = store.known.get(task.key)
@@ -88,19 +109,26 @@ def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings
                 task = replace(task, input=replace(task.input, known_hash=known.hash))
             chunk.append(task)
             if len(chunk) == CHUNK:
-                yield chunk
+                sent.append(chunk)
+                yield [task.input for task in chunk]
                 chunk = []
         if chunk:
-            yield chunk
+            sent.append(chunk)
+            yield [task.input for task in chunk]
 
     try:
         workers = min(config.workers or cpu_count(), -(-len(tasks) // CHUNK))
-        for chunk, results in run(chunks(), _Opener(_how(config)), workers):
-            for task, result in zip(chunk, results, strict=True):
+        for _, results in run(chunks(), _how(config), workers):
+            for task, result in zip(sent.popleft(), results, strict=True):
                 known = store.known.get(task.key)
                 if result.unchanged and known is not None:
                     count(_kept(task, known))
                     continue
+                if result.reason in AWAY:
+                    presence.require()
+                    if known is not None and known.reason is None:
+                        count(_told(task, result))
+                        continue
                 rows = _rows(task, result, settings)
                 vectors = np.zeros((0, header.size), np.float32) if result.vectors is None else result.vectors
                 news = Known(
@@ -108,24 +136,29 @@ def _fill(config: EmbedConfig, header: StoreHeader, tasks: list[_Task], settings
                 )
                 store.add(rows, vectors, news, task.key, order)
                 count(_told(task, result))  # only now: what is told is kept
+        if work.whole:
+            presence.require()
+            gone = _gone(config, store, work, tell)
     finally:
         try:
             if store.has_news or not config.store.exists():
                 store.publish(order)
         finally:
             store.close()
-    return EmbedReport(sum(known.rows for known in store.known.values()), tally.done, tally.skipped, tally.rejected)
+    rows_now = sum(known.rows for known in store.known.values())
+    return EmbedReport(rows_now, tally.done, tally.skipped, tally.rejected, gone)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opener:
-    """Embeds the inputs of a chunk of tasks."""
-
-    how: VectorsOpener
-
-    def open(self) -> Callable[[list[_Task]], list[Vectors]]:
-        embed_files = self.how.open()
-        return lambda tasks: embed_files([task.input for task in tasks])
+def _gone(config: EmbedConfig, store: StoreUpdate, work: _Work, tell: Tell) -> int:
+    """How many photos of the store the source holds no more: dropped, or told."""
+    listed = {task.key for task in work.tasks}
+    gone = [key for key in store.known if key[0] == work.root and key not in listed]
+    if gone:
+        done = "their rows are dropped" if config.prune else "--prune drops their rows"
+        tell(Note(f"{config.store}: {len(gone)} of its photos are not in {config.source} any more; {done}"))
+    if config.prune:
+        store.drop(gone)
+    return len(gone)
 
 
 def _how(config: EmbedConfig) -> VectorsOpener:
@@ -142,7 +175,7 @@ def _holds_crops(config: EmbedConfig) -> bool:
     return config.crops_template is not None or (config.source != "-" and is_crop_folder(Path(config.source)))
 
 
-def _crop_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
+def _crop_work(config: EmbedConfig, tell: Tell) -> _Work:
     for note in unused_every(config.source, config.every, 0):
         tell(Note(note))
     usual = EmbedConfig(config.source, config.store)
@@ -156,10 +189,10 @@ def _crop_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
         _Task((str(root), crop.name), str(Path(config.source) / crop.name), crop.identity, Input(File(crop.path), crop))
         for crop in crops
     ]
-    return tasks, f"crops template={crops[0].template.name}"
+    return _Work(tasks, f"crops template={crops[0].template.name}", str(root), whole=True)
 
 
-def _photo_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
+def _photo_work(config: EmbedConfig, tell: Tell) -> _Work:
     listing = list_photos(config.source, None, config.every, config.root)
     for note in listing.notes:
         tell(Note(note))
@@ -173,7 +206,7 @@ def _photo_tasks(config: EmbedConfig, tell: Tell) -> tuple[list[_Task], str]:
     settings = f"photos detector={detector} faces={config.faces} {_limits(config).settings}"
     if config.try_rotations:
         settings += " try_rotations"
-    return tasks, settings
+    return _Work(tasks, settings, root, listing.whole)
 
 
 def _is_fresh(task: _Task, known: Known) -> bool:

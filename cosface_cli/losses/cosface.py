@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from cosface_cli.losses.normalised import class_weights, cosines
+from cosface_cli.losses.classifier import ClassifierHead
+from cosface_cli.losses.normalised import require, with_own
 
 
-class CosFace(nn.Module):
+class CosFace(ClassifierHead):
     """The large margin cosine loss (Wang 2018 Eq. 4-5).
 
     L = mean of -log( e^{s (cos_y - m)} / (e^{s (cos_y - m)} + sum_{j != y} e^{s cos_j}) )
@@ -21,20 +20,17 @@ class CosFace(nn.Module):
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {"s": 64.0, "m": 0.35}
+    EQUATION: ClassVar[str] = "-log( e^{s (cos_y - m)} / (e^{s (cos_y - m)} + sum_{j!=y} e^{s cos_j}) )"
+    SOURCE: ClassVar[str] = "Wang 2018, arXiv 1801.09414, Eq. 4-5"
+    MARGIN_COS: ClassVar[str | None] = "m"
 
     def __init__(
         self, embedding_size: int, identities: int, s: float = DEFAULTS["s"], m: float = DEFAULTS["m"]
     ) -> None:
-        super().__init__()
+        super().__init__(embedding_size, identities)
+        require(s > 0 and m >= 0, "s must be above 0, m 0 or more")
         self.s, self.m = s, m
-        self.weight = class_weights(identities, embedding_size)  # (C, D)
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss () of embeddings (B, D) with labels (B,) int64 in 0..C-1."""
-        cos = cosines(embeddings, self.weight)  # (B, C)
-        margin = torch.zeros_like(cos).scatter_(1, labels[:, None], self.m)  # (B, C)
-        return F.cross_entropy(self.s * (cos - margin), labels)
-
-    def scores(self, embeddings: Tensor) -> Tensor:
-        """s cos_j (B, C): the logits without the margin."""
-        return self.s * cosines(embeddings, self.weight)
+    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+        """s (cos_y - m), s cos_j."""
+        return self.s * with_own(similarities, labels, own - self.m)

@@ -1,10 +1,12 @@
-"""What the cosine losses share: unit class weights, unit embeddings, the cosines between them."""
+"""What the losses share: their precision, unit vectors and the cosines between them, where a margin goes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from cosface_cli.errors import CosfaceError
 
 
 def class_weights(identities: int, embedding_size: int) -> nn.Parameter:
@@ -17,12 +19,37 @@ def full_precision(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
+def without_autocast(values: Tensor) -> torch.autocast:
+    """A context in which nothing is rounded to half precision on the device of values."""
+    return torch.autocast(values.device.type, enabled=False)
+
+
 def cosines(embeddings: Tensor, weight: Tensor) -> Tensor:
     """cos_j = W_j . x / (|W_j| |x|), Wang 2018 Eq. 2, in -1..1 and never in half precision.
 
     embeddings: (B, D); weight: (C, D). Returns (B, C). Rounding may carry a product over 1: it is clamped.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
+    with without_autocast(embeddings):
         x = F.normalize(full_precision(embeddings))  # (B, D)
         w = F.normalize(full_precision(weight)).to(x.dtype)  # (C, D)
         return (x @ w.T).clamp(-1.0, 1.0)  # (B, C)
+
+
+def lengths(embeddings: Tensor) -> Tensor:
+    """|x|, (B,), of embeddings (B, D), never in half precision."""
+    with without_autocast(embeddings):
+        found: Tensor = torch.linalg.vector_norm(full_precision(embeddings), dim=1)
+        return found
+
+
+def with_own(similarities: Tensor, labels: Tensor, values: Tensor) -> Tensor:
+    """Similarities (B, C) in which each row's column labels (B,) holds its value of values (B,); -1 changes nothing."""
+    column = labels.clamp_min(0)[:, None]  # (B, 1)
+    here = (labels >= 0)[:, None]  # (B, 1)
+    return similarities.scatter(1, column, torch.where(here, values[:, None], similarities.gather(1, column)))
+
+
+def require(holds: bool, problem: str) -> None:
+    """Raises CosfaceError(problem) for a setting out of its range."""
+    if not holds:
+        raise CosfaceError(problem)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from cosface_cli.losses.normalised import class_weights, cosines
+from cosface_cli.losses.classifier import ClassifierHead
+from cosface_cli.losses.normalised import require
 
 
-class NSL(nn.Module):
+class NSL(ClassifierHead):
     """The normalised softmax loss (Wang 2018 Eq. 3).
 
     L = mean of -log( e^{s cos_y} / sum_j e^{s cos_j} )
@@ -20,16 +20,14 @@ class NSL(nn.Module):
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {"s": 64.0}
+    EQUATION: ClassVar[str] = "-log( e^{s cos_y} / sum_j e^{s cos_j} )"
+    SOURCE: ClassVar[str] = "Wang 2018, arXiv 1801.09414, Eq. 3"
 
     def __init__(self, embedding_size: int, identities: int, s: float = DEFAULTS["s"]) -> None:
-        super().__init__()
+        super().__init__(embedding_size, identities)
+        require(s > 0, "s must be above 0")
         self.s = s
-        self.weight = class_weights(identities, embedding_size)  # (C, D)
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss () of embeddings (B, D) with labels (B,) int64 in 0..C-1."""
-        return F.cross_entropy(self.scores(embeddings), labels)
-
-    def scores(self, embeddings: Tensor) -> Tensor:
-        """s cos_j, (B, C)."""
-        return self.s * cosines(embeddings, self.weight)
+    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+        """s cos_j: there is no margin."""
+        return self.s * similarities

@@ -41,3 +41,19 @@ def loss_at_right_angles(identities: int, s: float, m: float) -> float:
     if others < 1:
         raise ValueError(f"{identities} identities leave nothing to tell apart")
     return s * m + math.log(others + math.exp(-s * m))
+
+
+def loss_at_random(identities: int, embedding_size: int, s: float, m: float) -> float:
+    """The loss that C class weights drawn at random in K dimensions begin with, whatever the embeddings.
+
+    Their cosines scatter by 1 / sqrt(K) about 0, so that the mean of e^{s cos} is close to e^{s^2 / 2K}:
+    s m + ln(e^{-s m} + (C - 1) e^{s^2 / 2K}), a little more than the loss on average (Jensen). From
+    s = sqrt(2 K ln(C - 1)) on the largest cosine rules the sum: s m + s sqrt(2 ln(C - 1) / K) at most.
+    """
+    others = identities - 1
+    if others < 1 or embedding_size < 2:
+        raise ValueError(f"no first loss of {identities} identities in {embedding_size} dimensions")
+    spread = s * s / (2.0 * embedding_size)
+    frozen = s * math.sqrt(2.0 * math.log(others) / embedding_size)
+    of_others = math.log(others) + spread if spread <= math.log(others) else frozen
+    return s * m + of_others + math.log1p(math.exp(-s * m - of_others))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
+from cosface_cli.engines.runners.local import cpu_count
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.registry import suggest
 
+_MOST_LOADERS = 8
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -33,19 +36,33 @@ def choose(name: str, tell: Tell) -> torch.device:
     return torch.device(name)
 
 
+def loaders_for(device: torch.device, asked: int | None) -> int:
+    """Processes that read crops beside the network: none beside a CPU's, which needs the cores itself."""
+    if asked is not None:
+        return asked
+    return 0 if device.type == "cpu" else max(1, min(_MOST_LOADERS, cpu_count() - 1))
+
+
 @contextmanager
 def settled(device: torch.device, threads: int) -> Iterator[None]:
     """Compute on that many CPU threads and by deterministic algorithms: the order of a sum is part of its value.
+    torch's own random state is left as it was.
 
     On a GPU algorithms that have no deterministic form are let pass.
     """
     threads_before = torch.get_num_threads()
     strict_before = torch.are_deterministic_algorithms_enabled()
     lenient_before = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic  # whose types do not tell of it
+    filled_before = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
+    # with them torch writes NaN into all memory before its use, to show who reads too early: a fifth of each step
+    memory.fill_uninitialized_memory = False
     try:
-        yield
+        with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
+            yield
     finally:
         torch.set_num_threads(threads_before)
         torch.use_deterministic_algorithms(strict_before, warn_only=lenient_before)
+        memory.fill_uninitialized_memory = filled_before

@@ -8,9 +8,11 @@ from typing import Any
 from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_record
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
+from cosface_cli.train.schedule import FOLLOW_THE_LENGTH
 from cosface_cli.train.settings import Settings, differences
 
-_FLAGS = {"head": "s and m"}
+_FLAGS = {"head": "s, m and the loss's options"}
+_LENGTHS = ("epochs", "steps")
 
 
 def standing(
@@ -18,7 +20,7 @@ def standing(
 ) -> RunRecord | None:
     """The run in the folder, if it is the one that was asked for; None where there is none yet.
 
-    resume: it may have been of another number of epochs. Raises CosfaceError naming what differs.
+    resume: it may have been of another length. Raises CosfaceError naming what differs.
     """
     root = folder.root
     record = read_record(folder.record)
@@ -30,7 +32,7 @@ def standing(
             raise CosfaceError("this folder holds something else", root, "choose another --out")
         return None
     parted = differences(record.settings, settings.as_json())
-    epochs = parted.pop("epochs", None)
+    longer = {name: parted.pop(name) for name in _LENGTHS if name in parted and settings.as_json()[name] is not None}
     if parted:
         words = "; ".join(f"{_FLAGS.get(name, name.replace('_', '-'))}: {text}" for name, text in parted.items())
         raise CosfaceError(f"another run is here ({words})", root, "choose another --out")
@@ -41,19 +43,21 @@ def standing(
             root,
             "choose another --out",
         )
-    if epochs and not resume:
-        raise CosfaceError(
-            f"this run is of other epochs ({epochs})", root, "add --resume to go on with it, or choose another --out"
-        )
-    if epochs and settings.schedule == "cosine":
-        tell(Note(f"the learning rate follows the new plan of {settings.epochs} epochs from here on"))
+    for name, text in longer.items():
+        if not resume:
+            mend = "add --resume to go on with it, or choose another --out"
+            raise CosfaceError(f"this run is of other {name} ({text})", root, mend)
+        if settings.schedule in FOLLOW_THE_LENGTH:
+            length = settings.as_json()[name]
+            tell(Note(f"the learning rate follows the new plan of {length} {name} from here on"))
     return record
 
 
-def is_finished(folder: RunFolder, record: RunRecord) -> bool:
-    """Whether the run ended and all its files are there."""
-    files = (folder.weights, folder.head, folder.onnx, folder.metrics)
-    return record.finished and all(file.is_file() for file in files)
+def is_finished(folder: RunFolder, record: RunRecord, settings: Settings) -> bool:
+    """Whether the run ended at that length, and all its files are there."""
+    files = [folder.weights, folder.head, folder.onnx, folder.metrics, *([folder.last] if settings.is_scored else [])]
+    same_length = all(record.settings[name] == settings.as_json()[name] for name in _LENGTHS)
+    return record.finished and same_length and all(file.is_file() for file in files)
 
 
 def compare_machines(was: Mapping[str, Any], now: Mapping[str, Any], tell: Tell) -> None:

@@ -2,124 +2,164 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cosface_cli.losses import Loss
-from cosface_cli.train.data import LabelledCrops
+from cosface_cli.train.data import Batch, LabelledCrops
 from cosface_cli.train.learner import Learner
+from cosface_cli.train.optimizer import parameters_of, set_rate
 from cosface_cli.train.schedule import Schedule
+from cosface_cli.train.settings import Settings
+
+_DRAWS = 2  # a stream of random numbers beside those of the data: what a head or dropout draws in a step
 
 
 @dataclass(slots=True)
 class Progress:
     """How far a run is. epoch: the one in work, from 1; position: its batches done; step: all batches done; seen:
-    the epoch's crops so far, and over them the sums of loss, right answers without the margin, target cosines."""
+    the epoch's crops so far, and over them the sums of loss, right answers without the margin, target cosines; best,
+    best_epoch: the highest score so far and whose it was."""
 
     epoch: int = 1
     position: int = 0
     step: int = 0
     seen: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    best: float | None = None
+    best_epoch: int | None = None
 
-    @property
-    def begun(self) -> int:
-        """Epochs of which at least one step is done."""
-        return self.epoch if self.position else self.epoch - 1
+    def take(self, epoch: int, score: float) -> bool:
+        """Note an epoch's score; whether it is the best so far. Of equals the earlier stays."""
+        if self.best is not None and score <= self.best:
+            return False
+        self.best, self.best_epoch = score, epoch
+        return True
 
 
 class NotFinite(Exception):
-    """The loss, its gradient or the network is no number any more."""
+    """The loss, its gradient or the network is no number any more. where: weights, embeddings, loss or gradient,
+    the first of them."""
 
     def __init__(
-        self, progress: Progress, lr: float, loss: float, gradient: float, names: tuple[str, ...] = ()
+        self, progress: Progress, lr: float, loss: float, gradient: float, where: str, names: tuple[str, ...] = ()
     ) -> None:
         super().__init__(f"loss {loss}, gradient {gradient} after step {progress.step}")
         self.epoch, self.step = progress.epoch, progress.step
-        self.lr, self.loss, self.gradient, self.names = lr, loss, gradient, names
+        self.lr, self.loss, self.gradient, self.where, self.names = lr, loss, gradient, where, names
 
 
 def fit(
     learner: Learner,
     data: LabelledCrops,
     schedule: Schedule,
-    clip: float,
-    epochs: int,
+    settings: Settings,
     progress: Progress,
     after_step: Callable[[], None],
 ) -> Iterator[dict[str, Any]]:
-    """Train from where progress stands up to that many epochs; gives the row of each epoch at its end.
+    """Train from where progress stands to the schedule's last step; gives the row of each epoch at its end.
 
-    clip: largest length of the gradient. Raises NotFinite before the step that would spoil the network.
+    Raises NotFinite before the step that would spoil the network.
     """
-    optimizer, head = learner.optimizer, learner.head
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    head, optimizer, scaler = learner.head, learner.optimizer, learner.scaler
+    parameters = parameters_of(optimizer)
 
-    while progress.epoch <= epochs:
+    while progress.step < schedule.steps:
         for batch in data.batches(progress.epoch, progress.position):
             lr = schedule.rate(progress.step)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            labels = torch.from_numpy(batch.labels).to(learner.device)  # (B,)
+            set_rate(optimizer, lr)
+            torch.manual_seed(_drawn(settings.seed, progress.step))
 
-            embeddings = learner.network(learner.inputs(batch.images))  # (B, D)
-            loss = head(embeddings, labels)  # ()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            gradient = nn.utils.clip_grad_norm_(parameters, clip)  # ()
+            sums = torch.zeros(3, device=learner.device)  # of loss, right answers, target cosines
+            for images, labels in _slices(batch, settings.accumulate, learner.device):
+                embeddings = learner.forward(images)  # (b, D)
+                loss = head(embeddings, labels)  # ()
+                scaler.scale(loss * (len(labels) / len(batch.labels))).backward()  # type: ignore[no-untyped-call]
+                sums += torch.stack([loss.detach() * len(labels), *_answers(head, embeddings.detach(), labels)])
+            scaler.unscale_(optimizer)
+            gradient = nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)  # ()
 
-            answers = _answers(head, embeddings.detach(), labels)
-            loss_now, gradient_now, right, cosine = torch.stack([loss.detach(), gradient, *answers]).tolist()
-            if not (math.isfinite(loss_now) and math.isfinite(gradient_now)):
-                raise NotFinite(progress, lr, loss_now, gradient_now, batch.names)
-            optimizer.step()
+            loss_sum, right, cosine, gradient_now = *sums.tolist(), float(gradient)
+            loss_now = loss_sum / len(batch.labels)
+            overflown = scaler.is_enabled() and scaler.get_scale() > 1.0  # is left out, with a smaller scale next
+            if not math.isfinite(loss_now) or not (math.isfinite(gradient_now) or overflown):
+                where = _broken(learner, embeddings, loss_now)
+                raise NotFinite(progress, lr, loss_now, gradient_now, where, batch.names)
+            scaler.step(optimizer)
+            scaler.update()
+            if learner.average:
+                learner.average.update(learner.network, progress.step + 1)
 
-            progress.seen += len(labels)
-            for place, value in enumerate((loss_now * len(labels), right, cosine)):
-                progress.sums[place] += value
+            progress.seen += len(batch.labels)
+            progress.sums = [a + b for a, b in zip(progress.sums, (loss_sum, right, cosine), strict=True)]
             progress.position += 1
             progress.step += 1
+            if progress.step == schedule.steps:
+                break
             if progress.position < data.steps:
                 after_step()
         if not learner.is_finite:
-            raise NotFinite(progress, lr, loss_now, gradient_now, batch.names)
+            raise NotFinite(progress, lr, loss_now, gradient_now, "weights", batch.names)
 
-        row = _row(progress, lr)
-        progress.epoch, progress.position, progress.seen, progress.sums = progress.epoch + 1, 0, 0, [0.0, 0.0, 0.0]
+        row = _row(progress, lr, head)
+        if progress.position == data.steps:  # else the last epoch is one in part, and may be gone on with
+            progress.epoch, progress.position, progress.seen, progress.sums = progress.epoch + 1, 0, 0, [0.0, 0.0, 0.0]
         yield row
 
 
-def untrained_row(learner: Learner, data: LabelledCrops, schedule: Schedule) -> dict[str, Any]:
+def untrained_row(learner: Learner, batch: Batch, schedule: Schedule, settings: Settings) -> dict[str, Any]:
     """The row of epoch 0: the first batch before any step. The learner is left as it was."""
-    batch = next(data.batches(1))
-    labels = torch.from_numpy(batch.labels).to(learner.device)  # (B,)
-    with torch.no_grad():
-        network = copy.deepcopy(learner.network)  # batch norm counts what it sees: not in this one
-        embeddings = network(learner.inputs(batch.images))  # (B, D)
-        loss = learner.head(embeddings, labels)  # ()
-        right, cosine = torch.stack(_answers(learner.head, embeddings, labels)).tolist()
-    count = len(labels)
-    return _row(Progress(epoch=0, seen=count, sums=[float(loss) * count, right, cosine]), schedule.rate(0))
+    torch.manual_seed(_drawn(settings.seed, 0))
+    sums = torch.zeros(3, device=learner.device)
+    with torch.no_grad(), learner.untouched():
+        for images, labels in _slices(batch, settings.accumulate, learner.device):
+            embeddings = learner.forward(images)  # (b, D)
+            loss = learner.head(embeddings, labels)  # ()
+            sums += torch.stack([loss * len(labels), *_answers(learner.head, embeddings, labels)])
+    return _row(Progress(epoch=0, seen=len(batch.labels), sums=sums.tolist()), schedule.rate(0), learner.head)
+
+
+def _slices(batch: Batch, count: int, device: torch.device) -> Iterator[tuple[Any, Tensor]]:
+    """A batch in that many parts of nearly equal size: images (b, H, W, 3), labels (b,)."""
+    images, labels = np.array_split(batch.images, count), np.array_split(batch.labels, count)
+    return ((some, torch.from_numpy(theirs).to(device)) for some, theirs in zip(images, labels, strict=True))
+
+
+def _drawn(seed: int, step: int) -> int:
+    """The seed of what is drawn within a step, so that a run can go on from any."""
+    return int(np.random.SeedSequence([seed, _DRAWS, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _answers(head: Loss, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
-    """How many of a batch are classified rightly without the margin, and the sum of their target cosines."""
+    """How many of a batch are classified rightly without the margin, and the sum of their target cosines; no
+    numbers where the loss has no classifier."""
     with torch.no_grad():
-        right = (head.scores(embeddings).argmax(dim=1) == labels).sum()  # ()
-        cosine = F.cosine_similarity(embeddings.float(), head.weight[labels].float()).sum()  # ()
-    return [right.float(), cosine]
+        scores, own = head.scores(embeddings), head.own_cosines(embeddings, labels)  # (B, C), (B,)
+        if scores is None or own is None:
+            return [embeddings.new_tensor(math.nan), embeddings.new_tensor(math.nan)]
+        return [(scores.argmax(dim=1) == labels).sum().float(), own.sum()]
 
 
-def _row(progress: Progress, lr: float) -> dict[str, Any]:
-    """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean."""
-    loss, right, cosine = (total / progress.seen for total in progress.sums)
+def _broken(learner: Learner, embeddings: Tensor, loss: float) -> str:
+    """What stopped being a number first."""
+    if not learner.is_finite:
+        return "weights"
+    if not bool(torch.isfinite(embeddings).all()):
+        return "embeddings"
+    return "gradient" if math.isfinite(loss) else "loss"
+
+
+def _row(progress: Progress, lr: float, head: Loss) -> dict[str, Any]:
+    """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean, both None without a
+    classifier; and what the loss itself measures."""
+    loss, right, cosine = (None if math.isnan(total) else total / progress.seen for total in progress.sums)
     return {
         "epoch": progress.epoch,
         "step": progress.step,
@@ -127,4 +167,5 @@ def _row(progress: Progress, lr: float) -> dict[str, Any]:
         "lr": lr,
         "accuracy": right,
         "target_cosine": cosine,
+        **head.measures(),
     }

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
 
 from cosface_cli.artifacts.atomic import write_text
 from cosface_cli.artifacts.run_record import RunFolder, RunRecord
 from cosface_cli.artifacts.weights import Weights, save_tensors, save_weights, tensors_id
 from cosface_cli.backbones.loading import tensors_of
+from cosface_cli.engines.starting import Start
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train.learner import Learner
 from cosface_cli.train.loop import NotFinite
 from cosface_cli.train.settings import Settings
 
 _NAMED_CROPS = 3  # in the line on the terminal; stopped.json names the whole batch
+
+_CAUSES = {  # by what stopped being a number first
+    "weights": "the weights ran away: lower --lr",
+    "embeddings": "the network's output is too large: lower --lr, or a longer --warmup",
+    "loss": "the loss's own settings: lower --s or --m",
+    "gradient": "the gradient is too steep: lower --lr or --s",
+}
+_HALF = "fp16 holds nothing above 65,504: --precision bf16 or fp32"
 
 
 def write_weights(
@@ -22,13 +35,34 @@ def write_weights(
     settings: Settings,
     record: RunRecord,
     threshold: float | None,
-) -> str:
-    """Write weights.safetensors and head.safetensors; gives the model id.
+    start: Start | None,
+    kept: bool,
+) -> None:
+    """Write the shown network as weights.safetensors with its head.safetensors where it is to be kept, and as
+    last.safetensors where epochs are scored.
 
-    threshold: the cosine from which two crops count as one person, None where no pairs were scored.
+    threshold: the cosine from which two crops count as one person, None where no pairs were scored; start: what the
+    run began with, whose licence and lineage go on.
     """
-    backbone, tensors = learner.backbone, tensors_of(learner.network)
-    header = Weights(
+    tensors = tensors_of(learner.shown)
+    header = _header(learner, settings, record, tensors, threshold, start)
+    if settings.is_scored:
+        save_weights(folder.last, tensors, header)
+    if kept:
+        save_weights(folder.weights, tensors, header)
+        save_tensors(folder.head, tensors_of(learner.modules["head"]), {"model_id": header.model_id})
+
+
+def _header(
+    learner: Learner,
+    settings: Settings,
+    record: RunRecord,
+    tensors: Mapping[str, NDArray[Any]],
+    threshold: float | None,
+    start: Start | None,
+) -> Weights:
+    backbone = learner.backbone
+    return Weights(
         backbone=settings.backbone,
         embedding_size=settings.embedding_size,
         template=backbone.template,
@@ -38,31 +72,37 @@ def write_weights(
         loss={"name": settings.loss, **settings.head},
         identities=len(record.identities),
         data={name: record.data[name] for name in ("fingerprint", "crops")},
+        licence=start.licence if start else None,
+        lineage=start.lineage if start else (),
         threshold=threshold,
     )
-    save_weights(folder.weights, tensors, header)
-    save_tensors(folder.head, tensors_of(learner.modules["head"]), {"model_id": header.model_id})
-    return header.model_id
 
 
-def stopped(folder: RunFolder, error: NotFinite) -> CosfaceError:
-    """Write what stopped the run to stopped.json, and give the line that says so."""
+def stopped(folder: RunFolder, error: NotFinite, settings: Settings, best_epoch: int | None) -> CosfaceError:
+    """Write what stopped the run to stopped.json, and give the line that says so with the likely cause."""
+    half = settings.precision == "fp16" and error.where in ("embeddings", "gradient")
+    cause = _HALF if half else _CAUSES[error.where]
     facts = {
         "steps_done": error.step,
         "epoch": error.epoch,
         "lr": error.lr,
         "loss": repr(error.loss),
         "gradient": repr(error.gradient),
+        "where": error.where,
+        "cause": cause,
         "crops": error.names,
     }
     write_text(folder.stopped, json.dumps(facts, indent=1) + "\n")
     named = ", ".join(error.names[:_NAMED_CROPS])
     more = len(error.names) - _NAMED_CROPS
     crops = f", crops {named}" + (f" and {more} more in {folder.stopped.name}" if more > 0 else "") if named else ""
-    kept = f"the weights of epoch {error.epoch - 1} are kept" if error.epoch > 1 else "no epoch was finished"
+    last = error.epoch - 1 if settings.keep == "last" else best_epoch
+    kept = f"the weights of epoch {last} are kept" if last else "no epoch was finished"
+    if last == 0 and settings.start:
+        kept = "the start's weights are kept"
     return CosfaceError(
         f"stopped after step {error.step} in epoch {error.epoch}, lr {error.lr:g}: loss {error.loss:g}, "
-        f"gradient {error.gradient:g}{crops}; {kept}",
+        f"gradient {error.gradient:g}{crops}; {kept}; likely {cause}",
         folder.root,
-        "lower --lr and choose another --out",
+        "choose another --out for that",
     )

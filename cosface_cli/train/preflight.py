@@ -1,23 +1,74 @@
-"""What can be known before the first step: the bounds of s and m, and what the data leaves out."""
+"""What can be known before the first step: what the data holds and leaves out, the bounds of s and m, where the loss
+begins, and what the run will cost."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.bounds import loss_at_right_angles, margin_upper_bound, scale_lower_bound
+from cosface_cli.losses import LOSSES
+from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles, margin_upper_bound, scale_lower_bound
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.train.data import Dropped, LabelledCrops
+from cosface_cli.train.footprint import Footprint
+from cosface_cli.train.hold_out import HeldOut
 from cosface_cli.train.settings import Settings
 
-_PROBABILITY = 0.9  # of a class centre's own identity: with less, the loss cannot fall far
+PROBABILITIES = (0.9, 0.99, 0.999)  # of a class centre's own identity
+
+# what a loss takes from the cosine of the right identity where that is 0
+_MARGINS: Mapping[str, Callable[[Mapping[str, float]], float]] = {
+    "cosface": lambda head: head["m"],
+    "elasticface": lambda head: head["m"],
+    "nsl": lambda head: 0.0,
+    "arcface": lambda head: math.sin(head["m"]),
+    "combined": lambda head: head["m3"] - math.cos(head["m1"] * math.pi / 2 + head["m2"]),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """In numbers. images_per_identity: least, median, most; s_bounds: by probability (Wang 2018 Eq. 6); m_bound:
+    Eq. 7; first_loss: expected of random weights, None for losses without such a figure."""
+
+    identities: int
+    images: int
+    images_per_identity: tuple[int, float, int]
+    held_out: int
+    dropped: int
+    s_bounds: dict[float, float]
+    m_bound: float
+    first_loss: float | None
+    steps: int
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """For --dry-run."""
+        low, median, high = self.images_per_identity
+        return {
+            "identities": self.identities,
+            "images": self.images,
+            "images_min": low,
+            "images_median": median,
+            "images_max": high,
+            "identities_held_out": self.held_out,
+            "images_dropped": self.dropped,
+            **{f"s_bound_{probability:g}": bound for probability, bound in self.s_bounds.items()},
+            "m_bound": self.m_bound,
+            "first_loss": self.first_loss,
+            "steps": self.steps,
+        }
 
 
 def check_margin(settings: Settings, identities: int) -> None:
-    """Refuse a margin that the class weights have no room for. Raises CosfaceError with the bound."""
-    m = settings.head.get("m", 0.0)
+    """Refuse a cosine margin that the class weights have no room for. Raises CosfaceError with the bound."""
+    name: str | None = LOSSES.load(settings.loss).MARGIN_COS
+    m = settings.head[name] if name else 0.0
     bound = margin_upper_bound(identities, settings.embedding_size)
     beyond_simplex = identities > settings.embedding_size + 1  # there the bound itself is out of reach
     if m > bound or (beyond_simplex and m == bound):
@@ -28,25 +79,62 @@ def check_margin(settings: Settings, identities: int) -> None:
         )
 
 
-def _check_scale(settings: Settings, identities: int, tell: Tell) -> None:
-    """Warn of a scale with which not even a class centre is classified surely."""
-    s = settings.head.get("s")
-    bound = scale_lower_bound(identities, _PROBABILITY)
-    if s is not None and s < bound:
+def examine(
+    data: LabelledCrops, dropped: Dropped, held: HeldOut | None, settings: Settings, steps: int, source: str, tell: Tell
+) -> Preflight:
+    """Say what is trained on, what was left out and why, of whom there are too few pictures, and the bounds."""
+    counts = np.bincount(data.labels, minlength=len(data.identities))
+    low, median, high = int(counts.min()), float(np.median(counts)), int(counts.max())
+    each = f"{low}" if low == high else f"{low} to {high}, median {median:g}"
+    tell(Note(f"{source}: {len(data.crops)} crops of {len(data.identities)} identities, {each} each"))
+    if held:
+        tell(Note(f"held out: {held.people} identities, scored by all pairs of {len(held.crops)} of their crops"))
+    _say_dropped(data, dropped, settings, tell)
+    _say_few(data, counts, settings, tell)
+    identities = len(data.identities)
+    found = Preflight(
+        identities=identities,
+        images=len(data.crops),
+        images_per_identity=(low, median, high),
+        held_out=held.people if held else 0,
+        dropped=dropped.loose + dropped.images,
+        s_bounds={probability: scale_lower_bound(identities, probability) for probability in PROBABILITIES},
+        m_bound=margin_upper_bound(identities, settings.embedding_size),
+        first_loss=_first_loss(settings, identities),
+        steps=steps,
+    )
+    _say_bounds(found, settings, tell)
+    return found
+
+
+def say_costs(cost: Footprint, settings: Settings, batch: int, steps_left: int, tell: Tell) -> dict[str, Any]:
+    """Say memory and time of a run on this device, and warn of a batch that does not fit. Gives them as a row."""
+    slice_size = -(-batch // settings.accumulate)
+    activations = slice_size * cost.per_crop
+    seconds = steps_left * batch * cost.seconds_per_crop
+    parts = {"network": cost.network, "head": cost.head, "optimizer": cost.optimizer, "average": cost.average}
+    words = ", ".join(f"{name} {_size(count)}" for name, count in parts.items() if count)
+    fits = cost.largest_batch
+    room = "" if fits is None else f"; {_size(cost.available or 0)} are free: about {fits:,} crops fit at once"
+    tell(Note(f"memory: activations of {slice_size} crops {_size(activations)}, {words}{room}"))
+    tell(Note(f"time: about {_duration(seconds)} for {steps_left:,} steps ({1 / cost.seconds_per_crop:.3g} crops/s)"))
+    if fits is not None and slice_size > fits:
         tell(
             Note(
-                f"warning: s {s:g} is below {bound:.4g}, which {identities} identities need for a probability of "
-                f"{_PROBABILITY:g} (Wang 2018 Eq. 6): the loss cannot fall far"
+                f"warning: {slice_size} crops at once do not fit: lower --batch, or --accumulate {_slices(batch, fits)}"
             )
         )
+    return {
+        "bytes_activations": activations,
+        **{f"bytes_{name}": count for name, count in parts.items()},
+        "bytes_free": cost.available,
+        "largest_batch": fits,
+        "images_per_second": 1 / cost.seconds_per_crop,
+        "seconds": seconds,
+    }
 
 
-def describe(data: LabelledCrops, dropped: Dropped, settings: Settings, root: Path, tell: Tell) -> None:
-    """Say what is trained on, what was left out and why, and of whom there are too few pictures."""
-    head = settings.head
-    begin = loss_at_right_angles(len(data.identities), head.get("s", 0.0), head.get("m", 0.0))
-    counts = f"{len(data.crops)} crops of {len(data.identities)} identities"
-    tell(Note(f"{root}: {counts}; at cosines of 0 the loss is {begin:.1f}"))
+def _say_dropped(data: LabelledCrops, dropped: Dropped, settings: Settings, tell: Tell) -> None:
     if dropped.loose:
         tell(Note(f"left out {dropped.loose} crops that lie outside of identity folders"))
     if dropped.identities:
@@ -56,8 +144,15 @@ def describe(data: LabelledCrops, dropped: Dropped, settings: Settings, root: Pa
                 f"(--min-images), {dropped.images} crops in all"
             )
         )
-    _check_scale(settings, len(data.identities), tell)
-    single = int((np.bincount(data.labels) < 2).sum())
+    ragged = len(data.crops) - data.steps * data.batch_size
+    if ragged:
+        tell(Note(f"each epoch leaves out {ragged} crops that do not fill a batch, others each time"))
+
+
+def _say_few(data: LabelledCrops, counts: Any, settings: Settings, tell: Tell) -> None:
+    if LOSSES.load(settings.loss).PAIRS and settings.sampling.name != "balanced":
+        tell(Note(f"{settings.loss} compares crops within a batch: --sampler balanced has several of each person"))
+    single = int((counts < 2).sum())
     if single:
         tell(
             Note(
@@ -67,6 +162,62 @@ def describe(data: LabelledCrops, dropped: Dropped, settings: Settings, root: Pa
         )
     if data.batch_size < settings.batch:
         tell(Note(f"fewer crops than --batch {settings.batch}: each step takes all {data.batch_size}"))
-    ragged = len(data.crops) - data.steps * data.batch_size
-    if ragged:
-        tell(Note(f"each epoch leaves out {ragged} crops that do not fill a batch, others each time"))
+    if data.batch_size // settings.accumulate < 2:
+        raise CosfaceError(
+            f"--accumulate {settings.accumulate} cuts a step's {data.batch_size} crops into slices of one",
+            mend=f"give at most {data.batch_size // 2}",
+        )
+
+
+def _first_loss(settings: Settings, identities: int) -> float | None:
+    if settings.loss == "softmax":
+        return math.log(identities)
+    if settings.loss not in _MARGINS or settings.start:
+        return None
+    margin = _MARGINS[settings.loss](settings.head)
+    return loss_at_random(identities, settings.embedding_size, settings.head["s"], margin)
+
+
+def _say_bounds(found: Preflight, settings: Settings, tell: Tell) -> None:
+    s = settings.head.get("s")
+    if s is None or settings.loss not in _MARGINS:
+        return
+    margin = _MARGINS[settings.loss](settings.head)
+    bounds = ", ".join(f"{bound:.4g} for {probability:g}" for probability, bound in found.s_bounds.items())
+    tell(Note(f"s {s:g}; the least by Wang 2018 Eq. 6 is {bounds}"))
+    if LOSSES.load(settings.loss).MARGIN_COS:
+        beyond = found.identities > settings.embedding_size + 1
+        tell(
+            Note(
+                f"m {margin:g}; the most by Eq. 7 is {'far below' if beyond else ''} {found.m_bound:.3g}".replace(
+                    "  ", " "
+                )
+            )
+        )
+    flat = loss_at_right_angles(found.identities, s, margin)
+    if found.first_loss is not None:
+        tell(Note(f"expected first loss: {flat:.1f} at cosines of 0, {found.first_loss:.1f} with random class weights"))
+    short = [probability for probability, bound in found.s_bounds.items() if s < bound]
+    if short:
+        least = short[0]
+        tell(
+            Note(
+                f"warning: s {s:g} is below {found.s_bounds[least]:.4g}, which {found.identities} identities need for "
+                f"a probability of {least:g} (Wang 2018 Eq. 6): the loss cannot fall far"
+            )
+        )
+
+
+def _slices(batch: int, fits: int) -> int:
+    return -(-batch // max(2, fits))
+
+
+def _size(count: int) -> str:
+    size, unit = (2**30, "GB") if count >= 2**30 else (2**20, "MB") if count >= 2**20 else (2**10, "kB")
+    return f"{count / size:.1f} {unit}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cosface_cli.artifacts.crop_folder import CropFolder
 from cosface_cli.artifacts.crops import (
     MANIFEST,
     REJECTS,
     Crop,
-    CropFolder,
     CropRecord,
     RejectRecord,
     crop_record,
@@ -188,12 +188,15 @@ def test_what_is_added_is_there_at_once_and_finish_brings_the_order(tmp_path: Pa
     folder.add("a.jpg", reject("a.jpg"))
     assert [v["crop"] for v in read_lines(tmp_path / MANIFEST)] == ["c.jpg", "b.jpg", "b.2.jpg"]
     again = CropFolder(tmp_path)  # as after a kill
-    assert again.by_source == folder.by_source and again.dropped == []
+    assert again.kept == folder.kept and again.dropped == []
+    assert again.records("b.jpg") == two and again.records("a.jpg") == []
+    assert again.reject("a.jpg") == reject("a.jpg") and again.reject("b.jpg") is None
     folder.finish(["a.jpg", "b.jpg", "never seen.jpg", "c.jpg"])
     assert [v["crop"] for v in read_lines(tmp_path / MANIFEST)] == ["b.jpg", "b.2.jpg", "c.jpg"]
     # a photo that is no longer listed keeps its line, behind the others
     assert [v["source"] for v in read_lines(tmp_path / REJECTS)] == ["a.jpg", "x.jpg"]
-    assert CropFolder(tmp_path).by_source == folder.by_source
+    assert CropFolder(tmp_path).kept == folder.kept
+    assert folder.records("b.jpg") == two
 
 
 def test_finishing_twice_gives_the_same_bytes(tmp_path: Path):
@@ -214,7 +217,7 @@ def test_a_photo_done_again_supersedes(tmp_path: Path):
     written(tmp_path, *old, record("b.jpg"), new)
     (tmp_path / "a.2.jpg").unlink()
     folder = CropFolder(tmp_path)
-    assert folder.by_source["a.jpg"] == [new]
+    assert folder.records("a.jpg") == [new]
     assert "a.2.jpg" in folder.dropped
     crops = open_crops(tmp_path)  # a reader sees the same, and no crop twice
     assert sorted(crop.name for crop in crops) == ["a.jpg", "b.jpg"]
@@ -228,7 +231,7 @@ def test_a_photo_whose_last_face_was_torn_off_is_done_again(tmp_path: Path):
     written(tmp_path, record("a.jpg"), first, second)
     (tmp_path / MANIFEST).write_text(line(record("a.jpg")) + line(first) + line(second)[:40])
     folder = CropFolder(tmp_path)
-    assert set(folder.by_source) == {"a.jpg"} and folder.dropped == ["b.jpg"]
+    assert set(folder.kept) == {"a.jpg"} and folder.dropped == ["b.jpg"]
 
 
 def test_adding_after_a_torn_line_cuts_it_off(tmp_path: Path):
@@ -245,7 +248,7 @@ def test_a_photo_both_kept_and_rejected_is_done_again(tmp_path: Path):
     written(tmp_path, record("a.jpg"), record("b.jpg"))
     (tmp_path / REJECTS).write_text(line(reject("a.jpg")) + line(reject("c.jpg")))
     folder = CropFolder(tmp_path)
-    assert set(folder.by_source) == {"b.jpg", "c.jpg"} and folder.dropped == ["a.jpg"]
+    assert set(folder.kept) == {"b.jpg", "c.jpg"} and folder.dropped == ["a.jpg"]
 
 
 def test_open_crops_in_manifest_order_with_their_own_landmarks(tmp_path: Path):

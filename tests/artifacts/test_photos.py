@@ -76,6 +76,14 @@ KINDS = {
 }
 
 
+def test_orientation_in_xmp_counts_where_there_is_no_exif():
+    picture = Image.fromarray(QUARTERS)
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for content, want in ((saved(picture, "JPEG", xmp=xmp), (60, 40, 3)), (saved(picture, "JPEG"), (40, 60, 3))):
+        assert photos.decode(content, "p").image.shape == want
+        assert photos.decode(content, "p", long_side=20).width == want[1]
+
+
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("kind", KINDS)
 def test_orientation_is_applied_once(kind: str, orientation: int):
@@ -452,3 +460,14 @@ def test_any_bytes_at_all(content: bytes):
 def test_decoding_does_not_import_the_heif_reader_for_others():
     photos.decode(HOSTILE["png"], "p")
     assert "pillow_heif" not in sys.modules
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "LA", "1"])
+def test_tall_pictures_are_converted_in_bands_without_a_seam(mode: str):
+    picture = Image.fromarray(noise(600, 9)).convert(mode)
+    if mode in ("RGBA", "LA"):
+        picture.putalpha(Image.fromarray(noise(600, 9)[:, :, 0]))
+    found = photos.decode(saved(picture, "PNG"), "p").image
+    upon = Image.new("RGBA", picture.size, "white")
+    whole = np.asarray(Image.alpha_composite(upon, picture.convert("RGBA")).convert("RGB"))
+    assert (found == whole).all()

@@ -1,18 +1,22 @@
 """Photo files to aligned crops on disk: ours beside insightface, OpenCV and face_recognition.
 
-usage: python -m tests.bench.align PHOTOS [--models FOLDER] [--cores 1] [--peers NAME,NAME] [--limit N]
+usage: python -m tests.bench.align PHOTOS [--models FOLDER] [--cores 1,2] [--peers NAME,NAME] [--limit N]
 
-Every tool gets the same JPEG files and as many cores, and writes a crop of the largest face of each photo to disk.
-Photos a second are by CPU seconds without start-up, which a run over one photo measures. Peers that are not installed
+Every tool gets the same JPEG files and one core, and writes a crop of the largest face of each photo to disk. Photos a
+second are without start-up, which a run over a few photos measures: by CPU seconds on one core, by wall time on two (on
+an idle machine, else it says little); the ratio of two cores to one is of wall times. "decode only" and "detector only"
+run these parts alone, in one process: what is left is cutting out, encoding and writing. Peers that are not installed
 are left out and said. --models: where yunet_n_dynamic.onnx and scrfd_500m_kps.onnx lie.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.measure import timed
+from tests.bench.measure import COSFACE, FEW, Run, rate, timed
 
 ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
 Find = Callable[[Any], Any]  # BGR picture -> crop or None
@@ -113,67 +117,121 @@ def peer(name: str, root: Path, models: Path, limit: int, out: Path) -> None:
     print(json.dumps({"faces": faces}))
 
 
-def ours(models: Path) -> Iterator[tuple[str, list[str]]]:
-    yield "cosface mtcnn", []
-    if (models / "yunet_n_dynamic.onnx").is_file():
-        yield "cosface yunet", ["--detector", str(models / "yunet_n_dynamic.onnx")]
-    if (models / "scrfd_500m_kps.onnx").is_file():
-        yield "cosface scrfd", ["--detector", str(models / "scrfd_500m_kps.onnx")]
+def parts(detector: str, root: Path) -> None:
+    """Decoding and detection alone, as the reader asks for them: prints photos a second of each."""
+    import os
+
+    from cosface_cli.artifacts import photos
+    from cosface_cli.engines.detectors.opening import open_detector
+    from cosface_cli.engines.runners.local import single_threaded
+
+    single_threaded()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    opened = open_detector(detector, 20.0)
+    contents = [path.read_bytes() for path in photos_of(root, 0)]
+    images = [photos.decode(content, "", opened.long_side).image for content in contents[:2]]
+    opened.detect(images[:1], "largest")
+    seconds = {"decode": 0.0, "detector": 0.0}
+    for content in contents:
+        started = time.process_time()
+        image = photos.decode(content, "", opened.long_side).image
+        decoded = time.process_time()
+        opened.detect([image], "largest")
+        seconds["decode"] += decoded - started
+        seconds["detector"] += time.process_time() - decoded
+    os.dup2(real, 1)
+    print(json.dumps({name: len(contents) / spent for name, spent in seconds.items()}))
+
+
+def ours(models: Path) -> Iterator[tuple[str, str]]:
+    yield "cosface mtcnn", "mtcnn"
+    for name, file in (("yunet", "yunet_n_dynamic.onnx"), ("scrfd", "scrfd_500m_kps.onnx")):
+        if (models / file).is_file():
+            yield f"cosface {name}", str(models / file)
 
 
 def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("photos", type=Path)
     words.add_argument("--models", type=Path, default=Path("models"))
-    words.add_argument("--cores", type=int, default=1)
+    words.add_argument("--cores", default="1,2")
     words.add_argument("--peers", default=",".join(PEERS))
     words.add_argument("--limit", type=int, default=0)
     words.add_argument("--peer", default="")
+    words.add_argument("--parts", default="")
     words.add_argument("--out", type=Path)
     given = words.parse_args()
     if given.peer:
         peer(given.peer, given.photos, given.models, given.limit, given.out)
         return
+    if given.parts:
+        parts(given.parts, given.photos)
+        return
+    itself = [sys.executable, "-m", "tests.bench.align"]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name, count in (("all", given.limit), ("one", 1)):
+        for name, count in (("all", given.limit), ("few", FEW)):
             (root / name).mkdir()
             for number, path in enumerate(photos_of(given.photos, count)):
                 (root / name / f"{number:06d}.jpg").symlink_to(path.resolve())
         total = len(list((root / "all").iterdir()))
-        print(f"{total} photos, {given.cores} core(s); photos/s by CPU seconds, start-up taken off")
+        print(f"{total} photos; photos/s without start-up")
         base = 0.0
-        for name, options in ours(given.models):
-            runs = []
-            for part in ("one", "all"):
-                command = [sys.executable, "-m", "cosface_cli", "align", str(root / part), str(root / f"{part} {name}")]
-                more = ["--workers", str(given.cores), "--template", "arcface", "--format", "json", "--quiet"]
-                runs.append(timed([*command, *options, *more], given.cores))
-            rows = [json.loads(line) for line in runs[1].text.splitlines()]
-            faces = sum(row["status"] == "ok" for row in rows)
-            rate = show(name, total, faces, runs, given.cores, base)
-            base = base or rate
-        for name in given.peers.split(","):
+        for name, detector in ours(given.models):
+            walls: list[float] = []
+            outs: set[str] = set()
+            for cores in map(int, given.cores.split(",")):
+                runs = []
+                for some in ("few", "all"):
+                    out = root / f"{some} {name} {cores}"
+                    command = [*COSFACE, "align", str(root / some), str(out), "--detector", detector]
+                    more = ["--workers", str(cores), "--template", "arcface", "--format", "json", "--quiet"]
+                    runs.append(timed([*command, *more], cores))
+                faces = sum(json.loads(line)["status"] == "ok" for line in runs[1].text.splitlines())
+                outs.add(digest(out))
+                walls.append(rate(*runs, total, by_wall=True))
+                found = show(name, total, faces, runs, cores, base, walls[-1] / walls[0])
+                base = base or found
+            print(f"{'':18}{'the same bytes' if len(outs) == 1 else 'DIFFERENT BYTES'} on {given.cores} cores")
+            alone = json.loads(timed([*itself, str(root / "all"), "--parts", detector]).text)
+            both = 1 / sum(1 / value for value in alone.values())
+            print(
+                f"{'':18}decode only {alone['decode']:.1f}, detector only {alone['detector']:.1f}, "
+                f"one after the other {both:.1f} photos/s",
+                flush=True,
+            )
+        for name in filter(None, given.peers.split(",")):
             if find_spec(MODULES[name]) is None:
                 print(f"{name:18}left out: not installed")
                 continue
             runs = []
-            for part in ("one", "all"):
-                out = root / f"{part} {name}"
+            for some in ("few", "all"):
+                out = root / f"{some} {name}"
                 out.mkdir()
-                command = [sys.executable, "-m", "tests.bench.align", str(root / part), "--peer", name]
-                runs.append(timed([*command, "--models", str(given.models), "--out", str(out)]))
-            show(name, total, json.loads(runs[1].text)["faces"], runs, 1, base)
+                command = [*itself, str(root / some), "--peer", name, "--models", str(given.models), "--out", str(out)]
+                runs.append(timed(command))
+            show(name, total, json.loads(runs[1].text)["faces"], runs, 1, base, 1.0)
 
 
-def show(name: str, total: int, faces: int, runs: list[Any], cores: int, base: float) -> float:
+def show(name: str, total: int, faces: int, runs: list[Run], cores: int, base: float, wall_ratio: float) -> float:
     """Print a line and give the photos a second (by CPU on one core, by wall time on more)."""
-    one, every = runs
-    seconds = every.cpu - one.cpu if cores == 1 else every.wall - one.wall
-    rate = (total - 1) / max(seconds, 1e-9)
-    ratio = f"  mtcnn of ours / this = {base / rate:.2f}" if base else ""
-    print(f"{name:18}{rate:8.1f} photos/s  {faces:6d} with a face  peak {every.peak:5.0f} MB{ratio}", flush=True)
-    return rate
+    few, every = runs
+    found = rate(few, every, total, by_wall=cores > 1)
+    ratio = f"  mtcnn of ours / this = {base / found:.2f}" if base and cores == 1 else ""
+    ratio = f"  x{wall_ratio:.2f} of one core" if cores > 1 else ratio
+    cpu = f"{(every.cpu - few.cpu) / (total - FEW) * 1e3:6.2f} CPU ms a photo"
+    seen = f"{faces:6d} with a face  peak {every.peak:5.0f} MB"
+    print(f"{name:18}{cores} core(s) {found:8.1f} photos/s  {cpu}  {seen}{ratio}", flush=True)
+    return found
+
+
+def digest(folder: Path) -> str:
+    """Of all files of a folder, names and contents."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
 
 
 if __name__ == "__main__":

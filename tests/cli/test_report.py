@@ -15,7 +15,8 @@ from PIL import Image
 
 from cosface_cli.align.report import write_report
 from cosface_cli.artifacts import photos
-from cosface_cli.artifacts.crops import CropFolder, CropRecord, RejectRecord
+from cosface_cli.artifacts.crop_folder import CropFolder
+from cosface_cli.artifacts.crops import CropRecord, RejectRecord
 from cosface_cli.maths.geometry import template
 from tests.browser import rendered
 from tests.conftest import Cosface

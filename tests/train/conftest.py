@@ -49,6 +49,14 @@ def make_crops(tmp_path: Path) -> MakeCrops:
 
 
 @pytest.fixture
+def plain(tmp_path: Path) -> str:
+    """A recipe that is silent but for what makes toys learn."""
+    path = tmp_path / "plain.toml"
+    path.write_text("clip = 5.0\n")
+    return str(path)
+
+
+@pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a backbone that is in the table for the length of a test."""
     monkeypatch.setitem(BACKBONES._rows, "tiny", Row("tiny", "tests.train.tiny:TINY", "for tests"))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.conftest import Cosface
+from tests.engines.test_recordio import as_insightface
+from tests.engines.test_recordio import write as write_records
 from tests.train.conftest import contents, write_crops
 from tests.train.test_train_validation import crop_folder_with_pairs
 
-RUN = Path("runs") / "cosface-mobilefacenet-m0.35-s64"
+RUN = Path("runs") / "cosface-mobilefacenet-m0.35-s30"
 
 
 def test_as_in_the_readme(cosface: Cosface, tmp_path: Path):
@@ -58,8 +61,31 @@ def test_no_folder_at_all(cosface: Cosface, tmp_path: Path):
 def test_milestones_may_stand_in_the_configuration(cosface: Cosface, tmp_path: Path):
     write_crops(tmp_path / "aligned")
     (tmp_path / "cosface.toml").write_text(
-        '[train]\nmilestones = [1]\nepochs = 2\nbatch = 8\ntemplate = "arcface"\ndevice = "cpu"\n'
+        '[train]\nmilestones = [1]\nwarmup = 0\nepochs = 2\nbatch = 8\ntemplate = "arcface"\ndevice = "cpu"\n'
     )
     result = cosface("train", cwd=tmp_path)
     assert result.code == 0, result
     assert [round(row["lr"], 6) for row in result.rows] == [0.1, 0.01]
+
+
+def test_records_balanced_and_augmented(cosface: Cosface, tmp_path: Path):
+    """Options of the data as typed and from cosface.toml; a shard that is missing; a sampler that cannot be."""
+    crops = sorted(write_crops(tmp_path / "a", people=3, images=3).rglob("*.png"))
+    write_records(tmp_path / "train.rec", as_insightface([(int(p.parent.name[1:]), p.read_bytes()) for p in crops]))
+    (tmp_path / "cosface.toml").write_text('[train]\naugment = ["crop", "jpeg"]\nsampler = "balanced"\n')
+    asked = ("train", "train.rec", "--epochs", "1", "--batch", "4", "--device", "cpu", "--threads", "1", "--out", "r")
+    done = cosface(*asked, "--images-per-identity", "2", "--loaders", "1", "--no-flip", cwd=tmp_path)
+    assert done.code == 0, done
+    assert "train.rec: 9 crops of 3 identities" in done.err and 0 <= done.rows[0]["wait"] <= 1
+    settings = json.loads((tmp_path / "r" / "run.json").read_text())["settings"]
+    assert (settings["sampling"], settings["augment"]) == ("balanced 2", ["crop", "jpeg"])
+
+    other = cosface(*asked, "--images-per-identity", "2", "--augment", "none", cwd=tmp_path)
+    assert other.code == 2
+    assert "another run is here (augment: crop,jpeg, asked for flip)" in other.err
+    few = cosface(*asked, "--images-per-identity", "1", cwd=tmp_path)
+    assert few.err.splitlines()[-1].startswith("cosface: --batch 4 with --images-per-identity 1 needs 4 identities")
+    lost = cosface("train", "shards-{000..001}.tar", cwd=tmp_path)
+    assert (lost.code, lost.err.splitlines()[-1]) == (2, "cosface: shards-000.tar: no such file")
+    grey = cosface(*asked, "--augment", "crop,gray", cwd=tmp_path)
+    assert grey.err.splitlines()[-1] == "cosface: --augment 'gray' is not known; did you mean 'grey'?"

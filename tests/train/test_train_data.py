@@ -13,8 +13,8 @@ from cosface_cli.artifacts.photos import encode_png
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.data import Dropped, LabelledCrops, augmented, fingerprint, label
-from cosface_cli.train.preflight import check_margin, describe
+from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label
+from cosface_cli.train.preflight import check_margin, examine
 from cosface_cli.train.settings import resolve
 from tests.train.conftest import Heard, write_crops
 
@@ -65,7 +65,7 @@ def test_min_images_leaves_out_and_counts(tmp_path: Path, heard: Heard):
     assert data.identities == ("p0", "p2")
     assert dropped == Dropped(loose=1, identities=1, images=2)
     settings = resolve(TrainConfig(min_images=3, batch=4))
-    describe(data, dropped, settings, root, heard)
+    examine(data, dropped, None, settings, 1, str(root), heard)
     assert "6 crops of 2 identities" in heard.notes
     assert "left out 1 crops that lie outside of identity folders" in heard.notes
     assert "left out 1 identities with fewer than 3 crops (--min-images), 2 crops in all" in heard.notes
@@ -78,7 +78,7 @@ def test_min_images_leaves_out_and_counts(tmp_path: Path, heard: Heard):
 def test_identities_with_one_crop_are_warned_of(tmp_path: Path, heard: Heard):
     root = write_crops(tmp_path / "a", people=3, images=1)
     data, dropped = label(root, "arcface", ARCFACE, 1, 8, 0)
-    describe(data, dropped, resolve(TrainConfig(batch=8)), root, heard)
+    examine(data, dropped, None, resolve(TrainConfig(batch=8)), 1, str(root), heard)
     assert "warning: 3 identities have one crop only" in heard.notes
     assert "fewer crops than --batch 8: each step takes all 3" in heard.notes
 
@@ -86,7 +86,7 @@ def test_identities_with_one_crop_are_warned_of(tmp_path: Path, heard: Heard):
 def test_scale_and_margin_bounds(tmp_path: Path, heard: Heard):
     root = write_crops(tmp_path / "a", people=4, images=1)
     data, dropped = label(root, "arcface", ARCFACE, 1, 4, 0)
-    describe(data, dropped, resolve(TrainConfig(s=2.0)), root, heard)
+    examine(data, dropped, None, resolve(TrainConfig(s=2.0)), 1, str(root), heard)
     # 3/4 ln(3 * 9) = 2.472
     assert "s 2 is below 2.472" in heard.notes
     check_margin(resolve(TrainConfig(m=1.3)), 4)  # 4/3: the bound of four
@@ -123,21 +123,6 @@ def test_order_and_look_hang_on_seed_epoch_and_index_alone(tmp_path: Path):
     whole, rest = list(data.batches(2)), list(again.batches(2, begin=3))
     assert [b.names for b in rest] == [b.names for b in whole[3:]]
     assert all(np.array_equal(a.images, b.images) for a, b in zip(rest, whole[3:], strict=True))
-
-
-def test_augmentation_mirrors_half_and_moves_by_four_pixels():
-    image = np.zeros((112, 112, 3), np.uint8)
-    image[40, 30] = 255
-    places = {"left": 0, "right": 0}
-    for seed in range(200):
-        seen = augmented(image, np.random.default_rng(seed))
-        assert seen.shape == image.shape
-        ((y, x),) = np.argwhere(seen[:, :, 0] == 255)
-        side = "left" if x < 56 else "right"
-        places[side] += 1
-        assert abs(y - 40) <= 4
-        assert abs(x - (30 if side == "left" else 81)) <= 4
-    assert 70 < places["left"] < 130
 
 
 def test_a_crop_of_another_size_is_refused_by_name(tmp_path: Path):

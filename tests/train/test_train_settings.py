@@ -9,7 +9,8 @@ import pytest
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.schedule import Schedule
+from cosface_cli.train.recipes import named
+from cosface_cli.train.schedule import Schedule, scheduled
 from cosface_cli.train.settings import default_out, differences, resolve
 
 
@@ -25,6 +26,29 @@ from cosface_cli.train.settings import default_out, differences, resolve
         ({"lr": 0.0}, "--lr"),
         ({"lr": math.nan}, "--lr"),
         ({"clip": -1.0}, "--clip"),
+        ({"steps": 0}, "--steps"),
+        ({"epochs": 2, "steps": 2}, "--epochs and --steps are both lengths"),
+        ({"accumulate": 0}, "--accumulate"),
+        ({"batch": 8, "accumulate": 5}, "slices of one: batch norm has nothing to compare; give at most 4"),
+        ({"optimizer": "adam"}, "did you mean 'adamw'"),
+        ({"optimizer": "adamw", "momentum": 0.9}, "--optimizer adamw takes no --momentum"),
+        ({"optimizer": "adamw", "nesterov": True}, "--optimizer adamw takes no --nesterov"),
+        ({"momentum": 1.0}, "--momentum"),
+        ({"momentum": 0.0, "nesterov": True}, "--nesterov needs a --momentum"),
+        ({"head_lr": 0.0}, "--head-lr"),
+        ({"ema": 1.0}, "--ema"),
+        ({"precision": "bf15"}, "did you mean 'bf16'"),
+        ({"sample_rate": 0.1}, "sample rate 0.1, Partial FC) cannot be trained with yet; --sample-rate 1"),
+        ({"freeze": 1.0}, "--freeze"),
+        ({"freeze": 0.5}, "--freeze keeps layers of a start; add --start default"),
+        ({"hold_out": 1.0}, "--hold-out"),
+        ({"blend": True}, "--blend mixes with a start"),
+        ({"patience": 2}, "--patience needs a score; add --validate PAIRS or --hold-out 0.1"),
+        ({"keep": "best"}, "--keep best needs a score"),
+        ({"keep": "first"}, "--keep 'first' is not known; "),
+        ({"loss_options": {"mm": 0.3}}, "the loss 'cosface' has no setting 'mm'; did you mean 'm'"),
+        ({"loss_options": {"m": 0.3}, "m": 0.2}, "--m and --loss-option m= differ"),
+        ({"loss": "softmax", "loss_options": {"s": 1.0}}, "has no setting 's'; it has none"),
         ({"weight_decay": -1.0}, "--weight-decay"),
         ({"warmup": -1}, "--warmup"),
         ({"s": 0.0}, "--s"),
@@ -51,13 +75,21 @@ def test_what_cannot_be_is_refused(asked: dict[str, object], words: str):
     assert words in str(caught.value)
 
 
-def test_defaults_are_the_paper_s():
+def test_what_silence_means():
     settings = resolve(TrainConfig())
     assert dict(settings.head) == {"s": 64.0, "m": 0.35}
     assert (settings.batch, settings.lr, settings.weight_decay) == (64, 0.1, 5e-4)
-    assert settings.schedule == "cosine"
+    assert (settings.optimizer, settings.momentum, settings.nesterov) == ("sgd", 0.9, True)
+    assert settings.schedule == "cosine" and settings.keep == "last"
     assert resolve(TrainConfig(milestones=(1, 2))).schedule == "step"
     assert resolve(TrainConfig(backbone="sphere20")).embedding_size == 512
+    assert resolve(TrainConfig(hold_out=0.1)).keep == "best"
+    assert resolve(TrainConfig(steps=7)).epochs is None
+
+
+def test_an_option_of_the_loss():
+    settings = resolve(TrainConfig(loss="combined", loss_options={"m1": 0.9}, s=32.0))
+    assert dict(settings.head) == {"s": 32.0, "m1": 0.9, "m2": 0.3, "m3": 0.2}
 
 
 @pytest.mark.parametrize(
@@ -83,27 +115,48 @@ def test_differences_are_said_in_words():
     assert differences(was, was) == {}
 
 
+def rates(**asked: object) -> list[float]:
+    """Of the steps of 3 epochs of 5, or as asked."""
+    schedule = scheduled(resolve(TrainConfig(**{"epochs": None if "steps" in asked else 3, **asked})), 5)
+    return [schedule.rate(step) for step in range(schedule.steps)]
+
+
 def test_steps_drop_after_their_epochs():
-    schedule = Schedule("step", 0.1, steps_per_epoch=5, epochs=3, milestones=(1, 2))
-    rates = [schedule.rate(step) for step in range(15)]
-    assert rates == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1] + [0.01] * 5 + [0.001] * 5)
+    risen = [0.02, 0.04, 0.06, 0.08, 0.1]
+    assert rates(milestones=(1, 2)) == pytest.approx(risen + [0.01] * 5 + [0.001] * 5)
+
+
+def test_milestones_are_steps_where_the_length_is():
+    assert rates(steps=7, milestones=(2, 4), warmup=0) == pytest.approx([0.1] * 2 + [0.01] * 2 + [0.001] * 3)
+
+
+def test_the_paper_s_schedule():
+    """Wang 2018, section 4.1: 0.1, divided by ten at 16K, 24K, 28K, ended at 30K."""
+    schedule = scheduled(resolve(TrainConfig(backbone="sphere20"), named("cosface-casia")), 960)
+    assert schedule.steps == 30_000
+    places = (0, 15_999, 16_000, 23_999, 24_000, 27_999, 28_000, 29_999)
+    assert [schedule.rate(step) for step in places] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4])
 
 
 def test_cosine_falls_from_the_peak_to_nothing():
-    schedule = Schedule("cosine", 0.1, steps_per_epoch=10, epochs=11)
+    schedule = Schedule("cosine", 0.1, steps=110, warmup=10)
     assert schedule.rate(9) == schedule.rate(10) == 0.1
     assert schedule.rate(60) == pytest.approx(0.05)
     assert 0 < schedule.rate(109) < 1e-4
-    rates = [schedule.rate(step) for step in range(10, 110)]
-    assert rates == sorted(rates, reverse=True)
+    fall = [schedule.rate(step) for step in range(10, 110)]
+    assert fall == sorted(fall, reverse=True)
+
+
+def test_poly_and_constant():
+    assert rates(schedule="poly", steps=4, warmup=0, lr=1.0) == pytest.approx([1, 9 / 16, 4 / 16, 1 / 16])
+    assert rates(schedule="constant", steps=4, warmup=2, lr=1.0) == pytest.approx([0.5, 1, 1, 1])
 
 
 def test_the_rise_is_the_first_epoch_but_not_without_end():
-    assert Schedule("cosine", 0.1, 5000, 2).rate(199) == 0.1
-    assert Schedule("cosine", 0.1, 5000, 2, warmup=0).rate(0) == 0.1
-    assert Schedule("cosine", 0.1, 10, 2, warmup=20).rate(9) == pytest.approx(0.05)
+    assert scheduled(resolve(TrainConfig(epochs=2)), 5000).warmup == 200
+    assert rates(warmup=0)[0] == 0.1
+    assert rates(warmup=20, steps=30)[9] == pytest.approx(0.05)
 
 
 def test_the_rise_does_not_hang_on_the_epochs():
-    short, long = Schedule("step", 0.1, 7, 2, milestones=(1,)), Schedule("step", 0.1, 7, 9, milestones=(1,))
-    assert [short.rate(step) for step in range(14)] == [long.rate(step) for step in range(14)]
+    assert rates(epochs=9, milestones=(1,))[:15] == rates(epochs=3, milestones=(1,))

@@ -20,3 +20,13 @@ def tiny(embedding_size: int) -> nn.Module:
 
 
 TINY = Backbone(tiny, template="arcface", embedding_size=32)
+
+
+def plain(embedding_size: int) -> nn.Module:
+    """Without batch norm: a crop's embedding does not hang on its batch."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 7, stride=7), nn.PReLU(8), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, embedding_size)
+    )
+
+
+PLAIN = Backbone(plain, template="arcface", embedding_size=32)

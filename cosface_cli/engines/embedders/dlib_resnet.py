@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 CONVERTER = 1  # raise it whenever the graph changes
 MODEL_ID = f"dlib-resnet29-{SHA256[:16]}"
+LICENCE = "CC0-1.0"
 
 # By flip mode, the lowest cosine at which at most one impostor pair in a thousand passes, over 19.6 million of 299
 # CelebA people found by MTCNN; tests/bench/threshold.py computes them.

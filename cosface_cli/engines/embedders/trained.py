@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_cache import cached
-from cosface_cli.artifacts.weights import Weights, read_header, read_tensors, tensors_id
+from cosface_cli.artifacts.weights import Weights, read_trained
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.maths.geometry import template
@@ -22,14 +22,7 @@ CONVERTER = 1  # raise it whenever the graph of the same weights changes
 
 def open_trained(path: Path) -> OnnxEmbedder:
     """The embedder of a run folder or of its weights.safetensors. Raises CosfaceError for another kind of file."""
-    file = path / "weights.safetensors" if path.is_dir() else path
-    if not file.is_file():
-        raise CosfaceError("no weights here", file, "train first: cosface train ALIGNED --out " + str(path))
-    header = read_header(file)
-    tensors = read_tensors(file)
-    # the id names a cached graph, so it is not believed but counted
-    if header.model_id != tensors_id(tensors):
-        raise DamagedError("the tensors are not those that the header speaks of", file, "train or copy them again")
+    file, header, tensors = read_trained(path)
     if header.color_order != "RGB":
         raise CosfaceError(f"the network wants {header.color_order!r} pixels, crops are RGB", file, "convert its stem")
     name = f"trained-{header.model_id[:32]}-{header.template}-{CONVERTER}.onnx"

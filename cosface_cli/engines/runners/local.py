@@ -37,25 +37,45 @@ def run(tasks: Iterable[T], opener: Opener, workers: int) -> Iterator[tuple[T, A
         for task in tasks:
             yield task, work(task)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(opener,))
-    waiting: deque[tuple[T, Future[Any]]] = deque()
+    pool = Pool(opener, workers)
     try:
-        for task in tasks:
-            waiting.append((task, _submitted(pool, task)))
-            if len(waiting) >= 4 * workers:
+        yield from pool.map(tasks, 4 * workers)
+    finally:
+        pool.close()
+
+
+class Pool:
+    """Worker processes that stay from one call of map to the next. flag: the option that says how many they are."""
+
+    def __init__(self, opener: Opener, workers: int, flag: str = "--workers") -> None:
+        self.flag = flag
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(opener,))
+
+    def map(self, tasks: Iterable[T], ahead: int) -> Iterator[tuple[T, Any]]:
+        """Each task with its result, in order, at most `ahead` of them in flight. Raises CosfaceError as run does."""
+        waiting: deque[tuple[T, Future[Any]]] = deque()
+        try:
+            for task in tasks:
+                waiting.append((task, _submitted(self._pool, task)))
+                if len(waiting) >= ahead:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    except BrokenProcessPool:
-        raise CosfaceError(
-            "a worker process was killed, perhaps for want of memory",
-            mend="run the same command again with fewer --workers",
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        except BrokenProcessPool:
+            raise CosfaceError(
+                "a worker process was killed, perhaps for want of memory",
+                mend=f"run the same command again with fewer {self.flag}",
+            ) from None
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the workers, after what they have in hand."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:

@@ -85,12 +85,14 @@ class Item:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """root: what names are relative to; items: each once, in order; notes: what was left alone, in sentences for
-    people; videos: how many of the files were videos."""
+    people; videos: how many of the files were videos; whole: whether they are all that the source holds, so that what
+    is not among them is gone from it."""
 
     root: Path
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
     videos: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

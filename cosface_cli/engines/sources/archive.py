@@ -52,7 +52,7 @@ def list_members(asked: Asked, members: Iterable[Member | str]) -> Listing:
     if again:
         notes += (f"{again} members came twice, of which the later counts",)
     ordered = sorted(items.values(), key=lambda item: os.fsencode(item.name))
-    return Listing(asked.path, tuple(ordered), notes)
+    return Listing(asked.path, tuple(ordered), notes, whole=True)
 
 
 def called(asked: Asked, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cosface_cli.artifacts.photos import looks_like_photo
@@ -35,7 +35,8 @@ def list_folder(asked: Asked) -> Listing | None:
     if not asked.path.is_dir():
         return None
     found = walk(asked.path, asked.besides)
-    return listing(asked.path, found.files, notes_of(found.others, found.closed), asked.every)
+    listed = listing(asked.path, found.files, notes_of(found.others, found.closed), asked.every)
+    return replace(listed, whole=not found.closed)
 
 
 def listing(root: Path, files: Iterable[tuple[str, Path, bool]], notes: tuple[str, ...], every: float) -> Listing:

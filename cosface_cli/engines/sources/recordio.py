@@ -56,4 +56,5 @@ def list_recordio(asked: Asked) -> Listing | None:
         if record.size > MAX_MEMBER:
             place = Refused(path, given, "too_large", f"{record.size / 1e6:.0f} MB, more than a photo has")
         items[name] = Item(name, place, given)
-    return Listing(path, tuple(sorted(items.values(), key=lambda item: os.fsencode(item.name))))
+    ordered = sorted(items.values(), key=lambda item: os.fsencode(item.name))
+    return Listing(path, tuple(ordered), whole=True)

@@ -21,14 +21,12 @@ from typing import Any, BinaryIO
 
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.photos import not_empty
+from cosface_cli.artifacts.tar_headers import Header, headers
 from cosface_cli.engines.sources import Asked, Listing
 from cosface_cli.engines.sources.archive import MAX_MEMBER, Member, called, is_photo, list_members, unusable
 from cosface_cli.errors import CosfaceError, PhotoError
 
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-_MAX_HEADER = 1 << 20  # bytes of a long name or of attributes, which tarfile reads into memory
-_EXTENDED = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}
-_EXTENDED |= {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +58,6 @@ class TarMember:
         return self.given
 
 
-class _Header(tarfile.TarInfo):
-    """Damage is an error: tarfile by itself takes a damaged header for the end of the archive."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
-        try:
-            header = super().frombuf(buf, encoding, errors)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            raise tarfile.ReadError(str(error)) from None
-        if header.size < 0 or (header.type in _EXTENDED and header.size > _MAX_HEADER):
-            raise tarfile.ReadError("a header of a hostile size")
-        return header
-
-
 def list_tar(asked: Asked) -> Listing | None:
     """The photos of a tar, plain or compressed by gzip, bzip2 or xz. Raises CosfaceError for a damaged one."""
     if not asked.path.is_file():
@@ -83,11 +67,11 @@ def list_tar(asked: Asked) -> Listing | None:
         return None
     try:
         if unpack is None:
-            with tarfile.open(asked.path, "r:", tarinfo=_Header, encoding="utf-8") as tar:
+            with tarfile.open(asked.path, "r:", tarinfo=Header, encoding="utf-8") as tar:
                 return list_members(asked, _members(asked, tar, None))
         spool = _spool()
         with atomic.told(spool), unpack(asked.path) as stream, spool.open("wb") as out:
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, encoding="utf-8") as tar:
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header, encoding="utf-8") as tar:
                 listing = list_members(asked, _members(asked, tar, out))
             stream.read(1 << 20)  # the padding, and with it the checksum at the end
         return listing
@@ -99,8 +83,7 @@ def list_tar(asked: Asked) -> Listing | None:
 
 def _members(asked: Asked, tar: tarfile.TarFile, out: BinaryIO | None) -> Iterator[Member | str]:
     """out: where the photos' content is copied to, for an archive that is read as a stream."""
-    while (info := tar.next()) is not None:
-        tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+    for info in headers(tar):
         if info.isdir():
             continue
         if not info.isreg() or info.issparse():

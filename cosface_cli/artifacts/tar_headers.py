@@ -1,0 +1,31 @@
+"""The members of a tar by their headers alone, where damage is an error and no header may ask for much memory."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+
+_MAX_HEADER = 1 << 20  # bytes of a long name or of attributes, which tarfile reads into memory
+_EXTENDED = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}
+_EXTENDED |= {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+
+
+class Header(tarfile.TarInfo):
+    """For tarfile.open(tarinfo=...): tarfile by itself takes a damaged header for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Header:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(str(error)) from None
+        if header.size < 0 or (header.type in _EXTENDED and header.size > _MAX_HEADER):
+            raise tarfile.ReadError("a header of a hostile size")
+        return header
+
+
+def headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Each member in turn, none kept in memory. Raises tarfile.TarError for damage."""
+    while (info := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+        yield info

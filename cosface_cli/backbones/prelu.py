@@ -1,0 +1,62 @@
+"""PReLU (He 2015, arXiv 1502.01852, Eq. 1): x where x > 0, a x elsewhere, with a slope a for each channel.
+
+torch's own gradient of it on a CPU is computed number by number, and was a third of a step of MobileFaceNet; here it is
+made of vectorised passes over blocks that stay in the cache, four times as fast and equal to the bit in x.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+_BLOCK = 1 << 17  # numbers worked on at a time: half a megabyte
+
+
+class PReLU(nn.PReLU):
+    """As torch's, which computes it wherever this one's gradient has no advantage: on GPUs, compiled, exported."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        quick = (
+            torch.is_grad_enabled()
+            and x.device.type == "cpu"
+            and x.dtype == self.weight.dtype
+            and x.dim() == 4
+            and x.is_contiguous(memory_format=torch.channels_last)
+            and self.weight.numel() == x.shape[1]
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+        )
+        if not quick:
+            return super().forward(x)
+        y: Tensor = _Blockwise.apply(x, self.weight)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Blockwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return nn.functional.prelu(x, slope)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        out = torch.empty_like(x)  # (B, C, H, W), channels last
+        of_slope = []
+        rows = max(1, _BLOCK // x.shape[1])
+        blocks = (torch.split(_pixels(t), rows) for t in (x, gradient, out))
+        for x_block, g, out_block in zip(*blocks, strict=True):
+            above = torch.ops.aten.threshold_backward(g, x_block, 0)  # g where x > 0, else 0
+            below = g - above
+            torch.addcmul(above, below, slope, out=out_block)
+            of_slope.append(below.mul_(x_block).sum(dim=0))  # (C,)
+        return out, torch.stack(of_slope).sum(dim=0)
+
+
+def _pixels(t: Tensor) -> Tensor:
+    """(B, C, H, W) as (B H W, C); a view where channels lie last."""
+    return t.permute(0, 2, 3, 1).reshape(-1, t.shape[1])

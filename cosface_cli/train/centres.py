@@ -1,0 +1,36 @@
+"""Where class weights begin when the network knows faces already: at the mean of each person's embeddings.
+
+Drawn at random they would pull a good network about until they have found their people.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from cosface_cli.engines.warp import recrop
+from cosface_cli.train.data import LabelledCrops, read_crop
+from cosface_cli.train.learner import Learner
+
+_MOST = 8  # crops of a person
+_BATCH = 64
+
+
+def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
+    """Set the class weights (C, D) to unit means of unit embeddings; False where the loss has no such weights."""
+    weight = getattr(learner.head, "weight", None)
+    identities = len(data.identities)
+    if weight is None or weight.ndim != 2 or weight.shape[0] != identities:
+        return False
+    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST] for person in range(identities)])
+    sums = torch.zeros(weight.shape)
+    for begin in range(0, len(chosen), _BATCH):
+        some = chosen[begin : begin + _BATCH]
+        crops = (data.crops[int(i)] for i in some)
+        images = np.stack([recrop(read_crop(c), c.template, data.template, c.landmarks) for c in crops])
+        vectors = F.normalize(torch.from_numpy(learner.embed(images)))  # (b, D)
+        sums.index_add_(0, torch.from_numpy(data.labels[some]), vectors)
+    with torch.no_grad():
+        weight.copy_(F.normalize(sums))
+    return True

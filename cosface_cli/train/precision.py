@@ -1,0 +1,25 @@
+"""In which precision the network is computed. The head, the loss and what is saved stay float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def autocast_type(precision: str) -> torch.dtype | None:
+    """The type that autocast computes the network in; None for float32 throughout."""
+    import torch
+
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def scaler_of(precision: str, device: torch.device) -> torch.amp.GradScaler:
+    """What keeps fp16's gradients from vanishing: the loss is scaled up, a step with an infinite gradient is left out
+    and the scale halved. For other precisions it does nothing."""
+    import torch
+
+    return torch.amp.GradScaler(device.type, enabled=precision == "fp16")

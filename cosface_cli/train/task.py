@@ -1,0 +1,94 @@
+"""What was asked for, put together: recipe, start, settings, device and crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cosface_cli.backbones import Backbone
+from cosface_cli.backbones.loading import declaration
+from cosface_cli.engines.starting import Start, starting_weights
+from cosface_cli.maths.geometry import template
+from cosface_cli.outcomes import Note, Tell
+from cosface_cli.train import TrainConfig, recipes
+from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label, named
+from cosface_cli.train.device import choose, loaders_for
+from cosface_cli.train.hold_out import HeldOut, split
+from cosface_cli.train.learner import Learner, new_learner
+from cosface_cli.train.preflight import check_margin
+from cosface_cli.train.recipes import Recipe
+from cosface_cli.train.schedule import Schedule, scheduled
+from cosface_cli.train.settings import Settings, resolve
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """What is to be trained on what. data: without the people held out; facts: what run.json says of all crops."""
+
+    settings: Settings
+    backbone: Backbone
+    start: Start | None
+    device: torch.device
+    data: LabelledCrops
+    held: HeldOut | None
+    source: str
+    dropped: Dropped
+    facts: dict[str, Any]
+    schedule: Schedule
+
+
+def task_of(config: TrainConfig, tell: Tell) -> Task:
+    """Recipe, settings and crops of a configuration. Raises CosfaceError for what cannot be trained with."""
+    recipe = _recipe(config, tell)
+    spec = config.start or recipe.values.get("start")
+    start = starting_weights(spec) if spec else None
+    settings = resolve(config, recipe, (start.backbone, start.embedding_size, start.lineage[-1]) if start else None)
+    backbone = declaration(settings.backbone)
+    device = choose(config.device, tell)
+    needed = template(backbone.template)
+    source = named(config.aligned)
+    data, dropped = label(
+        config.aligned,
+        settings.template,
+        needed,
+        settings.min_images,
+        settings.batch,
+        settings.seed,
+        settings.sampling,
+        settings.augment,
+        tell,
+    )
+    facts = {
+        "folder": source,
+        "fingerprint": fingerprint(data),
+        "crops": len(data.crops),
+        "recipe": recipe.name,
+    }
+    held = None
+    if settings.hold_out:
+        data, held = split(data, settings.hold_out)
+        settings.sampling.check(len(data.identities), settings.batch)
+    check_margin(settings, len(data.identities))
+    data.readers.loaders = loaders_for(device, config.loaders)
+    schedule = scheduled(settings, data.steps)
+    return Task(settings, backbone, start, device, data, held, source, dropped, facts, schedule)
+
+
+def _recipe(config: TrainConfig, tell: Tell) -> Recipe:
+    if config.recipe is not None:
+        return recipes.named(config.recipe)
+    if config.start is not None:
+        tell(Note("recipe finetune, for --start; --recipe NAME takes another"))
+        return recipes.named("finetune")
+    images, words = recipes.census(config.aligned)
+    recipe, why = recipes.chosen(images)
+    tell(Note(f"recipe {recipe.name}, for {words}: {why}; --recipe NAME takes another"))
+    return recipe
+
+
+def learner_of(task: Task) -> Learner:
+    """The learner as it begins."""
+    tensors = task.start.tensors if task.start else None
+    return new_learner(task.settings, task.backbone, len(task.data.identities), task.device, tensors)

@@ -1,0 +1,171 @@
+"""What is known before the first step, against sums done by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cosface_cli.artifacts.run_record import read_metrics
+from cosface_cli.backbones.loading import declaration
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles
+from cosface_cli.train import TrainConfig
+from cosface_cli.train.data import Batch
+from cosface_cli.train.footprint import Footprint, available_memory, measure
+from cosface_cli.train.learner import Learner, new_learner
+from cosface_cli.train.preflight import say_costs
+from cosface_cli.train.settings import resolve
+from cosface_cli.train.stage import preflight, train
+from tests.train.conftest import Heard, MakeCrops, contents
+
+
+def batch_of(count: int) -> Batch:
+    images = np.random.default_rng(0).integers(0, 256, (count, 112, 112, 3)).astype(np.uint8)
+    return Batch(images, np.arange(count) % 4, ("",) * count)
+
+
+def learner_of(config: TrainConfig) -> Learner:
+    return new_learner(resolve(config), declaration(str(config.backbone)), 4, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("s", "identities", "size"), ((30.0, 299, 256), (64.0, 10_575, 512), (64.0, 100, 128)))
+def test_the_first_loss_of_random_weights(s: float, identities: int, size: int):
+    """Against class weights drawn a hundred times; the last case lies where the largest cosine rules."""
+    draw = np.random.default_rng(1)
+    cosines = draw.normal(0, size**-0.5, (100, identities))
+    cosines[:, 0] -= 0.35
+    # the right one's cosine is 0 on average
+    expected = float(np.log(np.exp(s * cosines).sum(axis=1)).mean()) + s * 0.35
+    assert 0.995 * expected < loss_at_random(identities, size, s, 0.35) < 1.07 * expected
+    assert loss_at_right_angles(identities, s, 0.35) < expected
+
+
+def test_a_first_loss_needs_two():
+    with pytest.raises(ValueError):
+        loss_at_random(1, 128, 30.0, 0.35)
+
+
+class Known(nn.Module):
+    """What it keeps for the backward pass can be counted by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * 112 * 112, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = torch.sigmoid(self.linear(x.flatten(1)))
+        return y
+
+
+def test_memory_is_what_autograd_keeps(tiny: str, monkeypatch: pytest.MonkeyPatch):
+    config = TrainConfig(backbone=tiny, loss="softmax", channels_last=False)
+    learner = learner_of(config)
+    learner.network = Known()
+    learner.compute = learner.network
+    cost = measure(learner, resolve(config), batch_of(8))
+    pixels, embedding, logits = 3 * 112 * 112, 32, 4
+    # the linear layer keeps its input, the sigmoid its output (which the head's product keeps too), the cross entropy
+    # its log-probabilities and a label of 8 bytes
+    expected = 4 * (pixels + embedding + logits) + 8
+    expected += 4 * (pixels + embedding)  # what passes through the linear layer, the widest
+    assert cost.per_crop == pytest.approx(expected, abs=64)
+    weights = 4 * (32 * pixels + 32)
+    assert cost.network >= weights
+    assert cost.seconds_per_crop > 0
+
+
+def test_measuring_leaves_no_trace(tiny: str):
+    config = TrainConfig(backbone=tiny, loss="sphereface")
+    learner = learner_of(config)
+    before = [t.clone() for module in learner.modules.values() for t in module.state_dict().values()]
+    measure(learner, resolve(config), batch_of(8))
+    after = [t for module in learner.modules.values() for t in module.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(p.grad is None for p in learner.network.parameters())
+
+
+def test_the_optimizer_s_memory(tiny: str):
+    sizes = {}
+    for name in ("sgd", "adamw"):
+        config = TrainConfig(backbone=tiny, optimizer=name)
+        learner = learner_of(config)
+        sizes[name] = measure(learner, resolve(config), batch_of(4)).optimizer
+        parameters = sum(p.numel() for module in learner.modules.values() for p in module.parameters())
+    assert sizes == {"sgd": 4 * parameters, "adamw": 8 * parameters}
+
+
+def test_a_batch_that_does_not_fit_is_said(heard: Heard):
+    cost = Footprint(1000, 3000, 1000, 2000, 0, available=21_000, seconds_per_crop=0.5)
+    assert cost.fixed == 6000 and cost.largest_batch == 10
+    row = say_costs(cost, resolve(TrainConfig(batch=64)), 64, 30, heard)
+    assert row["seconds"] == 30 * 64 * 0.5 and row["largest_batch"] == 10
+    assert "warning: 64 crops at once do not fit: lower --batch, or --accumulate 7" in heard.notes
+    say_costs(cost, resolve(TrainConfig(batch=64, accumulate=7)), 64, 30, heard := Heard())
+    assert "warning" not in heard.notes
+
+
+def test_free_memory_is_that_of_the_machine():
+    found = available_memory(torch.device("cpu"))
+    assert found is not None and 2**20 < found < 2**50
+
+
+def test_a_dry_run_writes_nothing(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str, heard: Heard):
+    aligned = make_crops(people=5, images=4)
+    config = TrainConfig(
+        aligned=aligned, template="arcface", out=tmp_path / "run", recipe=plain, backbone=tiny, epochs=3, batch=4, s=2.0
+    )
+    row = preflight(config, heard)
+    assert not config.out.exists()
+    counts = {
+        name: row[name] for name in ("identities", "images", "images_min", "images_median", "images_max", "steps")
+    }
+    assert counts == {
+        "identities": 5, "images": 20, "images_min": 4, "images_median": 4.0, "images_max": 4, "steps": 15,
+    }  # fmt: skip
+    # Wang 2018 Eq. 6 by hand: 4/5 ln(4 p / (1 - p))
+    assert row["s_bound_0.9"] == pytest.approx(0.8 * math.log(36))
+    assert row["s_bound_0.99"] == pytest.approx(0.8 * math.log(396))
+    assert row["s_bound_0.999"] == pytest.approx(0.8 * math.log(3996))
+    assert row["m_bound"] == pytest.approx(5 / 4)
+    assert "warning: s 2 is below 2.867, which 5 identities need for a probability of 0.9" in heard.notes
+    assert heard.rows == [row]
+    train(config)
+    first = read_metrics(config.out / "metrics.jsonl")[0]
+    assert first["loss"] == pytest.approx(row["first_loss"], abs=0.3)
+
+
+def test_a_dry_run_changes_no_bit_of_the_run_after_it(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str):
+    config = TrainConfig(
+        aligned=make_crops(), template="arcface", out=tmp_path / "a", recipe=plain, backbone=tiny, epochs=1, batch=4
+    )
+    train(config)
+    before = contents(config.out)
+    preflight(config)
+    assert contents(config.out) == before
+
+
+def test_no_folder_or_an_empty_one(tmp_path: Path, plain: str):
+    (tmp_path / "empty").mkdir()
+    for name in ("none", "empty"):
+        with pytest.raises(CosfaceError) as caught:
+            preflight(TrainConfig(aligned=tmp_path / name, template="arcface", recipe=plain))
+        assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_slices_of_one_are_refused(make_crops: MakeCrops, tiny: str, plain: str):
+    config = TrainConfig(
+        aligned=make_crops(people=3, images=1), template="arcface", recipe=plain, backbone=tiny, batch=64, accumulate=2
+    )
+    with pytest.raises(CosfaceError, match="cuts a step's 3 crops into slices of one"):
+        preflight(config)
+
+
+def test_a_loss_over_pairs_is_told_of_the_sampler(make_crops: MakeCrops, tiny: str, plain: str, heard: Heard):
+    config = TrainConfig(aligned=make_crops(), template="arcface", recipe=plain, backbone=tiny, loss="triplet", batch=8)
+    preflight(config, heard)
+    assert "triplet compares crops within a batch: --sampler balanced" in heard.notes

@@ -1,0 +1,164 @@
+"""Recipes: what they say, what goes before them, and which is taken."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from cosface_cli.errors import CosfaceError
+from cosface_cli.train import TrainConfig
+from cosface_cli.train.recipes import FIELDS, SILENT, census, chosen, filled, listed, named, read
+from cosface_cli.train.settings import resolve
+from tests.conftest import Cosface
+from tests.train.conftest import write_crops
+
+
+def test_the_paper_s_numbers():
+    """Wang 2018, section 4.1."""
+    casia, large = named("cosface-casia").values, named("cosface-large").values
+    shared = {"s": 64.0, "m": 0.35, "backbone": "sphere64", "batch": 512, "momentum": 0.9, "weight_decay": 5e-4}
+    for values in (casia, large):
+        assert {name: values[name] for name in shared} == shared
+        assert values["augment"] == () and values["flip"] is True
+    assert (casia["lr"], casia["milestones"], casia["steps"]) == (0.1, (16_000, 24_000, 28_000), 30_000)
+    assert (large["lr"], large["milestones"], large["steps"]) == (0.05, (80_000, 140_000, 200_000), 240_000)
+
+
+def test_every_recipe_can_be_run_or_says_what_it_lacks():
+    for recipe in listed():
+        start = ("mobilefacenet", 256, "0" * 64) if "start" in recipe.values else None
+        asked = TrainConfig(start="x" if start else None, backbone=None if start else "sphere20")
+        if recipe.name == "iresnet50-millions":
+            with pytest.raises(CosfaceError, match=r"sample rate 0\.1.*--sample-rate 1"):
+                resolve(asked, recipe)
+            asked = TrainConfig(backbone="sphere20", sample_rate=1.0)
+        settings = resolve(asked, recipe, start)
+        assert recipe.summary
+        for name in ("lr", "batch", "steps", "weight_decay"):
+            if name in recipe.values:
+                assert getattr(settings, name) == recipe.values[name], recipe.name
+
+
+def test_what_is_asked_for_goes_before_the_recipe():
+    config = filled(TrainConfig(lr=0.02, augment=(), flip=False), named("small"))
+    assert (config.lr, config.augment, config.flip, config.s, config.clip) == (0.02, (), False, 30.0, 5.0)
+
+
+def test_silence_and_recipes_leave_nothing_open_that_decides():
+    """What stays None has a meaning of its own, told in the docstrings."""
+    config = filled(TrainConfig(), named("small"))
+    left = {name for name in FIELDS if getattr(config, name) is None}
+    assert left == {
+        "start",
+        "loss_options",
+        "embedding_size",
+        "steps",
+        "warmup",
+        "milestones",
+        "keep",
+        "images_per_identity",
+    }
+    assert set(SILENT) <= set(FIELDS) <= {f.name for f in fields(TrainConfig)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    (
+        ({"loss": "nsl"}, {"s": 30.0, "m": None}),
+        ({"loss": "softmax"}, {"s": None, "m": None}),
+        ({"loss": "arcface"}, {"s": 30.0, "m": None}),  # 0.35 is a cosine, arcface's m an angle
+        ({"optimizer": "adamw"}, {"lr": 1e-3, "weight_decay": 0.05, "momentum": None, "nesterov": None}),
+        ({"optimizer": "adamw", "lr": 2e-3}, {"lr": 2e-3, "weight_decay": 0.05}),
+        ({"steps": 500}, {"epochs": None, "steps": 500}),
+        ({"schedule": "step", "milestones": (3,)}, {"milestones": (3,), "epochs": 16}),
+        ({"milestones": (3,)}, {"schedule": "step"}),
+    ),
+)
+def test_what_hangs_on_what_is_replaced_goes_too(asked: dict[str, object], expected: dict[str, object]):
+    config = filled(TrainConfig(**asked), named("small"))
+    assert {name: getattr(config, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "milestones"),
+    (
+        ({"steps": 3000}, (1600, 2400, 2800)),
+        ({"epochs": 30}, (16, 24, 28)),
+        ({"steps": 3000, "milestones": (5,)}, (5,)),
+        ({"schedule": "cosine"}, None),
+    ),
+)
+def test_milestones_move_with_the_length(asked: dict[str, object], milestones: tuple[int, ...] | None):
+    assert filled(TrainConfig(**asked), named("cosface-casia")).milestones == milestones
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    (
+        ("learning-rate = 1.0", "unknown field learning-rate; "),
+        ("epoch = 1", "unknown field epoch; did you mean 'epochs'?"),
+        ("seed = 1", "unknown field seed"),
+        ("epochs = 'three'", "epochs = 'three' is of another kind"),
+        ("epochs = true", "epochs = True is of another kind"),
+        ("milestones = [1, 'a']", "milestones = [1, 'a'] is of another kind"),
+        ("loss_options = { m1 = 'a' }", "loss_options.m1 = 'a' is of another kind"),
+        ("epochs = ", "not valid TOML"),
+    ),
+)
+def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str, words: str):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(CosfaceError) as caught:
+        read(path)
+    assert words in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_recipe_of_one_s_own(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_text('lr = 1\nloss-options = { m1 = 1 }\naugment = ["grey"]\nmilestones = [1, 2]\nblend = false\n')
+    values = {"lr": 1.0, "loss_options": {"m1": 1.0}, "augment": ("grey",), "milestones": (1, 2), "blend": False}
+    assert named(str(path)).values == values
+    with pytest.raises(CosfaceError, match="did you mean 'small'"):
+        named("smal")
+    with pytest.raises(CosfaceError, match="no such recipe"):
+        named(str(tmp_path / "none.toml"))
+
+
+def test_the_number_of_crops_chooses(tmp_path: Path):
+    assert census(write_crops(tmp_path / "a", people=3, images=2)) == (6, "3 people and 6 crops")
+    assert census(tmp_path / "none")[0] == 0
+    packed = tmp_path / "train.rec"
+    with packed.open("wb") as handle:
+        handle.truncate(8 << 30)  # a hole: no bytes on the disk
+    assert census(packed)[0] == 1 << 20
+    names = [chosen(images)[0].name for images in (6, 99_999, 490_000, 5_000_000)]
+    assert names == ["small", "small", "cosface-casia", "cosface-large"]
+
+
+def test_recipes_and_losses_are_listed(cosface: Cosface, tmp_path: Path):
+    recipes = cosface("train", "--list-recipes", cwd=tmp_path)
+    assert recipes.code == 0 and recipes.err == ""
+    assert {row["recipe"] for row in recipes.rows} == {recipe.name for recipe in listed()}
+    assert next(row for row in recipes.rows if row["recipe"] == "cosface-casia")["milestones"] == [
+        16_000,
+        24_000,
+        28_000,
+    ]
+    losses = cosface("train", "--list-losses", cwd=tmp_path)
+    cosine = next(row for row in losses.rows if row["loss"] == "cosface")
+    assert cosine["settings"] == {"s": 64.0, "m": 0.35}
+    assert "e^{s (cos_y - m)}" in cosine["equation"] and "1801.09414" in cosine["source"]
+
+
+def test_recipe_below_file_below_environment_below_flag(cosface: Cosface, tmp_path: Path):
+    write_crops(tmp_path / "aligned")  # 16 crops
+    (tmp_path / "cosface.toml").write_text("[train]\ns = 20.0\nepochs = 5\nbatch = 2\n")
+    asked = ("train", "--template", "arcface", "--dry-run", "--device", "cpu", "--threads", "1", "--epochs", "3")
+    result = cosface(*asked, cwd=tmp_path, env={"COSFACE_TRAIN_EPOCHS": "4", "COSFACE_TRAIN_BATCH": "8"})
+    assert result.code == 0, result
+    assert result.rows[0]["steps"] == 16 // 8 * 3
+    assert "recipe small, for 4 people and 16 crops: fewer than 100,000" in result.err
+    assert "s 20; the least" in result.err and "m 0.35; the most" in result.err
+    assert not (tmp_path / "runs").exists()
