@@ -45,7 +45,7 @@ def crops(packaged_photos: Path) -> np.ndarray:
 
 def test_near_the_float32_network(embedder: OnnxEmbedder, crops: np.ndarray) -> None:
     """On faces that no range was measured on, and without their own mean, which all faces share."""
-    assert len(crops) == 7
+    assert len(crops) >= 7
     exact, rounded = (unit_embeddings(network, crops).astype(np.float64) for network in (open_dlib(), embedder))
     assert (exact * rounded).sum(axis=1).min() > 0.999
     away = exact - exact.mean(axis=0)

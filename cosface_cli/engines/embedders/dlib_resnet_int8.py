@@ -78,7 +78,7 @@ class Int8Graph(Graph):
         weight_steps = steps(conv.weight)
         weight = np.rint(conv.weight / weight_steps[:, None, None, None]).astype(np.int8)
         bias_steps = weight_steps * step
-        bias = np.rint(conv.bias / bias_steps).astype(np.int32)
+        bias = np.rint(conv.bias.astype(np.float64) / bias_steps).astype(np.int32)
         w, b = self._integers(f"{name}_w", weight, weight_steps), self._integers(f"{name}_b", bias, bias_steps)
         out = self.add("Conv", [rounded, w, b], name, strides=[conv.stride] * 2, pads=[conv.pad] * 4)
         return self._rounded(out)[0] if name in self._ranges else out  # else its relu will be rounded
