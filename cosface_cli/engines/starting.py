@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.weights import read_trained
 from cosface_cli.backbones.dlib_resnet import named
 from cosface_cli.backbones.loading import declaration, fits
-from cosface_cli.engines.embedders.dlib_resnet import LICENCE, MODEL_ID, network
+from cosface_cli.engines.embedders.dlib_resnet import LICENCE, MODEL_ID, packaged_network
 from cosface_cli.errors import CosfaceError, DamagedError
 
 DEFAULT = "default"
@@ -41,7 +41,7 @@ def starting_weights(spec: str) -> Start:
     feeds otherwise.
     """
     if spec in (DEFAULT, "dlib"):
-        dlib = network()
+        dlib = packaged_network()
         tensors = named([(conv.weight, conv.bias) for conv in dlib.convs], dlib.fc)
         return Start("dlib29", len(dlib.fc), tensors, LICENCE, (MODEL_ID,))
     path = Path(spec)

@@ -1,6 +1,8 @@
-"""The thresholds of the embedded default: all pairs of a folder of people, by flip mode.
+"""The thresholds of an embedded model: all pairs of a folder of people, by flip mode.
 
-usage: python tests/bench/threshold.py PHOTOS [--far 1e-3]    PHOTOS: sub-folders by person, none of them in a test set
+usage: python -m tests.bench.threshold PHOTOS [--model dlib] [--far 1e-3]
+
+PHOTOS: sub-folders by person, none of them in a test set.
 """
 
 from __future__ import annotations
@@ -36,12 +38,13 @@ def pair_scores(store: Store) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("photos")
+    words.add_argument("--model", default="dlib")
     words.add_argument("--far", type=float, default=1e-3)
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for flip in FLIPS:
             path = Path(folder) / f"{flip}.h5"
-            report = embed(EmbedConfig(given.photos, path, flip=flip))
+            report = embed(EmbedConfig(given.photos, path, given.model, flip))
             with Store(path) as store:
                 genuine, impostors = pair_scores(store)
             threshold = threshold_at_far(impostors, given.far)

@@ -39,4 +39,9 @@ EMBEDDERS = Table(
         "cosface_cli.engines.embedders.dlib_resnet:open_dlib",
         "the embedded default: dlib's ResNet-29, 128-d, CC0",
     ),
+    Row(
+        "dlib-int8",
+        "cosface_cli.engines.embedders.dlib_resnet_int8:open_dlib_int8",
+        "the same with 8-bit convolutions: twice as fast on a CPU; a model of its own, not to be mixed with dlib",
+    ),
 )

