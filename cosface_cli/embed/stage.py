@@ -26,6 +26,7 @@ from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos, unused_every
 from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
 from cosface_cli.engines.warp import require_cover
+from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
 from cosface_cli.registry import one_of
@@ -143,6 +144,9 @@ def _fill(
         if work.whole:
             presence.require()
             gone = _gone(config, store, work, tell)
+    except CosfaceError:
+        presence.require()  # where the source is gone, that is why
+        raise
     finally:
         try:
             if store.has_news or not config.store.exists():
