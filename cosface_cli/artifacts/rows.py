@@ -92,8 +92,8 @@ class Columns:
         return Columns(numbers, texts, {name: codes[mask] for name, codes in self.codes.items()}, self.tables)
 
     def keys(self) -> NDArray[np.bytes_]:
-        """Digests (n,) of KEY bytes: the first SOURCE_KEY tell root and source, the first FACE_KEY also the face and the
-        content, all of them also the settings and the box. Compare them as a whole: text of numpy's type S."""
+        """Digests (n,) of KEY bytes, as numpy's type S: the first SOURCE_KEY tell root and source, the first FACE_KEY
+        also the face and the content, all of them also the settings and the box."""
         digests = []
         texts = {name: [table[c] if c >= 0 else b"" for c in self.codes[name]] for name, table in self.tables.items()}
         for root, source, face, content, settings, box in zip(
