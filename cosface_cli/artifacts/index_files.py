@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -171,7 +171,7 @@ def _checked(header: IndexHeader) -> IndexHeader:
     return IndexHeader(**{**values, "segments": segments, "files": files, "stores": tuple(header.stores)})
 
 
-def _made(kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+def _made(kind: Callable[..., Any], values: Any) -> Any:
     made = kind(**values)
     texts = [made.vectors, made.names, made.search, made.lists or ""] if kind is Segment else [made.sha256]
     if not all(isinstance(text, str) for text in texts):

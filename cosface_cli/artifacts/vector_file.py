@@ -31,22 +31,31 @@ class VectorWriter:
     def __init__(self, path: Path, size: int) -> None:
         self.count = 0
         self._size = size
-        self._file = path.open("wb")
-        self._file.write(head(size, 0))
+        self._file = path.open("wb", buffering=0)
+        try:
+            self._write(head(size, 0))
+        except BaseException:
+            self._file.close()
+            raise
 
     def add(self, vectors: NDArray[np.float32]) -> None:
         """Append vectors (n, size)."""
-        self._file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
+        self._write(np.ascontiguousarray(vectors, "<f4").tobytes())
         self.count += len(vectors)
 
     def __enter__(self) -> VectorWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None:
-            self._file.seek(0)
-            self._file.write(head(self._size, self.count))
-        self._file.close()
+        with self._file:
+            if kind is None:
+                self._file.seek(0)
+                self._write(head(self._size, self.count))
+
+    def _write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
 
 class VectorFile:

@@ -50,12 +50,13 @@ class FlatSearcher:
         wide = min(k + SPARE, held)
         if not wide or not len(probes):
             return np.zeros((len(probes), 0), np.int64)
-        params = None
+        params: Any = None
         if among is not None:
             chosen = np.zeros(int(self._index.ntotal), bool)
             chosen[among] = True
             bits = np.packbits(chosen, bitorder="little")
-            params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+            params = faiss.SearchParameters()
+            params.sel = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         _, found = self._index.search(np.ascontiguousarray(probes, np.float32), wide, params=params)
         return np.asarray(found, np.int64)
 

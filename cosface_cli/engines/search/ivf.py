@@ -104,7 +104,8 @@ class ListsSearcher:
             return np.zeros((len(probes), 0), np.int64)
         probes = np.ascontiguousarray(probes, np.float32)
         near, lists = self._nearest_lists(probes)
-        params = faiss.SearchParametersIVF(nprobe=self.nprobe)
+        params: Any = faiss.SearchParametersIVF()
+        params.nprobe = self.nprobe
         found = np.empty((len(probes), wide), np.int64)
         scores = np.empty(found.shape, np.float32)
         given = [faiss.swig_ptr(array) for array in (lists, near, scores, found)]
