@@ -25,6 +25,10 @@ class Searcher(Protocol):
         in the order of their ids. The same whatever the batch."""
         ...
 
+    def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
+        """The gallery's own vectors (stop - start, D), as well as the engine keeps them."""
+        ...
+
 
 class Search(Protocol):
     """What a row of SEARCHERS points to."""

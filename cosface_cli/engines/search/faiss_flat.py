@@ -67,3 +67,7 @@ class FlatSearcher:
         cosines = np.clip(np.einsum("nkd,nd->nk", near, probes.astype(np.float64)), -1.0, 1.0)
         order = np.lexsort((found, -cosines), axis=1)[:, :keep]
         return np.take_along_axis(cosines, order, 1), np.take_along_axis(found, order, 1)
+
+    def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
+        """See Searcher.vectors."""
+        return np.asarray(self._index.reconstruct_n(start, stop - start), np.float32)
