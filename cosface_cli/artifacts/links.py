@@ -59,9 +59,7 @@ def remove(root: Path, last_copies: bool = False) -> None:
             raise CosfaceError("not a list of links", root / LIST, "remove it")
         path = root / name
         folders.add(path.parent)
-        if path.is_symlink():
-            path.unlink()
-        elif values.get("hard") and path.is_file() and (last_copies or path.stat().st_nlink > 1):
+        if path.is_symlink() or (values.get("hard") and path.is_file() and (last_copies or path.stat().st_nlink > 1)):
             path.unlink()
     for folder in folders:
         if folder.is_dir() and not any(folder.iterdir()):

@@ -38,7 +38,7 @@ def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
         least = least_cosine(faces, config.min_cos, tell)
         keys = faces.keys()
         if config.evaluate:
-            return _evaluated(config, faces, keys, _grouped(faces, keys, People(), least, tell), least)
+            return _evaluated(config, faces, keys, _grouped(faces, keys, People(), least, tell), least, tell)
         with atomic.lock(config.index / MAIN):
             before = read_people(config.index)
             groups = _grouped(faces, keys, before, least, tell)
@@ -61,8 +61,13 @@ def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
     return ClusterReport(str(config.index), len(keys), len(ids), fresh, single, int(doubtful.sum()), least)
 
 
-def _evaluated(config: ClusterConfig, faces: Faces, keys: list[str], groups: Groups, least: float) -> ClusterReport:
-    truth = [row.identity for row in faces.rows()]
+def _evaluated(
+    config: ClusterConfig, faces: Faces, keys: list[str], groups: Groups, least: float, tell: Tell
+) -> ClusterReport:
+    truth = []
+    for row in faces.rows():
+        truth.append(row.identity)
+        tell(Done(row.source))
     known = np.array([identity is not None for identity in truth], bool)
     if not known.any():
         raise CosfaceError("no face here has a folder to be scored against", config.index, "index photos of people")

@@ -1,2 +1,5 @@
 """stub"""
-def write_gallery(*a): raise NotImplementedError
+
+
+def write_gallery(*a):
+    raise NotImplementedError

@@ -13,7 +13,7 @@ from cosface_cli.maths.clustering import average_linkage, distinct_pairs
 
 Ints = NDArray[np.int64]
 
-# With 5, 10, 20, 40 or 64 pairwise F on CelebA is .869, .869, .865, .865, .865, and .865 with all pairs.
+# With 5, 10, 20 or 40 pairwise F on CelebA is .869, .869, .865, .865, and .865 with all pairs.
 NEIGHBOURS = 10
 
 
@@ -62,30 +62,34 @@ def grouped(
     while merged:
         apart = np.zeros(count, bool)
         apart[groups[held]] = True
-        more = average_linkage(sums, counts, *_bridges(groups, sums, counts, least), least, apart)
+        more = average_linkage(sums, counts, *_bridges(groups, left, right, sums, counts, least), least, apart)
         merged = int((more != np.arange(count)).sum())
         groups = more[groups]
     names, of = np.unique(groups[start], return_inverse=True)
     return _measured(faces, of.astype(np.int64), sums[names], counts[names], near)
 
 
-def _bridges(groups: Ints, sums: NDArray[np.float32], counts: Ints, least: float) -> tuple[Ints, Ints]:
-    """Pairs of large groups that are near each other.
+def _bridges(
+    groups: Ints, left: Ints, right: Ints, sums: NDArray[np.float32], counts: Ints, least: float
+) -> tuple[Ints, Ints]:
+    """Pairs of near groups, one of which no edge leads out of.
 
     Where somebody has more photos of one moment than NEIGHBOURS, each has only the others of that moment for
-    neighbours: no edge leads out of such a group. Smaller ones always have one.
+    neighbours, so the graph alone would never join that moment to another one.
     """
-    large = np.unique(groups)
-    large = large[counts[large] > NEIGHBOURS]
-    means = sums[large] / counts[large][:, None].astype(np.float32)
-    left, right = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for low in range(0, len(large), BLOCK):
-        cosines = means[low : low + BLOCK].astype(np.float64) @ means.T.astype(np.float64)
-        own, other = np.nonzero(cosines >= least)
-        left.append(large[low + own])
-        right.append(large[other])
-    one, two, _ = distinct_pairs(np.concatenate(left), np.concatenate(right), len(sums))
-    return one, two
+    one, two, _ = distinct_pairs(groups[left], groups[right], len(sums))
+    every = np.unique(groups)
+    closed = np.setdiff1d(every, np.concatenate([one, two]))
+    pairs = [np.zeros((2, 0), np.int64)]
+    for low in range(0, len(closed), BLOCK):
+        mine = closed[low : low + BLOCK]
+        for at in range(0, len(every), BLOCK):
+            theirs = every[at : at + BLOCK]
+            products = sums[mine].astype(np.float64) @ sums[theirs].T.astype(np.float64)
+            own, other = np.nonzero(products >= least * np.outer(counts[mine], counts[theirs]))
+            pairs.append(np.stack([mine[own], theirs[other]]))
+    one, two = np.concatenate(pairs, axis=1)
+    return distinct_pairs(one, two, len(sums))[:2]
 
 
 def _measured(faces: Faces, of: Ints, sums: NDArray[np.float32], counts: Ints, near: NDArray[np.int32]) -> Groups:
