@@ -1,4 +1,4 @@
-"""A folder of links to photos, one sub-folder a person. It holds a list of its links, and only those are ever removed."""
+"""A folder of links to photos, one sub-folder a person. It lists its links, and only those are ever removed."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """persons: by id, in its order; next_id: the id of the next new one; views: absolute paths of pages and folders of links
-    that show them, which forgetting somebody takes away."""
+    """persons: by id, in its order; next_id: the id of the next new one; views: absolute paths of pages and folders of
+    links that show them, which forgetting somebody takes away."""
 
     persons: dict[int, Person] = field(default_factory=dict)
     next_id: int = 1

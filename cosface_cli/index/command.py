@@ -75,3 +75,5 @@ def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
 
 
 app.command("cluster")(people.cluster)
+app.command("label")(people.label)
+app.add_typer(people.people, name="people")

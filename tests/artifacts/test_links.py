@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ def test_links_are_made_and_made_again(tmp_path: Path, hard: bool):
     count, missing = replace_links(out, [("Ann", one), ("Ann", two), ("7", three), ("7", tmp_path / "gone.jpg")], hard)
     assert count == 3 and missing == [tmp_path / "gone.jpg"]
     assert links(out) == {"Ann/1.jpg": "a/1.jpg", "Ann/1.2.jpg": "b/1.jpg", "7/2.jpg": "b/2.jpg"}
-    assert os.path.samefile(out / "Ann" / "1.jpg", one) and (out / "Ann" / "1.jpg").is_symlink() == (not hard)
+    assert (out / "Ann" / "1.jpg").samefile(one) and (out / "Ann" / "1.jpg").is_symlink() == (not hard)
     (out / "7" / "mine.txt").write_text("mine")
     assert replace_links(out, [("Bo", three)], hard) == (1, [])
     assert links(out) == {"Bo/2.jpg": "b/2.jpg", "7/mine.txt": "mine"} and not (out / "Ann").exists()

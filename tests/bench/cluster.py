@@ -116,9 +116,8 @@ def choose(path: Path) -> None:
             agreement(np.unique(people[m], return_inverse=True)[1], ours(vectors[m], header, least)) for m in subsets
         ]
         both = np.mean([(one.pair_f + one.bcubed_f) / 2 for one in few])
-        print(
-            f"{least:.4f}  all {every.pair_f:.3f} {every.bcubed_f:.3f} {(every.pair_f + every.bcubed_f) / 2:.3f}  {FEW} people {both:.3f}"
-        )
+        all_people = f"{every.pair_f:.3f} {every.bcubed_f:.3f} {(every.pair_f + every.bcubed_f) / 2:.3f}"
+        print(f"{least:.4f}  all {all_people}  {FEW} people {both:.3f}")
 
 
 def main() -> None:

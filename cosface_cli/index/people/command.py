@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import ClusterConfig
+from cosface_cli.outcomes import EXIT_DONE, EXIT_NO
 
 CLUSTER = ClusterConfig(index=Path())
 CLUSTER_COLUMNS = ("cluster", "name", "cos", "doubtful", "source")
@@ -54,9 +56,114 @@ def cluster(
         rows = Rows(output)
         rows.write(asdict(report))
         rows.close()
-        return 0 if report.faces else 1
+        return EXIT_DONE if report.faces else EXIT_NO
     with following("cluster", output, quiet, CLUSTER_COLUMNS) as tell:
         report = run(config, tell)
     words = f"{report.faces} faces: {report.clusters} groups ({report.fresh} new), {report.single} faces in none"
     say(f"{words}, {report.doubtful} doubtful; merged from a mean cosine of {report.min_cos:.3f}", quiet)
     return tell.exit_code
+
+
+people = typer.Typer(help="The persons of an index: list, rename, merge, split, export, import.", rich_markup_mode=None)
+
+Who = Annotated[str, typer.Argument(metavar="WHO", help="An id that cluster printed, or a name.")]
+PERSON_COLUMNS = ("cluster", "name", "held", "faces")
+
+
+def label(
+    index: Index,
+    who: Annotated[str, typer.Argument(metavar="CLUSTER", help="An id that cluster printed, or a name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What this person is called.")],
+    output: options.Format = None,
+) -> int:
+    """Name a group of faces; from then on it stays together."""
+    from cosface_cli.index.people import names
+
+    return _print(output, [names.output(names.label(index, who, name))])
+
+
+@people.command("list")
+def list_people(index: Index, output: options.Format = None) -> int:
+    """Print the persons of INDEX."""
+    from cosface_cli.index.people import names
+
+    return _print(output, names.listed(index))
+
+
+@people.command("rename")
+def rename(
+    index: Index,
+    who: Who,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
+    output: options.Format = None,
+) -> int:
+    """Give a person another name."""
+    return label(index, who, name, output)
+
+
+@people.command("merge")
+def merge(
+    index: Index,
+    who: Who,
+    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="Who is the same person, by id or name.")],
+    output: options.Format = None,
+) -> int:
+    """Make one person of several; the first one's id and name stay."""
+    from cosface_cli.index.people import names
+
+    return _print(output, [names.output(names.merge(index, who, others))])
+
+
+@people.command("split")
+def split(
+    index: Index,
+    who: Who,
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Photos as cluster prints them; a.jpg#2: its second face.")
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="What the new person is called.")] = None,
+    output: options.Format = None,
+) -> int:
+    """Take photos out of a person and make a new one of them."""
+    from cosface_cli.index.people import names
+
+    return _print(output, [names.output(person) for person in names.split(index, who, sources, name)])
+
+
+@people.command("export")
+def export(
+    index: Index,
+    table: Annotated[Path, typer.Argument(metavar="CSV", help="The file to write.")],
+    quiet: options.Quiet = False,
+) -> int:
+    """Write who is whom to a CSV file, a line a face."""
+    from cosface_cli.index.people.names_csv import export_names
+
+    count = export_names(index, table)
+    say(f"{table}: {count} faces", quiet)
+    return EXIT_DONE if count else EXIT_NO
+
+
+@people.command("import")
+def import_table(
+    index: Index,
+    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns name, and source or hash and face.")],
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Name faces by a CSV file; prints the persons that changed."""
+    from cosface_cli.index.people import names
+    from cosface_cli.index.people.names_csv import import_names
+
+    with following("import", options.Output.table, quiet) as tell:
+        changed = import_names(index, table, tell)
+    _print(output, [names.output(person) for person in changed])
+    return tell.exit_code
+
+
+def _print(output: options.Output | None, found: Sequence[Mapping[str, Any]]) -> int:
+    rows = Rows(output, PERSON_COLUMNS)
+    for row in found:
+        rows.write(row)
+    rows.close()
+    return EXIT_DONE if found else EXIT_NO

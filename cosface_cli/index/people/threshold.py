@@ -8,8 +8,8 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people.faces import Faces
 from cosface_cli.outcomes import Note, Tell
 
-# By model and flip, from 6,253 faces of 299 CelebA people: the mean of pairwise F and BCubed F is within .01 of its best
-# there both for all of them and for 50. tests/bench/cluster.py --choose computes it.
+# By model and flip, from 6,253 faces of 299 CelebA people: the mean of pairwise F and BCubed F is within .01 of its
+# best there both for all of them and for 50. tests/bench/cluster.py --choose computes it.
 KNOWN = {
     ("dlib-resnet29-55533b28a95800a5", "none"): 0.92,
     ("dlib-resnet29-55533b28a95800a5", "sum"): 0.924,
