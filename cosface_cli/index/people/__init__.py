@@ -6,6 +6,7 @@ report = cluster(ClusterConfig(index=Path("people.index")))
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,3 +48,59 @@ class ClusterReport:
     bcubed_precision: float | None = None
     bcubed_recall: float | None = None
     nmi: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyConfig:
+    """probes, model, detector, faces, min_face, workers: as for search. fpir: the share of searches by strangers that may
+    be answered with a name; min_cos: a threshold instead; strangers: stores of people who are not enrolled, to set it
+    on, () for the enrolled ones, each left out in turn. pool: mean, max or quality: how several photos are one person;
+    together: all probes show one person; k: candidates; evaluate: measure, for probes whose folder is their name."""
+
+    index: Path
+    probes: tuple[str, ...]
+    fpir: float = 0.01
+    min_cos: float | None = None
+    strangers: tuple[Path, ...] = ()
+    pool: str = "mean"
+    together: bool = False
+    k: int = 3
+    evaluate: bool = False
+    model: str | None = None
+    detector: str = "mtcnn"
+    faces: str = "largest"
+    min_face: float = 20.0
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyReport:
+    """searches: faces, or groups of them, that were looked for; known: of those, answered with a name; rejected: probes
+    without a face; threshold: the cosine from which there is an answer; set_on: searches by strangers that set it."""
+
+    searches: int
+    known: int
+    rejected: int
+    people: int
+    threshold: float
+    set_on: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What identify measured. fpir, fnir: at the threshold, each a rate with its 95 % interval and counts; cmc: the
+    share of mated searches whose person is at rank 1, 2, ...; dir: by the rate of strangers answered, measured on these
+    very strangers, the share of mated searches that get their own name; null where they are too few for the rate."""
+
+    mated: int
+    unmated: int
+    people: int
+    pool: str
+    together: bool
+    threshold: float
+    fpir_wished: float | None
+    set_on: int
+    fpir: Mapping[str, float] | None
+    fnir: Mapping[str, float] | None
+    cmc: tuple[float, ...]
+    dir: tuple[Mapping[str, float | None], ...]

@@ -18,7 +18,7 @@ from cosface_cli.artifacts.rows import Row
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import ClusterConfig, ClusterReport
 from cosface_cli.index.people.faces import Faces
-from cosface_cli.index.people.gallery import write_gallery
+from cosface_cli.index.people.page import write_people_page
 from cosface_cli.index.people.grouping import Groups, grouped
 from cosface_cli.index.people.threshold import least_cosine
 from cosface_cli.maths.clustering import agreement
@@ -49,7 +49,7 @@ def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
             if config.links is not None:
                 _link(config, faces, placed, tell)
             if config.page is not None:
-                write_gallery(config.page, faces, groups, placed, _doubtful(groups, placed, least), least)
+                write_people_page(config.page, faces, groups, placed, _doubtful(groups, placed, least), least)
         doubtful = _doubtful(groups, placed, least)
         tell(Planned(len(keys)))
         for number, row in enumerate(faces.rows()):

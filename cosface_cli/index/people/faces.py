@@ -53,6 +53,10 @@ class Faces:
         """Unit vectors (stop - start, D)."""
         return self._searcher.vectors(start, stop)
 
+    def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The unit vectors (n, D) of some faces."""
+        return np.concatenate([self.vectors(number, number + 1) for number in numbers.tolist()])
+
     def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """All unit vectors, block by block, each with the number of its first."""
         for low in range(0, len(self), BLOCK):
