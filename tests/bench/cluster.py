@@ -39,8 +39,8 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._vectors)
 
-    def vectors(self, start: int, stop: int) -> np.ndarray:
-        return self._vectors[start:stop]
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        return self._vectors[numbers]
 
     def blocks(self) -> Any:
         for low in range(0, len(self), BLOCK):

@@ -86,7 +86,8 @@ def test_the_same_store_twice_is_indexed_once(cosface: Cosface, made: Path, tmp_
 
 def test_the_index_is_plain_faiss(made: Path) -> None:
     header = json.loads((made / "people.index" / "index.json").read_text())
-    index = faiss.read_index(str(made / "people.index" / header["vectors"]))
+    (segment,) = header["segments"]
+    index = faiss.read_index(str(made / "people.index" / segment["vectors"]))
     embeddings, _, _ = read(made / "faces.h5")
     assert index.ntotal == 20 and (index.reconstruct_n(0, 20) == embeddings).all()
     assert header["metric"] == "cos" and header["model_id"] == read(made / "faces.h5")[2]["model_id"]
@@ -143,7 +144,8 @@ def test_damaged_files_are_refused_and_a_build_mends_them(cosface: Cosface, made
     index = tmp_path / "i"
     cosface("index", "build", made / "faces.h5", index)
     header = json.loads((index / "index.json").read_text())
-    for name in (header["vectors"], header["names"], "index.json"):
+    (segment,) = header["segments"]
+    for name in (segment["vectors"], segment["names"], "index.json"):
         path = index / name
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])

@@ -52,8 +52,8 @@ class ClusterReport:
 
 @dataclass(frozen=True, slots=True)
 class IdentifyConfig:
-    """probes, model, detector, faces, min_face, workers: as for search. fpir: the share of searches by strangers that may
-    be answered with a name; min_cos: a threshold instead; strangers: stores of people who are not enrolled, to set it
+    """probes, model, detector, faces, min_face, workers: as for search. fpir: the share of searches by strangers
+    that may be answered; min_cos: a threshold instead; strangers: stores of people who are not enrolled, to set it
     on, () for the enrolled ones, each left out in turn. pool: mean, max or quality: how several photos are one person;
     together: all probes show one person; k: candidates; evaluate: measure, for probes whose folder is their name."""
 

@@ -18,8 +18,8 @@ from cosface_cli.artifacts.rows import Row
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import ClusterConfig, ClusterReport
 from cosface_cli.index.people.faces import Faces
-from cosface_cli.index.people.page import write_people_page
 from cosface_cli.index.people.grouping import Groups, grouped
+from cosface_cli.index.people.page import write_people_page
 from cosface_cli.index.people.threshold import least_cosine
 from cosface_cli.maths.clustering import agreement
 from cosface_cli.outcomes import Done, Moved, Note, Planned, Tell, ignore
@@ -34,27 +34,27 @@ def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
     """
     if config.min_size < 1:
         raise CosfaceError(f"--min-size {config.min_size} is no size", mend="give 1 or more")
-    with Faces(config.index) as faces:
-        least = least_cosine(faces, config.min_cos, tell)
-        keys = faces.keys()
-        if config.evaluate:
-            return _evaluated(config, faces, keys, _grouped(faces, keys, People(), least, tell), least, tell)
-        with atomic.lock(config.index / MAIN):
-            before = read_people(config.index)
-            groups = _grouped(faces, keys, before, least, tell)
-            people, placed = _named(before, keys, groups, config.min_size)
-            views = {str(path.absolute()) for path in (config.links, config.page) if path is not None}
-            # before there is anything to see, so that whoever is forgotten is taken out of it
-            write_people(config.index, replace(people, views=tuple(sorted({*before.views, *views}))))
-            if config.links is not None:
-                _link(config, faces, placed, tell)
-            if config.page is not None:
-                write_people_page(config.page, faces, groups, placed, _doubtful(groups, placed, least), least)
-        doubtful = _doubtful(groups, placed, least)
-        tell(Planned(len(keys)))
-        for number, row in enumerate(faces.rows()):
-            person = placed[number]
-            tell(Done(row.source, (_output(row, person, float(groups.own[number]), bool(doubtful[number])),)))
+    faces = Faces(config.index)
+    least = least_cosine(faces, config.min_cos, tell)
+    keys = faces.keys()
+    if config.evaluate:
+        return _evaluated(config, faces, keys, _grouped(faces, keys, People(), least, tell), least, tell)
+    with atomic.lock(config.index / MAIN):
+        before = read_people(config.index)
+        groups = _grouped(faces, keys, before, least, tell)
+        people, placed = _named(before, keys, groups, config.min_size)
+        views = {str(path.absolute()) for path in (config.links, config.page) if path is not None}
+        # before there is anything to see, so that whoever is forgotten is taken out of it
+        write_people(config.index, replace(people, views=tuple(sorted({*before.views, *views}))))
+        if config.links is not None:
+            _link(config, faces, placed, tell)
+        if config.page is not None:
+            write_people_page(config.page, faces, groups, placed, _doubtful(groups, placed, least), least)
+    doubtful = _doubtful(groups, placed, least)
+    tell(Planned(len(keys)))
+    for number, row in enumerate(faces.rows()):
+        person = placed[number]
+        tell(Done(row.source, (_output(row, person, float(groups.own[number]), bool(doubtful[number])),)))
     ids = {person.id for person in placed if person is not None}
     single = sum(person is None for person in placed)
     fresh = len(ids - set(before.persons))

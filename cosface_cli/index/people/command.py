@@ -12,10 +12,12 @@ import typer
 from cosface_cli import options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
-from cosface_cli.index.people import ClusterConfig
-from cosface_cli.outcomes import EXIT_DONE, EXIT_NO
+from cosface_cli.index.people import ClusterConfig, IdentifyConfig, IdentifyReport
+from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, Outcome, Rejected
 
 CLUSTER = ClusterConfig(index=Path())
+IDENTIFY = IdentifyConfig(index=Path(), probes=())
+IDENTIFY_COLUMNS = ("probe", "probe_face", "match", "cos", "threshold", "candidate", "source")
 CLUSTER_COLUMNS = ("cluster", "name", "cos", "doubtful", "source")
 
 Index = Annotated[Path, typer.Argument(metavar="INDEX", help="An index folder.")]
@@ -62,6 +64,91 @@ def cluster(
     words = f"{report.faces} faces: {report.clusters} groups ({report.fresh} new), {report.single} faces in none"
     say(f"{words}, {report.doubtful} doubtful; merged from a mean cosine of {report.min_cos:.3f}", quiet)
     return tell.exit_code
+
+
+def identify(
+    index: Index,
+    probes: Annotated[
+        list[str], typer.Argument(metavar="PROBE...", help="Photos, crops, folders, stores, or - for paths on stdin.")
+    ],
+    fpir: Annotated[
+        float, typer.Option("--fpir", help="Share of searches by strangers that may be answered with a name.")
+    ] = IDENTIFY.fpir,
+    min_cos: Annotated[
+        float | None,
+        typer.Option("--min-cos", min=-1, max=1, help="Least cosine of an answer, in place of --fpir."),
+    ] = IDENTIFY.min_cos,
+    strangers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--strangers", help="Stores of people not in INDEX to set it on; else its own, each left out."
+        ),
+    ] = None,
+    pool: Annotated[
+        str, typer.Option("--pool", help="Several photos of a person: mean, max or quality (mean by detector score).")
+    ] = IDENTIFY.pool,
+    together: Annotated[
+        bool, typer.Option("--together", help="All probes show one person; with --evaluate: those of a folder.")
+    ] = IDENTIFY.together,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many candidates to print.")] = IDENTIFY.k,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Measure FPIR, FNIR, CMC and DIR: the probes' folders say who they are.")
+    ] = IDENTIFY.evaluate,
+    model: Annotated[
+        str | None, typer.Option("--model", help="What embeds photos, where the index's model is not embedded.")
+    ] = IDENTIFY.model,
+    detector: options.DetectorName = IDENTIFY.detector,
+    faces: options.Faces = IDENTIFY.faces,
+    min_face: options.MinFace = IDENTIFY.min_face,
+    workers: options.Workers = IDENTIFY.workers,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Say who is on photos, and for strangers that nobody is."""
+    from cosface_cli.index.people.identify import identify as run
+
+    config = IdentifyConfig(
+        index=index,
+        probes=tuple(probes),
+        fpir=fpir,
+        min_cos=min_cos,
+        strangers=tuple(strangers or ()),
+        pool=pool,
+        together=together,
+        k=k,
+        evaluate=evaluate,
+        model=model,
+        detector=detector,
+        faces=faces,
+        min_face=min_face,
+        workers=workers,
+    )
+    if min_cos is not None and strangers:
+        raise CosfaceError("--min-cos is the threshold, --strangers would set it", mend="leave one of them out")
+    shown = options.Output.table if evaluate else output
+    with following("identify", shown, quiet, IDENTIFY_COLUMNS, _no_row if evaluate else _reject_row) as tell:
+        report = run(config, tell)
+    if isinstance(report, IdentifyReport):
+        if report.searches:
+            share = f", set on {report.set_on} searches by strangers" if report.set_on else ""
+            words = f"{report.known} of {report.searches} known, of {report.people} people"
+            say(f"{words}; a name from a cosine of {report.threshold:.4f}{share}", quiet)
+        return EXIT_NO if tell.exit_code == EXIT_DONE and not report.known else tell.exit_code
+    rows = Rows(output)
+    rows.write(asdict(report))
+    rows.close()
+    return tell.exit_code
+
+
+def _no_row(outcome: Outcome) -> None:
+    return None
+
+
+def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
+    if not isinstance(outcome, Rejected):
+        return None
+    empty = dict.fromkeys(("probe_face", "match", "candidate", "cos", "threshold", "source", "face", "candidates"))
+    return {"probe": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}
 
 
 people = typer.Typer(help="The persons of an index: list, rename, merge, split, export, import.", rich_markup_mode=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +50,7 @@ class Enrolled:
         self.quality = np.array(quality)
         order = np.argsort(self.of, kind="stable")
         bounds = np.searchsorted(self.of[order], np.arange(len(self.names) + 1))
-        self.rows_of = [order[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+        self.rows_of = [order[low:high] for low, high in pairwise(bounds.tolist())]
         self._templates = None if pool == "max" else self._enrol()
 
     def candidates(self, photos: Floats, quality: NDArray[np.float64], k: int) -> Scores:

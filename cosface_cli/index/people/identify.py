@@ -33,29 +33,29 @@ def identify(config: IdentifyConfig, tell: Tell = ignore) -> IdentifyReport | Ev
         raise CosfaceError(f"-k {config.k} asks for nothing", mend="give 1 or more")
     if not 0.0 < config.fpir < 1.0:
         raise CosfaceError(f"--fpir {config.fpir} is no rate", mend="give a number between 0 and 1, such as 0.01")
-    with Faces(config.index) as faces:
-        enrolled = Enrolled(faces, read_people(config.index), config.pool)
-        asked = Asked(config.probes, config.model, config.detector, config.faces, config.min_face, config.workers)
-        found = (probe for batch in read_probes(asked, faces.header, config.index, tell) for probe in batch)
-        if config.evaluate:
-            return _measured(config, enrolled, found, tell)
-        tally = Tally()
-        if config.together:
-            return _one_person(config, enrolled, found, tally, tell)
-        threshold, set_on = _threshold(config, enrolled, 1, tell)
-        searches = known = 0
-        for probe in found:
-            if isinstance(probe, Rejected):
-                tally.add(probe)
-                tell(probe)
-                continue
-            rows = []
-            for face, (vector, score) in enumerate(zip(probe.vectors, probe.scores, strict=True), 1):
-                answer = _answer(config, enrolled, vector[None], np.array([score]), threshold)
-                rows.append({"probe": probe.name, "status": "ok", "reason": None, "probe_face": face, **answer})
-                searches += 1
-                known += answer["match"] is not None
-            tell(Done(probe.name, tuple(rows)))
+    faces = Faces(config.index)
+    enrolled = Enrolled(faces, read_people(config.index), config.pool)
+    asked = Asked(config.probes, config.model, config.detector, config.faces, config.min_face, config.workers)
+    found = (probe for batch in read_probes(asked, faces.header, config.index, tell) for probe in batch)
+    if config.evaluate:
+        return _measured(config, enrolled, found, tell)
+    tally = Tally()
+    if config.together:
+        return _one_person(config, enrolled, found, tally, tell)
+    threshold, set_on = _threshold(config, enrolled, 1, tell)
+    searches = known = 0
+    for probe in found:
+        if isinstance(probe, Rejected):
+            tally.add(probe)
+            tell(probe)
+            continue
+        rows = []
+        for face, (vector, score) in enumerate(zip(probe.vectors, probe.scores, strict=True), 1):
+            answer = _answer(config, enrolled, vector[None], np.array([score]), threshold)
+            rows.append({"probe": probe.name, "status": "ok", "reason": None, "probe_face": face, **answer})
+            searches += 1
+            known += answer["match"] is not None
+        tell(Done(probe.name, tuple(rows)))
     return IdentifyReport(searches, known, tally.rejected, len(enrolled.names), threshold, set_on)
 
 

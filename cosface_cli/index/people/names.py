@@ -104,11 +104,11 @@ def _chosen(index: Path, person: Person, sources: Sequence[str]) -> set[str]:
     """The person's faces of these sources. Raises CosfaceError for a source without one."""
     own = set(person.faces)
     found: dict[str, set[str]] = {source: set() for source in sources}
-    with Faces(index) as faces:
-        for row in faces.rows():
-            for called in (row.source, f"{row.source}#{row.face}"):
-                if called in found and face_key(row) in own:
-                    found[called].add(face_key(row))
+    faces = Faces(index)
+    for row in faces.rows():
+        for called in (row.source, f"{row.source}#{row.face}"):
+            if called in found and face_key(row) in own:
+                found[called].add(face_key(row))
     for source, chosen in found.items():
         if not chosen:
             mend = "give photos as cosface index cluster prints them"

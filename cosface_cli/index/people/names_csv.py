@@ -33,10 +33,10 @@ def export_names(index: Path, table: Path, tell: Tell = ignore) -> int:
     A face that the index does not hold now has no source.
     """
     people = read_people(index)
-    with Faces(index) as faces:
-        sources: dict[str, str] = {}
-        for row in faces.rows():
-            sources.setdefault(face_key(row), row.source)
+    faces = Faces(index)
+    sources: dict[str, str] = {}
+    for row in faces.rows():
+        sources.setdefault(face_key(row), row.source)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -61,14 +61,14 @@ def import_names(index: Path, table: Path, tell: Tell = ignore) -> list[Person]:
     lines = list(_read(table))
     with atomic.lock(index / MAIN):
         people = read_people(index)
-        with Faces(index) as faces:
-            by_source: dict[tuple[str, int], list[str]] = {}
-            keys = set()
-            for row in faces.rows():
-                key = face_key(row)
-                keys.add(key)
-                for face in (0, row.face):
-                    by_source.setdefault((row.source, face), []).append(key)
+        faces = Faces(index)
+        by_source: dict[tuple[str, int], list[str]] = {}
+        keys = set()
+        for row in faces.rows():
+            key = face_key(row)
+            keys.add(key)
+            for face in (0, row.face):
+                by_source.setdefault((row.source, face), []).append(key)
         keys.update(people.of_faces())
         tally = Tally()
         names: dict[str, str] = {}  # by face, its new name: the last line holds

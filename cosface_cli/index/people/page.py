@@ -1,5 +1,2 @@
-"""stub"""
-
-
-def write_gallery(*a):
+def write_people_page(*a: object) -> None:
     raise NotImplementedError
