@@ -13,6 +13,7 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig, BuildReport, SearchConfig
+from cosface_cli.index.people import command as people
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, Outcome, Rejected
 
 BUILD = BuildConfig(stores=(), index=Path())
@@ -141,3 +142,9 @@ def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
         return None
     empty = dict.fromkeys(("probe_face", "rank", "cos", "identity", "source", "face", "box"))
     return {"probe": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}
+
+
+app.command("cluster")(people.cluster)
+app.command("label")(people.label)
+app.command("identify")(people.identify)
+app.add_typer(people.people, name="people")

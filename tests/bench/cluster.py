@@ -1,0 +1,133 @@
+"""Grouping by person: quality and CPU seconds beside scikit-learn's DBSCAN and HDBSCAN on the same vectors.
+
+usage: python -m tests.bench.cluster STORE... [--choose]
+
+STORE: embeddings with the true people as folders. Ours groups with the model's own threshold; DBSCAN is shown at each
+of a range of distances and HDBSCAN at its own settings, so that the peers' best is seen: nothing here chooses anything.
+A face that a peer leaves alone is a group of its own, as with us. --choose is what the thresholds of
+cosface_cli.index.people.threshold come from: for people who are in no test set, F at a range of them, over all people
+and over 50 drawn six times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from cosface_cli.artifacts.store import Store
+from cosface_cli.index.people.faces import BLOCK
+from cosface_cli.index.people.grouping import grouped
+from cosface_cli.index.people.threshold import DEVIATIONS, KNOWN, _told_from
+from cosface_cli.maths.clustering import agreement
+
+DBSCAN_COSINES = (0.02, 0.01, 0.0, -0.01, -0.02, -0.03, -0.04)  # below the threshold of ours
+FEW = 50
+
+
+class Gallery:
+    """What grouping sees of an index, over an array."""
+
+    def __init__(self, vectors: np.ndarray, header: Any) -> None:
+        self._vectors = vectors
+        self.header = SimpleNamespace(size=vectors.shape[1], model=header.model, model_id=header.model_id)
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        return self._vectors[numbers]
+
+    def blocks(self) -> Any:
+        for low in range(0, len(self), BLOCK):
+            yield low, self._vectors[low : low + BLOCK]
+
+    def nearest(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        cosines = vectors @ self._vectors.T
+        k = min(k, len(self))
+        numbers = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+        return np.take_along_axis(cosines, numbers, 1), numbers
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray, Any]:
+    with Store(path) as store:
+        people = np.unique([row.identity for row in store.rows()], return_inverse=True)[1]
+        return store.vectors(0, len(store)), people, store.header
+
+
+def ours(vectors: np.ndarray, header: Any, least: float) -> np.ndarray:
+    each = np.arange(len(vectors))
+    held = np.zeros(len(vectors), bool)
+    return grouped(Gallery(vectors, header), each, each, held, least, lambda done: None).of  # type: ignore[arg-type]
+
+
+def singles(labels: np.ndarray) -> np.ndarray:
+    labels = labels.astype(np.int64)
+    alone = np.flatnonzero(labels < 0)
+    labels[alone] = labels.max() + 1 + np.arange(len(alone))
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def show(name: str, people: np.ndarray, groups: np.ndarray, seconds: float) -> None:
+    found = agreement(people, groups)
+    print(
+        f"{name:34}{found.pair_f:.3f} ({found.pair_precision:.3f}, {found.pair_recall:.3f})  {found.bcubed_f:.3f} "
+        f"({found.bcubed_precision:.3f}, {found.bcubed_recall:.3f})  {found.nmi:.3f}  {groups.max() + 1:6} groups  "
+        f"{seconds:7.1f} s",
+        flush=True,
+    )
+
+
+def beside(path: Path) -> None:
+    from sklearn.cluster import DBSCAN, HDBSCAN
+
+    vectors, people, header = read(path)
+    least = KNOWN.get((header.model_id, header.flip)) or _told_from(Gallery(vectors, header))  # type: ignore[arg-type]
+    print(f"{path}: {len(vectors)} faces, {people.max() + 1} people; pairwise F, BCubed F (precision, recall), NMI")
+    started = time.process_time()
+    groups = ours(vectors, header, least)
+    show(f"cosface, mean cosine {least:.3f}", people, groups, time.process_time() - started)
+    for lower in DBSCAN_COSINES:
+        cosine = least - lower
+        started = time.process_time()
+        labels = DBSCAN(eps=float(np.sqrt(2 - 2 * cosine)), min_samples=2, algorithm="brute").fit_predict(vectors)
+        show(f"DBSCAN, cosine {cosine:.3f}", people, singles(labels), time.process_time() - started)
+    for size in (2, 3, 5):
+        started = time.process_time()
+        labels = HDBSCAN(min_cluster_size=size, copy=True).fit_predict(vectors)
+        show(f"HDBSCAN, min_cluster_size {size}", people, singles(labels), time.process_time() - started)
+
+
+def choose(path: Path) -> None:
+    vectors, people, header = read(path)
+    draw = np.random.default_rng(0)
+    subsets = [np.isin(people, draw.permutation(people.max() + 1)[:FEW]) for _ in range(6)]
+    told = _told_from(Gallery(vectors, header))  # type: ignore[arg-type]
+    print(f"{path}: {header.model_id}, flip {header.flip}; told from its cosines ({DEVIATIONS} deviations): {told:.3f}")
+    middle = told - 0.005
+    step = (told - float(np.median(vectors[::7] @ vectors[::5].T))) / 40
+    for least in (middle + step * place for place in range(-8, 6)):
+        every = agreement(people, ours(vectors, header, least))
+        few = [
+            agreement(np.unique(people[m], return_inverse=True)[1], ours(vectors[m], header, least)) for m in subsets
+        ]
+        both = np.mean([(one.pair_f + one.bcubed_f) / 2 for one in few])
+        all_people = f"{every.pair_f:.3f} {every.bcubed_f:.3f} {(every.pair_f + every.bcubed_f) / 2:.3f}"
+        print(f"{least:.4f}  all {all_people}  {FEW} people {both:.3f}")
+
+
+def main() -> None:
+    words = argparse.ArgumentParser()
+    words.add_argument("stores", nargs="+", type=Path)
+    words.add_argument("--choose", action="store_true")
+    given = words.parse_args()
+    for path in given.stores:
+        (choose if given.choose else beside)(path)
+
+
+if __name__ == "__main__":
+    main()
