@@ -55,7 +55,8 @@ def svg(paint: Callable[[Figure], None], width: float, height: float) -> str:
     out = io.StringIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
+        settings: Any = matplotlib.rcParams  # some versions list every name in its type
+        settings.update(_STYLE)
         figure = Figure(figsize=(width, height), layout="constrained")
         paint(figure)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
