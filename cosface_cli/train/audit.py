@@ -23,6 +23,7 @@ from cosface_cli.train.embedding import embedded
 from cosface_cli.train.learner import Learner
 
 ROUNDS = 2
+_DOUBTFUL = 0.2
 _CELLS = 1 << 23  # cosines at once, and numbers of vectors
 
 Floats = NDArray[np.float64]
@@ -54,12 +55,17 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audit:
-    """suspects: the surest first; judged: crops, all but those that are alone or have no vector; typical: (C,) the
-    crop nearest to each centre, -1 where there is none."""
+    """suspects: the surest first; judged: crops, all but those that are alone or have no vector; typical: (C,) of each
+    identity the crop nearest to its centre, no suspect if there is another, -1 where none was judged."""
 
     suspects: tuple[Suspect, ...]
     judged: int
     typical: Ints
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether so many are suspects that it rather is the network which tells people apart badly."""
+        return len(self.suspects) > _DOUBTFUL * self.judged
 
 
 def audit(learner: Learner, data: LabelledCrops, folder: Path) -> Audit:
@@ -109,7 +115,7 @@ def judge(parts: Parts, labels: Ints, identities: int, device: torch.device) -> 
     found = (
         Suspect(int(i), int(labels[i]), int(nearest[i]), float(own[i]), float(other[i])) for i in order if suspect[i]
     )
-    return Audit(tuple(found), int(judged.sum()), _typical(np.where(suspect, -np.inf, own), labels, identities))
+    return Audit(tuple(found), int(judged.sum()), _typical(np.where(suspect, own - 4, own), labels, identities))
 
 
 def _sums(parts: Parts, labels: Ints, identities: int, out: NDArray[np.bool_]) -> Floats:

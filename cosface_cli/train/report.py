@@ -75,6 +75,7 @@ def write_report(
             "far": angles.FAR,
             "suspects": len(found.suspects),
             "judged": found.judged,
+            "doubtful": found.is_doubtful,
             "shown": min(MOST, len(found.suspects)),
             "people": _people(data, found),
             "columns": list(dict.fromkeys(name for row in trained.rows for name in row)),
@@ -83,7 +84,10 @@ def write_report(
             "middle": angles.middle,
         },
     )
-    if found.suspects:
+    if found.is_doubtful:
+        words = "too many for wrong labels, the network tells people apart too badly"
+        tell(Note(f"{len(found.suspects)} of {found.judged} crops are nearer to another identity: {words}"))
+    elif found.suspects:
         tell(Note(f"{len(found.suspects)} of {found.judged} crops look mislabelled: {folder.noise}"))
     tell(Note(f"report: {folder.report}"))
 
@@ -100,7 +104,7 @@ def _summary(trained: Trained, found: Audit) -> dict[str, Any]:
         ("loss", _short(last.get("loss"))),
         ("validation accuracy", _percent(best.get("validation_accuracy"))),
         ("held out", _percent(best.get("hold_out_score"))),
-        ("look mislabelled", f"{len(found.suspects):,}"),
+        ("look mislabelled", None if found.is_doubtful else f"{len(found.suspects):,}"),
     ]
     loss = ", ".join(f"{name} {value:g}" for name, value in header.loss.items() if name != "name")
     made = [

@@ -68,7 +68,7 @@ def test_swapped_labels_are_found_and_nothing_else() -> None:
     assert all(suspect.nearest == truth[suspect.crop] for suspect in found.suspects)
     surest = [suspect.other - suspect.own for suspect in found.suspects]
     assert surest == sorted(surest, reverse=True)
-    assert found.judged == 800
+    assert found.judged == 800 and not found.is_doubtful
     assert not set(found.typical) & set(swapped) and (labels[found.typical] == np.arange(40)).all()
 
 
@@ -103,4 +103,5 @@ def test_of_whom_all_are_wrong_all_are_named() -> None:
     vectors = np.stack([axes[0], axes[0], axes[0], axes[1], axes[1], axes[1], axes[0], axes[1]])
     found = judged(vectors, np.array([0, 0, 0, 1, 1, 1, 2, 2]), 3)
     assert {(suspect.crop, suspect.nearest) for suspect in found.suspects} == {(6, 0), (7, 1)}
-    assert found.typical[2] == -1
+    assert found.typical.tolist() == [2, 5, 7], "of suspects too, where there is nobody else"
+    assert found.is_doubtful, "two of eight"
