@@ -100,6 +100,9 @@ class _Run:
             for chunk, results in run(_chunks(tasks, len(items)), opener, self.config.workers, len(items)):
                 for task, result in zip(chunk, results, strict=True):
                     self._keep(pending.pop(task.name), result)
+        except CosfaceError:
+            self.presence.require()  # where the source is gone, that is why
+            raise
         finally:
             self.folder.close()
         gone = self._gone(listing)

@@ -16,6 +16,7 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, Outcome, Rejected
 
 DEFAULTS = EmbedConfig(source="", store=Path())
+MODELS = [str(DEFAULTS.model)]
 COLUMNS = ("source", "status", "reason", "identity", "face", "model")
 
 
@@ -24,7 +25,7 @@ def embed(
     store: Annotated[
         Path, typer.Argument(metavar="STORE", help="The .h5 file, made or continued; of several models a folder.")
     ],
-    model: options.Models = [DEFAULTS.model],  # noqa: B006
+    model: options.Models = MODELS,
     flip: options.FlipMode = DEFAULTS.flip,
     template: Annotated[
         str | None, typer.Option(help="SOURCE holds crops of this template, without a manifest.")

@@ -22,6 +22,7 @@ from cosface_cli.engines.reader import CHOICES
 from cosface_cli.engines.runners import RUNNERS, Opener, Runner
 from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
 from cosface_cli.engines.warp import require_cover
+from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
 from cosface_cli.registry import one_of
@@ -97,14 +98,18 @@ class _Run:
                 opened.callback(self._publish, store)
             tasks = self.work.tasks
             self.tell(Planned(len(tasks)))
-            for _, results in run(self._chunks(size), opener, self.config.workers, -(-len(tasks) // size)):
-                for task, own in zip(self.sent.popleft(), results, strict=True):
-                    parts = zip(self.models, self.stores, own, strict=True)
-                    self._count([self._keep(task, *part) for part in parts])
             gone: set[Key] = set()
-            if self.work.whole:
-                self.presence.require()
-                gone.update(key for store in self.stores for key in self._gone(store))
+            try:
+                for _, results in run(self._chunks(size), opener, self.config.workers, -(-len(tasks) // size)):
+                    for task, own in zip(self.sent.popleft(), results, strict=True):
+                        parts = zip(self.models, self.stores, own, strict=True)
+                        self._count([self._keep(task, *part) for part in parts])
+                if self.work.whole:
+                    self.presence.require()
+                    gone.update(key for store in self.stores for key in self._gone(store))
+            except CosfaceError:
+                self.presence.require()  # where the source is gone, that is why
+                raise
         rows = sum(known.rows for store in self.stores for known in store.known.values())
         return EmbedReport(rows, self.tally.done, self.tally.skipped, self.tally.rejected, len(gone))
 

@@ -73,9 +73,8 @@ def test_a_vector_does_not_hang_on_its_batch(dlib_faces: np.ndarray):
 # The least cosine to float32's vector over 796 CelebA faces was TODO
 @pytest.mark.parametrize(("precision", "cosine"), (("bf16", 0.999), ("fp16", 0.99999)))
 def test_half_precision_is_near_and_not_the_same(precision: str, cosine: float, dlib_faces: np.ndarray):
-    exact = unit_length(open_embedder("dlib").embed(dlib_faces)).astype(np.float64)
-    half = open_embedder("dlib", "cpu", precision)
-    found = half.embed(dlib_faces)
+    exact = unit_length(open_embedder("dlib").embed(dlib_faces[:8])).astype(np.float64)
+    found = open_embedder("dlib", "cpu", precision).embed(dlib_faces[:8])
     assert found.dtype == np.float32
     near = (unit_length(found) * exact).sum(axis=1)
     assert near.min() > cosine

@@ -52,10 +52,11 @@ class TorchEmbedder:
         self.template = template
         self.size = size
         self.batch = GPU_BATCH if on_gpu(device) else _CPU_BATCH
-        self.thresholds = dict(thresholds)
+        self.thresholds: Mapping[str, float] = dict(thresholds)
         self._device = torch.device(device)
         self._type = TYPES[precision]
-        self._network = network.eval().to(self._device, memory_format=torch.channels_last)
+        self._network = network.eval().to(self._device)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean, self._std = (
             torch.tensor(list(values), dtype=torch.float32, device=self._device).reshape(1, 3, 1, 1)
             for values in (mean, std)

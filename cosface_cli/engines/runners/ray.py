@@ -60,9 +60,9 @@ def run(
         (opener,) = opener
     place = "GPU" if getattr(opener, "gpu", False) else "CPU"
     with _cluster(max(1, min(workers or cpu_count(), most)), place) as own:
-        # a worker is kept, as without a GPU: it would load the network again for each task
-        gpu = {"num_gpus": 1, "max_calls": 0} if place == "GPU" else {}
-        work = ray.remote(num_cpus=1, max_retries=RETRIES, **gpu)(_work)
+        gpus = int(place == "GPU")
+        # max_calls=0: Ray keeps a worker from task to task, with a GPU too; it would load the network again for each
+        work = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=0, max_retries=RETRIES)(_work)
         recipe: bytes = cloudpickle.dumps((opener, os.getcwd()))  # type: ignore[no-untyped-call]  # noqa: PTH109
         waiting: deque[tuple[T, Any]] = deque()
         ahead = 0
