@@ -51,6 +51,10 @@ Root = Annotated[
 Model = Annotated[str, typer.Option("--model", help="dlib, a run folder, its weights.safetensors, or an .onnx file.")]
 Models = Annotated[
     list[str],
-    typer.Option("--model", help="dlib, dlib-int8, a run folder, its weights, or an .onnx file; may be given again."),
+    typer.Option(
+        "--model",
+        metavar="<str>",
+        help="dlib, dlib-int8, a run folder, its weights.safetensors, or an .onnx file; may be given several times.",
+    ),
 ]
 FlipMode = Annotated[str, typer.Option("--flip", help="Also embed the mirrored crop: none, sum or concat.")]

@@ -160,12 +160,12 @@ def test_killed_and_run_again(cosface: Cosface, few: Path, mine: Path, tmp_path:
         words = ["embed", few, tmp_path / f"{number}", "--model", "dlib", "--model", mine, "--workers", "1"]
         process = subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout is not None
-        for _ in range(at.randint(1, 12)):
+        for _ in range(at.randint(1, 8)):
             assert process.stdout.readline()
         time.sleep(at.uniform(0, 0.01))
         process.send_signal(signal.SIGKILL)
         process.stdout.close()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
         assert cosface(*words).code == 3
         assert stores(tmp_path / f"{number}") == want
 
