@@ -19,7 +19,7 @@ from cosface_cli.registry import Table
 PACKAGE = Path(cosface_cli.__file__).parent
 ROOMS = ("align", "train", "embed", "index", "verify")
 HEAVY = {"torch", "cv2", "h5py", "onnxruntime", "onnx", "faiss", "insightface", "scipy", "PIL", "simplejpeg", "numpy"}
-HEAVY |= {"rich", "pydantic", "jinja2"}
+HEAVY |= {"rich", "pydantic", "jinja2", "matplotlib"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TABLES = [
     ("cosface_cli.app", "COMMANDS"),
