@@ -54,7 +54,7 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
             tell(Skipped(str(config.index), plan.kept))
         writer = Writer(config.index, stores.size, how, old.next_id, tell)
         changed(writer, old, plan.masks, lambda: _read(config.stores, plan.new, tell), int(plan.new.sum()))
-        header = writer.header(old)
+        header = writer.header(old if config.add else replace(old, mapped=None))  # its own vectors replace mapped ones
         paths = [str(path.absolute()) for path in config.stores]
         header = replace(header, stores=tuple(dict.fromkeys([*(old.stores if config.add else ()), *paths])))
         settle(config.index, header)

@@ -14,6 +14,7 @@ from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig, BuildReport, SearchConfig
 from cosface_cli.index.people import command as people
+from cosface_cli.index.upkeep import command as upkeep
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome, Rejected
 
 BUILD = BuildConfig(stores=(), index=Path())
@@ -188,6 +189,11 @@ def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
     return {"probe": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}
 
 
+app.command("info")(upkeep.info)
+app.command("check")(upkeep.check)
+app.command("merge")(upkeep.merge)
+app.command("export")(upkeep.export)
+app.command("migrate")(upkeep.migrate)
 app.command("cluster")(people.cluster)
 app.command("label")(people.label)
 app.command("identify")(people.identify)
