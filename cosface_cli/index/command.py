@@ -47,21 +47,21 @@ def build(
 
     An index that is there stands until the new one is whole.
     """
-    return _build(BuildConfig(*_split(paths), False, fresh, engine, uri, search, recall), output, quiet)
+    config = BuildConfig(*_split(paths), fresh=fresh, engine=engine, uri=uri, search=search, recall=recall)
+    return _build(config, output, quiet)
 
 
 @app.command("add")
 def add(
     paths: Stores,
-    engine: Annotated[str, typer.Option("--engine", help="As the index was built with.")] = BUILD.engine,
-    uri: Annotated[str | None, typer.Option("--uri", help="As the index was built with.")] = BUILD.uri,
     search: Annotated[str, typer.Option("--search", help="Of what is written: flat, sq8, pq or auto.")] = BUILD.search,
     recall: Recall = BUILD.recall,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
     """Add the rows of the stores to INDEX, and keep what it holds; what is there already is not added again."""
-    return _build(BuildConfig(*_split(paths), True, False, engine, uri, search, recall), output, quiet)
+    config = BuildConfig(*_split(paths), add=True, search=search, recall=recall)
+    return _build(config, output, quiet)
 
 
 @app.command("search")
