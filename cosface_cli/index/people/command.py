@@ -80,9 +80,7 @@ def identify(
     ] = IDENTIFY.min_cos,
     strangers: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--strangers", help="Stores of people not in INDEX to set it on; else its own, each left out."
-        ),
+        typer.Option("--strangers", help="Stores of people not in INDEX to set it on; else its own, each left out."),
     ] = None,
     pool: Annotated[
         str, typer.Option("--pool", help="Several photos of a person: mean, max or quality (mean by detector score).")
