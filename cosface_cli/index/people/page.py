@@ -149,7 +149,7 @@ def _picture(row: Row) -> str | None:
     except (PhotoError, OSError):
         return None
     image = photo.image
-    if row.mtime_ns:  # a photo, not a crop: only the face of it
+    if row.size:  # a photo, not a crop: only the face of it
         height, width = image.shape[:2]
         left, top, right, bottom = row.box
         x, y = _MARGIN * (right - left), _MARGIN * (bottom - top)
