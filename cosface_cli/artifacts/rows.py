@@ -106,7 +106,7 @@ class Columns:
             strict=True,
         ):
             digests.append(_digest(root + b"\0" + source, SOURCE_KEY))
-            digests.append(_digest(face.tobytes() + content.tobytes(), FACE_KEY - SOURCE_KEY))
+            digests.append(face_digest(int(face), content.tobytes()))
             digests.append(_digest(settings + b"\0" + box.tobytes(), KEY - FACE_KEY))
         return np.frombuffer(b"".join(digests), f"S{KEY}")
 
@@ -229,6 +229,11 @@ class RowReader:
         if name not in self._tables:
             self._tables[name] = self._texts(name, 0, self._file[f"{name}/offsets"].shape[0] - 1)
         return self._tables[name]
+
+
+def face_digest(face: int, content: bytes) -> bytes:
+    """What tells a face in Columns.keys: its number in the file, and the SHA-256 of that."""
+    return _digest(face.to_bytes(4, "little", signed=True) + content, FACE_KEY - SOURCE_KEY)
 
 
 def encode(text: str) -> bytes:

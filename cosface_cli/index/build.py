@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.forgotten import FILE as FORGOTTEN
+from cosface_cli.artifacts.forgotten import forgotten_faces
 from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, require_own, require_whole, settle
 from cosface_cli.artifacts.index_rows import IndexRows
 from cosface_cli.artifacts.rows import FACE_KEY, SOURCE_KEY, Columns, decode
@@ -18,6 +20,7 @@ from cosface_cli.artifacts.store_series import common_header, require_finished
 from cosface_cli.engines.search import SEARCHERS
 from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
 from cosface_cli.index import BuildConfig, BuildReport
+from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.gallery import UNIT
 from cosface_cli.index.photo_times import PhotoTimes
 from cosface_cli.index.segments import BLOCK, Block, How, Writer, changed
@@ -43,6 +46,7 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
     atomic.make_folder(config.index)
     require_own(config.index)
     with atomic.lock(config.index / MAIN), atomic.told(config.index):
+        require_forgotten(config.index)
         old = _old(config, stores, tell)
         plan = _planned(config, old)
         tell(Planned(plan.kept + int(plan.new.sum())))
@@ -59,7 +63,10 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
         tell(Note(f"{plan.doubles} rows stood in the stores more than once and were taken once"))
     if plan.removed:
         tell(Note(f"{plan.removed} rows of the index were taken out: the stores hold them no more, or changed"))
-    return report(config.index, header, added, plan.removed, plan.doubles, 0)
+    if plan.forgotten:
+        words = f"{plan.forgotten} rows of the stores were left out: they were forgotten once"
+        tell(Note(f"{words}; {config.index / FORGOTTEN} says which, and a line less lets them in again"))
+    return report(config.index, header, added, plan.removed, plan.doubles, plan.forgotten)
 
 
 def report(root: Path, header: IndexHeader, added: int, removed: int, doubles: int, forgotten: int) -> BuildReport:
@@ -168,6 +175,7 @@ class _Plan:
     kept: int
     removed: int
     doubles: int
+    forgotten: int
 
 
 def _planned(config: BuildConfig, old: IndexHeader) -> _Plan:
@@ -175,6 +183,10 @@ def _planned(config: BuildConfig, old: IndexHeader) -> _Plan:
     faces = start_of(keys, FACE_KEY)
     first = np.zeros(len(keys), bool)
     first[np.unique(faces, return_index=True)[1]] = True
+    doubles = len(keys) - int(first.sum())
+    gone = found_in(middle_of(keys, SOURCE_KEY, FACE_KEY), forgotten_faces(config.index))
+    forgotten = int((first & gone).sum())
+    first &= ~gone
     have = np.sort(keys[first])
     held = [np.array(IndexRows(config.index / segment.names, segment.rows).keys) for segment in old.segments]
     masks = [found_in(own, have) for own in held]
@@ -184,7 +196,7 @@ def _planned(config: BuildConfig, old: IndexHeader) -> _Plan:
     staying = [own[mask] for own, mask in zip(held, masks, strict=True)]
     kept = sum(map(len, staying))
     new = first & ~found_in(keys, np.sort(np.concatenate([keys[:0], *staying])))
-    return _Plan(masks, new, kept, old.rows - kept, len(keys) - int(first.sum()))
+    return _Plan(masks, new, kept, old.rows - kept, doubles, forgotten)
 
 
 def _store_keys(stores: Sequence[Path]) -> Keys:
@@ -222,8 +234,13 @@ def _read(stores: Sequence[Path], wanted: Mask, tell: Tell) -> Iterator[Block]:
 
 def start_of(keys: Keys, length: int) -> Keys:
     """The first bytes of each key."""
+    return middle_of(keys, 0, length)
+
+
+def middle_of(keys: Keys, start: int, stop: int) -> Keys:
+    """Some bytes of each key."""
     digits = np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), keys.itemsize)
-    return np.ascontiguousarray(digits[:, :length]).view(f"S{length}").reshape(-1)
+    return np.ascontiguousarray(digits[:, start:stop]).view(f"S{stop - start}").reshape(-1)
 
 
 def found_in(keys: Keys, ordered: Keys) -> Mask:

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from cosface_cli import options
-from cosface_cli.console import Rows, following
+from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig, BuildReport, SearchConfig
 from cosface_cli.index.people import command as people
-from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, Outcome, Rejected
+from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome, Rejected
 
 BUILD = BuildConfig(stores=(), index=Path())
 SEARCH = SearchConfig(index=Path(), probes=())
@@ -117,6 +117,50 @@ def search(
     with following("search", output, quiet, COLUMNS, _reject_row) as tell:
         report = run(config, tell)
     return EXIT_NO if tell.exit_code == EXIT_DONE and not report.hits else tell.exit_code
+
+
+@app.command("forget")
+def forget(
+    index: Index,
+    identity: Annotated[
+        str | None, typer.Option("--identity", help="A person: first folder level, or a name given here.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="A photo or crop, as rows name it or as a path.")
+    ] = None,
+    stores: Annotated[
+        list[Path] | None, typer.Option("--store", help="Another store that may hold the person; repeatable.")
+    ] = None,
+    crops: Annotated[
+        list[Path] | None, typer.Option("--crops", help="Another crop folder that may; repeatable.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, only say what would go.")] = False,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Take a person, or a photo, out of INDEX, its stores and its crop folders, and show that nothing is left.
+
+    Every file of ours is searched for the bytes of the embeddings, crops and names; a receipt (hashes only) says what
+    went, and keeps it from coming back. Stopped in the midst, the same command ends it.
+    """
+    from cosface_cli.index.forget import ForgetConfig
+    from cosface_cli.index.forget.stage import forget as run
+
+    config = ForgetConfig(index, identity, source, tuple(stores or ()), tuple(crops or ()), yes)
+    with following("forget", options.Output.table, True) as tell:
+        report = run(config, lambda outcome: say(outcome.text, quiet) if isinstance(outcome, Note) else tell(outcome))
+    rows = Rows(output)
+    rows.write(asdict(report))
+    rows.close()
+    if report.remains:
+        return EXIT_PART
+    there = f"{report.index_rows} rows of the index, {report.store_rows} of stores and {report.crops} crops"
+    if report.done:
+        say(f"{there} went; {report.files} files, {report.bytes / 1e6:.1f} MB searched, no trace found", quiet)
+        return EXIT_DONE
+    found = bool(report.index_rows or report.store_rows or report.crops)
+    say(f"{there} would go; --yes does it" if found else "nobody of that name, no such photo", quiet)
+    return EXIT_NO
 
 
 def _build(config: BuildConfig, output: options.Output | None, quiet: bool) -> int:

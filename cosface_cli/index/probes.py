@@ -109,10 +109,10 @@ def _of_photos(
     open_detector(asked.detector, asked.min_face)  # a wrong name fails before any work
     flip: Any = header.flip
     choice: Any = asked.faces
-    how = VectorsOpener(model, flip, asked.detector, choice, Limits(asked.min_face))
+    how = VectorsOpener((model,), flip, asked.detector, choice, Limits(asked.min_face))
     if photos == ["-"] and asked.workers <= 1:
         single_threaded()
-        work = FaceVectors(embedder, how)
+        work = FaceVectors([embedder], how)
         yield from _of_lines(work, embedder.template)
         return
     listed = list(_listed(photos, tell))
@@ -123,7 +123,7 @@ def _of_photos(
     inputs = ([item for _, item in chunk] for chunk in chunks)
     workers = min(asked.workers or cpu_count(), len(chunks))
     for chunk, (_, results) in zip(chunks, run(inputs, how, workers), strict=True):
-        yield [_probe(given, item, result) for (given, item), result in zip(chunk, results, strict=True)]
+        yield [_probe(given, item, result) for (given, item), (result,) in zip(chunk, results, strict=True)]
 
 
 def _of_lines(work: FaceVectors, need: str) -> Iterator[list[Probe | Rejected]]:
@@ -139,7 +139,8 @@ def _of_lines(work: FaceVectors, need: str) -> Iterator[list[Probe | Rejected]]:
             yield [Rejected(given, "unusable", str(error))]
             continue
         for item in items:
-            yield [_probe(str(item.place), item, work([item])[0])]
+            ((result,),) = work([item])
+            yield [_probe(str(item.place), item, result)]
 
 
 def _listed(photos: list[str], tell: Tell) -> Iterator[tuple[str, Input]]:

@@ -41,6 +41,10 @@ class How:
             return by_count(rows)
         return "flat" if rows < _FEW and self.search in ("sq8", "pq") else self.search
 
+    def like(self, segment: Segment) -> How:
+        """As a segment is searched."""
+        return replace(self, search=segment.search, recall=segment.settings.get("recall_wanted", self.recall))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
@@ -82,8 +86,8 @@ class Writer:
         self.segments.append(segment)
         self.files |= {name: header.files[name] for name in segment.files}
 
-    def write(self, rows: Iterable[Block]) -> None:
-        """Write a segment of these rows, none where there are none."""
+    def write(self, rows: Iterable[Block], like: Segment | None = None) -> None:
+        """Write a segment of these rows, none where there are none; searched as another one, where that is given."""
         parts = _Parts(self.root)
         with parts:
             with VectorWriter(parts.vectors, self.size) as vectors, RowsFile(parts.loose, parts.rows) as names:
@@ -95,20 +99,20 @@ class Writer:
                     vectors.add(block.vectors)
                     names.add(block.columns, ids, block.keys)
             if vectors.count:
-                self._keep(parts, vectors.count)
+                self._keep(parts, vectors.count, self.how if like is None else self.how.like(like))
 
     def header(self, like: IndexHeader) -> IndexHeader:
         """The header of what was written."""
         count = sum(segment.rows for segment in self.segments)
         return replace(like, rows=count, next_id=self.next_id, segments=tuple(self.segments), files=self.files)
 
-    def _keep(self, parts: _Parts, count: int) -> None:
-        search = self.how.of(count)
+    def _keep(self, parts: _Parts, count: int, how: How) -> None:
+        search = how.of(count)
         engine: Search = SEARCHERS.load(search)
         if search in ("sq8", "pq"):
             self.tell(Note(f"{count} rows are too many to look at each: inverted lists ({search}) are being made"))
         vectors = VectorFile(parts.vectors, self.size, count)
-        built = engine.build(vectors, parts.lists, self.how.uri, self.how.recall)
+        built = engine.build(vectors, parts.lists, how.uri, how.recall)
         vectors_name, rows_name = self._named(parts.vectors, "vectors.{}.faiss"), self._named(parts.rows, "rows.{}.h5")
         lists = built.collection if built.file is None else self._named(built.file, "lists.{}.faiss")
         self.segments.append(Segment(count, vectors_name, rows_name, search, lists, dict(built.settings)))
@@ -154,7 +158,7 @@ def changed(
         if rows == segment.rows:
             writer.carry(segment, header)
         elif rows:
-            writer.write(blocks(writer.root, header, segment, mask))
+            writer.write(blocks(writer.root, header, segment, mask), segment)
 
     def last() -> Iterator[Block]:
         for segment, mask in zip(header.segments[joined:], masks[joined:], strict=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import faiss
@@ -185,3 +187,49 @@ def test_an_index_of_another_metric_is_refused(cosface: Cosface, made: Path, tmp
     main.write_text(main.read_text().replace('"cos"', '"l2"'))
     done = cosface("index", "search", tmp_path / "i", made / "faces.h5")
     assert done.code == 2 and done.out == "" and "index.json" in done.err and len(done.err.splitlines()) == 1, done
+
+
+def test_one_process_serves_a_pipe_line_by_line(made: Path, people: Path, model_cache: Path) -> None:
+    """Each path is answered before the next one is written; a bad one is a named reject and the process goes on."""
+    command = [sys.executable, "-m", "cosface_cli", "index", "search", made / "people.index", "-", "-k", "1", "--quiet"]
+    process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+
+    def ask(path: Path) -> dict:
+        process.stdin.write(bytes(path) + b"\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    crop = made / "aligned" / "person2" / "near.jpg"
+    assert ask(people / "person1" / "far.jpg")["source"] == "person1/far.jpg"
+    assert ask(people / "nothing.jpg")["status"] == "rejected"
+    assert ask(people)["status"] == "rejected", "a folder is no photo"
+    assert ask(crop)["cos"] > 0.999999, "a crop is known by its folder's manifest"
+    assert ask(people / "person1" / "far.jpg")["source"] == "person1/far.jpg", "as often as it is asked for"
+    process.stdin.close()
+    assert process.wait(timeout=60) == 3
+    process.stdout.close()
+
+
+def test_filters_and_people(cosface: Cosface, made: Path, people: Path) -> None:
+    index, probe = made / "people.index", people / "person4" / "middle.jpg"
+    others = cosface("index", "search", index, probe, "--filter", "identity=person1", "-k", 9)
+    assert {row["identity"] for row in others.rows} == {"person1"} and len(others.rows) == 3
+    by = cosface("index", "search", index, probe, "--by", "identity", "-k", 50)
+    names = [row["identity"] for row in by.rows]
+    assert names[0] == "person4" and len(names) == len(set(names)) == 8
+    sure = cosface("index", "search", index, probe, "--min-cos", "0.93", "-k", 20)
+    assert sure.code == 0 and {row["identity"] for row in sure.rows} == {"person4"}
+    assert cosface("index", "search", index, probe, "--since", "2999-01-01").code == 1, "no photo is that new"
+    assert len(cosface("index", "search", index, probe, "--since", "1999-01-01", "-k", 50).rows) == 20, (
+        "the time of a crop is its photo's, from the manifest"
+    )
+
+
+def test_a_store_is_added(cosface: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
+    cosface("embed", people / "person1", tmp_path / "one.h5")
+    cosface("index", "build", tmp_path / "one.h5", tmp_path / "i")
+    added = cosface("index", "add", made / "faces.h5", tmp_path / "i")
+    assert added.code == 0 and (added.rows[0]["rows"], added.rows[0]["added"]) == (23, 20), added
+    again = cosface("index", "add", made / "faces.h5", tmp_path / "i")
+    assert again.code == 0 and again.rows[0]["added"] == 0 and "20 unchanged" not in again.out
