@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def write_people_page(
     single = np.flatnonzero([person is None for person in placed])
     some = single[:: max(1, -(-len(single) // OF_GROUP))]
     named = sum(group.person.name is not None for group in shown)
-    held_back = len(placed) - len(single) - sum(len(group.shown) for group in shown[:fitting])
+    held_back = sum(group.size - len(group.shown) for group in shown[:fitting])
     pages.write_page(
         path,
         "index/people/page.html.j2",
@@ -85,7 +86,7 @@ def _shown(groups: Groups, placed: Sequence[Person | None], doubtful: NDArray[np
     order = np.argsort(groups.of, kind="stable")
     ends = np.cumsum(np.bincount(groups.of, minlength=len(groups.counts)))
     found = []
-    for number, (low, high) in enumerate(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)):
+    for number, (low, high) in enumerate(pairwise([0, *ends.tolist()])):
         members = order[low:high]
         person = placed[int(members[0])]
         if person is not None:
