@@ -15,8 +15,9 @@ def pooled(vectors: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.f
     share = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
     if share.shape != (len(rows),) or not np.isfinite(share).all() or (share < 0).any():
         raise ValueError("weights are one number for each vector, 0 or more")
-    mean = share @ rows
+    total = float(share.max(initial=0.0))
+    mean = (share / total if total else share) @ rows  # also for the least of weights
     length = float(np.linalg.norm(mean))
-    if not length > 1e-9 * max(float(share.sum()), 1e-300):
+    if not length > 1e-9:
         raise ValueError("the vectors cancel out")
     return np.asarray(mean / length, dtype=np.float32)

@@ -50,6 +50,7 @@ def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
             _link(config, faces, placed, tell)
         if config.page is not None:
             write_people_page(config.page, faces, groups, placed, _doubtful(groups, placed, least), least)
+            tell(Note(f"page: {config.page}"))
     doubtful = _doubtful(groups, placed, least)
     tell(Planned(len(keys)))
     for number, row in enumerate(faces.rows()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +16,7 @@ from cosface_cli.maths.pooling import pooled
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Scores = tuple[NDArray[np.float64], Ints]
+Search = tuple[Floats, NDArray[np.float64]]  # photos (M, D) of one person, and the quality of each
 
 POOLS = ("mean", "max", "quality")
 # The detector's score to that power. On CelebA identification is then a little better than with equal weights; weights
@@ -22,6 +24,11 @@ POOLS = ("mean", "max", "quality")
 QUALITY_POWER = 4
 _SPARE = 16  # the last bits of a product depend on the batch: so many more are scored again in double precision
 _DEEPER = 4  # times as many faces are looked at while there are too few people among them
+
+
+def quality_of(score: float) -> float:
+    """The weight of a photo by its detector's score, 0..1."""
+    return float(max(score, 0.0) ** QUALITY_POWER)
 
 
 class Enrolled:
@@ -41,7 +48,7 @@ class Enrolled:
             person = of_face.get(face_key(row))
             named = person is not None and person.name is not None
             called.append(person.name if named and person is not None else row.identity)
-            quality.append(max(row.score, 0.0) ** QUALITY_POWER)
+            quality.append(quality_of(row.score))
         self.names = sorted({name for name in called if name is not None})
         if not self.names:
             raise CosfaceError("nobody here has a name", faces.root, f"cosface index label {faces.root} CLUSTER NAME")
@@ -53,36 +60,31 @@ class Enrolled:
         self.rows_of = [order[low:high] for low, high in pairwise(bounds.tolist())]
         self._templates = None if pool == "max" else self._enrol()
 
-    def candidates(self, photos: Floats, quality: NDArray[np.float64], k: int) -> Scores:
-        """The k best persons for one person's photos (M, D): cosines and places in names (k,), best first."""
-        if self.pool != "max":
-            weights = quality if self.pool == "quality" else None
-            scores, persons = self.best(pooled(photos, weights)[None], k)
-            return scores[0], persons[0]
-        scores, persons = self.best(photos, k)
-        best: dict[int, float] = {}
-        for score, person in zip(scores.ravel().tolist(), persons.ravel().tolist(), strict=True):
-            best[person] = max(score, best.get(person, -2.0))
-        ordered = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[: scores.shape[1]]
-        return np.array([score for _, score in ordered]), np.array([person for person, _ in ordered], np.int64)
-
-    def best(self, probes: Floats, k: int) -> Scores:
-        """The k best persons for each probe (B, D): cosines and places in names (B, K = min(k, persons)), best first;
-        equal ones in the order of their names."""
+    def candidates(self, searches: Sequence[Search], k: int) -> Scores:
+        """The k best persons for each search: cosines and places in names (S, K = min(k, persons)), best first; equal
+        ones in the order of their names."""
         k = min(k, len(self.names))
-        return self._by_template(probes, k) if self._templates is not None else self._by_face(probes, k)
+        if not searches:
+            return np.zeros((0, k)), np.zeros((0, k), np.int64)
+        if self._templates is not None:
+            return self._by_template(np.stack([self._pooled(*search) for search in searches]), k)
+        scores, persons = self._by_face(np.concatenate([photos for photos, _ in searches]), k)
+        ends = np.cumsum([len(photos) for photos, _ in searches]).tolist()
+        best = [_best_of(scores[low:high], persons[low:high]) for low, high in pairwise([0, *ends])]
+        return np.stack([own for own, _ in best]), np.stack([own for _, own in best])
 
-    def nearest_photo(self, photo: Floats, person: int) -> int:
-        """The number of a person's face that is nearest to a vector (D,)."""
-        own = self.rows_of[person]
-        cosines = self.faces.take(own).astype(np.float64) @ photo.astype(np.float64)
-        return int(own[int(np.argmax(cosines))])
+    def _pooled(self, photos: Floats, quality: NDArray[np.float64]) -> Floats:
+        if len(photos) == 1:
+            return np.asarray(photos[0], np.float32)
+        try:
+            return pooled(photos, quality if self.pool == "quality" and quality.any() else None)
+        except ValueError as error:
+            raise CosfaceError(f"photos of a person have no mean: {error}", self.faces.root, "use --pool max") from None
 
     def _enrol(self) -> Floats:
         out = np.empty((len(self.names), self.faces.header.size), np.float32)
         for place, rows in enumerate(self.rows_of):
-            weights = self.quality[rows] if self.pool == "quality" and self.quality[rows].any() else None
-            out[place] = pooled(self.faces.take(rows), weights)
+            out[place] = self._pooled(self.faces.take(rows), self.quality[rows])
         return out
 
     def _by_template(self, probes: Floats, k: int) -> Scores:
@@ -119,23 +121,10 @@ class Enrolled:
         return scores, persons
 
 
-def stranger_scores(enrolled: Enrolled, together: int, most: int) -> NDArray[np.float64]:
-    """The best scores of searches by people who are not enrolled: each person enrolled, taken for one who is not.
-
-    The person's own entry is left out of the answer; the rest of the gallery is as it is. together: photos of each
-    search, as many as a probe has, or all of a person's where nobody has so many; most: searches, evenly chosen.
-    Raises CosfaceError for one person alone.
-    """
-    if len(enrolled.names) < 2:
-        problem = "one person alone tells nothing about strangers"
-        raise CosfaceError(problem, enrolled.faces.root, "give strangers by --strangers, or a cosine by --min-cos")
-    groups = [
-        rows[at : at + together] for rows in enrolled.rows_of for at in range(0, len(rows) - together + 1, together)
-    ] or enrolled.rows_of
-    groups = groups[:: max(1, -(-len(groups) // most))]
-    return np.array([_best_other(enrolled, rows) for rows in groups])
-
-
-def _best_other(enrolled: Enrolled, rows: Ints) -> float:
-    scores, persons = enrolled.candidates(enrolled.faces.take(rows), enrolled.quality[rows], 2)
-    return float(scores[persons != enrolled.of[rows[0]]][0])
+def _best_of(scores: NDArray[np.float64], persons: Ints) -> Scores:
+    """The best of a person's photos (M, K) for each candidate, as many as one photo has."""
+    best: dict[int, float] = {}
+    for score, person in zip(scores.ravel().tolist(), persons.ravel().tolist(), strict=True):
+        best[person] = max(score, best.get(person, -np.inf))
+    ordered = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[: scores.shape[1]]
+    return np.array([score for _, score in ordered]), np.array([person for person, _ in ordered], np.int64)

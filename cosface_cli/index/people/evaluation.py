@@ -9,78 +9,32 @@ from numpy.typing import NDArray
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import Evaluation, IdentifyConfig
-from cosface_cli.index.people.enrolled import QUALITY_POWER, Enrolled
+from cosface_cli.index.people.enrolled import Enrolled
+from cosface_cli.index.people.strangers import search_by, threshold_of
 from cosface_cli.index.probes import Probe
 from cosface_cli.maths.identification import cmc, detected, ranks
 from cosface_cli.maths.intervals import clopper_pearson
 from cosface_cli.maths.roc import rate_at, threshold_at_far
+from cosface_cli.outcomes import Done, Note, Rejected, Tell
 
 DEEP = 20  # candidates looked at: the last rank of the CMC
 RATES = (0.1, 0.03, 0.01, 0.003, 0.001)
 ITSELF = 1.0 - 1e-6  # the cosine from which a probe is a photo that is enrolled
 
 
-class Searches:
-    """Probes of known people, each a search, or those of a person together one."""
-
-    def __init__(self, enrolled: Enrolled, together: bool) -> None:
-        self._enrolled = enrolled
-        self._together = together
-        self._places = {name: place for place, name in enumerate(enrolled.names)}
-        self._groups: dict[object, list[tuple[NDArray[np.float32], float]]] = {}
-        self._own: dict[object, int] = {}
-        self._nameless = self._itself = 0
-
-    def add(self, probe: Probe) -> None:
-        """Take the first face of a probe; one without a folder, or that is enrolled itself, is left out."""
-        if probe.identity is None:
-            self._nameless += 1
-            return
-        vector = probe.vectors[0]
-        own = self._places.get(probe.identity, -1)
-        cosines, numbers = self._enrolled.faces.nearest(vector[None], 1)
-        if own >= 0 and cosines.size and cosines[0, 0] >= ITSELF and self._enrolled.of[numbers[0, 0]] == own:
-            self._itself += 1
-            return
-        key: object = probe.identity if self._together else len(self._groups)
-        self._groups.setdefault(key, []).append((vector, max(probe.scores[0], 0.0) ** QUALITY_POWER))
-        self._own[key] = own
-
-    def notes(self) -> Iterator[str]:
-        """What was left out."""
-        if self._nameless:
-            yield f"{self._nameless} probes have no folder that says who they are, and were left out"
-        if self._itself:
-            yield f"{self._itself} probes are enrolled themselves, and were left out"
-
-    def photos_together(self) -> int:
-        """Photos of a search, the middle one of all where they differ."""
-        return int(np.median([len(group) for group in self._groups.values()])) if self._groups else 1
-
-    def results(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-        """Scores (N, K) and places of the best persons, and the place of the own one (N,), -1 for a stranger.
-
-        Raises CosfaceError where there is nothing to search for.
-        """
-        if not self._groups:
-            mend = "give stores or crop folders of people, other photos than those enrolled"
-            raise CosfaceError("no probes whose names are known", self._enrolled.faces.root, mend)
-        k = min(DEEP, len(self._enrolled.names))
-        found = []
-        for group in self._groups.values():
-            vectors = np.stack([vector for vector, _ in group])
-            quality = np.array([weight for _, weight in group])
-            found.append(self._enrolled.candidates(vectors, quality if quality.any() else quality + 1, k))
-        scores = np.stack([scores for scores, _ in found])
-        persons = np.stack([persons for _, persons in found])
-        return scores, persons, np.array(list(self._own.values()), np.int64)
-
-
 def evaluated(
-    config: IdentifyConfig, enrolled: Enrolled, searches: Searches, threshold: float, set_on: int
+    config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[list[Probe | Rejected]], tell: Tell
 ) -> Evaluation:
-    """The figures at the threshold, and over all thresholds."""
-    scores, persons, own = searches.results()
+    """The figures at the threshold, and over all thresholds. A probe's first face is taken; one without a folder, or
+    that is enrolled itself, is left out and counted aloud. Raises CosfaceError where no probe is left."""
+    groups = _groups(config, enrolled, batches, tell)
+    if not groups:
+        mend = "give stores or crop folders of people, other photos than those enrolled"
+        raise CosfaceError("no probes whose names are known", config.index, mend)
+    together = int(np.median([len(group) for _, group in groups]))
+    threshold, set_on = threshold_of(config, enrolled, together, tell)
+    scores, persons = enrolled.candidates([search_by(group) for _, group in groups], DEEP)
+    own = np.array([place for place, _ in groups], np.int64)
     mated = own >= 0
     found, own_scores = ranks(scores[mated], persons[mated], own[mated])
     strangers = scores[~mated, 0]
@@ -99,6 +53,36 @@ def evaluated(
         cmc=tuple(cmc(found, scores.shape[1]).tolist()) if len(found) else (),
         dir=tuple(_point(rate, found, own_scores, strangers) for rate in RATES),
     )
+
+
+def _groups(
+    config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[list[Probe | Rejected]], tell: Tell
+) -> list[tuple[int, list[Probe]]]:
+    """The searches: the place of their person, -1 for a stranger, and the probes of each."""
+    places = {name: place for place, name in enumerate(enrolled.names)}
+    groups: dict[object, tuple[int, list[Probe]]] = {}
+    nameless = enrolled_itself = 0
+    for batch in batches:
+        for told in batch:
+            tell(told if isinstance(told, Rejected) else Done(told.name))
+        probes = [probe for probe in batch if not isinstance(probe, Rejected)]
+        if not probes:
+            continue
+        cosines, numbers = enrolled.faces.nearest(np.stack([probe.vectors[0] for probe in probes]), 1)
+        for probe, cosine, number in zip(probes, cosines[:, 0], numbers[:, 0], strict=True):
+            own = -1 if probe.identity is None else places.get(probe.identity, -1)
+            if probe.identity is None:
+                nameless += 1
+            elif own >= 0 and cosine >= ITSELF and enrolled.of[number] == own:
+                enrolled_itself += 1
+            else:
+                key: object = probe.identity if config.together else len(groups)
+                groups.setdefault(key, (own, []))[1].append(probe)
+    if nameless:
+        tell(Note(f"{nameless} probes have no folder that says who they are, and were left out"))
+    if enrolled_itself:
+        tell(Note(f"{enrolled_itself} probes are enrolled themselves, and were left out"))
+    return list(groups.values())
 
 
 def _rate(hits: int, trials: int) -> dict[str, float] | None:

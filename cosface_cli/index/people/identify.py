@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.people import read_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import Evaluation, IdentifyConfig, IdentifyReport
-from cosface_cli.index.people.enrolled import POOLS, QUALITY_POWER, Enrolled, stranger_scores
-from cosface_cli.index.people.evaluation import Searches, evaluated
+from cosface_cli.index.people.enrolled import POOLS, Enrolled, Search
+from cosface_cli.index.people.evaluation import evaluated
 from cosface_cli.index.people.faces import Faces
+from cosface_cli.index.people.strangers import search_by, threshold_of
 from cosface_cli.index.probes import Asked, Probe, read_probes
-from cosface_cli.maths.roc import threshold_at_far
-from cosface_cli.outcomes import Done, Note, Rejected, Tally, Tell, ignore
+from cosface_cli.outcomes import Done, Rejected, Tally, Tell, ignore
 from cosface_cli.registry import one_of
 
-MOST = 10_000  # searches by strangers that set a threshold
+Batches = Iterator[list[Probe | Rejected]]
 
 
 def identify(config: IdentifyConfig, tell: Tell = ignore) -> IdentifyReport | Evaluation:
@@ -36,131 +36,82 @@ def identify(config: IdentifyConfig, tell: Tell = ignore) -> IdentifyReport | Ev
     faces = Faces(config.index)
     enrolled = Enrolled(faces, read_people(config.index), config.pool)
     asked = Asked(config.probes, config.model, config.detector, config.faces, config.min_face, config.workers)
-    found = (probe for batch in read_probes(asked, faces.header, config.index, tell) for probe in batch)
+    batches = read_probes(asked, faces.header, config.index, tell)
     if config.evaluate:
-        return _measured(config, enrolled, found, tell)
+        return evaluated(config, enrolled, batches, tell)
+    return (_one_person if config.together else _each)(config, enrolled, batches, tell)
+
+
+def _each(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, tell: Tell) -> IdentifyReport:
+    """Every face of every probe is a search."""
+    threshold, set_on = threshold_of(config, enrolled, 1, tell)
     tally = Tally()
-    if config.together:
-        return _one_person(config, enrolled, found, tally, tell)
-    threshold, set_on = _threshold(config, enrolled, 1, tell)
     searches = known = 0
-    for probe in found:
-        if isinstance(probe, Rejected):
-            tally.add(probe)
-            tell(probe)
-            continue
-        rows = []
-        for face, (vector, score) in enumerate(zip(probe.vectors, probe.scores, strict=True), 1):
-            answer = _answer(config, enrolled, vector[None], np.array([score]), threshold)
-            rows.append({"probe": probe.name, "status": "ok", "reason": None, "probe_face": face, **answer})
-            searches += 1
-            known += answer["match"] is not None
-        tell(Done(probe.name, tuple(rows)))
+    for batch in batches:
+        found = [probe for probe in batch if not isinstance(probe, Rejected)]
+        vectors = [vector for probe in found for vector in probe.vectors]
+        answers = iter(_answers(config, enrolled, [(vector[None], np.ones(1)) for vector in vectors], threshold))
+        for probe in batch:
+            if isinstance(probe, Rejected):
+                tally.add(probe)
+                tell(probe)
+                continue
+            rows = [_row(probe.name, face, next(answers)) for face in range(1, len(probe.vectors) + 1)]
+            searches += len(rows)
+            known += sum(row["match"] is not None for row in rows)
+            tell(Done(probe.name, tuple(rows)))
     return IdentifyReport(searches, known, tally.rejected, len(enrolled.names), threshold, set_on)
 
 
-def _one_person(
-    config: IdentifyConfig, enrolled: Enrolled, found: Iterator[Probe | Rejected], tally: Tally, tell: Tell
-) -> IdentifyReport:
-    """All probes as one search. A photo of several faces is no photo of one person: it is rejected."""
-    probes = []
-    for probe in found:
+def _one_person(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, tell: Tell) -> IdentifyReport:
+    """All probes are one search. A photo of several faces is no photo of one person: it is rejected."""
+    probes: list[Probe] = []
+    rejected = 0
+    for probe in (probe for batch in batches for probe in batch):
         if not isinstance(probe, Rejected) and len(probe.vectors) > 1:
             words = f"{probe.name}: {len(probe.vectors)} faces, and with --together one person is asked for"
             probe = Rejected(probe.name, "several_faces", words)
-        tally.add(probe if isinstance(probe, Rejected) else Done(probe.name))
         if isinstance(probe, Rejected):
+            rejected += 1
             tell(probe)
         else:
             probes.append(probe)
-    if not probes:
-        return IdentifyReport(0, 0, tally.rejected, len(enrolled.names), float("nan"), 0)
-    threshold, set_on = _threshold(config, enrolled, len(probes), tell)
-    vectors = np.concatenate([probe.vectors for probe in probes])
-    answer = _answer(config, enrolled, vectors, np.array([probe.scores[0] for probe in probes]), threshold)
-    row = {"probe": f"{len(probes)} photos", "status": "ok", "reason": None, "probe_face": None, **answer}
-    tell(Done(probes[0].name, (row,)))
-    for probe in probes[1:]:
-        tell(Done(probe.name))
-    known = int(answer["match"] is not None)
-    return IdentifyReport(1, known, tally.rejected, len(enrolled.names), threshold, set_on)
+    threshold, set_on = threshold_of(config, enrolled, max(1, len(probes)), tell)
+    answers = _answers(config, enrolled, [search_by(probes)] if probes else [], threshold)
+    rows = tuple(_row(f"{len(probes)} photos", None, answer) for answer in answers)
+    for place, probe in enumerate(probes):
+        tell(Done(probe.name, rows if place == 0 else ()))
+    known = sum(row["match"] is not None for row in rows)
+    return IdentifyReport(len(rows), known, rejected, len(enrolled.names), threshold, set_on)
 
 
-def _threshold(config: IdentifyConfig, enrolled: Enrolled, together: int, tell: Tell) -> tuple[float, int]:
-    """The threshold, and how many searches by strangers set it."""
-    if config.min_cos is not None:
-        return config.min_cos, 0
-    if config.strangers:
-        scores = _of_stores(config, enrolled, together, tell)
-    else:
-        scores = stranger_scores(enrolled, together, MOST)
-    threshold = threshold_at_far(scores, config.fpir)
-    if threshold is None:
-        problem = f"a rate of {config.fpir:g} needs {int(np.ceil(1 / config.fpir))} searches by strangers or more"
-        mend = "give a larger --fpir, more of them by --strangers, or a cosine by --min-cos"
-        raise CosfaceError(f"{problem}, here are {len(scores)}", config.index, mend)
-    return threshold, len(scores)
-
-
-def _of_stores(config: IdentifyConfig, enrolled: Enrolled, together: int, tell: Tell) -> NDArray[np.float64]:
-    """The best scores of the strangers of stores; who is called as somebody enrolled is left out."""
-    asked = Asked(tuple(map(str, config.strangers)))
-    people: dict[str | None, list[Probe]] = {}
-    left_out = 0
-    for batch in read_probes(asked, enrolled.faces.header, config.index, tell):
-        for probe in batch:
-            if isinstance(probe, Rejected):
-                tell(Note(probe.words))
-            elif probe.identity in enrolled.names:
-                left_out += 1
-            else:
-                people.setdefault(probe.identity, []).append(probe)
-    if left_out:
-        tell(Note(f"{left_out} photos of --strangers are called as somebody enrolled and were left out"))
-    groups = [own[at : at + together] for own in people.values() for at in range(0, len(own) - together + 1, together)]
-    groups = groups[:: max(1, -(-len(groups) // MOST))]
-    return np.array([_candidates(enrolled, group, 1)[0][0] for group in groups])
-
-
-def _candidates(enrolled: Enrolled, group: list[Probe], k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    vectors = np.concatenate([probe.vectors[:1] for probe in group])
-    quality = np.array([max(probe.scores[0], 0.0) ** QUALITY_POWER for probe in group])
-    return enrolled.candidates(vectors, quality, k)
-
-
-def _answer(
-    config: IdentifyConfig,
-    enrolled: Enrolled,
-    vectors: NDArray[np.float32],
-    scores: NDArray[np.float64],
-    threshold: float,
-) -> dict[str, Any]:
+def _answers(
+    config: IdentifyConfig, enrolled: Enrolled, searches: list[Search], threshold: float
+) -> Iterator[dict[str, Any]]:
     """match: the name, or None; candidate: whom it would be, with that one's nearest photo; candidates: the k best."""
-    quality = np.maximum(scores, 0.0) ** QUALITY_POWER
-    cosines, persons = enrolled.candidates(vectors, quality if quality.any() else np.ones(len(scores)), config.k)
-    row = enrolled.faces.row(enrolled.nearest_photo(vectors[0], int(persons[0])))
-    names = [enrolled.names[person] for person in persons.tolist()]
-    return {
-        "match": names[0] if cosines[0] >= threshold else None,
-        "candidate": names[0],
-        "cos": round(float(cosines[0]), 6),
-        "threshold": round(threshold, 6),
-        "source": row.source,
-        "face": row.face,
-        "candidates": [{"name": name, "cos": round(cos, 6)} for name, cos in zip(names, cosines.tolist(), strict=True)],
-    }
+    scores, persons = enrolled.candidates(searches, config.k)
+    for (photos, _), own_scores, own_persons in zip(searches, scores.tolist(), persons.tolist(), strict=True):
+        row = enrolled.faces.row(_nearest_photo(enrolled, photos, own_persons[0]))
+        names = [enrolled.names[person] for person in own_persons]
+        yield {
+            "match": names[0] if own_scores[0] >= threshold else None,
+            "candidate": names[0],
+            "cos": round(own_scores[0], 6),
+            "threshold": round(threshold, 6),
+            "source": row.source,
+            "face": row.face,
+            "candidates": [
+                {"name": name, "cos": round(score, 6)} for name, score in zip(names, own_scores, strict=True)
+            ],
+        }
 
 
-def _measured(config: IdentifyConfig, enrolled: Enrolled, found: Iterator[Probe | Rejected], tell: Tell) -> Evaluation:
-    searches = Searches(enrolled, config.together)
-    for probe in found:
-        if isinstance(probe, Rejected):
-            tell(probe)
-            continue
-        searches.add(probe)
-        tell(Done(probe.name))
-    for words in searches.notes():
-        tell(Note(words))
-    size = searches.photos_together()
-    threshold, set_on = _threshold(config, enrolled, size, tell)
-    return evaluated(config, enrolled, searches, threshold, set_on)
+def _nearest_photo(enrolled: Enrolled, photos: NDArray[np.float32], person: int) -> int:
+    """The number of a person's face that is nearest to one of some photos (M, D)."""
+    own = enrolled.rows_of[person]
+    cosines = enrolled.faces.take(own).astype(np.float64) @ photos.T.astype(np.float64)
+    return int(own[int(np.argmax(cosines.max(axis=1)))])
+
+
+def _row(probe: str, face: int | None, answer: dict[str, Any]) -> dict[str, Any]:
+    return {"probe": probe, "status": "ok", "reason": None, "probe_face": face, **answer}
