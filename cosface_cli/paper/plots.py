@@ -1,0 +1,85 @@
+"""Figures as PNG and SVG, drawn without a screen; the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosface_cli.artifacts import atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Draw = Callable[["Figure"], None]
+
+_DPI = 150
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "cosface",  # else the names inside are drawn at random
+    "svg.fonttype": "path",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.0,
+    "legend.frameon": False,
+}
+OURS, PAPER = "tab:blue", "0.45"
+
+
+def save(stem: Path, size: tuple[float, float], draw: Draw) -> tuple[Path, Path]:
+    """Draw a figure of that size in inches to stem.png and stem.svg, each whole or not at all."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    files = []
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        for kind in ("png", "svg"):
+            content = io.BytesIO()
+            nothing = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+            figure.savefig(content, format=kind, dpi=_DPI, metadata=nothing)
+            files.append(stem.with_name(f"{stem.name}.{kind}"))
+            atomic.write_bytes(files[-1], content.getvalue())
+    return files[0], files[1]
+
+
+def side_by_side(
+    figure: Figure,
+    labels: Sequence[str],
+    ours: Sequence[float | None],
+    errors: Sequence[float | None],
+    paper: Sequence[float | None],
+) -> None:
+    """A row for each label from the top: what was measured here in percent with its error, and beside it, on an axis of
+    its own, the paper's."""
+    left, right = figure.subplots(1, 2, sharey=True)
+    places = range(len(labels))
+    for place, value, error in zip(places, ours, errors, strict=True):
+        if value is None:
+            left.text(0.5, place, "stopped", transform=left.get_yaxis_transform(), ha="center", va="center")
+        else:
+            left.errorbar(100 * value, place, xerr=100 * (error or 0.0), fmt="o", color=OURS, capsize=3)
+            left.annotate(f"{100 * value:.2f}", (100 * value, place), (0, 5), textcoords="offset points", ha="center")
+    for place, value in zip(places, paper, strict=True):
+        if value is not None:
+            right.plot(100 * value, place, "s", color=PAPER)
+            right.annotate(f"{100 * value:.2f}", (100 * value, place), (0, 5), textcoords="offset points", ha="center")
+    left.set_yticks(list(places), labels)
+    left.set_ylim(len(labels) - 0.5, -0.7)
+    for axes, title in ((left, "here"), (right, "Wang 2018, LFW")):
+        axes.set_title(title)
+        axes.set_xlabel("accuracy, %")
+        axes.margins(x=0.15)
+        axes.grid(axis="x", alpha=0.3)
+
+
+def square(axes: Axes, low: float, high: float) -> None:
+    """One unit as long on both axes, from low to high."""
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_aspect("equal")
