@@ -58,7 +58,8 @@ def arranged(features: Array, labels: NDArray[np.int64]) -> Arrangement:
 def nearest_in_angle(features: Array, weights: Array) -> NDArray[np.int64]:
     """The class (N,) whose weight of weights (C, 2) makes the smallest angle with each of features (N, 2)."""
     unit = weights / np.linalg.norm(weights, axis=1, keepdims=True)
-    return np.argmax(features @ unit.T, axis=1).astype(np.int64)
+    nearest: NDArray[np.int64] = np.argmax(features @ unit.T, axis=1)
+    return nearest
 
 
 def _turned(degrees: Array) -> Array:

@@ -277,7 +277,7 @@ def bounds(
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
-    """Eq. 6 and 7: the least s and the largest m by number of identities."""
+    """The bounds of s and m by number of identities (Eq. 6 and 7)."""
 
     def run(tell: Tell) -> Found:
         from cosface_cli.paper.bounds import bounds as figure

@@ -147,7 +147,8 @@ def _differences(trained: Trained) -> list[str]:
 
 def _draw_plane(axes: Axes, panel: Panel) -> None:
     reach = 1.08 * float(np.abs(panel.features).max())
-    axes.scatter(*panel.features.T, s=5, c=panel.labels % 10, cmap="tab10", vmin=0, vmax=9, lw=0)
+    x, y = panel.features.T
+    axes.scatter(x, y, s=5, c=panel.labels % 10, cmap="tab10", vmin=0, vmax=9, lw=0)
     axes.set_title(panel.name)
     square(axes, -reach, reach)
     axes.tick_params(labelsize=7)
@@ -155,10 +156,10 @@ def _draw_plane(axes: Axes, panel: Panel) -> None:
 
 def _draw_circle(axes: Axes, panel: Panel) -> None:
     for label, weight in enumerate(panel.weights):
-        x, y = weight / np.linalg.norm(weight)
-        axes.plot([0, x], [0, y], "-", color=_colour(label), lw=1, alpha=0.7)
-    circle = panel.arrangement.circle
-    axes.scatter(*circle.T, s=8, c=panel.labels % 10, cmap="tab10", vmin=0, vmax=9, lw=0, zorder=3)
+        right, up = weight / np.linalg.norm(weight)
+        axes.plot([0, right], [0, up], "-", color=_colour(label), lw=1, alpha=0.7)
+    x, y = panel.arrangement.circle.T
+    axes.scatter(x, y, s=8, c=panel.labels % 10, cmap="tab10", vmin=0, vmax=9, lw=0, zorder=3)
     axes.set_title(f"gap between classes: mean {panel.arrangement.gaps.mean():.1f}°", fontsize=8)
     square(axes, -1.12, 1.12)
     axes.set_xticks([-1, 0, 1])

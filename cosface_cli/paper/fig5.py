@@ -44,8 +44,8 @@ def _draw(figure: Figure, found: Comparison) -> None:
         if accuracy is not None
     ]
     if measured:
-        m, accuracy, error = zip(*measured, strict=True)
-        axes.errorbar(m, accuracy, yerr=error, fmt="o-", color=OURS, capsize=3)
+        margins, values, errors = zip(*measured, strict=True)
+        axes.errorbar(margins, values, yerr=errors, fmt="o-", color=OURS, capsize=3)
     for m, accuracy in zip(found.column("m"), found.column("accuracy"), strict=True):
         if accuracy is None:
             where = axes.get_xaxis_transform()

@@ -153,14 +153,14 @@ def _draw(axes: Axes, rule: Rule) -> None:
     axes.set_facecolor("0.85")
     axes.fill_betweenx(cos, edge, 1, color="#cfe0f1", lw=0)
     axes.fill_between(cos, edge, 1, color="#fbdfc6", lw=0)
-    overlap = {"where": edge < cos, "facecolor": "white", "edgecolor": "0.5", "hatch": "////", "lw": 0}
+    overlap: Any = {"where": edge < cos, "facecolor": "white", "edgecolor": "0.5", "hatch": "////", "lw": 0}
     axes.fill_betweenx(cos, edge, cos, **overlap)
     axes.fill_between(cos, edge, cos, **overlap)
     axes.plot(edge, cos, "--", color="tab:blue", lw=1.2)
     axes.plot(cos, edge, "--", color="tab:orange", lw=1.2)
     margin = width(rule, _WIDTHS_AT[0])
-    axes.text(0.93, 0.07, "$C_1$", ha="right", va="bottom", color="tab:blue", fontsize=12)
-    axes.text(0.07, 0.93, "$C_2$", ha="left", va="top", color="tab:orange", fontsize=12)
+    axes.text(0.99, 0.01, "$C_1$", ha="right", va="bottom", color="tab:blue", fontsize=11)
+    axes.text(0.02, 0.99, "$C_2$", ha="left", va="top", color="tab:orange", fontsize=11)
     axes.set_title(f"{rule.name}\nmargin at cosines of {_WIDTHS_AT[0]:g}: {margin:.3f}")
     axes.set_xlabel(r"$\cos\,\theta_1$")
     axes.set_ylabel(r"$\cos\,\theta_2$")

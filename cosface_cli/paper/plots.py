@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Draw = Callable[["Figure"], None]
 
 _DPI = 150
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.hashsalt": "cosface",  # else the names inside are drawn at random
     "svg.fonttype": "path",
     "font.size": 9.0,
