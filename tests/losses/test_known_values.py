@@ -248,7 +248,7 @@ def test_elasticface_without_spread_is_cosface_and_with_it_draws_from_its_normal
         assert (logits[:, 1] == 0).all()
         drawn.append(-logits[:, 0].numpy())
     margins = np.concatenate(drawn)
-    assert len(np.unique(margins)) == 10_000  # each crop and each step its own
+    assert len(np.unique(margins)) > 9_990  # each crop and each step its own; two may be equal in float32
     assert margins.mean() == pytest.approx(0.35, abs=4 * 0.05 / 100)
     assert margins.std() == pytest.approx(0.05, rel=0.04)
 

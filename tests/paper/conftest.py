@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.train.conftest import heard, one_thread, tiny  # noqa: F401
+from tests.train.conftest import heard, one_thread, plain, tiny  # noqa: F401

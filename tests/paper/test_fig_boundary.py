@@ -32,7 +32,7 @@ def test_angles_worked_out_by_hand(which: int, theta_2: float, theta_1: float):
     rule = rules(0.35, 4, 2.0)[which]
     cos_2, cos_1 = np.array([math.cos(math.radians(theta_2))]), math.cos(math.radians(theta_1))
     assert rule.closed(cos_2)[0] == pytest.approx(cos_1, abs=1e-12)
-    assert boundary(rule, cos_2)[0] == pytest.approx(cos_1, abs=1e-9)
+    assert boundary(rule, cos_2)[0] == pytest.approx(cos_1, abs=1e-7)  # at 180 degrees the logit is flat
 
 
 def test_where_no_feature_reaches_the_boundary_there_is_none():
