@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bounds import margin_upper_bound, scale_lower_bound
 from cosface_cli.outcomes import Done, Tell, ignore
@@ -48,21 +50,24 @@ def _row(identities: int, embedding_size: int) -> dict[str, Any]:
 
 def _draw(figure: Figure, counts: list[int], embedding_size: int) -> None:
     scales, margins = figure.subplots(1, 2)
+    between = sorted({*counts, *np.geomspace(counts[0], counts[-1], 200).round().astype(int).tolist()})
+    at = [between.index(count) for count in counts]  # where the points are
     for probability, published in SCALES.items():
-        least = [scale_lower_bound(count, probability) for count in counts]
-        (line,) = scales.plot(counts, least, "o-", ms=4, label=f"$P_W$ = {probability:g}")
+        least = [scale_lower_bound(count, probability) for count in between]
+        (line,) = scales.plot(between, least, "o-", ms=4, markevery=at, label=f"$P_W$ = {probability:g}")
         if IDENTITIES in counts:
             scales.plot(IDENTITIES, published, "s", ms=9, mfc="none", color=line.get_color())
     scales.plot([], [], "s", ms=9, mfc="none", color="0.3", label="the paper's")
     scales.set_title("least s (Eq. 6)")
-    planar = [margin_upper_bound(count, 2) for count in counts]
-    margins.plot(counts, planar, "o-", ms=4, label="K = 2: 1 - cos(2$\\pi$/C)")
+    planar = [margin_upper_bound(count, 2) for count in between]
+    margins.plot(between, planar, "o-", ms=4, markevery=at, label="K = 2: 1 - cos(2$\\pi$/C)")
     if embedding_size > 2:
-        within = [count for count in counts if count <= embedding_size + 1]
-        beyond = [count for count in counts if count >= max(within, default=2)]
-        simplex = f"K = {embedding_size}: C/(C-1)"
-        margins.plot(within, [c / (c - 1) for c in within], "o-", ms=4, color="C1", label=simplex)
-        margins.plot(beyond, [c / (c - 1) for c in beyond], "o:", ms=4, mfc="none", color="C1", label="far below this")
+        most = embedding_size + 1
+        for label, line_style, part in (
+            (f"K = {embedding_size}: C/(C-1)", "-", [count for count in between if count <= most]),
+            ("far below this", ":", [count for count in between if count > most]),
+        ):
+            margins.plot(part, [count / (count - 1) for count in part], line_style, color="C1", label=label)
     if 8 in counts:
         margins.plot(8, MARGIN_OF_8, "s", ms=9, mfc="none", color="0.3", label="the paper's")
     margins.set_title("largest m (Eq. 7)")

@@ -233,11 +233,11 @@ def _table(name: str, help: str) -> Callable[..., int]:
 
         def run(tell: Tell) -> Found:
             from cosface_cli.paper import table1, table2
-            from cosface_cli.paper.runs import costs
+            from cosface_cli.paper.runs import costs, steps_of
 
-            runs = list(table1.trainings(m).values() if name == "table1" else table2.trainings(m).values())
             if dry_run:
-                return list(costs(runs, training, seeds, out, tell))
+                named = table1.trainings(m) if name == "table1" else table2.trainings(m, steps_of(training))
+                return list(costs(list(named.values()), training, seeds, out, tell))
             return table1.table1(config, tell) if name == "table1" else table2.table2(config, tell)
 
         return _follow(run, output, quiet)

@@ -49,8 +49,9 @@ def compare(
     """Train and score what is missing.
 
     A row has accuracy (mean over the seeds, 0..1), accuracy_se (standard error over the folds, mean over the seeds),
-    accuracy_sd (deviation over the seeds, None for one), place (1 for the most accurate) and seeds (how many), None
-    where every run was stopped. Raises CosfaceError where no seed is given, and as the stages do.
+    accuracy_sd (deviation over the seeds, None for one), train_accuracy (of the last epoch, mean over the seeds, None
+    for a loss that does not classify), seeds (how many) and place (1 for the most accurate), None where every run was
+    stopped. Raises CosfaceError where no seed is given, and as the stages do.
     """
     if not seeds:
         raise CosfaceError("no seed", mend="give --seeds 0")
@@ -62,20 +63,22 @@ def compare(
         is_scored = trained.run in shown and trained.stopped is None
         scored = scores.score(trained, compared, out, tell) if is_scored else None
         found[trained.run.name, trained.seed] = trained, scored
-    rows = [_row(entry, [found[entry.run.name, seed][1] for seed in seeds]) for entry in entries]
+    rows = [_row(entry, [found[entry.run.name, seed] for seed in seeds]) for entry in entries]
     for column, place in (("accuracy", "place"), (COLUMNS[0], "paper_place")):
         _number(rows, column, place)
     return Comparison(tuple(rows), _differs(list(found.values()), compared), _records(found.values()))
 
 
-def _row(entry: Entry, found: Sequence[Score | None]) -> dict[str, Any]:
-    have = [score for score in found if score is not None]
+def _row(entry: Entry, found: Sequence[tuple[Trained, Score | None]]) -> dict[str, Any]:
+    have = [score for _, score in found if score is not None]
     values = [score.accuracy for score in have]
+    trained = [run.accuracy for run, score in found if score is not None and run.accuracy is not None]
     return {
         **entry.label,
         "accuracy": fmean(values) if values else None,
         "accuracy_se": fmean(score.error for score in have) if values else None,
         "accuracy_sd": stdev(values) if len(values) > 1 else None,
+        "train_accuracy": fmean(trained) if trained else None,
         "seeds": len(values),
         "place": None,
         "paper_place": None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from cosface_cli.artifacts.run_record import RunFolder, read_metrics, read_record
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
-from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell
+from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell, ignore
 from cosface_cli.paper import Training, published
 from cosface_cli.train import TrainConfig, recipes, stage
+from cosface_cli.train.task import task_of
 
 _SAMPLED = {"sampler": "balanced"}  # a batch has several crops of each person: for losses that compare them
 
@@ -64,6 +66,13 @@ TRIPLET = Run("triplet", "triplet", _SAMPLED)
 def lmcl(m: float) -> Run:
     """LMCL with that margin; without one it is NSL."""
     return Run(f"cosface-m{m:g}", "cosface", {"m": m}) if m else Run("nsl", "nsl")
+
+
+def steps_of(training: Training) -> int:
+    """How many steps each run has. Raises CosfaceError for what cannot be trained."""
+    task = task_of(_config(SOFTMAX, training, 0, Path()), ignore)
+    with closing(task.data.readers):
+        return task.schedule.steps
 
 
 def in_turn(runs: Sequence[Run], seeds: Sequence[int]) -> list[tuple[Run, int]]:

@@ -16,6 +16,7 @@ from cosface_cli.artifacts.photos import encode_png
 from cosface_cli.artifacts.run_record import read_record
 from cosface_cli.artifacts.weights import read_header
 from cosface_cli.errors import CosfaceError
+from cosface_cli.losses.annealing import Annealing
 from cosface_cli.outcomes import Done, Outcome, Rejected, Skipped
 from cosface_cli.paper import Fig4Config, Fig5Config, Measuring, TableConfig, Training, scores
 from cosface_cli.paper.fig4 import fig4
@@ -23,7 +24,7 @@ from cosface_cli.paper.fig5 import fig5
 from cosface_cli.paper.people import most_pictured, take_out
 from cosface_cli.paper.published import TABLE2
 from cosface_cli.paper.table1 import table1
-from cosface_cli.paper.table2 import table2
+from cosface_cli.paper.table2 import annealing, table2
 from cosface_cli.verify import PairsConfig
 from cosface_cli.verify.pairs import verify_pairs
 from tests.train.conftest import Heard, contents, write_crops
@@ -79,6 +80,8 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
         assert record.data["fingerprint"] == records["softmax-seed0"].data["fingerprint"]
         assert (record.settings["sampling"] == "balanced 4") == (record.settings["loss"] in ("contrastive", "triplet"))
     assert records["cosface-m0.35-seed0"].settings["head"] == {"m": 0.35, "s": 30.0}
+    heads = [records[f"{name}-seed0"].settings["head"] for name in ("l-softmax", "sphereface", "sphereface-norm")]
+    assert all(head["gamma"] == pytest.approx(3 * 199 / 4) and head["m"] >= 2 for head in heads)
 
     # as cosface verify scores the same weights
     measuring = table.measuring
@@ -90,7 +93,7 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
     assert {row["place"] for row in report.rows} <= set(range(1, 9))
     for words in ("4 identities, 16 crops; the paper's CASIA-WebFace has 10,575 and 490,000", "network: tiny",
                   "length: 4 steps of 8 crops; the paper's 30,000 of 512", "s 30; the paper's 64",
-                  "16 pairs in 2 folds"):  # fmt: skip
+                  "16 pairs in 2 folds", "to its least in 1 steps, not 1,658"):  # fmt: skip
         assert words in heard.notes and any(words in sentence for sentence in report.differs), words
     written = {kind: (table.out / f"table2.{kind}").read_bytes() for kind in ("json", "png", "svg")}
     assert len(json.loads(written["json"])["runs"]) == 8
@@ -115,6 +118,17 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
         assert table2(table, third).rows == report.rows
     assert done(third.outcomes, Done) == ["center-seed0"]
     assert all((table.out / f"table2.{kind}").read_bytes() == written[kind] for kind in written)
+
+
+def test_lambda_reaches_its_least_in_the_first_third_of_a_short_training_and_as_published_in_a_long_one():
+    for steps, begins, least in ((600, 1000 / (1 + 199 / 200), 200), (28_000, 1000 / 1.12, 1659)):
+        lambda_ = Annealing(**annealing(steps))
+        lambda_.iteration.fill_(1)
+        assert lambda_.value().item() == pytest.approx(begins)
+        lambda_.iteration.fill_(least)
+        assert lambda_.value().item() == pytest.approx(5, rel=1e-4)
+        lambda_.iteration.fill_(least - 10)
+        assert lambda_.value().item() > 5.02
 
 
 def test_table_1_begins_without_normalisation_with_softmax_s_weights(table: TableConfig, heard: Heard):
