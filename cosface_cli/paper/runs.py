@@ -94,11 +94,19 @@ def train_all(
 ) -> Iterator[Trained]:
     """Each run with each seed: trained, gone on with, or found done already. Raises CosfaceError as the stage does.
 
-    A run whose loss is no number any more is told as rejected, and is among the results.
+    A run whose loss is no number any more is told as rejected, and is among the results; so is one that would begin
+    with its weights.
     """
     turn = in_turn(runs, seeds)
+    done: dict[tuple[str, int], Trained] = {}
     for place, (run, seed) in enumerate(turn):
-        yield _train(run, training, seed, out, _share(tell, place, len(turn)))
+        start = done[run.after.name, seed] if run.after else None
+        if start is not None and start.stopped:
+            trained = _without_start(run, start, out, tell)
+        else:
+            trained = _train(run, training, seed, out, _share(tell, place, len(turn)))
+        done[run.name, seed] = trained
+        yield trained
 
 
 def _train(run: Run, training: Training, seed: int, out: Path, tell: Tell) -> Trained:
@@ -133,6 +141,13 @@ def _train(run: Run, training: Training, seed: int, out: Path, tell: Tell) -> Tr
         model_id=record.model_id,
         stopped=stopped,
     )
+
+
+def _without_start(run: Run, start: Trained, out: Path, tell: Tell) -> Trained:
+    folder = folder_of(run, start.seed, out)
+    words = f"{start.folder.name}, which it begins with, was stopped"
+    tell(Rejected(folder.name, "stopped", words))
+    return replace(start, run=run, folder=folder, settings={}, steps=0, accuracy=None, stopped=words)
 
 
 def costs(

@@ -187,6 +187,13 @@ def test_fig_5_and_a_training_that_goes_astray(table: TableConfig, heard: Heard)
         True
     ] * 2
 
+    told = Heard()
+    rows = table1(TableConfig(wild.training, wild.measuring, out=wild.out), told).rows
+    assert [row["accuracy"] for row in rows] == [None, None] and (wild.out / "table1.png").is_file()
+    words = {outcome.source: outcome.words for outcome in told.outcomes if isinstance(outcome, Rejected)}
+    assert list(words) == ["softmax-seed0", "cosface-unnormalised-m0.35-seed0", "cosface-m0.35-seed0"]
+    assert words["cosface-unnormalised-m0.35-seed0"] == "softmax-seed0, which it begins with, was stopped"
+
     longer = replace(config, training=replace(config.training, epochs=3))
     with pytest.raises(CosfaceError, match="this run is of other epochs") as error:
         fig5(longer, heard)
