@@ -42,6 +42,12 @@ class Comparison:
         """Of each row: its deviation over the seeds, or over the folds where there is one seed."""
         return [row["accuracy_se"] if row["accuracy_sd"] is None else row["accuracy_sd"] for row in self.rows]
 
+    @property
+    def bars(self) -> str:
+        """What the errors are, in words."""
+        seeds = max(self.column("seeds"))
+        return f"deviation over {seeds} seeds" if seeds > 1 else "standard error over the folds"
+
 
 def compare(
     entries: Sequence[Entry], training: Training, measuring: Measuring, seeds: Sequence[int], out: Path, tell: Tell

@@ -56,5 +56,5 @@ def _draw(figure: Figure, found: Comparison) -> None:
         words = f"the paper's choice:\n{100 * row['paper_lfw']:.2f} on LFW"
         axes.text(m, 0.03, words, transform=axes.get_xaxis_transform(), ha="right", fontsize=8, color=PAPER)
     axes.set_xlabel("margin m")
-    axes.set_ylabel("accuracy here, %")
+    axes.set_ylabel(f"accuracy here, %\n(bars: {found.bars})")
     axes.grid(alpha=0.3)

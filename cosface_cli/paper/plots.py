@@ -53,10 +53,11 @@ def side_by_side(
     labels: Sequence[str],
     ours: Sequence[float | None],
     errors: Sequence[float | None],
+    bars: str,
     paper: Sequence[float | None],
 ) -> None:
-    """A row for each label from the top: what was measured here in percent with its error, and beside it, on an axis of
-    its own, the paper's."""
+    """A row for each label from the top: what was measured here in percent with its error (bars: which, in words), and
+    beside it, on an axis of its own, the paper's."""
     left, right = figure.subplots(1, 2, sharey=True)
     places = range(len(labels))
     for place, value, error in zip(places, ours, errors, strict=True):
@@ -71,9 +72,9 @@ def side_by_side(
             right.annotate(f"{100 * value:.2f}", (100 * value, place), (0, 5), textcoords="offset points", ha="center")
     left.set_yticks(list(places), labels)
     left.set_ylim(len(labels) - 0.5, -0.7)
-    for axes, title in ((left, "here"), (right, "Wang 2018, LFW")):
+    for axes, title, below in ((left, "here", f"\n(bars: {bars})"), (right, "Wang 2018, LFW", "")):
         axes.set_title(title)
-        axes.set_xlabel("accuracy, %")
+        axes.set_xlabel(f"accuracy, %{below}")
         axes.margins(x=0.15)
         axes.grid(axis="x", alpha=0.3)
 

@@ -31,8 +31,8 @@ def table1(config: TableConfig, tell: Tell = ignore) -> PaperReport:
     labels = ["without", "with"]
 
     def draw(figure: Figure) -> None:
-        side_by_side(figure, labels, found.column("accuracy"), found.errors, found.column("paper_lfw"))
+        side_by_side(figure, labels, found.column("accuracy"), found.errors, found.bars, found.column("paper_lfw"))
 
     more = {"runs": found.runs}
     differs = (*found.differs, "without normalisation: after softmax as many steps again; the paper's are not told")
-    return write(config.out / "table1", "Table 1", found.rows, differs, more, (7.0, 1.9), draw, tell)
+    return write(config.out / "table1", "Table 1", found.rows, differs, more, (7.0, 2.2), draw, tell)

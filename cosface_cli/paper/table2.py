@@ -48,7 +48,8 @@ def table2(config: TableConfig, tell: Tell = ignore) -> PaperReport:
     found = compare(entries, config.training, config.measuring, config.seeds, config.out, tell)
 
     def draw(figure: Figure) -> None:
-        side_by_side(figure, list(TABLE2), found.column("accuracy"), found.errors, found.column("paper_lfw"))
+        ours, paper = found.column("accuracy"), found.column("paper_lfw")
+        side_by_side(figure, list(TABLE2), ours, found.errors, found.bars, paper)
 
     gamma = annealing(steps)["gamma"]
     own = "" if gamma == _GAMMA else f", to its least in {(_MOST / _LEAST - 1) / gamma:.0f} steps, not 1,658"
