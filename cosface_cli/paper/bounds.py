@@ -74,5 +74,4 @@ def _draw(figure: Figure, counts: list[int], embedding_size: int) -> None:
     for axes in (scales, margins):
         axes.set_xscale("log")
         axes.set_xlabel("identities C")
-        axes.grid(alpha=0.3)
         axes.legend()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cosface_cli.artifacts.figures import WARN
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Tell, ignore
 from cosface_cli.paper import Fig5Config, PaperReport
@@ -49,12 +50,11 @@ def _draw(figure: Figure, found: Comparison) -> None:
     for m, accuracy in zip(found.column("m"), found.column("accuracy"), strict=True):
         if accuracy is None:
             where = axes.get_xaxis_transform()
-            axes.axvline(m, color="tab:red", ls=":")
-            axes.text(m, 0.02, "stopped", transform=where, rotation=90, ha="right", color="tab:red")
+            axes.axvline(m, color=WARN, ls=":")
+            axes.text(m, 0.02, "stopped", transform=where, rotation=90, ha="right", color=WARN)
     for m, row in FIG5.items():
         axes.axvline(m, color=PAPER, ls="--", lw=1)
         words = f"the paper's choice:\n{100 * row['paper_lfw']:.2f} on LFW"
         axes.text(m, 0.03, words, transform=axes.get_xaxis_transform(), ha="right", fontsize=8, color=PAPER)
     axes.set_xlabel("margin m")
     axes.set_ylabel(f"accuracy here, %\n(bars: {found.bars})")
-    axes.grid(alpha=0.3)

@@ -1,13 +1,13 @@
-"""Figures as PNG and SVG, drawn without a screen; the same numbers give the same bytes."""
+"""What the figures share in drawing."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.figures import ACCENT, SOFT, png, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,37 +15,15 @@ if TYPE_CHECKING:
 
 Draw = Callable[["Figure"], None]
 
-_DPI = 150
-_STYLE: Any = {
-    "svg.hashsalt": "cosface",  # else the names inside are drawn at random
-    "svg.fonttype": "path",
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10.0,
-    "legend.frameon": False,
-}
-OURS, PAPER = "tab:blue", "0.45"
+OURS, PAPER = ACCENT, SOFT
 
 
 def save(stem: Path, size: tuple[float, float], draw: Draw) -> tuple[Path, Path]:
     """Draw a figure of that size in inches to stem.png and stem.svg, each whole or not at all."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    files = []
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        for kind in ("png", "svg"):
-            content = io.BytesIO()
-            nothing = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-            figure.savefig(content, format=kind, dpi=_DPI, metadata=nothing)
-            files.append(stem.with_name(f"{stem.name}.{kind}"))
-            atomic.write_bytes(files[-1], content.getvalue())
-    return files[0], files[1]
+    pixels, lines = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
+    atomic.write_bytes(pixels, png(draw, *size))
+    atomic.write_text(lines, svg(draw, *size))
+    return pixels, lines
 
 
 def side_by_side(
@@ -76,7 +54,7 @@ def side_by_side(
         axes.set_title(title)
         axes.set_xlabel(f"accuracy, %{below}")
         axes.margins(x=0.15)
-        axes.grid(axis="x", alpha=0.3)
+        axes.grid(visible=False, axis="y")
 
 
 def square(axes: Axes, low: float, high: float) -> None:
@@ -84,3 +62,4 @@ def square(axes: Axes, low: float, high: float) -> None:
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
+    axes.grid(visible=False)

@@ -251,6 +251,7 @@ def _config(run: Run, training: Training, seed: int, out: Path) -> TrainConfig:
         device=training.device,
         threads=training.threads,
         loaders=training.loaders,
+        report=False,
         **asked,
     )
 
