@@ -121,7 +121,7 @@ def fig4(
 
     def run(tell: Tell) -> Found:
         from cosface_cli.paper import fig4 as figure
-        from cosface_cli.paper.runs import costs
+        from cosface_cli.paper.costs import costs
 
         if dry_run:
             runs = list(figure.trainings(config).values())
@@ -177,7 +177,7 @@ def fig5(
 
     def run(tell: Tell) -> Found:
         from cosface_cli.paper import fig5 as figure
-        from cosface_cli.paper.runs import costs
+        from cosface_cli.paper.costs import costs
 
         if dry_run:
             return list(costs(list(figure.trainings(margins).values()), training, seeds, out, tell))
@@ -233,7 +233,8 @@ def _table(name: str, help: str) -> Callable[..., int]:
 
         def run(tell: Tell) -> Found:
             from cosface_cli.paper import table1, table2
-            from cosface_cli.paper.runs import costs, steps_of
+            from cosface_cli.paper.costs import costs
+            from cosface_cli.paper.runs import steps_of
 
             if dry_run:
                 named = table1.trainings(m) if name == "table1" else table2.trainings(m, steps_of(training))

@@ -1,4 +1,4 @@
-"""The trainings behind a figure, each a run folder that is gone on with or left as it is, and what each costs."""
+"""The trainings behind a figure, each a run folder that is gone on with or left as it is."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def lmcl(m: float) -> Run:
 
 def steps_of(training: Training) -> int:
     """How many steps each run has. Raises CosfaceError for what cannot be trained."""
-    task = task_of(_config(SOFTMAX, training, 0, Path()), ignore)
+    task = task_of(config_of(SOFTMAX, training, 0, Path()), ignore)
     with closing(task.data.readers):
         return task.schedule.steps
 
@@ -87,6 +87,33 @@ def in_turn(runs: Sequence[Run], seeds: Sequence[int]) -> list[tuple[Run, int]]:
 def folder_of(run: Run, seed: int, out: Path) -> Path:
     """out/runs/NAME-seed0."""
     return out / "runs" / f"{run.name}-seed{seed}"
+
+
+def config_of(run: Run, training: Training, seed: int, out: Path) -> TrainConfig:
+    """What the train stage is asked for."""
+    asked = dict(run.asked)
+    if "s" in LOSSES.load(run.loss).DEFAULTS and training.s is not None:
+        asked.setdefault("s", training.s)
+    return TrainConfig(
+        aligned=training.aligned,
+        template=training.template,
+        out=folder_of(run, seed, out),
+        # a start would ask for the recipe that fine-tunes: all of a comparison have the same
+        recipe=training.recipe or _recipe(training),
+        start=None if run.after is None else str(folder_of(run.after, seed, out)),
+        loss=run.loss,
+        backbone=None if run.after else training.backbone,
+        epochs=training.epochs,
+        steps=training.steps,
+        batch=training.batch,
+        lr=training.lr,
+        seed=seed,
+        device=training.device,
+        threads=training.threads,
+        loaders=training.loaders,
+        report=False,
+        **asked,
+    )
 
 
 def train_all(
@@ -110,7 +137,7 @@ def train_all(
 
 
 def _train(run: Run, training: Training, seed: int, out: Path, tell: Tell) -> Trained:
-    config = _config(run, training, seed, out)
+    config = config_of(run, training, seed, out)
     folder = RunFolder(folder_of(run, seed, out))
     name, was, before = folder.root.name, read_record(folder.record), _time_of(folder.stopped)
     stopped = None
@@ -148,28 +175,6 @@ def _without_start(run: Run, start: Trained, out: Path, tell: Tell) -> Trained:
     words = f"{start.folder.name}, which it begins with, was stopped"
     tell(Rejected(folder.name, "stopped", words))
     return replace(start, run=run, folder=folder, settings={}, steps=0, accuracy=None, stopped=words)
-
-
-def costs(
-    runs: Sequence[Run], training: Training, seeds: Sequence[int], out: Path, tell: Tell
-) -> Iterator[dict[str, Any]]:
-    """A row for each run: how long it takes on this device, by a few timed steps; 0 minutes where it is finished."""
-    for run, seed in in_turn(runs, seeds):
-        folder = RunFolder(folder_of(run, seed, out))
-        record = read_record(folder.record)
-        finished = record is not None and record.finished
-        config = _config(replace(run, after=None), training, seed, out)  # its start may not be there yet
-        found = stage.preflight(config, _warnings(folder.root.name, tell))
-        tell(Done(folder.root.name))
-        yield {
-            "run": folder.root.name,
-            "identities": found["identities"],
-            "images": found["images"],
-            "steps": found["steps"],
-            "images_per_second": round(found["images_per_second"], 1),
-            "minutes": 0.0 if finished else round(found["seconds"] / 60, 1),
-            "finished": finished,
-        }
 
 
 def differences(trained: Trained) -> list[str]:
@@ -230,32 +235,6 @@ def _share(tell: Tell, place: int, count: int) -> Tell:
     return passed
 
 
-def _config(run: Run, training: Training, seed: int, out: Path) -> TrainConfig:
-    asked = dict(run.asked)
-    if "s" in LOSSES.load(run.loss).DEFAULTS and training.s is not None:
-        asked.setdefault("s", training.s)
-    return TrainConfig(
-        aligned=training.aligned,
-        template=training.template,
-        out=folder_of(run, seed, out),
-        # a start would ask for the recipe that fine-tunes: all of a comparison have the same
-        recipe=training.recipe or _recipe(training),
-        start=None if run.after is None else str(folder_of(run.after, seed, out)),
-        loss=run.loss,
-        backbone=None if run.after else training.backbone,
-        epochs=training.epochs,
-        steps=training.steps,
-        batch=training.batch,
-        lr=training.lr,
-        seed=seed,
-        device=training.device,
-        threads=training.threads,
-        loaders=training.loaders,
-        report=False,
-        **asked,
-    )
-
-
 def _recipe(training: Training) -> str:
     images, _ = recipes.census(training.aligned)
     recipe, _ = recipes.chosen(images)
@@ -271,11 +250,3 @@ def _time_of(path: Path) -> int | None:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
         return None
-
-
-def _warnings(name: str, tell: Tell) -> Tell:
-    def passed(outcome: Outcome) -> None:
-        if isinstance(outcome, Note) and outcome.text.startswith("warning"):
-            tell(Note(f"{name}: {outcome.text}"))
-
-    return passed
