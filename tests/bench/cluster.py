@@ -5,8 +5,8 @@ usage: python -m tests.bench.cluster STORE... [--choose]
 STORE: embeddings with the true people as folders. Ours groups with the model's own threshold; DBSCAN is shown at each
 of a range of distances and HDBSCAN at its own settings, so that the peers' best is seen: nothing here chooses anything.
 A face that a peer leaves alone is a group of its own, as with us. --choose is what the thresholds of
-cosface_cli.index.people.threshold come from: for people who are in no test set, F at a range of them, over all people
-and over 50 drawn six times.
+cosface_cli.index.people.threshold come from: for people who are in no test set, scores at a range of them, over three
+kinds of collections.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from cosface_cli.artifacts.store import Store
 from cosface_cli.index.people.faces import BLOCK
 from cosface_cli.index.people.grouping import grouped
-from cosface_cli.index.people.threshold import DEVIATIONS, KNOWN, _told_from
+from cosface_cli.index.people.threshold import KNOWN, _told_from
 from cosface_cli.maths.clustering import agreement
 
 DBSCAN_COSINES = (0.02, 0.01, 0.0, -0.01, -0.02, -0.03, -0.04)  # below the threshold of ours
@@ -102,22 +102,39 @@ def beside(path: Path) -> None:
         show(f"HDBSCAN, min_cluster_size {size}", people, singles(labels), time.process_time() - started)
 
 
+def collections(people: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """Masks of faces: all; 50 people, six times; everybody with one photo or a few, 2.2 on average, six times."""
+    draw = np.random.default_rng(0)
+    count = people.max() + 1
+    few = [np.isin(people, draw.permutation(count)[:FEW]) for _ in range(6)]
+    tail = []
+    for _ in range(6):
+        mask = np.zeros(len(people), bool)
+        for person in range(count):
+            own = draw.permutation(np.flatnonzero(people == person))
+            mask[own[: draw.geometric(1 / 2.2)]] = True
+        tail.append(mask)
+    return {"all": [np.ones(len(people), bool)], f"{FEW} people": few, "long tail": tail}
+
+
 def choose(path: Path) -> None:
     vectors, people, header = read(path)
-    draw = np.random.default_rng(0)
-    subsets = [np.isin(people, draw.permutation(people.max() + 1)[:FEW]) for _ in range(6)]
-    told = _told_from(Gallery(vectors, header))  # type: ignore[arg-type]
-    print(f"{path}: {header.model_id}, flip {header.flip}; told from its cosines ({DEVIATIONS} deviations): {told:.3f}")
-    middle = told - 0.005
-    step = (told - float(np.median(vectors[::7] @ vectors[::5].T))) / 40
-    for least in (middle + step * place for place in range(-8, 6)):
-        every = agreement(people, ours(vectors, header, least))
-        few = [
-            agreement(np.unique(people[m], return_inverse=True)[1], ours(vectors[m], header, least)) for m in subsets
-        ]
-        both = np.mean([(one.pair_f + one.bcubed_f) / 2 for one in few])
-        all_people = f"{every.pair_f:.3f} {every.bcubed_f:.3f} {(every.pair_f + every.bcubed_f) / 2:.3f}"
-        print(f"{least:.4f}  all {all_people}  {FEW} people {both:.3f}")
+    some = (vectors[::7] @ vectors[::5].T).ravel()
+    middle = float(np.median(some))
+    deviation = 1.4826 * float(np.median(np.abs(some - middle)))
+    print(f"{path}: {header.model_id}, flip {header.flip}; mean of pairwise F and BCubed F")
+    kinds = collections(people)
+    for away in np.arange(1.8, 3.05, 0.1):
+        least = middle + away * deviation
+        scores = {}
+        for kind, masks in kinds.items():
+            found = [
+                agreement(np.unique(people[mask], return_inverse=True)[1], ours(vectors[mask], header, least))
+                for mask in masks
+            ]
+            scores[kind] = float(np.mean([(one.pair_f + one.bcubed_f) / 2 for one in found]))
+        words = "  ".join(f"{kind} {score:.3f}" for kind, score in scores.items())
+        print(f"{away:.1f} deviations, {least:.4f}: {words}  mean {np.mean(list(scores.values())):.4f}", flush=True)
 
 
 def main() -> None:
