@@ -13,7 +13,8 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
     """stores: embedding stores of one model; index: the folder to make or to bring up to date. add: keep what other
-    stores gave; fresh: write all anew, also in the place of another model's index. engine: faiss, or milvus at uri;
+    stores gave; fresh: write all anew, also in the place of another model's index. engine: faiss, or milvus at uri (to
+    add, the index's own);
     search: flat, sq8, pq, or auto by the number of rows; recall: what an approximate search is tuned for."""
 
     stores: tuple[Path, ...]

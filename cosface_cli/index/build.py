@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.forgotten import FILE as FORGOTTEN
 from cosface_cli.artifacts.forgotten import forgotten_faces
-from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, require_own, require_whole, settle
+from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, require_own, require_whole
 from cosface_cli.artifacts.index_rows import IndexRows
 from cosface_cli.artifacts.rows import FACE_KEY, SOURCE_KEY, Columns, decode
 from cosface_cli.artifacts.store import Store, StoreHeader
@@ -23,7 +23,7 @@ from cosface_cli.index import BuildConfig, BuildReport
 from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.gallery import UNIT
 from cosface_cli.index.photo_times import PhotoTimes
-from cosface_cli.index.segments import BLOCK, Block, How, Writer, changed
+from cosface_cli.index.segments import BLOCK, Block, How, Writer, changed, settled
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tell, ignore
 from cosface_cli.registry import one_of
 
@@ -39,6 +39,9 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
     that stands twice (same file, face and content) is taken once. Raises ModelMismatch for stores of different models,
     or of another than the index's, CosfaceError for a store that is still being filled.
     """
+    if config.add and (config.index / MAIN).is_file():
+        there = read_header(config.index)
+        config = replace(config, engine=there.engine, uri=there.uri)
     how = _how(config)
     stores = common_header(config.stores)
     for path in config.stores:
@@ -54,10 +57,10 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
             tell(Skipped(str(config.index), plan.kept))
         writer = Writer(config.index, stores.size, how, old.next_id, tell)
         changed(writer, old, plan.masks, lambda: _read(config.stores, plan.new, tell), int(plan.new.sum()))
-        header = writer.header(old)
+        header = writer.header(old if config.add else replace(old, mapped=None))  # its own vectors replace mapped ones
         paths = [str(path.absolute()) for path in config.stores]
         header = replace(header, stores=tuple(dict.fromkeys([*(old.stores if config.add else ()), *paths])))
-        settle(config.index, header)
+        settled(config.index, header)
     added = header.rows - plan.kept
     if plan.doubles:
         tell(Note(f"{plan.doubles} rows stood in the stores more than once and were taken once"))
@@ -135,8 +138,6 @@ def _old(config: BuildConfig, stores: StoreHeader, tell: Tell) -> IndexHeader:
         return empty
     require_alike(old, stores, config.stores[0], config.index)
     if (old.engine, old.uri) != (config.engine, config.uri) or (not config.add and _other_search(config, old)):
-        if config.add:
-            raise CosfaceError(f"this index is searched by {old.engine}", config.index, "add with the same --engine")
         return replace(empty, next_id=old.next_id)
     return old
 

@@ -14,6 +14,7 @@ from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig, BuildReport, SearchConfig
 from cosface_cli.index.people import command as people
+from cosface_cli.index.upkeep import command as upkeep
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome, Rejected
 
 BUILD = BuildConfig(stores=(), index=Path())
@@ -46,21 +47,21 @@ def build(
 
     An index that is there stands until the new one is whole.
     """
-    return _build(BuildConfig(*_split(paths), False, fresh, engine, uri, search, recall), output, quiet)
+    config = BuildConfig(*_split(paths), fresh=fresh, engine=engine, uri=uri, search=search, recall=recall)
+    return _build(config, output, quiet)
 
 
 @app.command("add")
 def add(
     paths: Stores,
-    engine: Annotated[str, typer.Option("--engine", help="As the index was built with.")] = BUILD.engine,
-    uri: Annotated[str | None, typer.Option("--uri", help="As the index was built with.")] = BUILD.uri,
     search: Annotated[str, typer.Option("--search", help="Of what is written: flat, sq8, pq or auto.")] = BUILD.search,
     recall: Recall = BUILD.recall,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
     """Add the rows of the stores to INDEX, and keep what it holds; what is there already is not added again."""
-    return _build(BuildConfig(*_split(paths), True, False, engine, uri, search, recall), output, quiet)
+    config = BuildConfig(*_split(paths), add=True, search=search, recall=recall)
+    return _build(config, output, quiet)
 
 
 @app.command("search")
@@ -188,6 +189,11 @@ def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
     return {"probe": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}
 
 
+app.command("info")(upkeep.info)
+app.command("check")(upkeep.check)
+app.command("merge")(upkeep.merge)
+app.command("export")(upkeep.export)
+app.command("migrate")(upkeep.migrate)
 app.command("cluster")(people.cluster)
 app.command("label")(people.label)
 app.command("identify")(people.identify)

@@ -7,6 +7,7 @@ is added, with few segments: each row is written again but a few times while an 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.index_files import FileSum, IndexHeader, Segment, keep
+from cosface_cli.artifacts.index_files import FileSum, IndexHeader, Segment, keep, read_header, settle
 from cosface_cli.artifacts.index_rows import IndexRows, RowsFile
 from cosface_cli.artifacts.rows import Columns
 from cosface_cli.artifacts.vector_file import VectorFile, VectorWriter
 from cosface_cli.engines.search import RECALL, SEARCHERS, Built, Search, by_count
+from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell, ignore
 
 BLOCK = 8192  # rows copied at a time
@@ -169,9 +171,21 @@ def changed(
         writer.write(last())
 
 
+def settled(root: Path, new: IndexHeader) -> None:
+    """Make a header the index, and take away what only the old one needed, also from a server."""
+    uris = {new.uri}
+    with suppress(CosfaceError):  # there is none yet, or a damaged one
+        uris.add(read_header(root).uri)
+    settle(root, new)
+    for uri in sorted(filter(None, uris)):
+        named = [segment.lists for segment in new.segments if segment.lists is not None and new.uri == uri]
+        SEARCHERS.load("milvus").sweep(root, uri, named)
+
+
 def _measured(count: int, search: str, built: Built) -> str:
     of = built.settings
-    words = f"{count} rows in {of['lists']} inverted lists ({search}), {of['nprobe']} of them looked through: finds"
+    lists = f" in {of['lists']} inverted lists, {of['nprobe']} of them looked through" if "lists" in of else ""
+    words = f"{count} rows{lists} ({search}): finds"
     words += f" the nearest other photo of {of['recall_of']} rows in {of['recall']:.1%}"
     short = of["recall"] < of["recall_wanted"]
     return words + (f", less than the {of['recall_wanted']:.0%} wanted; --search flat is exact" if short else "")

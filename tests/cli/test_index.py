@@ -233,3 +233,48 @@ def test_a_store_is_added(cosface: Cosface, made: Path, people: Path, tmp_path: 
     assert added.code == 0 and (added.rows[0]["rows"], added.rows[0]["added"]) == (23, 20), added
     again = cosface("index", "add", made / "faces.h5", tmp_path / "i")
     assert again.code == 0 and again.rows[0]["added"] == 0 and "20 unchanged" not in again.out
+
+
+def test_a_person_is_forgotten(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    """From photos to crops, store and index, and out of all of them; with the crops of the photos that are still there
+    the person is cropped and embedded again, and the index leaves them out."""
+    aligned, store, index = tmp_path / "aligned", tmp_path / "faces.h5", tmp_path / "people.index"
+    cosface("align", people, aligned)
+    cosface("embed", aligned, store)
+    cosface("index", "build", store, index)
+    asked = cosface("index", "forget", index, "--identity", "person3")
+    assert asked.code == 1 and "would go; --yes does it" in asked.err and (aligned / "person3").exists()
+    crops = [path.read_bytes() for path in (aligned / "person3").iterdir()]
+    done = cosface("index", "forget", index, "--identity", "person3", "--yes")
+    assert done.code == 0 and done.rows[0]["done"] and done.rows[0]["crops"] == 3 and "no trace found" in done.err, done
+    for path in [store, *index.rglob("*"), *aligned.rglob("*")]:
+        content = path.read_bytes() if path.is_file() else b""
+        assert b"person3" not in content and not any(crop[-500:] in content for crop in crops), path
+    found = cosface("index", "search", index, people / "person3" / "near.jpg", "-k", 20)
+    assert len(found.rows) == 17 and "person3" not in {row["identity"] for row in found.rows}
+    assert cosface("index", "check", index).code == 0
+    again = cosface("index", "forget", index, "--identity", "person3", "--yes")
+    assert again.code == 1 and "nobody of that name" in again.err
+    cosface("align", people, aligned)
+    cosface("embed", aligned, store)
+    built = cosface("index", "build", store, index)
+    assert built.rows[0]["forgotten"] == 3 and built.rows[0]["rows"] == 17 and "forgotten once" in built.err
+
+
+def test_info_check_merge_and_export(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+    info = cosface("index", "info", made / "people.index")
+    assert info.code == 0 and info.rows[0]["rows"] == 20 and "20 faces of 8 identities" in info.err
+    check = cosface("index", "check", made / "people.index")
+    assert check.code == 0 and check.rows[0]["ok"] and check.rows[0]["compared"] == 20
+    merged = cosface("index", "merge", made / "people.index", made / "people.index", tmp_path / "m")
+    assert merged.code == 0 and merged.rows[0]["rows"] == 20 and merged.rows[0]["doubles"] == 20
+    for name in ("v.npy", "r.csv", "t.parquet"):
+        assert cosface("index", "export", made / "people.index", tmp_path / name).rows[0]["rows"] == 20
+    wrong = cosface("index", "export", made / "people.index", tmp_path / "t.txt")
+    assert wrong.code == 2 and len(wrong.err.splitlines()) == 1 and "npy, csv, parquet" in wrong.err
+    path = tmp_path / "m" / json.loads((tmp_path / "m" / "index.json").read_text())["segments"][0]["vectors"]
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    bad = cosface("index", "check", tmp_path / "m")
+    assert bad.code == 1 and not bad.rows[0]["ok"] and path.name in bad.err

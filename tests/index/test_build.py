@@ -202,7 +202,7 @@ def test_chosen_by_rows_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     report = made(tmp_path / "i", store(tmp_path / "s.h5", range(2500)), tell=notes.append)
     words = " ".join(n.text for n in notes if isinstance(n, Note))
     assert report.search == "sq8" and report.recall is not None and report.recall >= 0.95
-    assert "too many to look at each" in words and "256 inverted lists (sq8)" in words and "finds the nearest" in words
+    assert "too many to look at each" in words and "256 inverted lists" in words and "finds the nearest" in words
     assert made(tmp_path / "j", store(tmp_path / "s.h5", range(3500))).search == "pq"
     found = made(tmp_path / "i", store(tmp_path / "s.h5", range(2520)))
     assert found.search == "sq8+flat" and found.added == 20

@@ -294,8 +294,9 @@ def test_a_run_stopped_anywhere_is_ended_by_the_next(
             assert run(home).done, step
         elif not (home / "people.index" / "forgotten.jsonl").exists():
             assert run(home, identity="P01 Müller").done, step
-        assert traces(home, "P01 Müller", range(5, 10)) == [], step
-        want = want or state(home)
+        if want is None:
+            want = state(home)
+            assert traces(home, "P01 Müller", range(5, 10)) == []
         assert state(home) == want, step
         shutil.rmtree(home)
         shutil.copytree(tmp_path / "before", home)

@@ -17,16 +17,14 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.vector_file import MEND, VectorFile
 from cosface_cli.engines.search import RECALL, Built
-from cosface_cli.engines.search.flat import SPARE, FlatSearcher, threads
+from cosface_cli.engines.search.flat import SPARE, threads
 from cosface_cli.engines.search.lists_file import require_lists
-from cosface_cli.engines.search.near import nearest
+from cosface_cli.engines.search.recall import Sample
 from cosface_cli.errors import DamagedError
 
 _TRAINED_ON = 1 << 25  # numbers of the vectors that lists are trained on, at most: 128 MiB
 _PER_LIST = 64  # of them for each list, at most
 _BLOCK = 1 << 14  # vectors added at a time
-_PROBES = 512  # rows whose nearest other is searched to measure the recall
-_COPY = 0.9999  # cosine from which on another row is the same photo, which any list finds
 _CLOSE = 1e-5  # a difference of cosines that the batch could turn round
 
 
@@ -38,7 +36,7 @@ class Lists:
 
     def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> Built:
         """Train on rows that lie evenly, add all, and look through as many lists as the recall needs: that of the
-        nearest other row (no copy) for rows that lie evenly."""
+        nearest other row, as recall.Sample measures it."""
         threads()
         index, count = self._trained(vectors), len(vectors)
         for low in range(0, count, _BLOCK):
@@ -116,20 +114,12 @@ class ListsSearcher:
 
     def measured(self, vectors: VectorFile, recall: float) -> dict[str, Any]:
         """Sets nprobe to the least power of two that reaches the recall, and says what was measured."""
-        exact = FlatSearcher(vectors)
-        numbers = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
-        probes = vectors.take(numbers)
-        cosines, ids = nearest(vectors, probes, exact.propose(probes, SPARE), 2 * SPARE)
-        other = (ids != numbers[:, None]) & (cosines < _COPY)
-        want = np.where(other.any(1), np.take_along_axis(ids, other.argmax(1)[:, None], 1)[:, 0], -1)
-        probes, want = probes[want >= 0], want[want >= 0]
-        self.nprobe, found = 1, 1.0
-        while len(want):
-            found = float((self.propose(probes, 1) == want[:, None]).any(1).mean())
-            if found >= recall or self.nprobe == self._lists:
-                break
+        sample = Sample(vectors)
+        self.nprobe, found = 1, sample.recall(self)
+        while found < recall and self.nprobe < self._lists:
             self.nprobe = min(2 * self.nprobe, self._lists)
-        return {"nprobe": self.nprobe, "recall": round(found, 4), "recall_of": len(want), "recall_wanted": recall}
+            found = sample.recall(self)
+        return {"nprobe": self.nprobe, "recall": round(found, 4), "recall_of": len(sample), "recall_wanted": recall}
 
     def _nearest_lists(self, probes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Cosines and numbers (M, nprobe) of the lists to look through."""

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.crops import MANIFEST, REJECTS, crop_record, line, read_lines
-from cosface_cli.artifacts.index_files import IndexHeader, settle
+from cosface_cli.artifacts.index_files import IndexHeader
 from cosface_cli.artifacts.index_rows import IndexRows
 from cosface_cli.artifacts.rows import Columns, Row
 from cosface_cli.artifacts.store import Store, write_store
 from cosface_cli.index.forget.plan import Plan, Wanted
-from cosface_cli.index.segments import BLOCK, How, Writer, changed
+from cosface_cli.index.segments import BLOCK, How, Writer, changed, settled
 from cosface_cli.outcomes import Tell
 
 PAGE = "report.html"  # shows the crops of a folder
@@ -35,7 +35,7 @@ def from_index(root: Path, header: IndexHeader, wanted: Wanted, tell: Tell) -> N
     if any(not mask.all() for mask in masks):
         writer = Writer(root, header.size, How(uri=header.uri), header.next_id, tell)
         changed(writer, header, masks, lambda: iter(()), 0)
-        settle(root, writer.header(header))
+        settled(root, writer.header(header))
 
 
 def from_store(path: Path, plan: Plan, wanted: Wanted) -> None:
