@@ -74,6 +74,14 @@ def test_looking_after_an_index_as_written(folder: Path) -> None:
     assert (folder / "people.csv").read_text().count("\n") == 21
 
 
+def test_whose_faces_they_are_as_written(folder: Path) -> None:
+    block = next(block for block in blocks(README, "sh") if block.startswith("cosface index cluster"))
+    for line in block.splitlines():
+        done = shell(line, folder)
+        assert done.returncode == 0 and (done.stdout or " export " in line), (line, done)
+    assert (folder / "people.html").is_file() and (folder / "names.csv").is_file() and (folder / "by-person").is_dir()
+
+
 def test_the_first_screen_names_the_two_commands() -> None:
     first = README.splitlines()[:25]
     for script in ("examples/quickstart.sh", "tests/run.sh"):
