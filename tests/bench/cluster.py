@@ -1,17 +1,20 @@
 """Grouping by person: quality and CPU seconds beside scikit-learn's DBSCAN and HDBSCAN on the same vectors.
 
 usage: python -m tests.bench.cluster STORE... [--choose]
+       python -m tests.bench.cluster --rows 1000000 [--size 512]
 
 STORE: embeddings with the true people as folders. Ours groups with the model's own threshold; DBSCAN is shown at each
 of a range of distances and HDBSCAN at its own settings, so that the peers' best is seen: nothing here chooses anything.
 A face that a peer leaves alone is a group of its own, as with us. --choose is what the thresholds of
 cosface_cli.index.people.threshold come from: for people who are in no test set, scores at a range of them, over three
-kinds of collections.
+kinds of collections. --rows: time and memory of the command over as many made-up faces, ten a person, from their index.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.store import Store, StoreHeader, write_store
 from cosface_cli.index.people.faces import BLOCK
 from cosface_cli.index.people.grouping import grouped
 from cosface_cli.index.people.threshold import KNOWN, _told_from
 from cosface_cli.maths.clustering import agreement
+from tests.bench.measure import COSFACE, timed
 
 DBSCAN_COSINES = (0.02, 0.01, 0.0, -0.01, -0.02, -0.03, -0.04)  # below the threshold of ours
 FEW = 50
@@ -137,11 +142,49 @@ def choose(path: Path) -> None:
         print(f"{away:.1f} deviations, {least:.4f}: {words}  mean {np.mean(list(scores.values())):.4f}", flush=True)
 
 
+def made_up(rows: int, size: int) -> Any:
+    """Faces, ten a person: at cosines about .64 within a person, 0 between people."""
+    for first in range(0, rows, 10_000):
+        draw = np.random.default_rng(first)
+        count = min(10_000, rows - first)
+        centres = np.repeat(draw.normal(size=(-(-count // 10), size)), 10, axis=0)[:count]
+        vectors = centres + 0.75 * draw.normal(size=(count, size))
+        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        for number, vector in enumerate(vectors, first):
+            name = f"{number // 10:06}"
+            digest = hashlib.sha256(str(number).encode()).hexdigest()
+            box = (0.0, 0.0, 99.0, 99.0)
+            yield Row(f"{name}/{number}.jpg", name, "/made/up", "s", 1, box, 0.99, 50.0, digest), vector
+
+
+def at_scale(rows: int, size: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store, index = Path(folder) / "faces.h5", Path(folder) / "index"
+        write_store(store, StoreHeader("made up", "made-up-01", "dlib", "none", size), made_up(rows, size), [])
+        built = timed([*COSFACE, "index", "build", str(store), str(index), "--quiet"], cores=2)
+        print(f"{rows} x {size}: index built in {built.wall:.0f} s ({built.cpu:.0f} s of CPU), {built.peak:.0f} MB")
+        store.unlink()
+        files = sum(path.stat().st_size for path in index.iterdir()) / 1e6
+        command = [*COSFACE, "index", "cluster", str(index), "--min-cos", "0.4", "--quiet"]
+        for words in (["--evaluate"], []):
+            found = timed([*command, *words], cores=2)
+            last = found.text.splitlines()[-1] if words else f"{len(found.text.splitlines())} rows"
+            print(
+                f"{' '.join(['cluster', *words])}: {found.wall:.0f} s ({found.cpu:.0f} s of CPU), {found.peak:.0f} MB "
+                f"beside {files:.0f} MB of index: {last}",
+                flush=True,
+            )
+
+
 def main() -> None:
     words = argparse.ArgumentParser()
-    words.add_argument("stores", nargs="+", type=Path)
+    words.add_argument("stores", nargs="*", type=Path)
+    words.add_argument("--rows", type=int, default=0)
+    words.add_argument("--size", type=int, default=512)
     words.add_argument("--choose", action="store_true")
     given = words.parse_args()
+    if given.rows:
+        at_scale(given.rows, given.size)
     for path in given.stores:
         (choose if given.choose else beside)(path)
 
