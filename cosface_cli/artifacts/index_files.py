@@ -23,7 +23,9 @@ from cosface_cli.errors import CosfaceError, DamagedError
 SCHEMA = 1
 KIND = "cosface index"
 MAIN = "index.json"
-_OWN = re.compile(r"(vectors|lists)\.[0-9a-f]{12}\.faiss|rows\.[0-9a-f]{12}\.h5|\.(vectors|lists|rows|packed)\.part")
+_OWN = re.compile(
+    r"vectors\.[0-9a-f]{12}\.npy|lists\.[0-9a-f]{12}\.faiss|rows\.[0-9a-f]{12}\.h5|\.(vectors|lists|rows|packed)\.part"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from cosface_cli.artifacts.rows import CODED, COLUMNS, KEY, TEXTS, Columns, Row,
 from cosface_cli.artifacts.vector_file import MEND
 from cosface_cli.errors import DamagedError
 
+Shown = tuple[str | None, str, int, list[float]]  # identity, source, face, box to a tenth of a pixel
+
 _SLAB = 1 << 20  # bytes that are copied at a time
 
 
@@ -132,6 +134,22 @@ class IndexRows:
     def identity(self, number: int) -> str | None:
         """Whose face a row is."""
         return self._coded("identity", number)
+
+    def shown(self, numbers: NDArray[np.int64]) -> list[Shown]:
+        """What people are shown of some rows (n,), which is quicker than reading each as a Row."""
+        ends, blob = self._ends["source"], self._blobs["source"]
+        lows, highs = ends[numbers], ends[numbers + 1]
+        if not ((lows >= 0) & (lows <= highs) & (highs <= len(blob))).all():
+            raise self._damaged()
+        view = memoryview(blob)
+        names = [decode(bytes(view[a:b])) for a, b in zip(lows.tolist(), highs.tolist(), strict=True)]
+        known: dict[int, str | None] = {}
+        codes = self.identity_codes[numbers].tolist()
+        for code in codes:
+            if code not in known:
+                known[code] = None if code < 0 else decode(self._text("identity", code))
+        boxes = self._numbers["box"][numbers].astype(np.float64).round(1).tolist()
+        return list(zip([known[code] for code in codes], names, self.faces[numbers].tolist(), boxes, strict=True))
 
     def table(self, name: str) -> list[bytes]:
         """The names that repeat (identity, root or settings), in the order of their codes."""

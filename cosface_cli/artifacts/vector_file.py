@@ -1,12 +1,11 @@
-"""The vectors of an index: a file that FAISS reads as IndexFlatIP, written block by block and mapped into memory.
+"""The vectors of an index: a NumPy file (.npy, version 1.0), written block by block and mapped into memory.
 
-After a head of 45 bytes come the vectors, float32, one behind the other. The head is checked to the byte before
-anything is read, and the file must be as long as it says.
+Its head has 128 bytes whatever it says, so that it can be written last, and the numbers lie as processors like them. It
+is checked to the byte before anything is read, and the file must be as long as it says.
 """
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from types import TracebackType
 
@@ -15,14 +14,15 @@ from numpy.typing import NDArray
 
 from cosface_cli.errors import DamagedError
 
-# FAISS's index_write.cpp: fourcc, dimension, vectors, twice 2**20, trained, metric (0: inner product), numbers
-_HEAD = struct.Struct("<4siqqq?iq")
 MEND = "build it again: cosface index build"
+_HEAD = 128
 
 
 def head(size: int, count: int) -> bytes:
     """What a file of `count` vectors of `size` numbers begins with."""
-    return _HEAD.pack(b"IxFI", size, count, 1 << 20, 1 << 20, True, 0, count * size)
+    start = b"\x93NUMPY\x01\x00" + (_HEAD - 10).to_bytes(2, "little")
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {size}), }}"
+    return start + text.ljust(_HEAD - 11).encode() + b"\n"
 
 
 class VectorWriter:
@@ -59,7 +59,8 @@ class VectorWriter:
 
 
 class VectorFile:
-    """`count` vectors of `size` numbers in a file. path: where it lies; len(): how many."""
+    """`count` vectors of `size` numbers in a file. path: where it lies; array: (count, size), mapped; len(): how
+    many."""
 
     def __init__(self, path: Path, size: int, count: int) -> None:
         """Raises DamagedError for a file that is anything else."""
@@ -73,18 +74,17 @@ class VectorFile:
             raise DamagedError(f"cannot be read ({error.strerror})", path, MEND) from error
         if begins != want or found != len(want) + count * size * 4:
             raise DamagedError(f"not the {count} vectors that the index has, or cut short", path, MEND)
-        # as bytes: behind the head the numbers do not lie at multiples of their size
-        self._bytes = (
-            np.memmap(path, np.uint8, "r", len(want), (count, size * 4)) if count else np.zeros((0, size * 4), np.uint8)
-        )
+        shape = (count, size)
+        mapped = np.memmap(path, "<f4", "r", len(want), shape) if count else np.zeros(shape, "<f4")
+        self.array: NDArray[np.float32] = mapped
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return len(self.array)
 
     def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of these numbers (...,) as (..., size)."""
-        return np.take(self._bytes, numbers, axis=0).view("<f4")
+        return np.asarray(np.take(self.array, numbers, axis=0))
 
     def between(self, start: int, stop: int) -> NDArray[np.float32]:
         """Vectors start to stop."""
-        return np.array(self._bytes[start:stop]).view("<f4")
+        return np.array(self.array[start:stop])

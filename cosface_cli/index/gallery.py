@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index_files import IndexHeader, Segment, read_header, require_whole
-from cosface_cli.artifacts.index_rows import IndexRows
+from cosface_cli.artifacts.index_rows import IndexRows, Shown
 from cosface_cli.artifacts.rows import Row
 from cosface_cli.artifacts.vector_file import VectorFile
 from cosface_cli.engines.search import SEARCHERS, Search, Searcher
@@ -126,6 +126,15 @@ class Gallery:
         """Whose face a row is."""
         part, own = self._at(number)
         return part.rows.identity(own)
+
+    def shown(self, numbers: NDArray[np.int64]) -> list[Shown]:
+        """What people are shown of some rows (n,)."""
+        out: list[Shown | None] = [None] * len(numbers)
+        for part in self.parts:
+            own = np.flatnonzero((numbers >= part.start) & (numbers < part.start + len(part)))
+            for at, found in zip(own.tolist(), part.rows.shown(numbers[own] - part.start), strict=True):
+                out[at] = found
+        return [found for found in out if found is not None]
 
     def vectors(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors (..., D) of these rows (...,)."""

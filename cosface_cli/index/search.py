@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,19 +36,18 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
     tally = Tally()
     hits = 0
     for batch in read_probes(asked, gallery.header, config.index, tell):
-        vectors = [probe.vectors for probe in batch if not isinstance(probe, Rejected)]
-        found = iter(finder.hits(np.concatenate(vectors)) if vectors else [])
+        probes = [probe for probe in batch if not isinstance(probe, Rejected)]
+        names = [(probe.name, face) for probe in probes for face in range(1, len(probe.vectors) + 1)]
+        vectors = [probe.vectors for probe in probes]
+        found = iter(finder.rows(names, finder.hits(np.concatenate(vectors))) if names else [])
         for probe in batch:
             if isinstance(probe, Rejected):
                 tally.add(probe)
                 tell(probe)
                 continue
-            rows = []
-            for face in range(1, len(probe.vectors) + 1):
-                rows += [finder.row(probe.name, face, rank, *hit) for rank, hit in enumerate(next(found), 1)]
-            outcome = Done(probe.name, tuple(rows))
-            tally.add(outcome)
-            tell(outcome)
+            rows = tuple(row for _ in probe.vectors for row in next(found))
+            tally.add(Done(probe.name))
+            tell(Done(probe.name, rows))
             hits += len(rows)
     return SearchReport(tally.done, hits, tally.rejected, gallery.header.rows)
 
@@ -66,21 +66,30 @@ class Finder:
             return self._people(probes)
         return self._listed(*self._gallery.search(probes, self._k, self._among))
 
-    def row(self, probe: str, face: int, rank: int, cos: float, number: int) -> dict[str, Any]:
-        """One hit as a row of output."""
-        row = self._gallery.row(number)
-        return {
-            "probe": probe,
-            "status": "ok",
-            "reason": None,
-            "probe_face": face,
-            "rank": rank,
-            "cos": round(cos, 6),
-            "identity": row.identity,
-            "source": row.source,
-            "face": row.face,
-            "box": [round(v, 1) for v in row.box],
-        }
+    def rows(self, probes: Sequence[tuple[str, int]], found: Sequence[Hits]) -> list[list[dict[str, Any]]]:
+        """The hits of each probe (name, face) as rows of output."""
+        shown = iter(self._gallery.shown(np.array([number for hits in found for _, number in hits], np.int64)))
+        out = []
+        for (name, face), hits in zip(probes, found, strict=True):
+            rows = []
+            for rank, (cos, _) in enumerate(hits, 1):
+                identity, source, of_photo, box = next(shown)
+                rows.append(
+                    {
+                        "probe": name,
+                        "status": "ok",
+                        "reason": None,
+                        "probe_face": face,
+                        "rank": rank,
+                        "cos": round(cos, 6),
+                        "identity": identity,
+                        "source": source,
+                        "face": of_photo,
+                        "box": box,
+                    }
+                )
+            out.append(rows)
+        return out
 
     def _listed(self, cosines: NDArray[np.float64], numbers: NDArray[np.int64]) -> list[Hits]:
         found = [list(zip(*pair, strict=True)) for pair in zip(cosines.tolist(), numbers.tolist(), strict=True)]

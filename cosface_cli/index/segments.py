@@ -115,7 +115,7 @@ class Writer:
             self.tell(Note(f"{count} rows are too many to look at each: inverted lists ({search}) are being made"))
         vectors = VectorFile(parts.vectors, self.size, count)
         built = engine.build(vectors, parts.lists, how.uri, how.recall)
-        vectors_name, rows_name = self._named(parts.vectors, "vectors.{}.faiss"), self._named(parts.rows, "rows.{}.h5")
+        vectors_name, rows_name = self._named(parts.vectors, "vectors.{}.npy"), self._named(parts.rows, "rows.{}.h5")
         lists = built.collection if built.file is None else self._named(built.file, "lists.{}.faiss")
         self.segments.append(Segment(count, vectors_name, rows_name, search, lists, dict(built.settings)))
         if "recall" in built.settings:

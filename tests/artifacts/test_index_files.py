@@ -52,7 +52,7 @@ def built(root: Path, count: int = 3, vectors: bytes = b"vectors") -> IndexHeade
     atomic.partial(root / "vectors").write_bytes(vectors)
     files = dict(
         (
-            keep(root, atomic.partial(root / "vectors"), "vectors.{}.faiss"),
+            keep(root, atomic.partial(root / "vectors"), "vectors.{}.npy"),
             keep(root, rows_file(root, count), "rows.{}.h5"),
         )
     )

@@ -113,11 +113,12 @@ class ListsSearcher:
         return found
 
     def measured(self, vectors: VectorFile, recall: float) -> dict[str, Any]:
-        """Sets nprobe to the least power of two that reaches the recall, and says what was measured."""
+        """Sets nprobe to the least of 1, 2, 3, 4, 6, 8, 12, 16, ... that reaches the recall, and says what it is."""
         sample = Sample(vectors)
         self.nprobe, found = 1, sample.recall(self)
         while found < recall and self.nprobe < self._lists:
-            self.nprobe = min(2 * self.nprobe, self._lists)
+            half = self.nprobe // 2 if self.nprobe & (self.nprobe - 1) == 0 else self.nprobe // 3
+            self.nprobe = min(self.nprobe + max(1, half), self._lists)
             found = sample.recall(self)
         return {"nprobe": self.nprobe, "recall": round(found, 4), "recall_of": len(sample), "recall_wanted": recall}
 
