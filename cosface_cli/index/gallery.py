@@ -89,16 +89,17 @@ class Gallery:
         among: only these rows, ascending; they are all looked at.
         """
         keep = min(k, len(self) if among is None else len(among))
+        if len(self.parts) == 1:
+            scores, ids = self._within(self.parts[0], probes, k, among)
+            return scores[:, :keep], ids[:, :keep]
         cosines, numbers = [np.zeros((len(probes), 0))], [np.zeros((len(probes), 0), np.int64)]
         for part in self.parts:
             scores, ids = self._within(part, probes, k, among)
             cosines.append(scores)
             numbers.append(np.where(ids < 0, ids, ids + part.start))
         scores, ids = np.concatenate(cosines, 1), np.concatenate(numbers, 1)
-        if len(self.parts) > 1:
-            order = np.lexsort((ids, -scores), axis=1)[:, :keep]
-            scores, ids = np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
-        return scores[:, :keep], ids[:, :keep]
+        order = np.lexsort((ids, -scores), axis=1)[:, :keep]
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
     def _within(
         self, part: Part, probes: NDArray[np.float32], k: int, among: NDArray[np.int64] | None
@@ -129,6 +130,8 @@ class Gallery:
 
     def shown(self, numbers: NDArray[np.int64]) -> list[Shown]:
         """What people are shown of some rows (n,)."""
+        if len(self.parts) == 1:
+            return self.parts[0].rows.shown(numbers)
         out: list[Shown | None] = [None] * len(numbers)
         for part in self.parts:
             own = np.flatnonzero((numbers >= part.start) & (numbers < part.start + len(part)))

@@ -110,6 +110,7 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
     from cosface_cli.index.gallery import Gallery
     from cosface_cli.index.search import Finder
 
+    default = faiss.cvar.distance_compute_blas_threshold
     probes = write_store(root / "s.h5", rows, structure)
     out: list[dict[str, object]] = []
     loaded = np.concatenate(list(blocks(rows, structure)))
@@ -158,6 +159,7 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
         index = bare_open()
 
         def bare(part: np.ndarray, index: object = index) -> np.ndarray:
+            faiss.cvar.distance_compute_blas_threshold = default
             return index.search(part, K)[1]  # type: ignore[attr-defined]
 
         sample = probes[:256] if search == "flat" and rows > 200_000 else probes

@@ -19,6 +19,7 @@ from cosface_cli.engines.search import RECALL, Built
 # for are proposed, to be scored again in double precision.
 SPARE = 16
 _KNN: Any = faiss.knn_inner_product  # its stub knows no selector
+_FEW = 2
 _MANY = 1 << 22  # numbers of a gallery from which on one probe is worth several threads
 
 
@@ -41,7 +42,6 @@ class FlatSearcher:
 
     def __init__(self, vectors: VectorFile) -> None:
         self._vectors = vectors
-        threads()
 
     def propose(self, probes: NDArray[np.float32], k: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """See Searcher.propose. among: only these ids."""
@@ -50,6 +50,7 @@ class FlatSearcher:
         if not wide or not len(probes):
             return np.zeros((len(probes), 0), np.int64)
         probes = np.ascontiguousarray(probes, np.float32)
+        tune(len(probes))
         chosen = None
         if among is not None:
             passes = np.zeros(count, bool)
@@ -79,14 +80,14 @@ class FlatSearcher:
             return np.concatenate(list(parts), 1)
 
 
-def threads() -> None:
-    """Let FAISS use this process's cores, and BLAS from two probes on.
+def tune(probes: int) -> None:
+    """Let FAISS use this process's cores, and BLAS for more than two probes.
 
-    For up to 20, its default, it would go through the gallery for each, 5 to 7 times as slow; for a single one BLAS is
-    half as fast.
+    By default it goes through the gallery for each of 20 probes (or, in later versions, of 128,000 numbers of probes),
+    5 to 7 times as slow as BLAS; for one or two, BLAS is the slower way.
     """
     faiss.omp_set_num_threads(cpu_count())
-    faiss.cvar.distance_compute_blas_threshold = 2
+    faiss.cvar.distance_compute_blas_threshold = 1 << 30 if probes <= _FEW else 1
 
 
 FLAT = Flat

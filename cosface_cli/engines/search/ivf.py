@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.vector_file import MEND, VectorFile
 from cosface_cli.engines.search import RECALL, Built
-from cosface_cli.engines.search.flat import SPARE, threads
+from cosface_cli.engines.search.flat import SPARE, tune
 from cosface_cli.engines.search.lists_file import require_lists
 from cosface_cli.engines.search.recall import Sample
 from cosface_cli.errors import DamagedError
@@ -37,7 +37,7 @@ class Lists:
     def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> Built:
         """Train on rows that lie evenly, add all, and look through as many lists as the recall needs: that of the
         nearest other row, as recall.Sample measures it."""
-        threads()
+        tune(len(vectors))
         index, count = self._trained(vectors), len(vectors)
         for low in range(0, count, _BLOCK):
             index.add(vectors.between(low, min(low + _BLOCK, count)))
@@ -64,7 +64,6 @@ class Lists:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (RuntimeError, MemoryError) as error:
             raise DamagedError("FAISS cannot read it", path, MEND) from error
-        threads()
         return ListsSearcher(index, nprobe, path)
 
     def _trained(self, vectors: VectorFile) -> Any:
@@ -86,14 +85,25 @@ class Lists:
 
 
 class ListsSearcher:
-    """See Searcher. nprobe: lists that are looked through."""
+    """See Searcher."""
 
     def __init__(self, index: Any, nprobe: int, path: Path) -> None:
-        self.nprobe, self._path = nprobe, path
+        self._path = path
+        self._params: Any = faiss.SearchParametersIVF()
+        self.nprobe = nprobe
         self._index = index
         self._count, self._lists = int(index.ntotal), int(index.nlist)
         self._coarse = faiss.downcast_index(index.quantizer)
         self._residual = bool(index.by_residual)
+
+    @property
+    def nprobe(self) -> int:
+        """How many lists are looked through."""
+        return int(self._params.nprobe)
+
+    @nprobe.setter
+    def nprobe(self, count: int) -> None:
+        self._params.nprobe = count
 
     def propose(self, probes: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         """See Searcher.propose; the same whatever the batch."""
@@ -101,13 +111,12 @@ class ListsSearcher:
         if not wide or not len(probes):
             return np.zeros((len(probes), 0), np.int64)
         probes = np.ascontiguousarray(probes, np.float32)
+        tune(len(probes))
         near, lists = self._nearest_lists(probes)
-        params: Any = faiss.SearchParametersIVF()
-        params.nprobe = self.nprobe
         found = np.empty((len(probes), wide), np.int64)
         scores = np.empty(found.shape, np.float32)
         given = [faiss.swig_ptr(array) for array in (lists, near, scores, found)]
-        self._index.search_preassigned_c(len(probes), faiss.swig_ptr(probes), wide, *given, False, params)
+        self._index.search_preassigned_c(len(probes), faiss.swig_ptr(probes), wide, *given, False, self._params)
         if found.size and (int(found.max()) >= self._count or int(found.min()) < -1):
             raise DamagedError("it names rows that are not there", self._path, MEND)
         return found
@@ -128,7 +137,7 @@ class ListsSearcher:
         if self._residual:  # their cosines are a part of the scores
             close = np.arange(len(probes))
         elif self.nprobe < self._lists:
-            close = np.flatnonzero(near[:, self.nprobe - 1] - near[:, self.nprobe] < _CLOSE)
+            (close,) = (near[:, self.nprobe - 1] - near[:, self.nprobe] < _CLOSE).nonzero()
         else:
             close = np.zeros(0, np.int64)
         if len(close):

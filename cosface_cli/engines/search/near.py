@@ -25,10 +25,15 @@ def nearest(
     for low in range(0, count if keep else 0, step):
         part = slice(low, low + step)
         own = proposed[part]
-        near = vectors.take(np.maximum(own, 0)).astype(np.float64)
-        scores = np.clip(np.einsum("mpd,md->mp", near, probes[part].astype(np.float64)), -1.0, 1.0)
-        scores[own < 0] = -np.inf
+        none = own < 0
+        some = none.any()
+        near = vectors.take(np.where(none, 0, own) if some else own).astype(np.float64)
+        scores = np.einsum("mpd,md->mp", near, probes[part].astype(np.float64))
+        if some:
+            scores[none] = -np.inf
         order = np.lexsort((own, -scores), axis=1)[:, :keep]
-        cosines[part] = np.take_along_axis(scores, order, 1)
-        ids[part] = np.take_along_axis(own, order, 1)
+        rows = np.arange(len(own))[:, None]
+        cosines[part], ids[part] = scores[rows, order], own[rows, order]
+    np.minimum(cosines, 1.0, out=cosines)
+    np.copyto(cosines, -1.0, where=(cosines < -1.0) & (ids >= 0))
     return cosines, ids
