@@ -18,19 +18,19 @@ _BATCH = 64
 
 
 def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
-    """Set the class weights (C, D) to unit means of unit embeddings; False where the loss has no such weights."""
-    weight = getattr(learner.head, "weight", None)
-    identities = len(data.identities)
-    if weight is None or weight.ndim != 2 or weight.shape[0] != identities:
+    """Set the class weights that lie here, (C, D), to unit means of unit embeddings; False where the loss has no such
+    weights."""
+    weight, people = learner.head.loss.weight, learner.head.rows
+    if weight is None or weight.ndim != 2:
         return False
-    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST] for person in range(identities)])
+    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST] for person in people])
     sums = torch.zeros(weight.shape)
     for begin in range(0, len(chosen), _BATCH):
         some = chosen[begin : begin + _BATCH]
         crops = (data.crops[int(i)] for i in some)
         images = np.stack([recrop(read_crop(c), c.template, data.template, c.landmarks) for c in crops])
         vectors = F.normalize(torch.from_numpy(learner.embed(images)))  # (b, D)
-        sums.index_add_(0, torch.from_numpy(data.labels[some]), vectors)
+        sums.index_add_(0, torch.from_numpy(data.labels[some] - people.start), vectors)
     with torch.no_grad():
         weight.copy_(F.normalize(sums))
     return True

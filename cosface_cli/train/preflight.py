@@ -100,7 +100,7 @@ def examine(
         dropped=dropped.loose + dropped.images,
         s_bounds={probability: scale_lower_bound(identities, probability) for probability in PROBABILITIES},
         m_bound=margin_upper_bound(identities, settings.embedding_size),
-        first_loss=_first_loss(settings, identities),
+        first_loss=_first_loss(settings, max(2, round(settings.sample_rate * identities))),
         steps=steps,
     )
     _say_bounds(found, settings, tell)
