@@ -74,7 +74,7 @@ def fit(
     parts = ranks.parts(data.batch_size, settings.accumulate)  # what this process takes of a batch, by slice
 
     while progress.step < schedule.steps:
-        for batch in data.batches(progress.epoch, progress.position, np.concatenate(parts)):
+        for batch in data.batches(progress.epoch, progress.position, part=np.concatenate(parts)):
             lr = schedule.rate(progress.step)
             set_rate(optimizer, lr)
             torch.manual_seed(_drawn(settings.seed, progress.step))

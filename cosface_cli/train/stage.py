@@ -89,7 +89,7 @@ def _preflight(config: TrainConfig, ranks: Ranks, tell: Tell) -> dict[str, Any]:
     task = task_of(config, tell, ranks)
     found = examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
     with closing(task.data.readers), settled(task.device, _machine(task, config, None)["threads"]):
-        row = found.row | _measured(learner_of(task), task, tell)
+        row = found.row | _measured(learner_of(task), task, _first_batch(task), tell)
     tell(Done(task.source, (row,)))
     return row
 
@@ -127,10 +127,11 @@ def _run(
 
     metrics = _rows_so_far(folder, progress, schedule) if ranks.is_first else []
     if progress.step == 0:
-        _measured(learner, task, tell)
+        first = _first_batch(task)
+        _measured(learner, task, first, tell)
         if task.start:
             begin_at_centres(learner, data)
-        row = untrained_row(learner, _first_batch(task), schedule, settings)
+        row = untrained_row(learner, first, schedule, settings)
         scored = ranks.told(judge.untrained(learner, tell) if ranks.is_first else UNSCORED)
         row |= scored.row
         if task.start:  # what no epoch may be worse than
@@ -203,9 +204,8 @@ def _first_batch(task: Task) -> Batch:
     return next(task.data.batches(1, part=np.concatenate(parts)))
 
 
-def _measured(learner: Learner, task: Task, tell: Tell) -> dict[str, Any]:
-    """Measure a step of this process, and say what the run will cost it."""
-    batch = _first_batch(task)
+def _measured(learner: Learner, task: Task, batch: Batch, tell: Tell) -> dict[str, Any]:
+    """Measure a step of this process with its part of a batch, and say what the run will cost it."""
     cost = measure(learner, task.settings, batch)
     return say_costs(cost, task.settings, len(batch.labels), task.schedule.steps, tell)
 
