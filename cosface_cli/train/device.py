@@ -54,6 +54,13 @@ def loaders_for(device: torch.device, asked: int | None, beside: int = 1) -> int
     return 0 if device.type == "cpu" else max(1, min(_MOST_LOADERS, cpu_count() // beside - 1))
 
 
+def threads_for(processes: int) -> int:
+    """CPU threads of each of the processes that share this machine: all cores of one, else its share of them, or fewer
+    where OMP_NUM_THREADS says so (torchrun sets it to 1)."""
+    threads = torch.get_num_threads()
+    return threads if processes == 1 else max(1, min(threads, cpu_count() // processes))
+
+
 @contextmanager
 def settled(device: torch.device, threads: int) -> Iterator[None]:
     """Compute on that many CPU threads and by deterministic algorithms: the order of a sum is part of its value.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cosface_cli.backbones import Backbone
-from cosface_cli.backbones.inputs import network_input
+from cosface_cli.backbones.inputs import network_tensor
 from cosface_cli.backbones.loading import build, put
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES, loading
@@ -78,8 +78,8 @@ class Learner:
 
     def inputs(self, images: NDArray[np.uint8]) -> Tensor:
         """RGB crops (N, H, W, 3) as the network sees them, (N, 3, H, W) on its device."""
-        pixels = torch.from_numpy(network_input(images, self.backbone.mean, self.backbone.std))
-        return pixels.to(self.device, memory_format=self.memory_format, copy=True)
+        pixels = network_tensor(images, self.backbone.mean, self.backbone.std, self.device)
+        return pixels.contiguous(memory_format=self.memory_format)
 
     def forward(self, images: NDArray[np.uint8]) -> Tensor:
         """The embeddings (N, D) float32 of crops (N, H, W, 3) in training."""

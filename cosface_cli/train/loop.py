@@ -125,7 +125,8 @@ def fit(
 def untrained_row(learner: Learner, batch: Batch, schedule: Schedule, settings: Settings) -> dict[str, Any]:
     """The row of epoch 0: the first batch, of which this process has its part, before any step. The learner is left as
     it was."""
-    parts = np.array_split(np.arange(len(batch.labels)), settings.accumulate)
+    size = int(learner.ranks.sum(torch.tensor(len(batch.labels))))
+    parts = learner.ranks.parts(size, settings.accumulate)
     torch.manual_seed(_drawn(settings.seed, 0))
     sums, seen = torch.zeros(3, device=learner.device), 0
     with torch.no_grad(), learner.untouched():

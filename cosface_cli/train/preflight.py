@@ -107,8 +107,13 @@ def examine(
     return found
 
 
-def say_costs(cost: Footprint, settings: Settings, batch: int, steps_left: int, tell: Tell) -> dict[str, Any]:
-    """Say memory and time of a run on this device, and warn of a batch that does not fit. Gives them as a row."""
+def say_costs(
+    cost: Footprint, settings: Settings, batch: int, processes: int, steps_left: int, tell: Tell
+) -> dict[str, Any]:
+    """Say memory and time of a run on this device, and warn of a batch that does not fit. Gives them as a row.
+
+    batch: crops that each of the processes takes of a step.
+    """
     slice_size = -(-batch // settings.accumulate)
     activations = slice_size * cost.per_crop
     seconds = steps_left * batch * cost.seconds_per_crop
@@ -116,8 +121,10 @@ def say_costs(cost: Footprint, settings: Settings, batch: int, steps_left: int, 
     words = ", ".join(f"{name} {_size(count)}" for name, count in parts.items() if count)
     fits = cost.largest_batch
     room = "" if fits is None else f"; {_size(cost.available or 0)} are free: about {fits:,} crops fit at once"
-    tell(Note(f"memory: activations of {slice_size} crops {_size(activations)}, {words}{room}"))
-    tell(Note(f"time: about {_duration(seconds)} for {steps_left:,} steps ({1 / cost.seconds_per_crop:.3g} crops/s)"))
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    rate = processes / cost.seconds_per_crop
+    tell(Note(f"memory{each}: activations of {slice_size} crops {_size(activations)}, {words}{room}"))
+    tell(Note(f"time: about {_duration(seconds)} for {steps_left:,} steps ({rate:.3g} crops/s)"))
     if fits is not None and slice_size > fits:
         tell(
             Note(
@@ -129,7 +136,7 @@ def say_costs(cost: Footprint, settings: Settings, batch: int, steps_left: int, 
         **{f"bytes_{name}": count for name, count in parts.items()},
         "bytes_free": cost.available,
         "largest_batch": fits,
-        "images_per_second": 1 / cost.seconds_per_crop,
+        "images_per_second": rate,
         "seconds": seconds,
     }
 

@@ -27,7 +27,7 @@ from cosface_cli.train import TrainConfig, TrainReport
 from cosface_cli.train.centres import begin_at_centres
 from cosface_cli.train.checkpoint import load_state, save_state
 from cosface_cli.train.data import Batch
-from cosface_cli.train.device import settled
+from cosface_cli.train.device import settled, threads_for
 from cosface_cli.train.footprint import measure, settle
 from cosface_cli.train.going_on import compare_machines, is_finished, standing
 from cosface_cli.train.launch import StoppedElsewhere, spread
@@ -207,7 +207,7 @@ def _first_batch(task: Task) -> Batch:
 def _measured(learner: Learner, task: Task, batch: Batch, tell: Tell) -> dict[str, Any]:
     """Measure a step of this process with its part of a batch, and say what the run will cost it."""
     cost = measure(learner, task.settings, batch)
-    return say_costs(cost, task.settings, len(batch.labels), task.schedule.steps, tell)
+    return say_costs(cost, task.settings, len(batch.labels), task.ranks.count, task.schedule.steps, tell)
 
 
 def _rows_so_far(folder: RunFolder, progress: Progress, schedule: Schedule) -> list[dict[str, Any]]:
@@ -265,7 +265,7 @@ def _machine(task: Task, config: TrainConfig, before: RunRecord | None) -> dict[
     ranks = task.ranks
     as_before = before is not None and before.machine.get("processes", 1) == ranks.count
     recorded = before.machine.get("threads") if before is not None and as_before else None
-    threads = int(config.threads or recorded or max(1, torch.get_num_threads() // ranks.on_machine))
+    threads = int(config.threads or recorded or threads_for(ranks.on_machine))
     return {
         "device": task.device.type,
         "processes": ranks.count,

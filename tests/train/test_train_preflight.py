@@ -102,10 +102,10 @@ def test_the_optimizer_s_memory(tiny: str):
 def test_a_batch_that_does_not_fit_is_said(heard: Heard):
     cost = Footprint(1000, 3000, 1000, 2000, 0, available=21_000, seconds_per_crop=0.5)
     assert cost.fixed == 6000 and cost.largest_batch == 10
-    row = say_costs(cost, resolve(TrainConfig(batch=64)), 64, 30, heard)
+    row = say_costs(cost, resolve(TrainConfig(batch=64)), 64, 1, 30, heard)
     assert row["seconds"] == 30 * 64 * 0.5 and row["largest_batch"] == 10
     assert "warning: 64 crops at once do not fit: lower --batch, or --accumulate 7" in heard.notes
-    say_costs(cost, resolve(TrainConfig(batch=64, accumulate=7)), 64, 30, heard := Heard())
+    say_costs(cost, resolve(TrainConfig(batch=64, accumulate=7)), 64, 1, 30, heard := Heard())
     assert "warning" not in heard.notes
 
 
