@@ -36,7 +36,7 @@ def network_tensor(
     width = crops.shape[2]
     pixels = torch.from_numpy(crops).to(device).flatten(2).float()  # (N, H, W * 3): rows as one, for long vectors
     pixels.sub_(torch.tensor(mean, device=device).repeat(width)).div_(torch.tensor(std, device=device).repeat(width))
-    return pixels.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
+    return pixels.view(crops.shape).permute(0, 3, 1, 2)
 
 
 def _require_crops(crops: NDArray[np.uint8]) -> None:

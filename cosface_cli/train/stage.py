@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from cosface_cli import __version__
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_metrics, write_metrics, write_record
-from cosface_cli.artifacts.weights import read_header, read_tensors
-from cosface_cli.backbones import Backbone
-from cosface_cli.backbones.export import to_onnx
-from cosface_cli.backbones.loading import load
-from cosface_cli.engines.starting import Start
+from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_metrics, write_record
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell, ignore
+from cosface_cli.outcomes import Done, Moved, Note, Skipped, Tell, ignore
 from cosface_cli.train import TrainConfig, TrainReport
 from cosface_cli.train.centres import begin_at_centres
 from cosface_cli.train.checkpoint import load_state, save_state
 from cosface_cli.train.data import Batch
-from cosface_cli.train.device import settled, threads_for
+from cosface_cli.train.device import settled
+from cosface_cli.train.ending import finished, report_of, say_kept
 from cosface_cli.train.footprint import measure, settle
-from cosface_cli.train.going_on import compare_machines, is_finished, standing
+from cosface_cli.train.going_on import compare_machines, is_finished, machine_of, standing
 from cosface_cli.train.launch import StoppedElsewhere, spread
 from cosface_cli.train.learner import Learner
 from cosface_cli.train.loop import NotFinite, Progress, fit, untrained_row
-from cosface_cli.train.outputs import stopped, write_weights
+from cosface_cli.train.outputs import stopped, write_rows, write_weights
 from cosface_cli.train.preflight import examine, say_costs
 from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.schedule import Schedule
 from cosface_cli.train.scoring import UNSCORED, Judge
 from cosface_cli.train.settings import Settings, default_out
 from cosface_cli.train.task import Task, learner_of, task_of
+from cosface_cli.train.validation import pairs_of
 
 if TYPE_CHECKING:
-    from cosface_cli.engines.pair_files import PairCrops
+    pass
 
 
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
@@ -67,28 +59,28 @@ def _train(config: TrainConfig, ranks: Ranks, tell: Tell) -> TrainReport:
     with _owned(folder, ranks):
         before = standing(folder, task.settings, task.facts, config.resume, tell) if ranks.is_first else None
         before = ranks.told(before)
-        if ranks.told(before is not None and is_finished(folder, before, task.settings)):
+        if ranks.told(before is not None and is_finished(folder, before, task.settings, config.report)):
             unit = "epochs" if task.settings.steps is None else "steps"
             tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
             tell(Skipped(str(folder.root)))
-            return _report(folder, before, task, None, None)
+            return report_of(folder, before, task, None, None)
         examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
-        machine = _machine(task, config, before)
+        machine = machine_of(task, config.threads, before)
         if before is not None:
             compare_machines(before.machine, machine, tell)
         elif ranks.is_first:
             folder.state.unlink(missing_ok=True)  # a state without its run.json is of nobody knows which run
         record = RunRecord(task.settings.as_json(), task.facts, task.data.identities, machine)
-        pairs = _pairs(config, task.backbone, tell) if ranks.is_first else None
+        pairs = pairs_of(config, task.backbone, tell) if ranks.is_first else None
         judge = Judge(task.settings, pairs, task.held, task.start)
         with closing(task.data.readers), settled(task.device, machine["threads"]):
-            return _run(folder, record, task, judge, config.save_seconds, tell)
+            return _run(folder, record, task, judge, config, tell)
 
 
 def _preflight(config: TrainConfig, ranks: Ranks, tell: Tell) -> dict[str, Any]:
     task = task_of(config, tell, ranks)
     found = examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
-    with closing(task.data.readers), settled(task.device, _machine(task, config, None)["threads"]):
+    with closing(task.data.readers), settled(task.device, machine_of(task, config.threads, None)["threads"]):
         row = found.row | _measured(learner_of(task), task, _first_batch(task), tell)
     tell(Done(task.source, (row,)))
     return row
@@ -107,7 +99,7 @@ def _owned(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
 
 
 def _run(
-    folder: RunFolder, record: RunRecord, task: Task, judge: Judge, save_seconds: float, tell: Tell
+    folder: RunFolder, record: RunRecord, task: Task, judge: Judge, config: TrainConfig, tell: Tell
 ) -> TrainReport:
     settings, data, schedule, ranks = task.settings, task.data, task.schedule, task.ranks
     learner = learner_of(task)
@@ -123,7 +115,8 @@ def _run(
     if ranks.is_first:
         atomic.make_folder(folder.state.parent)
         write_record(folder.record, record)
-        folder.stopped.unlink(missing_ok=True)
+        for stale in (folder.stopped, folder.report, folder.noise):
+            stale.unlink(missing_ok=True)
 
     metrics = _rows_so_far(folder, progress, schedule) if ranks.is_first else []
     if progress.step == 0:
@@ -140,7 +133,7 @@ def _run(
                 progress.take(0, scored.score)
         metrics = [row]
         if ranks.is_first:
-            write_metrics(folder.metrics, metrics)
+            write_rows(folder, metrics)
         tell(Note("before training: " + ", ".join(f"{name} {_short(value)}" for name, value in row.items())))
 
     saved_at = time.monotonic()
@@ -148,7 +141,7 @@ def _run(
     def after_step() -> None:
         nonlocal saved_at
         tell(Moved(progress.step, schedule.steps))
-        if ranks.decided(time.monotonic() - saved_at >= save_seconds) and learner.is_finite:
+        if ranks.decided(time.monotonic() - saved_at >= config.save_seconds) and learner.is_finite:
             save_state(folder.state, learner, progress)
             saved_at = time.monotonic()
 
@@ -169,7 +162,7 @@ def _run(
             write_weights(folder, learner, settings, record, scored.threshold, task.start, kept)
             metrics.append(row)
             if ranks.is_first:
-                write_metrics(folder.metrics, metrics)
+                write_rows(folder, metrics)
             save_state(folder.state, learner, progress)  # last: with it the epoch counts
             tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1), "wait": round(wait, 4)},)))
             if _is_patience_gone(progress, settings):
@@ -181,21 +174,11 @@ def _run(
             raise StoppedElsewhere("the first process says why") from None
         raise stopped(folder, error, settings, progress.best_epoch) from None
 
-    _say_kept(progress, settings, task.start, tell)
+    say_kept(progress, settings, task.start, tell)
+    best_epoch = progress.best_epoch if settings.keep == "best" else None
     if ranks.is_first:
-        record = _finished(folder, record, task)
-    return _report(folder, record, task, resumed_from, progress.best_epoch if settings.keep == "best" else None)
-
-
-def _finished(folder: RunFolder, record: RunRecord, task: Task) -> RunRecord:
-    """Export the network that was kept, and note that the run is finished."""
-    shape = template(task.backbone.template)
-    header = read_header(folder.weights)
-    network = load(header.backbone, header.embedding_size, read_tensors(folder.weights))
-    atomic.write_bytes(folder.onnx, to_onnx(network, shape.height, shape.width))
-    record = replace(record, finished=True, model_id=header.model_id)
-    write_record(folder.record, record)
-    return record
+        record = finished(folder, record, task, learner, judge.pairs, metrics, best_epoch, config.report, tell)
+    return report_of(folder, record, task, resumed_from, best_epoch)
 
 
 def _first_batch(task: Task) -> Batch:
@@ -226,69 +209,5 @@ def _is_patience_gone(progress: Progress, settings: Settings) -> bool:
     return bool(settings.patience) and done - (progress.best_epoch or 0) >= settings.patience
 
 
-def _say_kept(progress: Progress, settings: Settings, start: Start | None, tell: Tell) -> None:
-    if settings.keep != "best" or progress.best is None:
-        return
-    if progress.best_epoch == 0 and start is not None:
-        tell(Note("no epoch did better than the start on people it was not trained on: the start's weights are kept"))
-    else:
-        tell(Note(f"kept: the weights of epoch {progress.best_epoch}, score {progress.best:.4g}"))
-
-
-def _report(
-    folder: RunFolder, record: RunRecord | None, task: Task, resumed_from: int | None, best_epoch: int | None
-) -> TrainReport:
-    """The report, in every process that of the first."""
-    assert record is not None
-    rows = read_metrics(folder.metrics) if task.ranks.is_first else []
-    report = TrainReport(
-        out=folder.root,
-        weights=folder.weights,
-        model_id=str(record.model_id),
-        identities=len(task.data.identities),
-        images=len(task.data.crops),
-        epochs=int(rows[-1]["epoch"]) if rows else 0,
-        resumed_from=resumed_from,
-        last=rows[-1] if rows else {},
-        best_epoch=best_epoch,
-    )
-    return task.ranks.told(report)
-
-
 def _short(value: Any) -> str:
     return "none" if value is None else f"{value:.4g}"
-
-
-def _machine(task: Task, config: TrainConfig, before: RunRecord | None) -> dict[str, Any]:
-    """What the last bits of the weights hang on. A run that goes on keeps its threads unless told otherwise, or shared
-    by other processes."""
-    ranks = task.ranks
-    as_before = before is not None and before.machine.get("processes", 1) == ranks.count
-    recorded = before.machine.get("threads") if before is not None and as_before else None
-    threads = int(config.threads or recorded or threads_for(ranks.on_machine))
-    return {
-        "device": task.device.type,
-        "processes": ranks.count,
-        "threads": threads,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "cosface": __version__,
-    }
-
-
-def _pairs(config: TrainConfig, backbone: Backbone, tell: Tell) -> PairCrops | None:
-    if config.validate is None or config.validate_root is None:
-        return None
-    from cosface_cli.engines.pair_files import load_pair_crops  # opens a detector's runtime
-
-    def rejects_alone(outcome: Outcome) -> None:  # the inputs that train counts are its epochs
-        if isinstance(outcome, Rejected):
-            tell(Note(outcome.words))
-
-    pairs = load_pair_crops(config.validate, config.validate_root, template(backbone.template), rejects_alone)
-    lacking = int(((pairs.left < 0) | (pairs.right < 0)).sum())
-    without = f", of which {lacking} lack a crop and count as errors" if lacking else ""
-    tell(Note(f"{config.validate}: {len(pairs.same)} pairs{without}"))
-    if np.unique(pairs.fold).size < 2:
-        raise CosfaceError("all pairs are of one fold", config.validate, "give pairs in two folds or more")
-    return pairs
