@@ -65,10 +65,11 @@ def is_first(environment: Mapping[str, str] = os.environ) -> bool:
 def _among_those_started(work: Work[T], config: TrainConfig, tell: Tell) -> T:
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     ranks = Ranks(rank, count, int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", count)))
-    if config.processes not in (None, count):
-        raise CosfaceError(f"torchrun started {count} processes, not {config.processes}", mend="leave out --processes")
     store, _, _ = next(rendezvous("env://"))
     try:
+        if config.processes not in (None, count):
+            mend = "leave out --processes"
+            raise CosfaceError(f"torchrun started {count} processes, not {config.processes}", mend=mend)
         with _together(store, ranks, config):
             return work(config, ranks, tell if ranks.is_first else ignore)
     except StoppedElsewhere:

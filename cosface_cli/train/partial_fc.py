@@ -35,11 +35,10 @@ def cross_entropy(logits: Tensor, columns: Tensor, ranks: Ranks) -> Tensor:
 
     columns: (B,) int64 of the right class, -1 where it lies elsewhere. Stable: the largest is taken out first.
     """
-    here = torch.logsumexp(logits, dim=1)  # (B,)
-    highest = ranks.largest(here)
-    right = torch.where(columns >= 0, logits.gather(1, columns.clamp_min(0)[:, None])[:, 0], 0.0)  # (B,)
-    total, target = ranks.total(torch.stack([(here - highest).exp(), right]))
-    mean: Tensor = (total.log() + highest - target).mean()
+    apart = logits - ranks.largest(logits.amax(dim=1))[:, None]  # (B, C'), up to 0
+    right = torch.where(columns >= 0, apart.gather(1, columns.clamp_min(0)[:, None])[:, 0], 0.0)  # (B,)
+    total, target = ranks.total(torch.stack([apart.exp().sum(dim=1), right]))
+    mean: Tensor = (total.log() - target).mean()
     return mean
 
 

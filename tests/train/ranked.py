@@ -1,34 +1,41 @@
-"""Trainings that a test runs in several processes, where the tiny backbones must be in the table too."""
+"""Work that a test does in several processes, where the tiny backbones must be in the table too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from cosface_cli.backbones import BACKBONES
-from cosface_cli.outcomes import Tell, ignore
+from cosface_cli.outcomes import Tell
 from cosface_cli.registry import Row
 from cosface_cli.train import TrainConfig, stage
-from cosface_cli.train.launch import spread
 from cosface_cli.train.ranks import Ranks
 
 Changes = dict[str, Any]
 
 
-def several(config: TrainConfig, processes: int, runs: Sequence[Changes], tell: Tell = ignore) -> None:
-    """Train each of the runs, which change the configuration, in so many processes: the same ones for all."""
-    spread(Runs(tuple(runs)), replace(config, processes=processes), tell)
+@contextmanager
+def toys() -> Iterator[None]:
+    """The backbones "tiny" and "plain" in the table for a while."""
+    added = {name: Row(name, f"tests.train.tiny:{name.upper()}", "for tests") for name in ("tiny", "plain")}
+    BACKBONES._rows.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del BACKBONES._rows[name]
 
 
 class Runs:
-    """Trainings one after another."""
+    """Trainings one after another, which each change the configuration; then other work, whose result it is."""
 
-    def __init__(self, runs: tuple[Changes, ...]) -> None:
-        self.runs = runs
+    def __init__(self, runs: Sequence[Changes], then: Callable[[Ranks], Any] | None = None) -> None:
+        self.runs, self.then = tuple(runs), then
 
-    def __call__(self, config: TrainConfig, ranks: Ranks, tell: Tell) -> None:
-        for name in ("tiny", "plain"):
-            BACKBONES._rows[name] = Row(name, f"tests.train.tiny:{name.upper()}", "for tests")
-        for changes in self.runs:
-            stage._train(replace(config, **changes), ranks, tell)
+    def __call__(self, config: TrainConfig, ranks: Ranks, tell: Tell) -> Any:
+        with toys():
+            for changes in self.runs:
+                stage._train(replace(config, processes=None, **changes), ranks, tell)
+        return self.then(ranks) if self.then else None
