@@ -24,7 +24,6 @@ from cosface_cli.backbones.loading import build, put
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES, loading
 from cosface_cli.train.average import Average
-from cosface_cli.train.batch_norm import share_statistics
 from cosface_cli.train.freezing import freeze
 from cosface_cli.train.head import Head, WholeHead
 from cosface_cli.train.optimizer import optimizer_of, parameters_of
@@ -142,6 +141,8 @@ def new_learner(
     if start is not None:
         put(network, start, f"these weights do not fit the backbone {settings.backbone!r}")
     if ranks.count > 1 and settings.sync_bn:
+        from cosface_cli.train.batch_norm import share_statistics  # loads torch's compiler: a second
+
         share_statistics(network, ranks)
     network.to(device).to(memory_format=order)  # type: ignore[call-overload]
     head = _head(settings, identities, device, ranks)

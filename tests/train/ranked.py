@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.outcomes import Tell
 from cosface_cli.registry import Row
-from cosface_cli.train import TrainConfig, stage
+from cosface_cli.train import TrainConfig, ending, stage
 from cosface_cli.train.ranks import Ranks
 
 Changes = dict[str, Any]
@@ -35,7 +36,7 @@ class Runs:
         self.runs, self.then = tuple(runs), then
 
     def __call__(self, config: TrainConfig, ranks: Ranks, tell: Tell) -> Any:
-        with toys():
+        with toys(), mock.patch.object(ending, "to_onnx", return_value=b"takes long, and is tested elsewhere"):
             for changes in self.runs:
                 stage._train(replace(config, processes=None, **changes), ranks, tell)
         return self.then(ranks) if self.then else None
