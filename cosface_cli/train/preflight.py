@@ -17,6 +17,7 @@ from cosface_cli.outcomes import Note, Tell
 from cosface_cli.train.data import Dropped, LabelledCrops
 from cosface_cli.train.footprint import Footprint
 from cosface_cli.train.hold_out import HeldOut
+from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.settings import Settings
 
 PROBABILITIES = (0.9, 0.99, 0.999)  # of a class centre's own identity
@@ -76,6 +77,26 @@ def check_margin(settings: Settings, identities: int) -> None:
             f"the margin {m:g} is above {bound:.3g}, the most that {identities} identities in "
             f"{settings.embedding_size} dimensions leave room for (Wang 2018 Eq. 7)",
             mend="lower --m; the paper's is 0.35",
+        )
+
+
+def check_parts(settings: Settings, data: LabelledCrops, ranks: Ranks) -> None:
+    """Refuse to share what is too little for so many. Raises CosfaceError."""
+    if ranks.count == 1:
+        return
+    crops = data.batch_size // settings.accumulate // ranks.count
+    if crops < (1 if settings.sync_bn else 2):
+        least = "" if settings.sync_bn else ", and batch norm nothing to compare"
+        raise CosfaceError(
+            f"{ranks.count} processes get {crops} crops each of a step's {data.batch_size}"
+            + (f" in {settings.accumulate} slices" if settings.accumulate > 1 else "")
+            + least,
+            mend="raise --batch, or take fewer processes",
+        )
+    if ranks.count > len(data.identities):
+        raise CosfaceError(
+            f"{ranks.count} processes share the weights of {len(data.identities)} identities",
+            mend=f"take {len(data.identities)} at most",
         )
 
 

@@ -18,7 +18,7 @@ from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label, n
 from cosface_cli.train.device import choose, loaders_for
 from cosface_cli.train.hold_out import HeldOut, split
 from cosface_cli.train.learner import Learner, new_learner
-from cosface_cli.train.preflight import check_margin
+from cosface_cli.train.preflight import check_margin, check_parts
 from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.recipes import Recipe
 from cosface_cli.train.schedule import Schedule, scheduled
@@ -79,7 +79,7 @@ def task_of(config: TrainConfig, tell: Tell, ranks: Ranks | None = None) -> Task
         data, held = split(data, settings.hold_out)
         settings.sampling.check(len(data.identities), settings.batch)
     check_margin(settings, len(data.identities))
-    _check_parts(settings, data, ranks)
+    check_parts(settings, data, ranks)
     data.readers.loaders = loaders_for(device, config.loaders, ranks.on_machine)
     schedule = scheduled(settings, data.steps)
     return Task(settings, backbone, start, ranks, device, data, held, source, dropped, facts, schedule)
@@ -95,26 +95,6 @@ def _recipe(config: TrainConfig, tell: Tell) -> Recipe:
     recipe, why = recipes.chosen(images)
     tell(Note(f"recipe {recipe.name}, for {words}: {why}; --recipe NAME takes another"))
     return recipe
-
-
-def _check_parts(settings: Settings, data: LabelledCrops, ranks: Ranks) -> None:
-    """Refuse to share what is too little for so many."""
-    if ranks.count == 1:
-        return
-    crops = data.batch_size // settings.accumulate // ranks.count
-    if crops < (1 if settings.sync_bn else 2):
-        least = "" if settings.sync_bn else ", and batch norm nothing to compare"
-        raise CosfaceError(
-            f"{ranks.count} processes get {crops} crops each of a step's {data.batch_size}"
-            + (f" in {settings.accumulate} slices" if settings.accumulate > 1 else "")
-            + least,
-            mend="raise --batch, or lower --processes",
-        )
-    if ranks.count > len(data.identities):
-        raise CosfaceError(
-            f"{ranks.count} processes share the weights of {len(data.identities)} identities",
-            mend=f"--processes {len(data.identities)}",
-        )
 
 
 def learner_of(task: Task) -> Learner:

@@ -20,6 +20,8 @@ from cosface_cli.train.launch import spread
 from cosface_cli.train.partial_fc import PartialFC, cross_entropy
 from cosface_cli.train.ranks import Ranks
 
+pytestmark = pytest.mark.xdist_group("ranks")
+
 SHARDED = [name for name in LOSSES.names if LOSSES.load(name).SHARDABLE]
 C, D = 5, 6
 LABELS = torch.tensor([0, 4, 2, 3, 1, 4, 2])
