@@ -131,12 +131,13 @@ class PartialFC:
             return
         assert self._drawn is not None
         for name, parameter, stock in self._pairs():
-            memory = memory_of(self.learning, optimizer)[name]
-            for key, value in memory.items():
+            laid_by = self._laid_by[name]
+            for key, value in memory_of(self.learning, optimizer)[name].items():
                 if value.shape == parameter.shape:
-                    kept = self._laid_by[name].setdefault(key, torch.zeros_like(stock, dtype=value.dtype))
+                    if key not in laid_by:
+                        laid_by[key] = torch.zeros_like(stock, dtype=value.dtype)
                     if not self._is_empty:
-                        kept[self._drawn] = value
+                        laid_by[key][self._drawn] = value
             if not self._is_empty:
                 stock[self._drawn] = parameter.data
 
