@@ -24,6 +24,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 TABLES = [
     ("cosface_cli.app", "COMMANDS"),
     ("cosface_cli.app", "STORE_COMMANDS"),
+    ("cosface_cli.app", "VERIFY_COMMANDS"),
     ("cosface_cli.losses", "LOSSES"),
     ("cosface_cli.backbones", "BACKBONES"),
     ("cosface_cli.engines.detectors", "DETECTORS"),

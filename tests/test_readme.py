@@ -75,14 +75,14 @@ def test_the_first_screen_names_the_two_commands() -> None:
 
 
 def test_every_flag_that_the_documents_name_is_there() -> None:
-    from cosface_cli.app import COMMANDS, STORE_COMMANDS, mounted
+    from cosface_cli.app import COMMANDS, INNER, mounted
 
     def flags(command: object) -> set[str]:
         own = {flag for parameter in getattr(command, "params", []) for flag in parameter.opts}
         return own.union(*(flags(sub) for sub in getattr(command, "commands", {}).values()))
 
     known = flags(mounted(*COMMANDS.names)) | {"--help", "--upgrade"}
-    known |= set().union(*(flags(mounted(store_command=name)) for name in STORE_COMMANDS.names))
+    known |= set().union(*(flags(mounted(inner=(name, word))) for name, table in INNER.items() for word in table.names))
     text = README + (ROOT / "CHANGELOG.md").read_text("utf-8")
     text = re.sub(r".*\bray start\b.*", "", text)  # Ray's own
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))
