@@ -22,12 +22,12 @@ class Curve:
     @property
     def tar(self) -> NDArray[np.float64]:
         """(K,) true accept rates, 0..1."""
-        return self.genuine / self.genuine[-1]
+        return np.asarray(self.genuine / self.genuine[-1], dtype=np.float64)
 
     @property
     def far(self) -> NDArray[np.float64]:
         """(K,) false accept rates, 0..1."""
-        return self.impostors / self.impostors[-1]
+        return np.asarray(self.impostors / self.impostors[-1], dtype=np.float64)
 
 
 def roc(scores: ArrayLike, same: ArrayLike) -> Curve:
