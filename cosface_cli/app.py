@@ -110,7 +110,8 @@ def _invoked(arguments: list[str]) -> Any:
     if not asking and (os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml")):  # noqa: PTH110
         from cosface_cli import settings
 
-        defaults = settings.from_file(settings.path(), _flags(mounted(*COMMANDS.names)))
+        whole = mounted(*COMMANDS.names)
+        defaults = _listed(settings.from_file(settings.path(), _flags(whole)), whole)
     completing = f"_{ENVIRONMENT}_COMPLETE" in os.environ
     wanted = COMMANDS.names if completing else [word for word in arguments if word in COMMANDS]
     command = mounted(*wanted, store_command=_store_command(arguments))
@@ -172,8 +173,24 @@ def _hide_variables(command: Any) -> None:
         parameter.show_envvar = False
         if parameter.name == "version":  # COSFACE_VERSION is often set, and not for us
             parameter.allow_from_autoenv = False
+        if parameter.name == "model" and getattr(parameter, "multiple", False):  # a path may have blanks
+            parameter.split_envvar_value = _paths
     for inner in getattr(command, "commands", {}).values():
         _hide_variables(inner)
+
+
+def _paths(variable: str) -> list[str]:
+    """The parts of a variable like $PATH."""
+    return variable.split(os.pathsep)
+
+
+def _listed(values: dict[str, Any], command: Any) -> dict[str, Any]:
+    """The same values, a single one of an option that may be given again as a list of it."""
+    inner = getattr(command, "commands", {})
+    several = {parameter.name for parameter in command.params if getattr(parameter, "multiple", False)}
+    singles = {name: [value] for name, value in values.items() if name in several and not isinstance(value, list)}
+    groups = {name: _listed(value, inner[name]) for name, value in values.items() if name in inner}
+    return {**values, **singles, **groups}
 
 
 def _flags(command: Any) -> dict[str, Any]:

@@ -49,4 +49,12 @@ Root = Annotated[
     Path | None, typer.Option("--root", help="With -: what the list's names are relative to; below it lie the people.")
 ]
 Model = Annotated[str, typer.Option("--model", help="dlib, a run folder, its weights.safetensors, or an .onnx file.")]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        metavar="<str>",
+        help="dlib, dlib-int8, a run folder, its weights.safetensors, or an .onnx file; may be given several times.",
+    ),
+]
 FlipMode = Annotated[str, typer.Option("--flip", help="Also embed the mirrored crop: none, sum or concat.")]

@@ -52,7 +52,8 @@ def align(
     """Find the faces of photos and cut them out aligned.
 
     Sub-folders are kept: the first level is the identity. Rejected photos are named, with the reason, in
-    ALIGNED/rejects.jsonl. The same command again does only what is new or changed.
+    ALIGNED/rejects.jsonl. Stopped at any moment, the same command again goes on from there; later it does only what is
+    new or changed.
     """
     from cosface_cli.align.stage import align as run
 

@@ -54,6 +54,18 @@ class RunFolder:
         return self.root / "model.onnx"
 
     @property
+    def events(self) -> Path:
+        return self.root / "events.out.tfevents.0.cosface"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def noise(self) -> Path:
+        return self.root / "noise.jsonl"
+
+    @property
     def stopped(self) -> Path:
         return self.root / "stopped.json"
 

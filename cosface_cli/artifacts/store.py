@@ -43,13 +43,14 @@ _MEND = "embed again into a new store"
 @dataclass(frozen=True, slots=True)
 class StoreHeader:
     """model: a name for people; model_id: hash of its weights; template: of the crops it saw; flip: none, sum or
-    concat; size: of an embedding."""
+    concat; size: of an embedding; precision: fp32, fp16 or bf16, that it was computed in."""
 
     model: str
     model_id: str
     template: str
     flip: str
     size: int
+    precision: str = "fp32"
 
 
 def write_store(
@@ -172,4 +173,5 @@ class Store:
         require(file, "embeddings", "<f4", (int(read_attribute(file, "rows")), size))
         self._columns = RowReader(file, count, _MEND)
         texts = {name: str(read_attribute(file, name)) for name in ("model", "model_id", "template", "flip")}
-        self.header = StoreHeader(**texts, size=size)
+        precision = str(read_attribute(file, "precision")) if "precision" in file.attrs else "fp32"
+        self.header = StoreHeader(**texts, size=size, precision=precision)

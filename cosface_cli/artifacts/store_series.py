@@ -10,9 +10,9 @@ from cosface_cli.artifacts.store_update import journal_of
 from cosface_cli.errors import CosfaceError, ModelMismatch
 
 
-def common_header(stores: Sequence[Path]) -> StoreHeader:
+def common_header(stores: Sequence[Path], one_precision: bool = False) -> StoreHeader:
     """The header that the stores share. Raises ModelMismatch naming the first that is of another model, template or
-    flip."""
+    flip, or where one is asked for, precision: their vectors can be compared."""
     first: StoreHeader | None = None
     for path in stores:
         with Store(path) as store:
@@ -33,6 +33,9 @@ def common_header(stores: Sequence[Path]) -> StoreHeader:
             raise ModelMismatch(
                 f"written with --flip {have.flip}, {stores[0]} with --flip {first.flip}", path, "embed them alike"
             )
+        if one_precision and have.precision != first.precision:
+            problem = f"computed in {have.precision}, {stores[0]} in {first.precision}"
+            raise ModelMismatch(problem, path, "embed them alike, or build an index of both")
     if first is None:
         raise CosfaceError("a store is needed")
     return first

@@ -53,7 +53,7 @@ class StoreUpdate:
     """A store under its lock, open for adding. known: by root and source, in the order of the store."""
 
     def __init__(self, path: Path, header: StoreHeader) -> None:
-        """Raises ModelMismatch where the store was written by another model, template or flip.
+        """Raises ModelMismatch where the store was written by another model, template, flip or precision.
 
         A damaged store is moved aside; a file that never was one is an error.
         """
@@ -229,6 +229,12 @@ def _require_same(have: StoreHeader, want: StoreHeader, path: Path) -> None:
             f"the store was written with --flip {have.flip}, not {want.flip}",
             path,
             "use the same --flip, or a new store",
+        )
+    if have.precision != want.precision:
+        raise ModelMismatch(
+            f"the store was computed in {have.precision}, not {want.precision}",
+            path,
+            f"give --precision {have.precision}, or a new store",
         )
     if have.size != want.size:
         raise ModelMismatch(

@@ -13,16 +13,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class EmbedConfig:
-    """source: a crop folder, or photos as for align; store: made or continued.
+    """source: a crop folder, or photos as for align; store: made or continued; of several models a folder, with a
+    store NAME.h5 for each.
 
-    model: a name, a run folder or a weights file; flip: "none", "sum" or "concat" (the paper's); crops_template: says
-    that a folder without a manifest holds crops of that template; prune: drop the rows of photos that are not in
-    source any more; workers and engine are as for align, and so is the rest, which is for photos only.
+    model: a name, a run folder or a weights file, or several of them; flip: "none", "sum" or "concat" (the paper's);
+    crops_template: says that a folder without a manifest holds crops of that template; device: auto, cpu, cuda,
+    cuda:0,1 or mps; precision: that the networks are computed in, fp32, fp16 or bf16; prune: drop the rows of photos
+    that are not in source any more; workers and engine are as for align, and so is the rest, which is for photos only.
     """
 
     source: str
     store: Path
-    model: str = "dlib"
+    model: str | tuple[str, ...] = "dlib"
     flip: str = "none"
     crops_template: str | None = None
     detector: str = "mtcnn"
@@ -37,13 +39,15 @@ class EmbedConfig:
     root: Path | None = None
     workers: int = 0
     engine: str = "local"
+    device: str = "auto"
+    precision: str = "fp32"
     prune: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedReport:
-    """Counts: rows in the store now; inputs done, unchanged and rejected by this run; gone: photos of the store that
-    are not in the source any more, dropped with prune, else kept."""
+    """Counts: rows in the store now, in all of them where there are several; inputs done, unchanged and rejected by
+    this run; gone: photos of the store that are not in the source any more, dropped with prune, else kept."""
 
     rows: int
     done: int
@@ -54,7 +58,8 @@ class EmbedReport:
 
 @dataclass(frozen=True, slots=True)
 class InfoReport:
-    """What a store holds. flip: none, sum or concat; size: of an embedding; identities: that its rows have;
+    """What a store holds. flip: none, sum or concat; size: of an embedding; precision: that it was computed in;
+    identities: that its rows have;
     sources: files that gave rows; rejects: by reason; bytes: of the file; unfinished: whether the journal of a stopped
     run lies beside it."""
 
@@ -65,6 +70,7 @@ class InfoReport:
     template: str
     flip: str
     size: int
+    precision: str
     identities: int
     sources: int
     rejects: Mapping[str, int] = field(default_factory=dict)

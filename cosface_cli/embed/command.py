@@ -16,13 +16,16 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, Outcome, Rejected
 
 DEFAULTS = EmbedConfig(source="", store=Path())
-COLUMNS = ("source", "status", "reason", "identity", "face")
+MODELS = [str(DEFAULTS.model)]
+COLUMNS = ("source", "status", "reason", "identity", "face", "model")
 
 
 def embed(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Crop folder, or photos: whatever align takes.")],
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The .h5 file, made or continued.")],
-    model: options.Model = DEFAULTS.model,
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", help="The .h5 file, made or continued; of several models a folder.")
+    ],
+    model: options.Models = MODELS,
     flip: options.FlipMode = DEFAULTS.flip,
     template: Annotated[
         str | None, typer.Option(help="SOURCE holds crops of this template, without a manifest.")
@@ -37,8 +40,21 @@ def embed(
     try_rotations: options.TryRotations = DEFAULTS.try_rotations,
     every: options.Every = DEFAULTS.every,
     root: options.Root = DEFAULTS.root,
-    workers: options.Workers = DEFAULTS.workers,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes, beside GPUs threads that read; 0: one for each core.")
+    ] = DEFAULTS.workers,
     engine: options.Engine = DEFAULTS.engine,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="<auto|cpu|cuda[:i[,j]]|mps>",
+            help="What computes the networks; auto: GPUs if there are some; cuda: all of them; cuda:0,1: these.",
+        ),
+    ] = DEFAULTS.device,
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32, fp16 or bf16 of the networks' sums; for GPUs.")
+    ] = DEFAULTS.precision,
     prune: options.Prune = DEFAULTS.prune,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -46,7 +62,11 @@ def embed(
     """Turn faces into unit vectors and keep them in a store.
 
     A folder with a manifest holds crops; any other folder holds photos, which are aligned on the way (the detector's
-    options are for them). The same command again does only what is new or changed.
+    options are for them). Stopped at any moment, the same command again goes on from there; later it does only what is
+    new or changed.
+
+    With several --model, each photo is read once, and STORE is a folder: STORE/dlib.h5, STORE/NAME.h5. Each of them is
+    the store that the model alone would have made.
 
     Of stores that are there: cosface embed info STORE, cosface embed merge STORE... OUT, cosface embed split STORE
     FOLDER; each has its own --help.
@@ -56,7 +76,7 @@ def embed(
     config = EmbedConfig(
         source=source,
         store=store,
-        model=model,
+        model=model[0] if len(model) == 1 else tuple(model),
         flip=flip,
         crops_template=template,
         detector=detector,
@@ -71,6 +91,8 @@ def embed(
         root=root,
         workers=workers,
         engine=engine,
+        device=device,
+        precision=precision,
         prune=prune,
     )
     with following("embed", output, quiet, COLUMNS, _reject_row) as tell:
@@ -147,4 +169,5 @@ def _write(found: list[dict[str, Any]], output: options.Output | None) -> None:
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
     if not isinstance(outcome, Rejected):
         return None
-    return {"source": outcome.source, "status": "rejected", "reason": outcome.reason, "identity": None, "face": None}
+    empty = dict.fromkeys(("identity", "face", "model"))
+    return {"source": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}

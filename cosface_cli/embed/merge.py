@@ -27,7 +27,7 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> MergeReport:
     rejected it. Memory holds a digest a source. Raises ModelMismatch for stores of different kinds, CosfaceError where
     one is still being filled, or where config.out is a file that is not among them.
     """
-    header = common_header(config.stores)
+    header = common_header(config.stores, one_precision=True)
     for path in config.stores:
         require_finished(path)
     atomic.make_folder(config.out.parent)

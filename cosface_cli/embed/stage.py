@@ -1,29 +1,25 @@
-"""Crops or photos to a store: list, skip what is there, embed in chunks, keep each source's rows together."""
+"""Crops or photos to stores: list, skip what is there, embed in chunks, keep each source's rows together."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.crops import Crop, is_crop_folder, open_crops
 from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import StoreHeader
 from cosface_cli.artifacts.store_update import Key, Known, StoreUpdate
 from cosface_cli.embed import EmbedConfig, EmbedReport
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.embed.models import Model, models_of, placed
+from cosface_cli.embed.work import Task, Work, limits_of, work_of
 from cosface_cli.engines.embedders import FLIPS
-from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.face_vectors import Input, Vectors, VectorsOpener
-from cosface_cli.engines.reader import CHOICES, Limits, absolute
-from cosface_cli.engines.runners import RUNNERS, Runner, Seeing
-from cosface_cli.engines.sources import File
-from cosface_cli.engines.sources.listing import list_photos, unused_every
+from cosface_cli.engines.reader import CHOICES
+from cosface_cli.engines.runners import RUNNERS, Opener, Runner
 from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
 from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError
@@ -31,209 +27,176 @@ from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
 from cosface_cli.registry import one_of
 
-FOR_PHOTOS = ["detector", "faces", "min_face", "min_score", "max_megapixels", "min_sharpness", "max_yaw"]
-FOR_PHOTOS += ["try_rotations", "root"]
-CHUNK = 8  # sources handed to a worker at a time
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One source. key: root and name as the store knows it; given: as typed."""
-
-    key: Key
-    given: str
-    identity: str | None
-    input: Input
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """settings: how the faces of the tasks are found; root: of all their keys; whole: whether the tasks are all that
-    the source holds; files: what a worker must see."""
-
-    tasks: list[_Task]
-    settings: str
-    root: str
-    whole: bool
-    files: tuple[Path, ...]
+Ended = Done | Skipped | Rejected
 
 
 def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
-    """Embed the faces of config.source into the store config.store.
+    """Embed the faces of config.source into the store config.store, or with several models into one store each there.
 
-    Sources that are there unchanged are skipped. Raises CosfaceError for a missing source, an unknown name, crops
-    that do not show what the model needs, and ModelMismatch for a store of another model.
+    Sources that are there unchanged are skipped. Raises CosfaceError for a missing source, an unknown name or device,
+    crops that do not show what a model needs, and ModelMismatch for a store of another model.
     """
     one_of(config.flip, FLIPS, "--flip")
     one_of(config.faces, CHOICES, "--faces")
-    runner = RUNNERS.load(config.engine)
-    embedder = open_embedder(config.model)
+    runner: Runner = RUNNERS.load(config.engine)
+    models = models_of(config)
     presence = Presence(config.source)
-    work = _crop_work(config, tell) if _holds_crops(config) else _photo_work(config, tell)
+    work = work_of(config, tell)
     if config.prune:
         require_whole(config.source, work.whole)
     for crop_template in {task.input.crop.template.name for task in work.tasks if task.input.crop is not None}:
-        require_cover(template(crop_template), template(embedder.template), config.source)
+        for model in models:
+            require_cover(template(crop_template), template(model.header.template), config.source)
+    opener, chunk = placed(config, _how(config, models), work.files, tell)
     if not work.tasks:
         tell(Note(f"{config.source}: no photos here"))
         return EmbedReport(0, 0, 0, 0)
-    size = embedder.size * (2 if config.flip == "concat" else 1)
-    header = StoreHeader(embedder.name, embedder.model_id, embedder.template, config.flip, size)
-    del embedder  # the workers open their own
-    atomic.make_folder(config.store.parent)
-    with atomic.lock(config.store):
-        return _fill(config, header, work, presence, runner, tell)
+    with ExitStack() as held:
+        for model in models:
+            atomic.make_folder(model.store.parent)
+            held.enter_context(atomic.lock(model.store))
+        return _Run(config, models, work, presence, tell).over(runner, opener, chunk)
 
 
-def _fill(
-    config: EmbedConfig, header: StoreHeader, work: _Work, presence: Presence, run: Runner, tell: Tell
-) -> EmbedReport:
-    store = StoreUpdate(config.store, header)
-    if store.moved_aside is not None:
-        tell(Note(f"{config.store}: this store is damaged; moved aside as {store.moved_aside.name}"))
-    tasks, settings = work.tasks, work.settings
-    gone = 0
-    tell(Planned(len(tasks)))
-    order = [task.key for task in tasks]
-    tally = Tally()
+def _how(config: EmbedConfig, models: Sequence[Model]) -> VectorsOpener:
+    flip: Any = config.flip
+    choice: Any = config.faces
+    return VectorsOpener(
+        tuple(model.spec for model in models),
+        flip,
+        config.detector,
+        choice,
+        limits_of(config),
+        config.try_rotations,
+        precision=config.precision,
+    )
 
-    def count(outcome: Done | Skipped | Rejected) -> None:
-        tally.add(outcome)
-        tell(outcome)
 
-    sent: deque[list[_Task]] = deque()  # workers are given the inputs alone
+class _Run:
+    def __init__(
+        self, config: EmbedConfig, models: tuple[Model, ...], work: Work, presence: Presence, tell: Tell
+    ) -> None:
+        self.config = config
+        self.models = models
+        self.work = work
+        self.presence = presence
+        self.tell = tell
+        self.tally = Tally()
+        self.order = [task.key for task in work.tasks]
+        self.stores: list[StoreUpdate] = []  # by model
+        self.sent: deque[list[Task]] = deque()  # workers are given the inputs alone
 
-    def chunks() -> Iterator[list[Input]]:
-        chunk: list[_Task] = []
-        for task in tasks:
-            known = store.known.get(task.key)
-            if known is not None and known.settings == settings:
-                if _is_fresh(task, known):
-                    count(_kept(task, known))
-                    continue
-                task = replace(task, input=replace(task.input, known_hash=known.hash))
-            chunk.append(task)
-            if len(chunk) == CHUNK:
-                sent.append(chunk)
+    def over(self, run: Runner, opener: Opener | tuple[Opener, ...], size: int) -> EmbedReport:
+        with ExitStack() as opened:
+            for model in self.models:
+                store = StoreUpdate(model.store, model.header)
+                opened.callback(store.close)
+                self.stores.append(store)
+                if store.moved_aside is not None:
+                    self.tell(Note(f"{model.store}: this store is damaged; moved aside as {store.moved_aside.name}"))
+            for store in self.stores:
+                opened.callback(self._publish, store)
+            tasks = self.work.tasks
+            self.tell(Planned(len(tasks)))
+            gone: set[Key] = set()
+            try:
+                for _, results in run(self._chunks(size), opener, self.config.workers, -(-len(tasks) // size)):
+                    for task, own in zip(self.sent.popleft(), results, strict=True):
+                        parts = zip(self.models, self.stores, own, strict=True)
+                        self._count([self._keep(task, *part) for part in parts])
+                if self.work.whole:
+                    self.presence.require()
+                    gone.update(key for store in self.stores for key in self._gone(store))
+            except CosfaceError:
+                self.presence.require()  # where the source is gone, that is why
+                raise
+        rows = sum(known.rows for store in self.stores for known in store.known.values())
+        return EmbedReport(rows, self.tally.done, self.tally.skipped, self.tally.rejected, len(gone))
+
+    def _publish(self, store: StoreUpdate) -> None:
+        if store.has_news or not store.path.exists():
+            store.publish(self.order)
+
+    def _chunks(self, size: int) -> Iterator[list[Input]]:
+        chunk: list[Task] = []
+        for task in self.work.tasks:
+            known = [store.known.get(task.key) for store in self.stores]
+            same = [one if one is not None and one.settings == self.work.settings else None for one in known]
+            if _are_fresh(task, same):
+                self._count([_kept(task, one) for one in same if one is not None])
+                continue
+            hashes = tuple(None if one is None else one.hash for one in same)
+            chunk.append(replace(task, input=replace(task.input, known=hashes)))
+            if len(chunk) == size:
+                self.sent.append(chunk)
                 yield [task.input for task in chunk]
                 chunk = []
         if chunk:
-            sent.append(chunk)
+            self.sent.append(chunk)
             yield [task.input for task in chunk]
 
-    try:
-        count_of_chunks = -(-len(tasks) // CHUNK)
-        for _, results in run(chunks(), Seeing(_how(config), work.files), config.workers, count_of_chunks):
-            for task, result in zip(sent.popleft(), results, strict=True):
-                known = store.known.get(task.key)
-                if result.unchanged and known is not None:
-                    count(_kept(task, known))
-                    continue
-                if result.reason in AWAY:
-                    presence.require()
-                    if known is not None and known.reason is None:
-                        count(_told(task, result))
-                        continue
-                rows = _rows(task, result, settings)
-                vectors = np.zeros((0, header.size), np.float32) if result.vectors is None else result.vectors
-                news = Known(
-                    result.hash, result.size, result.mtime_ns, settings, result.reason, result.words, len(rows), -1, -1
-                )
-                store.add(rows, vectors, news, task.key, order)
-                count(_told(task, result))  # only now: what is told is kept
-        if work.whole:
-            presence.require()
-            gone = _gone(config, store, work, tell)
-    except CosfaceError:
-        presence.require()  # where the source is gone, that is why
-        raise
-    finally:
-        try:
-            if store.has_news or not config.store.exists():
-                store.publish(order)
-        finally:
-            store.close()
-    rows_now = sum(known.rows for known in store.known.values())
-    return EmbedReport(rows_now, tally.done, tally.skipped, tally.rejected, gone)
+    def _keep(self, task: Task, model: Model, store: StoreUpdate, result: Vectors) -> Ended:
+        """Keep what a model made of a source, and only then say so."""
+        known = store.known.get(task.key)
+        if result.unchanged and known is not None:
+            return _kept(task, known)
+        if result.reason in AWAY:
+            self.presence.require()
+            if known is not None and known.reason is None:
+                return _told(task, model, result)
+        settings = self.work.settings
+        rows = _rows(task, result, settings)
+        vectors = np.zeros((0, model.header.size), np.float32) if result.vectors is None else result.vectors
+        news = Known(
+            result.hash, result.size, result.mtime_ns, settings, result.reason, result.words, len(rows), -1, -1
+        )
+        store.add(rows, vectors, news, task.key, self.order)
+        return _told(task, model, result)
+
+    def _count(self, ended: Sequence[Ended]) -> None:
+        """Tell what became of a source, once where the models agree."""
+        rejects = {one.reason: one for one in ended if isinstance(one, Rejected)}
+        rows = [row for one in ended if isinstance(one, Done) for row in one.rows]
+        outcomes: list[Ended] = [*rejects.values()]
+        if rows:
+            outcomes.append(Done(ended[0].source, tuple(rows)))
+        elif not rejects:
+            outcomes.append(ended[0])
+        for outcome in outcomes:
+            self.tally.add(outcome)
+            self.tell(outcome)
+
+    def _gone(self, store: StoreUpdate) -> list[Key]:
+        """The photos of a store that the source holds no more: dropped, or told."""
+        listed = set(self.order)
+        gone = [key for key in store.known if key[0] == self.work.root and key not in listed]
+        if gone:
+            done = "their rows are dropped" if self.config.prune else "--prune drops their rows"
+            told = f"{len(gone)} of its photos are not in {self.config.source} any more; {done}"
+            self.tell(Note(f"{store.path}: {told}"))
+        if self.config.prune:
+            store.drop(gone)
+        return gone
 
 
-def _gone(config: EmbedConfig, store: StoreUpdate, work: _Work, tell: Tell) -> int:
-    """How many photos of the store the source holds no more: dropped, or told."""
-    listed = {task.key for task in work.tasks}
-    gone = [key for key in store.known if key[0] == work.root and key not in listed]
-    if gone:
-        done = "their rows are dropped" if config.prune else "--prune drops their rows"
-        tell(Note(f"{config.store}: {len(gone)} of its photos are not in {config.source} any more; {done}"))
-    if config.prune:
-        store.drop(gone)
-    return len(gone)
-
-
-def _how(config: EmbedConfig) -> VectorsOpener:
-    flip: Any = config.flip
-    choice: Any = config.faces
-    return VectorsOpener(config.model, flip, config.detector, choice, _limits(config), config.try_rotations)
-
-
-def _limits(config: EmbedConfig) -> Limits:
-    return Limits(config.min_face, config.min_score, config.max_megapixels, config.min_sharpness, config.max_yaw)
-
-
-def _holds_crops(config: EmbedConfig) -> bool:
-    return config.crops_template is not None or (config.source != "-" and is_crop_folder(Path(config.source)))
-
-
-def _crop_work(config: EmbedConfig, tell: Tell) -> _Work:
-    for note in unused_every(config.source, config.every, 0):
-        tell(Note(note))
-    usual = EmbedConfig(config.source, config.store)
-    unused = [name for name in FOR_PHOTOS if getattr(config, name) != getattr(usual, name)]
-    if unused:
-        flags = ", ".join("--" + name.replace("_", "-") for name in unused)
-        tell(Note(f"{config.source}: these are crops already, {flags} changes nothing"))
-    root = absolute(config.source)
-    crops: list[Crop] = open_crops(root, config.crops_template)
-    tasks = [
-        _Task((str(root), crop.name), str(Path(config.source) / crop.name), crop.identity, Input(File(crop.path), crop))
-        for crop in crops
-    ]
-    return _Work(tasks, f"crops template={crops[0].template.name}", str(root), whole=True, files=(root,))
-
-
-def _photo_work(config: EmbedConfig, tell: Tell) -> _Work:
-    listing = list_photos(config.source, None, config.every, config.root)
-    for note in listing.notes:
-        tell(Note(note))
-    root = str(absolute(listing.root))
-    detector = open_detector(config.detector, config.min_face).name
-    named = config.source != "-" or config.root is not None  # else the first folder level is anything
-    tasks = [
-        _Task((root, item.name), item.given, item.identity if named else None, Input(item.place))
-        for item in listing.items
-    ]
-    settings = f"photos detector={detector} faces={config.faces} {_limits(config).settings}"
-    if config.try_rotations:
-        settings += " try_rotations"
-    return _Work(tasks, settings, root, listing.whole, listing.files)
-
-
-def _is_fresh(task: _Task, known: Known) -> bool:
-    """Whether the file's size and time say that it is unchanged; a crop file is known by its content alone."""
-    if task.input.crop is not None:
+def _are_fresh(task: Task, known: Sequence[Known | None]) -> bool:
+    """Whether the file's size and time say that no model has it to do; a crop file is known by its content alone."""
+    if task.input.crop is not None or None in known:
         return False
     try:
-        return task.input.place.status() == (known.size, known.mtime_ns)
+        status = task.input.place.status()
     except OSError:
         return False
+    return all(one is not None and status == (one.size, one.mtime_ns) for one in known)
 
 
-def _kept(task: _Task, known: Known) -> Skipped | Rejected:
+def _kept(task: Task, known: Known) -> Skipped | Rejected:
     if known.reason is not None:
         return Rejected(task.given, known.reason, known.words)
     return Skipped(task.given)
 
 
-def _rows(task: _Task, result: Vectors, settings: str) -> list[Row]:
+def _rows(task: Task, result: Vectors, settings: str) -> list[Row]:
     root, source = task.key
     return [
         Row(
@@ -253,8 +216,9 @@ def _rows(task: _Task, result: Vectors, settings: str) -> list[Row]:
     ]
 
 
-def _told(task: _Task, result: Vectors) -> Done | Rejected:
+def _told(task: Task, model: Model, result: Vectors) -> Done | Rejected:
     if result.reason is not None:
         return Rejected(task.given, result.reason, result.words)
     row = {"source": task.given, "status": "ok", "reason": None, "identity": task.identity}
-    return Done(task.given, tuple({**row, "face": number} for number in range(1, len(result.faces) + 1)))
+    faces = range(1, len(result.faces) + 1)
+    return Done(task.given, tuple({**row, "face": number, "model": model.header.model} for number in faces))

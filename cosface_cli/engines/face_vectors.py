@@ -1,9 +1,11 @@
-"""From a file to the vectors of its faces, in a worker: crops are brought to the model's template, photos aligned."""
+"""From a file to the vectors of its faces, in a worker: crops are brought to each model's template, photos aligned."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -25,11 +27,12 @@ from cosface_cli.maths.geometry import Template, template
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A photo or crop to embed. crop: where it is of a crop folder. known_hash: a content that is done already."""
+    """A photo or crop to embed. crop: where it is of a crop folder. known: for each model, the content that it has done
+    already, if any."""
 
     place: Place
     crop: Crop | None = None
-    known_hash: str | None = None
+    known: tuple[str | None, ...] = (None,)
 
     def __str__(self) -> str:
         return str(self.place)
@@ -51,37 +54,58 @@ class Vectors:
     words: str = ""
 
 
+_Read = tuple[Vectors, list[NDArray[np.uint8]]]
+_Cut = tuple[int, tuple[tuple[tuple[float, ...], float, float], ...], list[NDArray[np.uint8]]]  # found, faces, crops
+
+
 @dataclass(frozen=True, slots=True)
 class VectorsOpener:
-    """How files become vectors: the model and its flip, and for photos how faces are found and chosen."""
+    """How files become vectors: the models and their flip, and for photos how faces are found and chosen.
 
-    model: str
+    device, precision: as for open_embedder; readers: threads that read the files, beside a GPU.
+    """
+
+    models: tuple[str, ...]
     flip: Flip
     detector: str = "mtcnn"
     choice: Choice = "largest"
     limits: Limits = Limits()  # noqa: RUF009
     try_rotations: bool = False
+    device: str = "cpu"
+    precision: str = "fp32"
+    readers: int = 1
 
-    def open(self) -> Callable[[list[Input]], list[Vectors]]:
-        return FaceVectors(open_embedder(self.model), self)
+    def open(self) -> Callable[[list[Input]], list[tuple[Vectors, ...]]]:
+        return FaceVectors([open_embedder(spec, self.device, self.precision) for spec in self.models], self)
 
 
 class FaceVectors:
-    """Embeds lists of files; the detector is loaded with the first photo."""
+    """Embeds lists of files by one model or several, each file read once; the detector is loaded with the first photo.
 
-    def __init__(self, embedder: Embedder, how: VectorsOpener) -> None:
-        self.embedder = embedder
+    Gives for each file what each model makes of it.
+    """
+
+    def __init__(self, embedders: Sequence[Embedder], how: VectorsOpener) -> None:
+        self.embedders = tuple(embedders)
         self.how = how
-        self._template = template(embedder.template)
-        self._reader: Reader | None = None
+        self._templates = [template(embedder.template) for embedder in embedders]
+        self._threads = ThreadPoolExecutor(how.readers) if how.readers > 1 else None
+        self._own = threading.local()  # detectors are no two threads' at once
 
-    def __call__(self, inputs: list[Input]) -> list[Vectors]:
-        read = [self._read(item) for item in inputs]
+    def __call__(self, inputs: list[Input]) -> list[tuple[Vectors, ...]]:
+        read = list(self._threads.map(self._read, inputs) if self._threads else map(self._read, inputs))
+        results = [
+            self._embedded(embedder, inputs, [own[number] for own in read])
+            for number, embedder in enumerate(self.embedders)
+        ]
+        return list(zip(*results, strict=True))
+
+    def _embedded(self, embedder: Embedder, inputs: list[Input], read: list[_Read]) -> list[Vectors]:
         crops = [crop for _, own in read for crop in own]
         vectors = (
-            unit_embeddings(self.embedder, np.stack(crops), self.how.flip)
+            unit_embeddings(embedder, np.stack(crops), self.how.flip)
             if crops
-            else np.zeros((0, self.embedder.size), np.float32)
+            else np.zeros((0, embedder.size), np.float32)
         )
         out, at = [], 0
         for item, (result, own) in zip(inputs, read, strict=True):
@@ -89,52 +113,87 @@ class FaceVectors:
             at += len(own)
         return out
 
-    def _read(self, item: Input) -> tuple[Vectors, list[NDArray[np.uint8]]]:
-        """What is known before the network runs, and the crops for it."""
+    def _read(self, item: Input) -> list[_Read]:
+        """For each model what is known before it runs, and the crops for it."""
         size = mtime_ns = 0
         digest = ""
+        cut: Callable[[Template], _Cut] | None = None
+        fault: PhotoError | None = None
         try:
             if item.crop is None:  # before it is read, so that a change in between shows at the next run
                 with suppress(OSError):  # reading says what is wrong
                     size, mtime_ns = item.place.status()
             content = item.place.read()
             digest = hashlib.sha256(content).hexdigest()
-            if digest == item.known_hash:
-                return Vectors(digest, size, mtime_ns, unchanged=True), []
-            if item.crop is not None:
-                return self._read_crop(content, item.crop, digest)
-            found, faces = self._photo_reader().faces(content, str(item.place))
+            if any(digest != known for known in item.known):
+                cut = self._cutter(content, item)
         except PhotoError as error:
-            return Vectors(digest, size, mtime_ns, reason=error.reason, words=str(error)), []
-        known = tuple(_known(face) for face in faces)
-        return Vectors(digest, size, mtime_ns, known, found=found), [face.crop for face in faces]
+            fault = error
 
-    def _read_crop(self, content: bytes, crop: Crop, digest: str) -> tuple[Vectors, list[NDArray[np.uint8]]]:
-        image = crop_of(content, crop, self._template)
-        record = crop.record
-        if record is None:
-            box: tuple[float, ...] = (0.0, 0.0, float(crop.template.width), float(crop.template.height))
-            score, sharp = 0.0, round(sharpness(image), 1)
-        else:
-            box, score, sharp = record.box, record.score, float(record.quality.get("sharpness", 0.0))
-        return Vectors(digest, 0, 0, ((box, score, sharp),)), [image]
+        def made(need: Template) -> _Read:
+            try:
+                if cut is None:
+                    assert fault is not None
+                    raise fault
+                found, faces, crops = cut(need)
+                return Vectors(digest, size, mtime_ns, faces, found=found), crops
+            except PhotoError as error:
+                return Vectors(digest, size, mtime_ns, reason=error.reason, words=str(error)), []
+
+        done: dict[str, _Read] = {}  # by template
+        out: list[_Read] = []
+        for known, need in zip(item.known, self._templates, strict=True):
+            if digest and digest == known:
+                out.append((Vectors(digest, size, mtime_ns, unchanged=True), []))
+            else:
+                out.append(done[need.name] if need.name in done else done.setdefault(need.name, made(need)))
+        return out
+
+    def _cutter(self, content: bytes, item: Input) -> Callable[[Template], _Cut]:
+        """Decodes, and for a photo detects, once; what it gives cuts the faces out at a template."""
+        crop = item.crop
+        if crop is not None:
+            image = _crop_pixels(content, crop)
+            return lambda need: _cut_crop(image, crop, need)
+        reader = self._photo_reader()
+        sight = reader.see(content, str(item.place))
+
+        def cut(need: Template) -> _Cut:
+            faces = reader.cut(sight, need)
+            return sight.found, tuple(_known(face) for face in faces), [face.crop for face in faces]
+
+        return cut
 
     def _photo_reader(self) -> Reader:
-        if self._reader is None:
-            detector = open_detector(self.how.detector, self.how.limits.min_face)
+        if not hasattr(self._own, "reader"):
             how = self.how
-            self._reader = Reader(detector, self._template, how.choice, how.limits, how.try_rotations)
-        return self._reader
+            detector = open_detector(how.detector, how.limits.min_face)
+            self._own.reader = Reader(detector, self._templates[0], how.choice, how.limits, how.try_rotations)
+        reader: Reader = self._own.reader
+        return reader
 
 
 def crop_of(content: bytes, crop: Crop, need: Template) -> NDArray[np.uint8]:
     """A crop file's content as a crop of template `need`. Raises PhotoError where it is not of its own template."""
+    return recrop(_crop_pixels(content, crop), crop.template, need, crop.landmarks)
+
+
+def _crop_pixels(content: bytes, crop: Crop) -> NDArray[np.uint8]:
     image = photos.decode(content, crop.path).image
     have = crop.template
     if image.shape[:2] != (have.height, have.width):
         words = f"{image.shape[1]}x{image.shape[0]} pixels, not the {have.width}x{have.height} of {have.name!r}"
         raise PhotoError("wrong_size", words, crop.path)
-    return recrop(image, have, need, crop.landmarks)
+    return image
+
+
+def _cut_crop(pixels: NDArray[np.uint8], crop: Crop, need: Template) -> _Cut:
+    image = recrop(pixels, crop.template, need, crop.landmarks)
+    record = crop.record
+    if record is None:
+        box: tuple[float, ...] = (0.0, 0.0, float(crop.template.width), float(crop.template.height))
+        return 1, ((box, 0.0, round(sharpness(image), 1)),), [image]
+    return 1, ((record.box, record.score, float(record.quality.get("sharpness", 0.0))),), [image]
 
 
 def _known(face: Face) -> tuple[tuple[float, ...], float, float]:

@@ -12,6 +12,7 @@ import onnxruntime
 from cosface_cli.errors import CosfaceError
 
 PROVIDERS = ["CPUExecutionProvider"]
+_CUDA = "CUDAExecutionProvider"
 
 
 InferenceSession = onnxruntime.InferenceSession
@@ -33,11 +34,35 @@ def session_options(optimised: bool = True) -> onnxruntime.SessionOptions:
     return options
 
 
-def open_session(path: Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
-    """The model in an ONNX file. Raises CosfaceError naming a file that is missing or that is none."""
+def has_cuda() -> bool:
+    """Whether the installed package was built for NVIDIA's GPUs."""
+    return _CUDA in onnxruntime.get_available_providers()
+
+
+def open_session(
+    path: Path, options: onnxruntime.SessionOptions | None = None, device: str = "cpu"
+) -> onnxruntime.InferenceSession:
+    """The model in an ONNX file. Raises CosfaceError naming a file that is missing or that is none.
+
+    device: "cuda:N" where has_cuda, computed in float32 as on a CPU; anything else is the CPU.
+    """
     if not path.is_file():
         raise CosfaceError("no such file", path, "give the path of an .onnx file")
     try:
-        return onnxruntime.InferenceSession(str(path), options or session_options(), providers=PROVIDERS)
+        session = onnxruntime.InferenceSession(str(path), options or session_options(), providers=_providers(device))
     except Exception as error:  # the runtime's own exceptions share no base class
         raise CosfaceError("ONNX Runtime cannot read this as a model", path, "give an .onnx file") from error
+    if _on_cuda(device) and session.get_providers()[0] != _CUDA:
+        problem = "this onnxruntime is for GPUs, but finds no CUDA or cuDNN that it can load"
+        raise CosfaceError(problem, path, "install those that it was built for, or --device cpu")
+    return session
+
+
+def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
+    if not _on_cuda(device):
+        return [*PROVIDERS]
+    return [(_CUDA, {"device_id": device.partition(":")[2] or "0", "use_tf32": "0"}), *PROVIDERS]
+
+
+def _on_cuda(device: str) -> bool:
+    return device.startswith("cuda") and has_cuda()

@@ -53,6 +53,21 @@ class FacesOfPhoto:
     faces: tuple[Face, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """What was seen in a photo, before anything is cut out. photo: as decoded for the detector; found: as in
+    FacesOfPhoto; boxes, landmarks and scores: of the chosen faces, in upright pixels of the photo."""
+
+    content: bytes
+    path: str | os.PathLike[str]
+    photo: photos.Photo
+    rotation: int
+    found: int
+    boxes: tuple[NDArray[np.float64], ...]
+    landmarks: tuple[NDArray[np.float64], ...]
+    scores: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What is refused. min_face: pixels of the box's longer side; min_score: the detector's, 0..1.
@@ -107,6 +122,12 @@ class Reader:
 
     def faces(self, content: bytes, path: str | os.PathLike[str]) -> tuple[int, tuple[Face, ...]]:
         """How many faces were found in the content of a photo file, and the chosen ones."""
+        sight = self.see(content, path)
+        return sight.found, self.cut(sight, self.template)
+
+    def see(self, content: bytes, path: str | os.PathLike[str]) -> Sight:
+        """The chosen faces in the content of a photo file, to be cut out at one template or several. Raises PhotoError
+        when it cannot be decoded or has no usable face."""
         photo = photos.decode(content, path, self.detector.long_side, self.limits.max_megapixels)
         rotation, found, usable = self._look(photo, path)
         boxes = np.asarray(found.boxes, np.float64) / photo.scale  # (N, 4)
@@ -115,16 +136,23 @@ class Reader:
         kept_landmarks = [(i, points) for i, points in zip(kept, landmarks, strict=True) if not are_degenerate(points)]
         if not kept_landmarks:
             raise PhotoError("bad_landmarks", "the landmarks of the face coincide or lie on a line", path)
-        enough = max(needed_scale(points, self.template) for _, points in kept_landmarks)
+        own_boxes, scores = zip(*((boxes[i], float(found.scores[i])) for i, _ in kept_landmarks), strict=True)
+        own_landmarks = tuple(points for _, points in kept_landmarks)
+        return Sight(content, path, photo, rotation, len(found), own_boxes, own_landmarks, scores)
+
+    def cut(self, sight: Sight, template: Template) -> tuple[Face, ...]:
+        """The faces of a photo at a template. Raises PhotoError where all are blurred or turned away."""
+        photo, path = sight.photo, sight.path
+        enough = max(needed_scale(points, template) for points in sight.landmarks)
         if photo.scale < min(1.0, enough):  # decoded too small for the crop: once more, larger
             side = int(np.ceil(max(photo.width, photo.height) * min(1.0, enough)))
-            photo = photos.decode(content, path, side, self.limits.max_megapixels)
+            photo = photos.decode(sight.content, path, side, self.limits.max_megapixels)
         faces = []
         refused: PhotoError | None = None
-        for i, points in kept_landmarks:
-            crop = crop_face(photo.image, _rescaled(points, photo.scale), self.template)
+        for box, points, score in zip(sight.boxes, sight.landmarks, sight.scores, strict=True):
+            crop = crop_face(photo.image, _rescaled(points, photo.scale), template)
             quality = {
-                "face_px": _longer(boxes[i]),
+                "face_px": _longer(box),
                 "sharpness": sharpness(crop),
                 "yaw": yaw(points),
                 "roll": roll(points),
@@ -132,11 +160,11 @@ class Reader:
             problem = self._refusal(quality, path)
             if problem is None:
                 rounded = {name: round(value, 1) for name, value in quality.items()}
-                faces.append(Face(boxes[i], points, float(found.scores[i]), crop, rounded, rotation))
+                faces.append(Face(box, points, score, crop, rounded, sight.rotation))
             refused = refused or problem
         if refused is not None and not faces:
             raise refused
-        return len(found), tuple(faces)
+        return tuple(faces)
 
     def _look(self, photo: photos.Photo, path: str | os.PathLike[str]) -> tuple[int, Detections, list[int]]:
         """By what the photo was turned, what was found, in its pixels as it was, and which of it the limits leave."""

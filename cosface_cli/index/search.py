@@ -138,12 +138,12 @@ def _photo_outcomes(
     tell(Planned(len(probes)))
     flip: Any = header.flip
     choice: Any = config.faces
-    how = VectorsOpener(model, flip, config.detector, choice, Limits(config.min_face))
+    how = VectorsOpener((model,), flip, config.detector, choice, Limits(config.min_face))
     chunks = [probes[i : i + CHUNK] for i in range(0, len(probes), CHUNK)]
     inputs = ([probe.input for probe in chunk] for chunk in chunks)
     workers = min(config.workers or cpu_count(), len(chunks))
     for chunk, (_, results) in zip(chunks, run(inputs, how, workers), strict=True):
-        for probe, result in zip(chunk, results, strict=True):
+        for probe, (result,) in zip(chunk, results, strict=True):
             if result.reason is not None or result.vectors is None:
                 yield Rejected(probe.given, result.reason or "no_face", result.words)
             else:

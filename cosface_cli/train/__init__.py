@@ -2,7 +2,8 @@
 
 The run folder holds weights.safetensors (all that embedding needs: the best epoch's where epochs are scored, else the
 last's), last.safetensors (the last epoch's, where epochs are scored), head.safetensors (the class weights),
-state/ (to go on from), metrics.jsonl (a line an epoch), run.json (what was asked, and of what data) and model.onnx.
+state/ (to go on from), metrics.jsonl (a line an epoch) and the same for TensorBoard, run.json (what was asked, and of
+what data), model.onnx, report.html (to look at) and noise.jsonl (crops whose labels look wrong).
 The same command again goes on where it was stopped, and ends with the same files as if it had not been.
 """
 
@@ -43,7 +44,8 @@ class TrainConfig:
     loaders: processes that read crops, None for a thread beside the CPU and for up to eight beside a GPU; device:
     auto, cpu, cuda or mps; threads: of the CPU, None for all cores (of a run that goes on: as before); save_seconds:
     time between two saved states; resume: go on with a run to another length; validate, validate_root: pairs file,
-    and the crops or photos that it names, scored after each epoch.
+    and the crops or photos that it names, scored after each epoch; report: end with report.html and noise.jsonl, for
+    which every crop is embedded once more.
     """
 
     aligned: Path | tuple[Path, ...] = Path("aligned")
@@ -94,13 +96,15 @@ class TrainConfig:
     resume: bool = False
     validate: Path | None = None
     validate_root: Path | None = None
+    report: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
     """What came of it. out: run folder; weights: the file in it for --model; model_id: hash of the weights;
     epochs: trained in all; resumed_from: the step that this run began after, None for a fresh one; last: the last
-    row of metrics.jsonl; best_epoch: whose weights were kept, 0 for the start's, None where no epoch was scored."""
+    row of metrics.jsonl; best_epoch: whose weights were kept, 0 for the start's, None where no epoch was scored;
+    suspects: crops whose labels look wrong, None where there is no report."""
 
     out: Path
     weights: Path
@@ -111,3 +115,4 @@ class TrainReport:
     resumed_from: int | None
     last: Mapping[str, Any] = field(default_factory=dict)
     best_epoch: int | None = None
+    suspects: int | None = None

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from cosface_cli.engines.warp import recrop
-from cosface_cli.train.data import LabelledCrops, read_crop
+from cosface_cli.train.data import LabelledCrops
+from cosface_cli.train.embedding import embedded
 from cosface_cli.train.learner import Learner
 
 _MOST = 8  # crops of a person
-_BATCH = 64
 
 
 def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
@@ -25,12 +24,11 @@ def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
         return False
     chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST] for person in range(identities)])
     sums = torch.zeros(weight.shape)
-    for begin in range(0, len(chosen), _BATCH):
-        some = chosen[begin : begin + _BATCH]
-        crops = (data.crops[int(i)] for i in some)
-        images = np.stack([recrop(read_crop(c), c.template, data.template, c.landmarks) for c in crops])
-        vectors = F.normalize(torch.from_numpy(learner.embed(images)))  # (b, D)
-        sums.index_add_(0, torch.from_numpy(data.labels[some]), vectors)
+    begin = 0
+    for vectors in embedded(learner, data.crops, data.template, chosen, data.readers):
+        labels = data.labels[chosen[begin : begin + len(vectors)]]
+        sums.index_add_(0, torch.from_numpy(labels), torch.from_numpy(vectors))
+        begin += len(vectors)
     with torch.no_grad():
         weight.copy_(F.normalize(sums))
     return True

@@ -171,6 +171,9 @@ def train(
     save_seconds: Annotated[
         float, typer.Option("--save-every", help="Seconds between two saved states within an epoch.")
     ] = DEFAULTS.save_seconds,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="End with report.html and the audit of labels.")
+    ] = DEFAULTS.report,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what can be known before the first step, and stop.")
     ] = False,
@@ -229,6 +232,7 @@ def train(
         resume=resume,
         validate=validate,
         validate_root=validate_root,
+        report=report,
     )
     if list_recipes or list_losses:
         _print(_recipes() if list_recipes else _losses(), output)

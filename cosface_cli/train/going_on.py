@@ -53,9 +53,10 @@ def standing(
     return record
 
 
-def is_finished(folder: RunFolder, record: RunRecord, settings: Settings) -> bool:
-    """Whether the run ended at that length, and all its files are there."""
+def is_finished(folder: RunFolder, record: RunRecord, settings: Settings, report: bool) -> bool:
+    """Whether the run ended at that length, and all its files are there; those of a report where it is wanted."""
     files = [folder.weights, folder.head, folder.onnx, folder.metrics, *([folder.last] if settings.is_scored else [])]
+    files += [folder.noise, folder.report] if report else []
     same_length = all(record.settings[name] == settings.as_json()[name] for name in _LENGTHS)
     return record.finished and same_length and all(file.is_file() for file in files)
 

@@ -1,15 +1,17 @@
-"""What a run writes for others to read: weights with their header, class weights, the crops that stopped it."""
+"""What a run writes for others to read: weights with their header, class weights, the rows of its epochs, and the crops
+that stopped it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.atomic import write_text
-from cosface_cli.artifacts.run_record import RunFolder, RunRecord
+from cosface_cli.artifacts.events import write_events
+from cosface_cli.artifacts.run_record import RunFolder, RunRecord, write_metrics
 from cosface_cli.artifacts.weights import Weights, save_tensors, save_weights, tensors_id
 from cosface_cli.backbones.loading import tensors_of
 from cosface_cli.engines.starting import Start
@@ -51,6 +53,12 @@ def write_weights(
     if kept:
         save_weights(folder.weights, tensors, header)
         save_tensors(folder.head, tensors_of(learner.modules["head"]), {"model_id": header.model_id})
+
+
+def write_rows(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows of the epochs so far as metrics.jsonl, and for TensorBoard."""
+    write_metrics(folder.metrics, rows)
+    write_events(folder.events, rows)
 
 
 def _header(

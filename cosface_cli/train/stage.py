@@ -13,7 +13,8 @@ import torch
 
 from cosface_cli import __version__
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_metrics, write_metrics, write_record
+from cosface_cli.artifacts.crops import read_lines
+from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_metrics, write_record
 from cosface_cli.artifacts.weights import read_header, read_tensors
 from cosface_cli.backbones import Backbone
 from cosface_cli.backbones.export import to_onnx
@@ -30,8 +31,9 @@ from cosface_cli.train.device import settled
 from cosface_cli.train.footprint import measure
 from cosface_cli.train.going_on import compare_machines, is_finished, standing
 from cosface_cli.train.loop import NotFinite, Progress, fit, untrained_row
-from cosface_cli.train.outputs import stopped, write_weights
+from cosface_cli.train.outputs import stopped, write_rows, write_weights
 from cosface_cli.train.preflight import examine, say_costs
+from cosface_cli.train.report import Trained, write_report
 from cosface_cli.train.schedule import Schedule
 from cosface_cli.train.scoring import Judge
 from cosface_cli.train.settings import Settings, default_out
@@ -54,7 +56,7 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
     atomic.make_folder(place.parent)
     with atomic.lock(place):
         before = standing(folder, task.settings, task.facts, config.resume, tell)
-        if before is not None and is_finished(folder, before, task.settings):
+        if before is not None and is_finished(folder, before, task.settings, config.report):
             unit = "epochs" if task.settings.steps is None else "steps"
             tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
             tell(Skipped(str(folder.root)))
@@ -68,7 +70,7 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
         record = RunRecord(task.settings.as_json(), task.facts, task.data.identities, machine)
         judge = Judge(task.settings, _pairs(config, task.backbone, tell), task.held, task.start)
         with closing(task.data.readers), settled(task.device, machine["threads"]):
-            return _run(folder, record, task, judge, config.save_seconds, tell)
+            return _run(folder, record, task, judge, config, tell)
 
 
 def preflight(config: TrainConfig, tell: Tell = ignore) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def preflight(config: TrainConfig, tell: Tell = ignore) -> dict[str, Any]:
 
 
 def _run(
-    folder: RunFolder, record: RunRecord, task: Task, judge: Judge, save_seconds: float, tell: Tell
+    folder: RunFolder, record: RunRecord, task: Task, judge: Judge, config: TrainConfig, tell: Tell
 ) -> TrainReport:
     settings, data, schedule = task.settings, task.data, task.schedule
     learner = learner_of(task)
@@ -98,7 +100,8 @@ def _run(
         tell(Note(f"{folder.root}: going on after step {progress.step}, in epoch {progress.epoch}"))
     atomic.make_folder(folder.state.parent)
     write_record(folder.record, record)
-    folder.stopped.unlink(missing_ok=True)
+    for stale in (folder.stopped, folder.report, folder.noise):
+        stale.unlink(missing_ok=True)
 
     metrics = _rows_so_far(folder, progress, schedule)
     if progress.step == 0:
@@ -114,7 +117,7 @@ def _run(
             if scored.score is not None:
                 progress.take(0, scored.score)
         metrics = [row]
-        write_metrics(folder.metrics, metrics)
+        write_rows(folder, metrics)
         tell(Note("before training: " + ", ".join(f"{name} {_short(value)}" for name, value in row.items())))
 
     saved_at = time.monotonic()
@@ -122,7 +125,7 @@ def _run(
     def after_step() -> None:
         nonlocal saved_at
         tell(Moved(progress.step, schedule.steps))
-        if time.monotonic() - saved_at >= save_seconds and learner.is_finite:
+        if time.monotonic() - saved_at >= config.save_seconds and learner.is_finite:
             save_state(folder.state, learner, progress)
             saved_at = time.monotonic()
 
@@ -142,7 +145,7 @@ def _run(
             kept = better or settings.keep == "last" or not folder.weights.exists()
             write_weights(folder, learner, settings, record, scored.threshold, task.start, kept)
             metrics.append(row)
-            write_metrics(folder.metrics, metrics)
+            write_rows(folder, metrics)
             save_state(folder.state, learner, progress)  # last: with it the epoch counts
             tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1), "wait": round(wait, 4)},)))
             if _is_patience_gone(progress, settings):
@@ -157,9 +160,12 @@ def _run(
     header = read_header(folder.weights)
     network = load(header.backbone, header.embedding_size, read_tensors(folder.weights))
     atomic.write_bytes(folder.onnx, to_onnx(network, shape.height, shape.width))
+    best_epoch = progress.best_epoch if settings.keep == "best" else None
+    if config.report:
+        write_report(folder, task, learner, judge.pairs, Trained(network, header, record, metrics, best_epoch), tell)
     record = replace(record, finished=True, model_id=header.model_id)
     write_record(folder.record, record)
-    return _report(folder, record, data, resumed_from, progress.best_epoch if settings.keep == "best" else None)
+    return _report(folder, record, data, resumed_from, best_epoch)
 
 
 def _rows_so_far(folder: RunFolder, progress: Progress, schedule: Schedule) -> list[dict[str, Any]]:
@@ -201,6 +207,7 @@ def _report(
         resumed_from=resumed_from,
         last=rows[-1] if rows else {},
         best_epoch=best_epoch,
+        suspects=len(list(read_lines(folder.noise))) if folder.noise.is_file() else None,
     )
 
 

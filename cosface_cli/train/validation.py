@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.engines.embedders import CPU_BATCH
 from cosface_cli.engines.embedders.vectors import unit_embeddings
 from cosface_cli.maths.roc import best_threshold, fold_accuracy
 from cosface_cli.outcomes import Note, Tell
@@ -29,6 +30,7 @@ class NetworkEmbedder:
     size: int
     name: str = "in training"
     model_id: str = ""
+    batch: int = CPU_BATCH
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

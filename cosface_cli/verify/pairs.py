@@ -100,7 +100,7 @@ def _embedded(config: PairsConfig, files: PairFiles, tell: Tell) -> tuple[NDArra
     """Vectors (N, D) of the distinct photos, NaN where there is no face; names without one; a hash of all files."""
     flip: Any = config.flip
     choice: Any = config.faces
-    how = VectorsOpener(config.model, flip, config.detector, choice, Limits(config.min_face))
+    how = VectorsOpener((config.model,), flip, config.detector, choice, Limits(config.min_face))
     inputs = files.inputs
     chunks = [list(inputs[i : i + CHUNK]) for i in range(0, len(inputs), CHUNK)]
     workers = min(config.workers or cpu_count(), len(chunks))
@@ -108,7 +108,7 @@ def _embedded(config: PairsConfig, files: PairFiles, tell: Tell) -> tuple[NDArra
     missing = list(files.absent)
     digest = hashlib.sha256()
     for chunk, results in run(chunks, how, workers):
-        for item, result in zip(chunk, results, strict=True):
+        for item, (result,) in zip(chunk, results, strict=True):
             digest.update(f"{files.names[len(rows)]} {result.hash}\n".encode("utf-8", "surrogateescape"))
             if result.reason is not None or result.vectors is None:
                 missing.append(files.names[len(rows)])

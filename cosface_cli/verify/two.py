@@ -36,12 +36,12 @@ def verify_two(config: TwoConfig, tell: Tell = ignore) -> TwoReport:
             f"no threshold is known for {embedder.name} with --flip {config.flip}", mend="give one with --threshold"
         )
     single_threaded()
-    how = VectorsOpener(config.model, flip, config.detector, choice, Limits(config.min_face))
-    embed = FaceVectors(embedder, how)
+    how = VectorsOpener((config.model,), flip, config.detector, choice, Limits(config.min_face))
+    embed = FaceVectors([embedder], how)
     paths = (config.left, config.right)
     results = embed([_input(path) for path in paths])
     vectors = []
-    for path, result in zip(paths, results, strict=True):
+    for path, (result,) in zip(paths, results, strict=True):
         if result.reason is not None or result.vectors is None:
             raise CosfaceError(result.words)
         if result.found > 1:

@@ -222,6 +222,38 @@ def test_order_few_in_flight_and_a_worker_that_dies_once(cluster: TwoNodes, tmp_
     assert list(run([], Work())) == []
 
 
+@dataclass(frozen=True)
+class OnGpu:
+    """Gives the GPU that the worker was given, and its process."""
+
+    gpu: bool = True
+
+    def open(self) -> Callable[[int], tuple[str | None, int]]:
+        return lambda number: (os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid())
+
+
+@needs_ray
+def test_gpus_are_given_out(cluster: TwoNodes, cosface: Cosface, people: Path, tmp_path: Path):  # noqa: F811
+    """Ray counts GPUs that it is told of; there is none for torch to find."""
+    from cosface_cli.engines.runners.ray import run
+
+    embed = ("embed", people, tmp_path / "a.h5", "--engine", "ray", "--device")
+    env = {"RAY_ADDRESS": cluster.address}
+    with pytest.raises(CosfaceError, match=r"no node of the cluster has a GPU; .*, or --device cpu"):
+        list(run(range(3), OnGpu()))
+    node = cluster.cluster.add_node(num_cpus=1, num_gpus=1)
+    try:
+        found = {result for _, result in run(range(20), (OnGpu(),))}
+        assert {gpu for gpu, _ in found} == {"0"} and len(found) == 1, "one worker, kept from task to task"
+        done = cosface(*embed, "cuda", env={**env, "CUDA_VISIBLE_DEVICES": ""})
+        assert done.code == 2 and "torch finds no device 'cuda' here (on the node " in done.err
+        assert len(done.err.splitlines()) == 1
+    finally:
+        cluster.cluster.remove_node(node)
+    done = cosface(*embed, "cuda:0", env=env)
+    assert done.code == 2 and "--device cuda:0 names devices of one machine" in done.err
+
+
 @needs_ray
 def test_a_task_that_kills_its_workers_is_named(cluster: TwoNodes, tmp_path: Path):
     from cosface_cli.engines.runners.ray import RETRIES, run

@@ -68,6 +68,30 @@ def test_results_come_in_the_order_of_the_tasks(workers: int):
         assert os.getpid() not in processes and len(processes) <= workers
 
 
+@dataclass(frozen=True)
+class Named:
+    """Gives its name and its process."""
+
+    name: str
+
+    def open(self) -> Callable[[int], tuple[str, int]]:
+        def work(number: int) -> tuple[str, int]:
+            time.sleep(0.01)
+            return self.name, os.getpid()
+
+        return work
+
+
+def test_an_opener_for_each_worker():
+    """As for two GPUs: each process has one to itself, whatever --workers says."""
+    openers = (Named("cuda:0"), Named("cuda:1"))
+    found = [result for _, result in run(range(60), openers, workers=1)]
+    assert {name for name, _ in found} == {"cuda:0", "cuda:1"} and os.getpid() not in {process for _, process in found}
+    assert len(set(found)) == 2
+    assert {result for _, result in run(range(3), openers, most=1)} == {("cuda:0", os.getpid())}
+    assert {result for _, result in run(range(3), openers[1:], 5)} == {("cuda:1", os.getpid())}
+
+
 @pytest.mark.parametrize("workers", (1, 2))
 def test_no_tasks(workers: int):
     assert list(run([], Squares(), workers)) == []

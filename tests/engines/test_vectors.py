@@ -15,7 +15,8 @@ from hypothesis.extra.numpy import arrays
 
 from cosface_cli.artifacts import photos
 from cosface_cli.artifacts.crops import MANIFEST, Crop, CropRecord, line
-from cosface_cli.engines.embedders.vectors import BATCH, require_finite, unit_embeddings, unit_length
+from cosface_cli.engines.embedders import CPU_BATCH as BATCH
+from cosface_cli.engines.embedders.vectors import require_finite, unit_embeddings, unit_length
 from cosface_cli.engines.face_vectors import FaceVectors, Input, VectorsOpener
 from cosface_cli.engines.pair_files import find_pair_files, load_pair_crops
 from cosface_cli.engines.sources import File
@@ -28,6 +29,7 @@ class LeftAndRight:
     """Gives the brightness of the left and of the right column, and the batches it was given."""
 
     name = model_id = "fake"
+    batch = BATCH
     template = "arcface"
     size = 2
     thresholds: ClassVar[dict[str, float]] = {}
@@ -112,6 +114,7 @@ def test_what_has_no_direction_stays_as_it_is_and_is_refused():
 
 class MeanColour:
     name = model_id = "mean"
+    batch = BATCH
     template = "dlib"
     size = 3
     thresholds: ClassVar[dict[str, float]] = {}
@@ -133,10 +136,10 @@ def test_crops_become_vectors_each_with_its_own_fault(tmp_path: Path):
     black = flat(tmp_path / "b.png", (0, 0, 0))
     small = replace(flat(tmp_path / "c.png", (1, 1, 1), "arcface"), template=TEMPLATES["wide"])
     (tmp_path / "d.png").write_bytes(b"no picture")
-    work = FaceVectors(MeanColour(), VectorsOpener("mean", "none"))
+    work = FaceVectors([MeanColour()], VectorsOpener(("mean",), "none"))
     text, none = (replace(good, path=tmp_path / name) for name in ("d.png", "none.png"))
     crops = [good, black, small, text, none, good]
-    found = work([Input(File(crop.path), crop) for crop in crops])
+    found = [result for (result,) in work([Input(File(crop.path), crop) for crop in crops])]
     assert [result.reason for result in found] == [
         None,
         "bad_embedding",
@@ -158,9 +161,45 @@ def test_crops_become_vectors_each_with_its_own_fault(tmp_path: Path):
 def test_a_content_that_is_done_already_is_not_embedded_again(tmp_path: Path):
     crop = flat(tmp_path / "a.png", (30, 0, 40))
     digest = hashlib.sha256(crop.path.read_bytes()).hexdigest()
-    work = FaceVectors(MeanColour(), VectorsOpener("mean", "none"))
-    same, other = work([Input(File(crop.path), crop, digest), Input(File(crop.path), crop, "00" * 32)])
+    work = FaceVectors([MeanColour()], VectorsOpener(("mean",), "none"))
+    (same,), (other,) = work([Input(File(crop.path), crop, (digest,)), Input(File(crop.path), crop, ("00" * 32,))])
     assert same.unchanged and same.hash == digest and not other.unchanged and other.vectors is not None
+
+
+class Corner(MeanColour):
+    """The colour of the first pixel, of another template."""
+
+    template = "arcface"
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        assert crops.shape[1:] == (112, 112, 3)
+        return crops[:, 0, 0].astype(np.float32)
+
+
+def test_several_models_each_with_its_template_and_what_it_has_done(tmp_path: Path):
+    good, black = flat(tmp_path / "a.png", (30, 0, 40)), flat(tmp_path / "b.png", (0, 0, 0))
+    digest = hashlib.sha256(good.path.read_bytes()).hexdigest()
+    broken = replace(good, path=tmp_path / "d.png")
+    broken.path.write_bytes(b"no picture")
+    done = hashlib.sha256(b"no picture").hexdigest()
+    for readers in (1, 3):
+        work = FaceVectors([MeanColour(), Corner()], VectorsOpener(("mean", "corner"), "none", readers=readers))
+        known = [(None, None), (None, digest), (digest, digest), ("00" * 32, None)]
+        inputs = [Input(File(good.path), good, pair) for pair in known]
+        inputs += [Input(File(black.path), black, (None, None)), Input(File(broken.path), broken, (done, None))]
+        found = work(inputs)
+        assert [tuple(one.unchanged for one in pair) for pair in found] == [
+            (False, False),
+            (False, True),
+            (True, True),
+            (False, False),
+            (False, False),
+            (True, False),
+        ]
+        for result in (*found[0], found[1][0], *found[3]):
+            np.testing.assert_allclose(result.vectors, [[0.6, 0, 0.8]], atol=1e-6)
+        assert [one.reason for one in found[4]] == ["bad_embedding"] * 2
+        assert [one.reason for one in found[5]] == [None, "unsupported_format"]
 
 
 def test_pairs_find_their_photos_once_and_name_what_is_missing(tmp_path: Path):

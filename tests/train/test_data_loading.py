@@ -85,7 +85,7 @@ def test_parts_of_a_batch_make_up_the_whole(tmp_path: Path):
 def test_loaders_leave_the_weights_as_they_are(make_crops: MakeCrops, tmp_path: Path, tiny: str, heard: Heard):
     config = TrainConfig(
         aligned=make_crops(), template="arcface", out=tmp_path / "a", backbone=tiny, epochs=2, batch=4, threads=1,
-        device="cpu", augment=CHOICES,
+        device="cpu", augment=CHOICES, report=False,
     )  # fmt: skip
     one = train(config, heard)
     assert train(replace(config, out=tmp_path / "b", loaders=2)).model_id == one.model_id

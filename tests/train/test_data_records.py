@@ -92,7 +92,7 @@ def test_the_three_sources_give_the_same_weights(
 def test_a_run_on_records_goes_on_to_the_bit(rec: Path, tmp_path: Path, tiny: str):
     config = TrainConfig(
         aligned=rec, out=tmp_path / "a", backbone=tiny, epochs=3, batch=4, threads=1, device="cpu",
-        milestones=(2,), sampler="balanced", images_per_identity=2, augment=("crop", "colour", "jpeg"),
+        milestones=(2,), sampler="balanced", images_per_identity=2, augment=("crop", "colour", "jpeg"), report=False,
     )  # fmt: skip
     straight = train(config)
     train(replace(config, out=tmp_path / "b", epochs=1))

@@ -39,6 +39,7 @@ def config(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str) -> Trai
         batch=4,
         threads=1,
         device="cpu",
+        report=False,
     )
 
 
@@ -77,11 +78,14 @@ def test_the_first_loss_is_that_of_right_angles(config: TrainConfig):
 
 
 def test_the_run_folder(config: TrainConfig):
-    report = train(config)
+    report = train(changed(config, report=True))
     assert sorted(contents(config.out)) == [
+        "events.out.tfevents.0.cosface",
         "head.safetensors",
         "metrics.jsonl",
         "model.onnx",
+        "noise.jsonl",
+        "report.html",
         "run.json",
         "state/training.safetensors",
         "weights.safetensors",

@@ -44,6 +44,7 @@ def begun(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str) -> Train
         batch=10,
         threads=1,
         device="cpu",
+        report=False,
     )
     return train(config)
 
@@ -62,6 +63,7 @@ def config(begun: TrainReport, make_crops: MakeCrops, tmp_path: Path) -> TrainCo
         hold_out=0.4,
         threads=1,
         device="cpu",
+        report=False,
     )
 
 

@@ -137,6 +137,7 @@ def test_the_score_in_training_is_that_of_the_weights_alone(
         validate=pairs_file,
         validate_root=root,
         keep="last",
+        report=False,
     )
     report = train(config, heard)
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")

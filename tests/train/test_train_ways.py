@@ -52,6 +52,7 @@ def config(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str) -> Trai
         threads=1,
         device="cpu",
         save_seconds=0.0,
+        report=False,
     )
 
 

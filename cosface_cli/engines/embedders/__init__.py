@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 Flip = Literal["none", "sum", "concat"]
 FLIPS: tuple[Flip, ...] = ("none", "sum", "concat")
+CPU_BATCH = 16  # bounds memory; on a CPU larger batches gain nothing
+GPU_BATCH = 128
 
 
 class Embedder(Protocol):
-    """name: for people; model_id: hash of the weights; template: whose crops it takes; size: of its output.
+    """name: for people; model_id: hash of the weights; template: whose crops it takes; size: of its output; batch:
+    crops that it takes best at a time.
 
     thresholds: by flip mode, the cosine from which two faces count as one person, where one was fitted.
     """
@@ -25,6 +28,7 @@ class Embedder(Protocol):
     model_id: str
     template: str
     size: int
+    batch: int
     thresholds: Mapping[str, float]
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_cache import file_sha256
-from cosface_cli.engines.onnx_session import open_session
+from cosface_cli.engines.embedders import CPU_BATCH, GPU_BATCH
+from cosface_cli.engines.onnx_session import has_cuda, open_session
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import TEMPLATES, template
 
@@ -18,7 +19,8 @@ class OnnxEmbedder:
     """A recognition network in an ONNX file, see the Embedder protocol.
 
     mean, std: per channel in pixel values, for a graph that takes normalised float planes; a graph that takes uint8
-    pictures (N, H, W, 3) does that itself. Raises CosfaceError for a file that is no such network.
+    pictures (N, H, W, 3) does that itself; device: as for open_session. Raises CosfaceError for a file that is no such
+    network.
     """
 
     def __init__(
@@ -30,14 +32,16 @@ class OnnxEmbedder:
         thresholds: Mapping[str, float] | None = None,
         mean: tuple[float, ...] = (127.5, 127.5, 127.5),
         std: tuple[float, ...] = (127.5, 127.5, 127.5),
+        device: str = "cpu",
     ) -> None:
         self.name = name
         self.model_id = model_id
         self.template = template
+        self.batch = GPU_BATCH if device.startswith("cuda") and has_cuda() else CPU_BATCH
         self.thresholds: Mapping[str, float] = dict(thresholds or {})
         self._mean = np.array(mean, np.float32)
         self._std = np.array(std, np.float32)
-        self._session = open_session(path)
+        self._session = open_session(path, device=device)
         taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._input = taken.name
         self._pictures = taken.type == "tensor(uint8)"
@@ -67,12 +71,12 @@ class OnnxEmbedder:
         return np.asarray(self._session.run(None, {self._input: batch})[0], dtype=np.float32)
 
 
-def open_onnx(path: Path, template_name: str | None = None) -> OnnxEmbedder:
+def open_onnx(path: Path, template_name: str | None = None, device: str = "cpu") -> OnnxEmbedder:
     """A foreign recognition network by path, fed RGB (x - 127.5) / 127.5 as insightface's models are, or bare pixels
     where the graph begins with its own Sub and Mul.
 
     template_name: of the crops it was trained on; by default the one template of the graph's input size, `arcface` for
-    112x112. Raises CosfaceError where the size fits no template.
+    112x112; device: as for open_session. Raises CosfaceError where the size fits no template.
     """
     taken = open_session(path).get_inputs()[0]
     height, width = taken.shape[2:4] if len(taken.shape) == 4 else (None, None)
@@ -96,6 +100,7 @@ def open_onnx(path: Path, template_name: str | None = None) -> OnnxEmbedder:
         template=template_name,
         mean=(0.0,) * 3 if own else (127.5,) * 3,
         std=(1.0,) * 3 if own else (127.5,) * 3,
+        device=device,
     )
 
 

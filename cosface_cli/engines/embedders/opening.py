@@ -4,28 +4,67 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cosface_cli.engines.devices import on_gpu
 from cosface_cli.engines.embedders import EMBEDDERS, Embedder
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import suggest
 
 
-def open_embedder(spec: str) -> Embedder:
-    """The embedder that spec names.
+def open_embedder(spec: str, device: str = "cpu", precision: str = "fp32") -> Embedder:
+    """The embedder that spec names, on a device as engines.devices has them.
 
-    Raises CosfaceError for an unknown name (with the near miss), a missing file, or a file of another kind.
+    On plain "cpu" in fp32 it runs on ONNX Runtime, elsewhere on torch; what only is a graph stays with ONNX Runtime,
+    see fallback. Raises CosfaceError for an unknown name (with the near miss), a missing file, a file of another kind,
+    and a precision that a graph does not have.
     """
-    if spec in EMBEDDERS:
-        embedder: Embedder = EMBEDDERS.load(spec)()
-        return embedder
     path = Path(spec)
-    if path.suffix == ".onnx" and path.exists():
+    if spec not in EMBEDDERS and not path.exists() and path.suffix != ".safetensors":
+        mend = suggest(spec, EMBEDDERS.names) + " or give a path"
+        raise CosfaceError(f"no model or file is called {spec!r}", mend=mend)
+    require_precision(spec, precision)
+    if _is_graph(spec):
+        if spec in EMBEDDERS:
+            return _named(spec)
         from cosface_cli.engines.embedders.onnx_file import open_onnx
 
-        return open_onnx(path)
-    if path.is_dir() or path.suffix == ".safetensors":
-        from cosface_cli.engines.embedders.trained import open_trained
-
-        return open_trained(path)
-    if path.exists():
+        return open_onnx(path, device=device)
+    if spec not in EMBEDDERS and not path.is_dir() and path.suffix != ".safetensors":
         raise CosfaceError("not weights", path, "give a run folder, a .safetensors or an .onnx file")
-    raise CosfaceError(f"no model or file is called {spec!r}", mend=suggest(spec, EMBEDDERS.names) + " or give a path")
+    if (device, precision) != ("cpu", "fp32"):
+        from cosface_cli.engines.embedders.torch_network import open_torch
+
+        return open_torch(spec, device, precision)
+    if spec in EMBEDDERS:
+        return _named(spec)
+    from cosface_cli.engines.embedders.trained import open_trained
+
+    return open_trained(path)
+
+
+def fallback(spec: str, device: str) -> str | None:
+    """Why a model is computed on the CPU although a GPU is there, as a sentence; None where it is not."""
+    if not on_gpu(device) or not _is_graph(spec):
+        return None
+    if spec in EMBEDDERS:
+        return f"{spec} is for CPUs and runs on the CPU; on a GPU take dlib"
+    from cosface_cli.engines.onnx_session import has_cuda
+
+    if has_cuda() and device.startswith("cuda"):
+        return None
+    return f"{spec}: this onnxruntime has no provider for {device.partition(':')[0]}, it runs on the CPU"
+
+
+def require_precision(spec: str, precision: str) -> None:
+    """Raises CosfaceError for a model that cannot be computed in fp16 or bf16."""
+    if precision != "fp32" and _is_graph(spec):
+        problem = f"{spec} is a graph with a precision of its own"
+        raise CosfaceError(problem, mend="leave --precision out, or take dlib or a run folder")
+
+
+def _is_graph(spec: str) -> bool:
+    return spec == "dlib-int8" if spec in EMBEDDERS else Path(spec).suffix == ".onnx"
+
+
+def _named(spec: str) -> Embedder:
+    embedder: Embedder = EMBEDDERS.load(spec)()
+    return embedder

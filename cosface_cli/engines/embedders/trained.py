@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -17,37 +17,62 @@ from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.maths.geometry import template
 
+if TYPE_CHECKING:
+    from torch import nn
+
 CONVERTER = 1  # raise it whenever the graph of the same weights changes
 
 
 def open_trained(path: Path) -> OnnxEmbedder:
     """The embedder of a run folder or of its weights.safetensors. Raises CosfaceError for another kind of file."""
     file, header, tensors = read_trained(path)
-    if header.color_order != "RGB":
-        raise CosfaceError(f"the network wants {header.color_order!r} pixels, crops are RGB", file, "convert its stem")
+    _require_rgb(header, file)
     name = f"trained-{header.model_id[:32]}-{header.template}-{CONVERTER}.onnx"
     graph = cached(name, lambda: _convert(tensors, header, file))
     return OnnxEmbedder(
         graph,
-        name=path.name if path.is_dir() else path.parent.name or path.stem,
+        name=shown_name(path),
         model_id=header.model_id,
         template=header.template,
-        thresholds={} if header.threshold is None else {header.flip: header.threshold},
+        thresholds=thresholds_of(header),
         mean=header.mean,
         std=header.std,
     )
 
 
-def _convert(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> bytes:
-    from cosface_cli.backbones.export import to_onnx
+def shown_name(path: Path) -> str:
+    """What weights are called: as their run folder, or as the file where it has none."""
+    path = path.resolve()
+    return path.name if path.is_dir() else path.parent.name or path.stem
+
+
+def thresholds_of(header: Weights) -> dict[str, float]:
+    """By flip mode, see Embedder."""
+    return {} if header.threshold is None else {header.flip: header.threshold}
+
+
+def network_of(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> nn.Module:
+    """The network as torch's. Raises CosfaceError where it wants other pixels than crops are, DamagedError where the
+    header and the tensors do not go together."""
     from cosface_cli.backbones.loading import declaration, load
 
-    need = template(header.template)
+    _require_rgb(header, file)
     if header.template != declaration(header.backbone).template:
         problem = f"{header.backbone} takes crops {declaration(header.backbone).template!r}, not {header.template!r}"
         raise DamagedError(problem, file, "train or copy the weights again")
     try:
-        network = load(header.backbone, header.embedding_size, dict(tensors))
+        return load(header.backbone, header.embedding_size, dict(tensors))
     except RuntimeError as error:  # torch's, for a size that no memory holds
         raise DamagedError("the header's sizes fit no network", file, "train or copy the weights again") from error
-    return to_onnx(network, need.height, need.width)
+
+
+def _require_rgb(header: Weights, file: Path) -> None:
+    if header.color_order != "RGB":
+        raise CosfaceError(f"the network wants {header.color_order!r} pixels, crops are RGB", file, "convert its stem")
+
+
+def _convert(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> bytes:
+    from cosface_cli.backbones.export import to_onnx
+
+    need = template(header.template)
+    return to_onnx(network_of(tensors, header, file), need.height, need.width)

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from cosface_cli.engines.embedders import Embedder, Flip
 from cosface_cli.errors import PhotoError
 
-BATCH = 16  # bounds memory; on a CPU larger batches gain nothing
-
 
 def unit_embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none") -> NDArray[np.float32]:
     """Embeddings (N, D) of unit length for RGB crops (N, H, W, 3); D doubles with flip="concat".
@@ -18,8 +16,8 @@ def unit_embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "
     A row whose length is zero or not finite comes back as it is: see require_finite.
     """
     rows = []
-    for start in range(0, len(crops), BATCH):
-        batch = crops[start : start + BATCH]
+    for start in range(0, len(crops), embedder.batch):
+        batch = crops[start : start + embedder.batch]
         out = embedder.embed(batch)
         if flip != "none":
             mirrored = embedder.embed(np.ascontiguousarray(batch[:, :, ::-1]))

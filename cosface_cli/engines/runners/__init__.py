@@ -12,16 +12,24 @@ from cosface_cli.registry import Row, Table
 
 
 class Opener(Protocol):
-    """A picklable recipe for a worker: open() loads models and returns the function from a task to its result."""
+    """A picklable recipe for a worker: open() loads models and returns the function from a task to its result.
+
+    One with a true attribute `gpu` wants a GPU for itself, where the runner is who gives them out.
+    """
 
     def open(self) -> Callable[[Any], Any]: ...
 
 
 class Runner(Protocol):
     """Each task with its result, in the order of the tasks, which are drawn a few ahead; workers: 0 for every core;
-    most: how many tasks there are at most, so that no more workers are started."""
+    most: how many tasks there are at most, so that no more workers are started.
 
-    def __call__(self, tasks: Iterable[Any], opener: Opener, workers: int, most: int) -> Iterator[tuple[Any, Any]]: ...
+    opener: of every worker; or a tuple with one for each, which then says how many there are.
+    """
+
+    def __call__(
+        self, tasks: Iterable[Any], opener: Opener | tuple[Opener, ...], workers: int, most: int
+    ) -> Iterator[tuple[Any, Any]]: ...
 
 
 RUNNERS = Table(
@@ -33,10 +41,14 @@ RUNNERS = Table(
 
 @dataclass(frozen=True, slots=True)
 class Seeing:
-    """Opens a worker where it sees the files that it will read: else it would take each for a missing photo."""
+    """Opens a worker where it sees the files that it will read: else it would take each for a missing photo.
+
+    gpu: see Opener.
+    """
 
     opener: Opener
     paths: tuple[Path, ...]
+    gpu: bool = False
 
     def open(self) -> Callable[[Any], Any]:
         """Raises CosfaceError naming the path that is not there."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import SimpleQueue
 from typing import Any, TypeVar
 
 from cosface_cli.engines.runners import Opener
@@ -28,21 +29,25 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(tasks: Iterable[T], opener: Opener, workers: int = 0, most: int = sys.maxsize) -> Iterator[tuple[T, Any]]:
+def run(
+    tasks: Iterable[T], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
+) -> Iterator[tuple[T, Any]]:
     """Each task with its result, in order. workers: processes, 0 for one a core, but no more than `most`, which is how
-    many tasks there are at most; with 1 the work is done in this one.
+    many tasks there are at most; with 1 the work is done in this one. opener: of all, or a tuple with one for each
+    process.
 
     At most AHEAD tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
     when a worker is killed, most likely for want of memory.
     """
-    workers = min(workers or cpu_count(), most)
+    openers = opener if isinstance(opener, tuple) else (opener,) * (workers or cpu_count())
+    workers = min(len(openers), most)
     if workers <= 1:
         single_threaded()
-        work = opener.open()
+        work = openers[0].open()
         for task in tasks:
             yield task, work(task)
         return
-    pool = Pool(opener, workers)
+    pool = Pool(openers[:workers], workers)
     try:
         yield from pool.map(tasks, AHEAD * workers)
     finally:
@@ -50,12 +55,17 @@ def run(tasks: Iterable[T], opener: Opener, workers: int = 0, most: int = sys.ma
 
 
 class Pool:
-    """Worker processes that stay from one call of map to the next. flag: the option that says how many they are."""
+    """Worker processes that stay from one call of map to the next. opener: of all, or one for each; flag: the option
+    that says how many they are."""
 
-    def __init__(self, opener: Opener, workers: int, flag: str = "--workers") -> None:
+    def __init__(self, opener: Opener | tuple[Opener, ...], workers: int, flag: str = "--workers") -> None:
         self.flag = flag
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(opener,))
+        openers = opener if isinstance(opener, tuple) else (opener,) * workers
+        numbers = context.SimpleQueue()  # each process takes one
+        for number in range(workers):
+            numbers.put(number)
+        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(openers, numbers))
 
     def map(self, tasks: Iterable[T], ahead: int) -> Iterator[tuple[T, Any]]:
         """Each task with its result, in order, at most `ahead` of them in flight. Raises CosfaceError as run does."""
@@ -99,13 +109,13 @@ def single_threaded() -> None:
     cv2.setNumThreads(1)
 
 
-def _start(opener: Opener) -> None:
+def _start(openers: tuple[Opener, ...], numbers: SimpleQueue[int]) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells us when to stop
     threading.Thread(target=_die_with_parent, daemon=True).start()
     single_threaded()
     try:
-        _worker = opener.open()
+        _worker = openers[numbers.get()].open()
     except Exception as error:  # told as what it is with the first task, not as a worker that died
         _worker = _failing(error)
 

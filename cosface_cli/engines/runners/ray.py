@@ -46,38 +46,47 @@ _QUIET = {
 _opened: tuple[bytes, Callable[[Any], Any]] | None = None  # one per worker process: of the run that it works for
 
 
-def run(tasks: Iterable[T], opener: Opener, workers: int = 0, most: int = sys.maxsize) -> Iterator[tuple[T, Any]]:
+def run(
+    tasks: Iterable[T], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
+) -> Iterator[tuple[T, Any]]:
     """Each task with its result, in order. workers: tasks at a time, 0 for one a core of all nodes; most: how many
-    tasks there are at most, so that a Ray of our own has no more workers.
+    tasks there are at most, so that a Ray of our own has no more workers. opener: of all, or a tuple of that one.
 
-    At most AHEAD tasks a core are in flight. Raises CosfaceError when the cluster cannot be reached or has no core
-    left, when a node does not see this folder, and when the workers of one task die again and again.
+    At most AHEAD tasks a core are in flight, or a GPU, where the opener wants one. Raises CosfaceError when the cluster
+    cannot be reached or has none left, when a node does not see this folder, and when the workers of one task die again
+    and again.
     """
-    with _cluster(max(1, min(workers or cpu_count(), most))) as own:
-        work = ray.remote(num_cpus=1, max_retries=RETRIES)(_work)
+    if isinstance(opener, tuple):
+        (opener,) = opener
+    place = "GPU" if getattr(opener, "gpu", False) else "CPU"
+    with _cluster(max(1, min(workers or cpu_count(), most)), place) as own:
+        gpus = int(place == "GPU")
+        # max_calls=0: Ray keeps a worker from task to task, with a GPU too; it would load the network again for each
+        work = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=0, max_retries=RETRIES)(_work)
         recipe: bytes = cloudpickle.dumps((opener, os.getcwd()))  # type: ignore[no-untyped-call]  # noqa: PTH109
         waiting: deque[tuple[T, Any]] = deque()
         ahead = 0
         try:
             for number, task in enumerate(tasks):
                 if number % 64 == 0:  # nodes come and go
-                    ahead = workers if workers and not own else AHEAD * max(1, _cores())
+                    ahead = workers if workers and not own else AHEAD * max(1, _count(place))
                 if len(waiting) >= ahead:
-                    yield _ended(*waiting.popleft())
+                    yield _ended(*waiting.popleft(), place)
                 waiting.append((task, work.remote(recipe, task)))
             while waiting:
-                yield _ended(*waiting.popleft())
+                yield _ended(*waiting.popleft(), place)
         finally:
             for _, reference in waiting:
                 ray.cancel(reference, force=True)
 
 
 @contextmanager
-def _cluster(cores: int) -> Iterator[bool]:
+def _cluster(cores: int, place: str) -> Iterator[bool]:
     """Connected to Ray; gives whether it is our own, with that many cores. What the calling process has connected
-    already is used."""
+    already is used. place: what it must have, CPU or GPU."""
     address = os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():
+        _require_one(place)
         yield False
         return
     for name, value in _QUIET.items():
@@ -99,8 +108,7 @@ def _cluster(cores: int) -> Iterator[bool]:
     # what befalls a node would be told on standard output, whatever log_to_driver says; there is no other switch
     ray_worker._worker_logs_enabled = False
     try:
-        if _cores() == 0:
-            raise CosfaceError("no node of the cluster has a core", mend="start one with ray start --address=...")
+        _require_one(place)
         yield not address
     finally:
         ray.shutdown()
@@ -114,15 +122,23 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _cores() -> int:
-    return int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+def _count(place: str) -> int:
+    """How many cores or GPUs the nodes have."""
+    return int(ray.cluster_resources().get(place, 0))  # type: ignore[no-untyped-call]
 
 
-def _ended(task: T, reference: Any) -> tuple[T, Any]:
+def _require_one(place: str) -> None:
+    if _count(place) == 0:
+        problem = f"no node of the cluster has a {'core' if place == 'CPU' else place}"
+        mend = "start one with ray start --address=..."
+        raise CosfaceError(problem, mend=mend if place == "CPU" else f"{mend}, or --device cpu")
+
+
+def _ended(task: T, reference: Any, place: str) -> tuple[T, Any]:
     """The task and its result, once that is there."""
     try:
         while not ray.wait([reference], timeout=PATIENCE)[0]:
-            if _cores() == 0:
+            if _count(place) == 0:
                 raise CosfaceError("the cluster has lost its last node", mend="run the same command again")
         return task, ray.get(reference)
     except exceptions.RayTaskError as error:  # raised by the work itself

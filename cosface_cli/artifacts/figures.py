@@ -1,0 +1,73 @@
+"""Figures: matplotlib's, as SVG, the same bytes for the same numbers; in a page they wear the page's colours.
+
+A figure is a function that paints on an empty one. Nothing is taken from a person's matplotlibrc, and no window is
+opened.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, SOFT, LINE, SHEET = "#16191d", "#5b6470", "#dde1e6", "#ffffff"
+ACCENT, WARN = "#1f5fbf", "#b3372b"
+_VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", SHEET: "sheet", ACCENT: "accent", WARN: "warn"}
+
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "cosface",
+    "svg.fonttype": "none",  # text stays text
+    "font.size": 9,
+    "text.color": INK,
+    "figure.facecolor": SHEET,
+    "axes.facecolor": SHEET,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": SOFT,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 3.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+
+def svg(paint: Callable[[Figure], None], width: float, height: float) -> str:
+    """The text of an SVG file of what paint draws. width, height: inches, of 72 points."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it speaks of its caches otherwise
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    out = io.StringIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        settings: Any = matplotlib.rcParams  # some versions list every name in its type
+        settings.update(_STYLE)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        paint(figure)
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def inline(drawn: str, words: str) -> str:
+    """What svg gave, as an element of a page from artifacts/pages. words: the figure's, for who cannot see it."""
+    body = drawn[drawn.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'<(g|defs|svg)([^>]*?) id="[^"]*"', r"<\1\2", body)  # numbered alike in every figure
+    for colour, name in _VARIABLES.items():
+        body = body.replace(colour, f"var(--{name})")
+    return body.replace("<svg", f'<svg role="img" aria-label="{escape(words)}"', 1)

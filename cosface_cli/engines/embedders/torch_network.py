@@ -1,0 +1,126 @@
+"""Embedding by torch, on GPUs or in half precision: the networks whose graphs ONNX Runtime runs on a CPU.
+
+On a CPU it uses one thread, as ONNX Runtime does here: the cores are shared out by processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cosface_cli.artifacts.weights import read_trained
+from cosface_cli.backbones.loading import declaration, load
+from cosface_cli.engines.devices import on_gpu, require
+from cosface_cli.engines.embedders import GPU_BATCH
+from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID, THRESHOLDS
+from cosface_cli.engines.embedders.trained import network_of, shown_name, thresholds_of
+from cosface_cli.engines.starting import DEFAULT, starting_weights
+
+TYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+_CPU_BATCH = 8
+
+
+class TorchEmbedder:
+    """A network on a device, see the Embedder protocol.
+
+    network: of (N, 3, H, W), each channel (x - mean) / std of its pixels; precision: what its sums are computed in, by
+    torch's autocast; what it gives is float32. Batches are filled up to one size, so that a vector does not hang on how
+    many crops came with it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: str,
+        precision: str,
+        name: str,
+        model_id: str,
+        template: str,
+        size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        thresholds: Mapping[str, float],
+    ) -> None:
+        require(device)
+        self.name = name
+        self.model_id = model_id
+        self.template = template
+        self.size = size
+        self.batch = GPU_BATCH if on_gpu(device) else _CPU_BATCH
+        self.thresholds: Mapping[str, float] = dict(thresholds)
+        self._device = torch.device(device)
+        self._type = TYPES[precision]
+        self._network = network.eval().to(self._device)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean, self._std = (
+            torch.tensor(list(values), dtype=torch.float32, device=self._device).reshape(1, 3, 1, 1)
+            for values in (mean, std)
+        )
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Embedder.embed."""
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
+            raise ValueError(f"crops are RGB uint8 (N, H, W, 3), not {crops.dtype} {crops.shape}")
+        out = np.empty((len(crops), self.size), np.float32)
+        for start in range(0, len(crops), self.batch):
+            batch = crops[start : start + self.batch]
+            full = np.zeros((self.batch, *crops.shape[1:]), np.uint8)
+            full[: len(batch)] = batch
+            out[start : start + len(batch)] = self._run(full)[: len(batch)]
+        return out
+
+    def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory
+        planes = (pixels.to(torch.float32) - self._mean) / self._std  # as backbones.inputs.network_input
+        kind = self._device.type
+        with torch.inference_mode(), torch.autocast(kind, self._type, enabled=self._type is not None):
+            embeddings: torch.Tensor = self._network(planes)  # (N, D)
+        return embeddings.to(torch.float32).cpu().numpy()
+
+
+def open_torch(spec: str, device: str, precision: str) -> TorchEmbedder:
+    """`dlib`, a run folder or its weights on a device. Raises CosfaceError as opening for a CPU does."""
+    _settle()
+    if spec == "dlib":
+        start = starting_weights(DEFAULT)
+        feeds = declaration(start.backbone)
+        network = load(start.backbone, start.embedding_size, start.tensors)
+        return TorchEmbedder(
+            network,
+            device,
+            precision,
+            name="dlib",
+            model_id=MODEL_ID,
+            template=feeds.template,
+            size=start.embedding_size,
+            mean=feeds.mean,
+            std=feeds.std,
+            thresholds=THRESHOLDS,
+        )
+    file, header, tensors = read_trained(Path(spec))
+    return TorchEmbedder(
+        network_of(tensors, header, file),
+        device,
+        precision,
+        name=shown_name(Path(spec)),
+        model_id=header.model_id,
+        template=header.template,
+        size=header.embedding_size,
+        mean=header.mean,
+        std=header.std,
+        thresholds=thresholds_of(header),
+    )
+
+
+def _settle() -> None:
+    """float32 is float32: cuDNN would round to 10 bits by default; and the same way of summing each time."""
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True

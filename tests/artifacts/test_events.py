@@ -1,0 +1,80 @@
+"""TensorBoard's event file, read by TensorBoard."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from cosface_cli.artifacts.events import _checksum, write_events
+from cosface_cli.errors import CosfaceError
+
+ROWS = [
+    {"epoch": 0, "step": 0, "loss": 27.5, "lr": 1e-4, "accuracy": None, "validation_accuracy": 0.5},
+    {"epoch": 1, "step": 300, "loss": -0.1, "lr": 0.1, "accuracy": 0.25, "validation_accuracy": 0.75},
+    {"epoch": 2, "step": 5_000_000_000, "loss": 3.0, "lr": 0.01, "accuracy": True, "validation_accuracy": None},
+]
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return {tag: [(event.step, event.value) for event in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+
+
+def test_tensorboard_reads_every_number(tmp_path: Path) -> None:
+    write_events(tmp_path / "events.out.tfevents.0.cosface", ROWS)
+    found = scalars(tmp_path)
+    assert set(found) == {"epoch", "loss", "lr", "accuracy", "validation_accuracy"}
+    assert found["loss"] == [(0, 27.5), (300, pytest.approx(-0.1)), (5_000_000_000, 3.0)]
+    assert found["accuracy"] == [(300, 0.25)], "None and True are no numbers"
+    assert [step for step, _ in found["validation_accuracy"]] == [0, 300]
+
+
+def test_the_checksum_is_crc_32c() -> None:
+    """The check value of CRC-32C (RFC 3720's polynomial) is E3069283; TFRecord rotates it by 15 and adds a constant."""
+    crc = 0xE3069283
+    masked = (((crc >> 15) | (crc << 17 & 0xFFFFFFFF)) + 0xA282EAD8) % 2**32
+    assert _checksum(b"123456789") == struct.pack("<I", masked)
+
+
+def test_one_event_byte_by_byte(tmp_path: Path) -> None:
+    path = tmp_path / "e"
+    write_events(path, [{"step": 300, "a": 1.5}])
+    content = path.read_bytes()
+    first = 12 + 2 + len(b"brain.Event:2") + 4
+    value = b"\x0a\x01a" + b"\x15" + struct.pack("<f", 1.5)
+    summary = b"\x0a" + bytes([len(value)]) + value
+    event = b"\x09" + bytes(8) + b"\x10\xac\x02" + b"\x2a" + bytes([len(summary)]) + summary
+    assert content[first : first + 8] == struct.pack("<Q", len(event))
+    assert content[first + 12 : -4] == event
+
+
+def test_a_tensorboard_that_watches_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "events.out.tfevents.0.cosface"
+    write_events(path, ROWS[:1])
+    watching = EventFileLoader(str(path))
+    assert len(list(watching.Load())) == 2  # the version, and one row
+    write_events(path, ROWS[:2])
+    assert [event.step for event in watching.Load()] == [300]
+    write_events(path, ROWS)
+    assert [event.step for event in watching.Load()] == [5_000_000_000]
+
+
+def test_a_torn_file_is_mended_and_a_longer_one_cut(tmp_path: Path) -> None:
+    path = tmp_path / "e"
+    write_events(path, ROWS)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    write_events(path, ROWS)
+    assert path.read_bytes() == whole
+    write_events(path, ROWS[:2])
+    assert whole.startswith(path.read_bytes()) and len(path.read_bytes()) < len(whole)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CosfaceError, match="a folder stands where a file is to be written"):
+        write_events(tmp_path, ROWS)
