@@ -1,0 +1,79 @@
+"""Intervals from resampling people: pairs of one person are not independent, so the binomial interval is too narrow.
+
+Each draw takes as many identities as there are, with replacement. A genuine pair counts as often as its person was
+drawn, an impostor pair as often as the product of its two people (the subsets bootstrap, Bolle, Ratha and Pankanti
+2004; for two people Conti and Clemencon 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cosface_cli.maths.rates import allowed_accepts
+
+DRAWS = 1000
+Floats = NDArray[np.float64]
+
+
+def identity_draws(identities: int, draws: int = DRAWS, seed: int = 0) -> Iterator[NDArray[np.int64]]:
+    """How often each of K identities is drawn, (K,) int64, for each draw."""
+    random = np.random.default_rng(seed)
+    for _ in range(draws):
+        yield np.bincount(random.integers(identities, size=identities), minlength=identities)
+
+
+def tar_draws(
+    scores: ArrayLike,
+    same: ArrayLike,
+    left: ArrayLike,
+    right: ArrayLike,
+    fars: Sequence[float],
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Floats:
+    """TAR at each FAR in each draw (draws, F), the threshold chosen anew in each; NaN where it drew no pair of a kind.
+
+    scores: (P,), -inf for none; same: (P,) bool; left, right: (P,) int, the identities of the two sides from 0.
+    """
+    values, truth = np.asarray(scores, np.float64), np.asarray(same, bool)
+    order = np.argsort(-values, kind="stable")
+    values, truth = values[order], truth[order]
+    one, other = np.asarray(left)[order], np.asarray(right)[order]
+    ends = np.flatnonzero(np.append(values[1:] != values[:-1], True))  # the last of each group of ties
+    hits, false = np.flatnonzero(truth), np.flatnonzero(~truth)
+    # how many of each kind are accepted with the first k groups
+    hits_at = np.append(0, np.searchsorted(hits, ends, side="right"))
+    false_at = np.append(0, np.searchsorted(false, ends, side="right"))
+    if values.size and values[-1] == -np.inf:  # no threshold accepts the last group
+        hits_at, false_at = hits_at[:-1], false_at[:-1]
+    out = np.full((draws, len(fars)), np.nan)
+    people = int(max(one.max(initial=-1), other.max(initial=-1))) + 1
+    for row, weight in zip(out, identity_draws(people, draws, seed), strict=True):
+        genuine = np.append(0, weight[one[hits]].cumsum())
+        impostors = np.append(0, (weight[one[false]] * weight[other[false]]).cumsum())
+        if genuine[-1] and impostors[-1]:
+            accepted = impostors[false_at]
+            for place, far in enumerate(fars):
+                last = np.searchsorted(accepted, allowed_accepts(far, int(impostors[-1])), side="right") - 1
+                row[place] = genuine[hits_at[last]] / genuine[-1]
+    return out
+
+
+def share_draws(hits: ArrayLike, trials: ArrayLike, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """A rate in each draw (draws,): hits and trials (K,) of each identity; NaN where it drew none with trials."""
+    good, all_ = np.asarray(hits, np.int64), np.asarray(trials, np.int64)
+    sums = [(weight @ good, weight @ all_) for weight in identity_draws(good.size, draws, seed)]
+    return np.array([a / b if b else np.nan for a, b in sums], np.float64)
+
+
+def percentile_interval(values: Floats, confidence: float = 0.95) -> tuple[float, float] | None:
+    """The middle part of draws (draws,); None where more than a tenth of them gave nothing."""
+    known = values[np.isfinite(values)]
+    if known.size < 0.9 * values.size or not known.size:
+        return None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, (tail, 1 - tail))
+    return float(low), float(high)
