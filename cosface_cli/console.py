@@ -137,7 +137,7 @@ class Following:
                 for row in found:
                     self.rows.write(row)
             case Rejected(words=words):
-                reject = self._row_of(outcome)
+                reject = outcome.row or self._row_of(outcome)
                 if reject is not None:
                     self.rows.write(reject)
                 self._progress.say(words)

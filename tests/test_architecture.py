@@ -152,7 +152,7 @@ COMMANDS = [
     ("cosface_cli.train.command", "train", ["cosface_cli.train:TrainConfig"]),
     ("cosface_cli.embed.command", "embed", ["cosface_cli.embed:EmbedConfig"]),
     ("cosface_cli.index.command", "search", ["cosface_cli.index:SearchConfig"]),
-    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:TwoConfig", "cosface_cli.verify:PairsConfig"]),
+    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:CompareConfig", "cosface_cli.verify:PairsConfig"]),
 ]
 
 

@@ -42,7 +42,7 @@ class Input:
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
     """faces: what is known of each (box, score, sharpness); vectors: (len(faces), D) of unit length; lengths: what they
-    were before; looks: (len(faces), ...) see engines.likeness, where they were asked for; found: faces that the detector
+    were before; looks: of each face, see engines.likeness, where they were asked for; found: faces that the detector
     reported; reason: why there are none."""
 
     hash: str

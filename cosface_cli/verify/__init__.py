@@ -1,7 +1,7 @@
 """verify: are two photos of one person, and how well does a model tell over a list of pairs?
 
-from cosface_cli.verify.two import verify_two
-answer = verify_two(TwoConfig(left=Path("a.jpg"), right=Path("b.jpg")))
+from cosface_cli.verify.compare import compare_two
+answer = compare_two("a.jpg", "b.jpg", CompareConfig())
 """
 
 from __future__ import annotations
@@ -12,33 +12,69 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class TwoConfig:
-    """left, right: photos or crops; threshold: the cosine from which they count as one person, None: the model's."""
+class CompareConfig:
+    """How photos are compared with each other.
 
-    left: Path
-    right: Path
-    model: str = "dlib"
+    models: what embeds them, none: the store's own or dlib; fuse: how several models' vectors are joined
+    (engines.ensemble); stores: names are of their rows, and no photo is read; threshold: the cosine from which two
+    faces count as one person, None: the model's own at a false accept rate of `far`; calibration: a file that says what
+    scores mean, None: the model's own.
+    """
+
+    models: tuple[str, ...] = ()
+    fuse: str = "mean"
     flip: str = "none"
+    stores: tuple[Path, ...] = ()
     threshold: float | None = None
+    far: float = 1e-3
+    calibration: Path | None = None
     detector: str = "mtcnn"
     faces: str = "largest"
     min_face: float = 20.0
+    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class TwoReport:
-    """cos: of the two embeddings, -1..1; same: cos >= threshold; far: how often two people score as much, None until
-    the model is calibrated; model_id: hash of the weights."""
+class Warned:
+    """What is to be known of a score. code: several_faces, tiny, blurred, identical_files, one_photo, copy or mirror;
+    photo: whose it is, None for both; words: one sentence."""
+
+    code: str
+    photo: str | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Two faces. cos: of their embeddings, -1..1; same: cos >= threshold; far: the share of pairs of two people that
+    score as much, with its 95 % interval, None where the model is not calibrated; left_face, right_face: their numbers
+    from 1 where all faces were wanted; model_id: hash of the weights. status: "ok", or "rejected" for a reason."""
 
     left: str
     right: str
-    cos: float
-    threshold: float
-    same: bool
+    status: str
+    reason: str | None
+    cos: float | None
+    threshold: float | None
+    same: bool | None
     far: float | None
+    far_low: float | None
+    far_high: float | None
+    left_face: int | None
+    right_face: int | None
     model: str
     model_id: str
     flip: str
+    warnings: tuple[Warned, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ManyReport:
+    """Counts: compared and rejected pairs; same: of those compared, pairs of one person."""
+
+    compared: int
+    same: int
+    rejected: int
 
 
 @dataclass(frozen=True, slots=True)
