@@ -66,7 +66,7 @@ class EnsembleOpener:
 def fused(results: Sequence[Vectors], fuse: Fuse = "mean") -> Vectors:
     """What several models made of one file, as one; without vectors where one of them made nothing of it."""
     for result in results:
-        if result.vectors is None:
+        if result.reason is not None or result.vectors is None:
             return result
     first, *others = results
     if not others:

@@ -29,21 +29,21 @@ def verify(
     ],
     pairs: Annotated[Path | None, typer.Option(help="A list like LFW's pairs.txt; scores ROOT by its folds.")] = None,
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--model",
             metavar="<str>",
             help="dlib (default), dlib-int8, a run folder, its weights, or an .onnx file; several are fused.",
         ),
-    ] = [],  # noqa: B006
+    ] = None,
     fuse: Annotated[
         str, typer.Option(help="Several models: mean of their cosines, or concat of their embeddings.")
     ] = COMPARE.fuse,
     flip: options.FlipMode = COMPARE.flip,
     stores: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option("--store", metavar="<path>", help="A and B are rows of this store; several are fused."),
-    ] = [],  # noqa: B006
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=-1, max=1, help="Cosine from which two are one person, else the model's.")
     ] = COMPARE.threshold,
@@ -79,10 +79,10 @@ def verify(
         if template is not None or allow_missing:
             raise CosfaceError("--template and --allow-missing go with --pairs", mend="leave them out")
         config = CompareConfig(
-            tuple(models),
+            tuple(models or ()),
             fuse,
             flip,
-            tuple(stores),
+            tuple(stores or ()),
             threshold,
             far,
             calibration,
@@ -96,7 +96,7 @@ def verify(
         raise CosfaceError(f"--pairs takes one root folder, {len(paths)} given", mend="give the folder above people's")
     if threshold is not None or calibration is not None or far != COMPARE.far:
         raise CosfaceError("--threshold, --far and --calibration go with two photos", mend="--pairs chooses by folds")
-    if stores or len(models) > 1:
+    if stores or len(models or ()) > 1:
         raise CosfaceError("--pairs takes one model and photos", mend="leave --store and all but one --model out")
     model = models[0] if models else PAIRS.model
     chosen = faces or PAIRS.faces

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosface_cli.engines.calibrations import calibrations_of
 from cosface_cli.engines.embedders import EMBEDDERS
@@ -22,8 +22,10 @@ from cosface_cli.registry import one_of
 from cosface_cli.verify import CompareConfig, ManyReport, Match
 from cosface_cli.verify.matching import Matcher
 from cosface_cli.verify.photos import Photos
-from cosface_cli.verify.stores import Stores
 from cosface_cli.verify.warnings import Seen, of_one
+
+if TYPE_CHECKING:  # h5py is only for who gives a store
+    from cosface_cli.verify.stores import Stores
 
 
 def compare_two(left: str, right: str, config: CompareConfig, tell: Tell = ignore) -> tuple[Match, ...]:
@@ -64,6 +66,8 @@ def compare_many(left: str, right: str | None, config: CompareConfig, tell: Tell
     if right is None:
         raise CosfaceError("nothing to compare it with", left, "give a second photo, a folder or a store")
     if is_store(right):
+        from cosface_cli.verify.stores import Stores
+
         path = Path(right)
         with Stores([path], "mean", "all") as stores:
             photos = Photos(config, stores.headers[0], path)
@@ -112,13 +116,13 @@ def _many(one: Seen, others: Iterator[Seen], count: int, matcher: Matcher, tell:
     rejected = same = 0
     for other in others:
         matches = list(matcher.matches(one, other))
-        if other.vectors.vectors is None:
+        if not other.usable:
             rejected += 1
             tell(_rejected(other, matches[0]))
             continue
         kept += matches
         same += any(match.same for match in matches)
-        for words in {warned.words for match in matches for warned in match.warnings if warned.photo is None}:
+        for words in dict.fromkeys(w.words for match in matches for w in match.warnings if w.photo is None):
             tell(Note(words))
     for match in sorted(kept, key=_best_first):
         tell(Done(match.right, (asdict(match),)))
@@ -135,7 +139,7 @@ def _listed(pairs: Sequence[tuple[str, str]], photos: Iterator[Seen], matcher: M
             known[seen.name] = seen
         both = known[left], known[right]
         matches = sorted(matcher.matches(*both), key=_best_first)
-        bad = next((one for one in both if one.vectors.vectors is None), None)
+        bad = next((one for one in both if not one.usable), None)
         if bad is not None:
             rejected += 1
             tell(_rejected(bad, matches[0]))
@@ -154,7 +158,7 @@ def _rejected(bad: Seen, match: Match) -> Rejected:
 
 
 def _require_face(one: Seen) -> None:
-    if one.vectors.vectors is None:
+    if not one.usable:
         raise CosfaceError(one.vectors.words)
 
 
@@ -163,6 +167,8 @@ def _best_first(match: Match) -> float:
 
 
 def _stores(config: CompareConfig) -> Stores:
+    from cosface_cli.verify.stores import Stores
+
     one_of(config.faces, CHOICES, "--faces")
     one_of(config.fuse, FUSES, "--fuse")
     fuse: Any = config.fuse

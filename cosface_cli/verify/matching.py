@@ -39,7 +39,7 @@ class Matcher:
     def matches(self, left: Seen, right: Seen) -> Iterator[Match]:
         """Each face of the one with each of the other; a photo without a face gives one rejected match."""
         for seen in (left, right):
-            if seen.vectors.reason is not None or seen.vectors.vectors is None:
+            if not seen.usable:
                 yield self.rejected(left.name, right.name, seen.vectors.reason or "no_face")
                 return
         ours, theirs = left.vectors.vectors, right.vectors.vectors

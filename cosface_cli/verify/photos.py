@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosface_cli.artifacts.crops import find_crops, is_crop_folder, open_crops
-from cosface_cli.artifacts.store import StoreHeader
 from cosface_cli.engines.calibrations import calibrations_of
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import EMBEDDERS, FLIPS
@@ -26,6 +25,9 @@ from cosface_cli.registry import one_of
 from cosface_cli.verify import CompareConfig
 from cosface_cli.verify.matching import Matcher
 from cosface_cli.verify.warnings import Seen
+
+if TYPE_CHECKING:  # h5py is only for who gives a store
+    from cosface_cli.artifacts.store import StoreHeader
 
 CHUNK = 8  # photos handed to a worker at a time
 

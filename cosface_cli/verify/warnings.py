@@ -28,6 +28,11 @@ class Seen:
     choice: str
     photo: str | None = None
 
+    @property
+    def usable(self) -> bool:
+        """Whether there is a face to compare."""
+        return self.vectors.reason is None and self.vectors.vectors is not None
+
 
 def of_one(seen: Seen, face: int = 0) -> Iterator[Warned]:
     """What there is to say of one face of a photo."""
