@@ -31,6 +31,7 @@ TABLES = [
     ("cosface_cli.engines.runners", "RUNNERS"),
     ("cosface_cli.engines.search", "SEARCHERS"),
     ("cosface_cli.engines.sources", "SOURCES"),
+    ("cosface_cli.verify.protocols", "PROTOCOLS"),
 ]
 
 
@@ -151,7 +152,7 @@ COMMANDS = [
     ("cosface_cli.train.command", "train", ["cosface_cli.train:TrainConfig"]),
     ("cosface_cli.embed.command", "embed", ["cosface_cli.embed:EmbedConfig"]),
     ("cosface_cli.index.command", "search", ["cosface_cli.index:SearchConfig"]),
-    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:TwoConfig", "cosface_cli.verify:PairsConfig"]),
+    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:TwoConfig", "cosface_cli.verify:ProtocolConfig"]),
 ]
 
 

@@ -1,4 +1,4 @@
-"""cosface verify: two photos, or a list of pairs -> scores and a decision."""
+"""cosface verify: two photos -> a decision; a protocol of the field -> its numbers."""
 
 from __future__ import annotations
 
@@ -12,53 +12,90 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome
-from cosface_cli.verify import PairsConfig, TwoConfig
+from cosface_cli.verify import ProtocolConfig, TwoConfig
+from cosface_cli.verify.protocols import PROTOCOLS
 
 TWO = TwoConfig(left=Path(), right=Path())
-PAIRS = PairsConfig(root=Path(), pairs=Path())
+RUN = ProtocolConfig(source=Path())
 
 
 def verify(
-    paths: Annotated[list[Path], typer.Argument(metavar="A B | ROOT", help="Two photos, or the root of --pairs.")],
-    pairs: Annotated[Path | None, typer.Option(help="A list like LFW's pairs.txt; scores ROOT by its folds.")] = None,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="A B | SOURCE", help="Two photos; or what a protocol scores: photos, a store."),
+    ],
+    protocol: Annotated[
+        str | None, typer.Option(help=f"Of SOURCE: {', '.join(PROTOCOLS.names)}; else guessed from its files.")
+    ] = RUN.protocol,
+    pairs: Annotated[Path | None, typer.Option(help="The protocol's list, such as LFW's pairs.txt.")] = RUN.pairs,
     model: options.Model = TWO.model,
     flip: options.FlipMode = TWO.flip,
     threshold: Annotated[
         float | None, typer.Option(min=-1, max=1, help="Cosine from which A and B are one person, else the model's.")
     ] = TWO.threshold,
     template: Annotated[
-        str | None, typer.Option(help="ROOT holds crops of this template, without a manifest.")
-    ] = PAIRS.crops_template,
+        str | None, typer.Option(help="SOURCE holds crops of this template, without a manifest.")
+    ] = RUN.crops_template,
     detector: options.DetectorName = TWO.detector,
     faces: Annotated[
-        str | None, typer.Option(help="Which face of a photo: largest (of A and B) or center (of --pairs, LFW's rule).")
+        str | None, typer.Option(help="Which face of a photo: largest (of A and B) or center (of SOURCE, LFW's rule).")
     ] = None,
     min_face: options.MinFace = TWO.min_face,
+    missing: Annotated[
+        str, typer.Option(help="Pairs of SOURCE without a score: error counts them as errors, skip leaves them out.")
+    ] = RUN.missing,
     allow_missing: Annotated[
-        int, typer.Option(min=0, help="With --pairs: photos without a face that may be; their pairs count as errors.")
-    ] = PAIRS.allow_missing,
-    workers: options.Workers = PAIRS.workers,
+        int, typer.Option(min=0, help="Photos of SOURCE that may have no face; exit code 3 for more.")
+    ] = RUN.allow_missing,
+    dev_pairs: Annotated[
+        Path | None, typer.Option(help="LFW's View 1: the list that the threshold is chosen on.")
+    ] = RUN.dev_pairs,
+    workers: options.Workers = RUN.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
-    """Say whether two photos show one person (exit 0) or two (exit 1), or score a list of pairs.
+    """Say whether two photos show one person (exit 0) or two (exit 1), or score a model by a protocol.
 
-    The score is the cosine of the embeddings. With --pairs each fold's threshold is chosen on the other folds.
+    The score is the cosine of the embeddings. With folds each one's threshold is chosen on the others.
     """
-    if pairs is None:
-        if len(paths) != 2:
-            raise CosfaceError(f"two photos are compared, {len(paths)} given", mend="give A B, or ROOT with --pairs")
-        if template is not None or allow_missing or workers:
-            raise CosfaceError("--template, --allow-missing and --workers go with --pairs", mend="leave them out")
+    if len(paths) == 2 and pairs is None and protocol is None:
+        config = ProtocolConfig(
+            RUN.source,
+            crops_template=template,
+            missing=missing,
+            allow_missing=allow_missing,
+            dev_pairs=dev_pairs,
+            workers=workers,
+        )
+        if changed := config.changed():
+            flag = "--" + min(changed).replace("crops_", "").replace("_", "-")
+            raise CosfaceError(f"{flag} goes with a protocol, not with two photos", mend="leave it out")
         two = TwoConfig(paths[0], paths[1], model, flip, threshold, detector, faces or TWO.faces, min_face)
         return _two(two, output, quiet)
     if len(paths) != 1:
-        raise CosfaceError(f"--pairs takes one root folder, {len(paths)} given", mend="give the folder above people's")
+        mend = "give A B for two photos, or one SOURCE and --pairs or --protocol"
+        raise CosfaceError(f"{len(paths)} paths are neither two photos nor one source", mend=mend)
     if threshold is not None:
-        raise CosfaceError("--threshold goes with two photos", mend="leave it out: --pairs chooses its own by folds")
-    chosen = faces or PAIRS.faces
-    config = PairsConfig(paths[0], pairs, model, flip, template, detector, chosen, min_face, allow_missing, workers)
-    return _pairs(config, output, quiet)
+        raise CosfaceError("--threshold goes with two photos", mend="leave it out: a protocol chooses its own")
+    return _protocol(
+        ProtocolConfig(
+            paths[0],
+            protocol,
+            pairs,
+            model,
+            flip,
+            template,
+            detector,
+            faces or RUN.faces,
+            min_face,
+            missing,
+            allow_missing,
+            workers,
+            dev_pairs,
+        ),
+        output,
+        quiet,
+    )
 
 
 def _two(config: TwoConfig, output: options.Output | None, quiet: bool) -> int:
@@ -75,14 +112,14 @@ def _two(config: TwoConfig, output: options.Output | None, quiet: bool) -> int:
     return EXIT_DONE if report.same else EXIT_NO
 
 
-def _pairs(config: PairsConfig, output: options.Output | None, quiet: bool) -> int:
-    from cosface_cli.verify.pairs import verify_pairs
+def _protocol(config: ProtocolConfig, output: options.Output | None, quiet: bool) -> int:
+    from cosface_cli.verify.protocol import verify_protocol
 
-    columns = ("protocol", "pairs", "folds", "accuracy", "accuracy_se", "model", "seconds")
+    columns = ("protocol", "pairs", "scored", "folds", "accuracy", "accuracy_se", "model", "seconds")
     with following("verify", output, quiet, columns) as tell:
-        report = verify_pairs(config, tell)
+        report = verify_protocol(config, tell)
         tell.rows.write(asdict(report))
-    if len(report.missing) > config.allow_missing:
+    if len(report.missing) > config.allow_missing and config.missing == "error":
         shown = ", ".join(report.missing[:3]) + (", ..." if len(report.missing) > 3 else "")
         say(f"cosface: {len(report.missing)} photos gave no score ({shown}); their pairs count as errors")
         return EXIT_PART
