@@ -32,6 +32,7 @@ TABLES = [
     ("cosface_cli.engines.runners", "RUNNERS"),
     ("cosface_cli.engines.search", "SEARCHERS"),
     ("cosface_cli.engines.sources", "SOURCES"),
+    ("cosface_cli.verify.protocols", "PROTOCOLS"),
 ]
 
 
@@ -152,7 +153,7 @@ COMMANDS = [
     ("cosface_cli.train.command", "train", ["cosface_cli.train:TrainConfig"]),
     ("cosface_cli.embed.command", "embed", ["cosface_cli.embed:EmbedConfig"]),
     ("cosface_cli.index.command", "search", ["cosface_cli.index:SearchConfig"]),
-    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:CompareConfig", "cosface_cli.verify:PairsConfig"]),
+    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:CompareConfig", "cosface_cli.verify:ProtocolConfig"]),
 ]
 
 

@@ -7,12 +7,11 @@ drawn, an impostor pair as often as the product of its two people (the subsets b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from cosface_cli.maths.rates import allowed_accepts
 
 DRAWS = 1000
 Floats = NDArray[np.float64]
@@ -25,20 +24,30 @@ def identity_draws(identities: int, draws: int = DRAWS, seed: int = 0) -> Iterat
         yield np.bincount(random.integers(identities, size=identities), minlength=identities)
 
 
-def tar_draws(
+@dataclass(frozen=True, slots=True, eq=False)
+class Draws:
+    """tar: (R, F) at each FAR; eer: (R,); in each of R draws, thresholds chosen anew, NaN where it drew no pair of a
+    kind."""
+
+    tar: Floats
+    eer: Floats
+
+
+def pair_draws(
     scores: ArrayLike,
     same: ArrayLike,
     left: ArrayLike,
     right: ArrayLike,
-    fars: Sequence[float],
+    fars: ArrayLike,
     draws: int = DRAWS,
     seed: int = 0,
-) -> Floats:
-    """TAR at each FAR in each draw (draws, F), the threshold chosen anew in each; NaN where it drew no pair of a kind.
+) -> Draws:
+    """TAR and equal error rate of pairs whose people are drawn again and again.
 
-    scores: (P,), -inf for none; same: (P,) bool; left, right: (P,) int, the identities of the two sides from 0.
+    scores: (P,), -inf for none; same: (P,) bool; left, right: (P,) int, the identities of the two sides from 0;
+    fars: (F,), 0..1.
     """
-    values, truth = np.asarray(scores, np.float64), np.asarray(same, bool)
+    values, truth, wanted = np.asarray(scores, np.float64), np.asarray(same, bool), np.asarray(fars, np.float64)
     order = np.argsort(-values, kind="stable")
     values, truth = values[order], truth[order]
     one, other = np.asarray(left)[order], np.asarray(right)[order]
@@ -49,17 +58,21 @@ def tar_draws(
     false_at = np.append(0, np.searchsorted(false, ends, side="right"))
     if values.size and values[-1] == -np.inf:  # no threshold accepts the last group
         hits_at, false_at = hits_at[:-1], false_at[:-1]
-    out = np.full((draws, len(fars)), np.nan)
+    found = Draws(np.full((draws, wanted.size), np.nan), np.full(draws, np.nan))
     people = int(max(one.max(initial=-1), other.max(initial=-1))) + 1
-    for row, weight in zip(out, identity_draws(people, draws, seed), strict=True):
+    for row, weight in enumerate(identity_draws(people, draws, seed)):
         genuine = np.append(0, weight[one[hits]].cumsum())
         impostors = np.append(0, (weight[one[false]] * weight[other[false]]).cumsum())
         if genuine[-1] and impostors[-1]:
             accepted = impostors[false_at]
-            for place, far in enumerate(fars):
-                last = np.searchsorted(accepted, allowed_accepts(far, int(impostors[-1])), side="right") - 1
-                row[place] = genuine[hits_at[last]] / genuine[-1]
-    return out
+            allowed = np.floor(wanted * impostors[-1] * (1 + 1e-12))
+            last = np.searchsorted(accepted, allowed, side="right") - 1
+            tar = genuine[hits_at] / genuine[-1]
+            found.tar[row] = tar[last]
+            frr, far = 1 - tar, accepted / impostors[-1]
+            nearest = np.abs(far - frr).argmin()
+            found.eer[row] = (far[nearest] + frr[nearest]) / 2
+    return found
 
 
 def share_draws(hits: ArrayLike, trials: ArrayLike, draws: int = DRAWS, seed: int = 0) -> Floats:

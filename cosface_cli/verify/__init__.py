@@ -2,11 +2,15 @@
 
 from cosface_cli.verify.compare import compare_two
 answer = compare_two("a.jpg", "b.jpg", CompareConfig())
+
+from cosface_cli.verify.protocol import verify_protocol
+report = verify_protocol(ProtocolConfig(source=Path("lfw"), pairs=Path("pairs.txt")))
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,10 @@ class CompareConfig:
     faces: str = "largest"
     min_face: float = 20.0
     workers: int = 0
+
+    def changed(self) -> frozenset[str]:
+        """The fields that are not as they are by default."""
+        return _changed(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,41 +86,82 @@ class ManyReport:
 
 
 @dataclass(frozen=True, slots=True)
-class PairsConfig:
-    """root: photos or crops; pairs: an LFW list; crops_template: says that root holds crops without a manifest; faces:
-    "center", the face with the central pixel, is LFW's own rule; allow_missing: photos without a file
-    or face that may be; each of their pairs counts as an error."""
+class ProtocolConfig:
+    """source: photos, crops, a store, or the file that a protocol is about; protocol: a name of PROTOCOLS, None to be
+    guessed; pairs: the protocol's list, where it does not lie in source.
 
-    root: Path
-    pairs: Path
+    For photos: model, flip, detector, min_face, workers as for embed; faces: "center", the face with the central pixel,
+    is LFW's own rule; crops_template: says that source holds crops without a manifest. missing: pairs without a score
+    count as errors ("error") or are left out ("skip"); allow_missing: how many photos may lack one.
+
+    dev_pairs: LFW's View 1, the list that the threshold is chosen on. pooling, frames: YTF, see protocols.ytf.
+    distractors, noises, features: MegaFace, see protocols.megaface. weight_by_detector: IJB, see protocols.ijb.
+    scores: a CSV that every pair is written to with its score.
+    """
+
+    source: Path
+    protocol: str | None = None
+    pairs: Path | None = None
     model: str = "dlib"
     flip: str = "none"
     crops_template: str | None = None
     detector: str = "mtcnn"
     faces: str = "center"
     min_face: float = 20.0
+    missing: str = "error"
     allow_missing: int = 0
     workers: int = 0
+    dev_pairs: Path | None = None
+    pooling: str = "embedding"
+    frames: int = 0
+    distractors: Path | None = None
+    noises: Path | None = None
+    features: Path | None = None
+    weight_by_detector: bool = False
+    scores: Path | None = None
+
+    def changed(self) -> frozenset[str]:
+        """The fields that are not as they are by default."""
+        return _changed(self)
 
 
 @dataclass(frozen=True, slots=True)
-class PairsReport:
-    """accuracy: mean over folds, 0..1, each fold at the threshold that is best on the others; accuracy_se: its standard
-    error; tar_at_far: one mapping for each FAR, over all pairs that have a score; missing: names without a score;
-    scored: pairs with one; model_id, data: hashes of the weights and of the files compared; seconds: of the run."""
+class ProtocolReport:
+    """What a protocol says of a model. Numbers that it does not define, or that cannot be told, are None.
+
+    pairs: of the list; scored: of them with a score; genuine, impostors: that the rates are over. accuracy: mean over
+    the folds, 0..1, each at the threshold that is best on the others; accuracy_se: its standard error, sd (n - 1) over
+    root n. eer: eer, threshold, far and frr there, low and high by bootstrap. tar_at_far: for each FAR a mapping as
+    maths.rates.Rate, with bootstrap_low and bootstrap_high: people drawn anew, where they are known. identification:
+    one against many, by protocol; details: how the protocol was run. missing: names without a score; missing_rule:
+    error or skip. model_id, data, list_hash: of the weights, of the faces compared, of the list; seconds: of the run.
+    """
 
     protocol: str
     pairs: int
-    folds: int
     scored: int
-    accuracy: float
-    accuracy_se: float
+    genuine: int
+    impostors: int
+    folds: int
+    accuracy: float | None
+    accuracy_se: float | None
     fold_accuracy: tuple[float, ...]
     thresholds: tuple[float, ...]
-    tar_at_far: tuple[dict[str, Any], ...]
+    eer: Mapping[str, Any] | None
+    tar_at_far: tuple[Mapping[str, Any], ...]
+    identification: Mapping[str, Any] | None
+    details: Mapping[str, Any]
     missing: tuple[str, ...]
+    missing_rule: str
     model: str
     model_id: str
     flip: str
     data: str
+    list_hash: str | None
     seconds: float
+
+
+def _changed(config: Any) -> frozenset[str]:
+    return frozenset(
+        f.name for f in fields(config) if f.default is not MISSING and getattr(config, f.name) != f.default
+    )

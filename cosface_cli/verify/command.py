@@ -1,4 +1,4 @@
-"""cosface verify: two photos, one against many, or a list of pairs -> scores and a decision."""
+"""cosface verify: photos against photos -> scores and a decision; a protocol of the field -> its numbers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome
-from cosface_cli.verify import CompareConfig, PairsConfig
+from cosface_cli.verify import CompareConfig, ProtocolConfig
+from cosface_cli.verify.protocols import PROTOCOLS
 
 COMPARE = CompareConfig()
-PAIRS = PairsConfig(root=Path(), pairs=Path())
+RUN = ProtocolConfig(source=Path())
 COLUMNS = ("cos", "same", "far", "far_low", "far_high", "threshold", "left", "right", "model")
 
 
@@ -23,11 +24,14 @@ def verify(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="A B | A GALLERY | - | ROOT",
-            help="Two photos; a photo and a folder, archive or store of many; pairs on stdin; the root of --pairs.",
+            metavar="A B | A GALLERY | - | SOURCE",
+            help="Two photos; a photo and a folder, archive or store of many; pairs on stdin; what a protocol scores.",
         ),
     ],
-    pairs: Annotated[Path | None, typer.Option(help="A list like LFW's pairs.txt; scores ROOT by its folds.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help=f"Of SOURCE: {', '.join(PROTOCOLS.names)}; else guessed from its files.")
+    ] = RUN.protocol,
+    pairs: Annotated[Path | None, typer.Option(help="The protocol's list, such as LFW's pairs.txt.")] = RUN.pairs,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,65 +58,87 @@ def verify(
         Path | None, typer.Option(help="A file of cosface verify calibrate, else the model's own.")
     ] = COMPARE.calibration,
     template: Annotated[
-        str | None, typer.Option(help="ROOT holds crops of this template, without a manifest.")
-    ] = PAIRS.crops_template,
+        str | None, typer.Option(help="SOURCE holds crops of this template, without a manifest.")
+    ] = RUN.crops_template,
     detector: options.DetectorName = COMPARE.detector,
     faces: Annotated[
         str | None,
-        typer.Option(help="Which face of a photo: largest, all or center (LFW's rule, usual with --pairs)."),
+        typer.Option(help="Which face of a photo: largest or all (of A and B), center (of SOURCE, LFW's rule)."),
     ] = None,
     min_face: options.MinFace = COMPARE.min_face,
+    missing: Annotated[
+        str, typer.Option(help="Pairs of SOURCE without a score: error counts them as errors, skip leaves them out.")
+    ] = RUN.missing,
     allow_missing: Annotated[
-        int, typer.Option(min=0, help="With --pairs: photos without a face that may be; their pairs count as errors.")
-    ] = PAIRS.allow_missing,
+        int, typer.Option(min=0, help="Photos of SOURCE that may have no face; exit code 3 for more.")
+    ] = RUN.allow_missing,
+    dev_pairs: Annotated[
+        Path | None, typer.Option(help="LFW's View 1: the list that the threshold is chosen on.")
+    ] = RUN.dev_pairs,
     workers: options.Workers = COMPARE.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
-    """Say whether two photos show one person (exit 0) or two (exit 1), or score a list of pairs.
+    """Say whether two photos show one person (exit 0) or two (exit 1), or score a model by a protocol.
 
-    The score is the cosine of the embeddings; far is the share of pairs of two people that score as much. With --pairs
-    each fold's threshold is chosen on the other folds. Pairs on stdin: a line each, A<TAB>B or {"left": A, "right": B},
-    or all names by NUL. More: cosface verify calibrate --help, cosface verify leakage --help.
+    The score is the cosine of the embeddings; far is the share of pairs of two people that score as much. By a protocol
+    with folds each one's threshold is chosen on the others. Pairs on stdin: a line each, A<TAB>B or
+    {"left": A, "right": B}, or all names by NUL. More: cosface verify calibrate --help, cosface verify leakage --help.
     """
-    if pairs is None:
-        if template is not None or allow_missing:
-            raise CosfaceError("--template and --allow-missing go with --pairs", mend="leave them out")
-        config = CompareConfig(
-            tuple(models or ()),
-            fuse,
-            flip,
-            tuple(stores or ()),
-            threshold,
-            far,
-            calibration,
-            detector,
-            faces or COMPARE.faces,
-            min_face,
-            workers,
-        )
-        return _compared([str(path) for path in paths], config, output, quiet)
-    if len(paths) != 1:
-        raise CosfaceError(f"--pairs takes one root folder, {len(paths)} given", mend="give the folder above people's")
-    if threshold is not None or calibration is not None or far != COMPARE.far:
-        raise CosfaceError("--threshold, --far and --calibration go with two photos", mend="--pairs chooses by folds")
-    if stores or len(models or ()) > 1:
-        raise CosfaceError("--pairs takes one model and photos", mend="leave --store and all but one --model out")
-    model = models[0] if models else PAIRS.model
-    chosen = faces or PAIRS.faces
-    return _pairs(
-        PairsConfig(paths[0], pairs, model, flip, template, detector, chosen, min_face, allow_missing, workers),
-        output,
-        quiet,
+    names = [str(path) for path in paths]
+    compare = CompareConfig(
+        tuple(models or ()),
+        fuse,
+        flip,
+        tuple(stores or ()),
+        threshold,
+        far,
+        calibration,
+        detector,
+        faces or COMPARE.faces,
+        min_face,
+        workers,
     )
+    run = ProtocolConfig(
+        paths[0],
+        protocol,
+        pairs,
+        models[0] if models else RUN.model,
+        flip,
+        template,
+        detector,
+        faces or RUN.faces,
+        min_face,
+        missing,
+        allow_missing,
+        workers,
+        dev_pairs,
+    )
+    alone = len(paths) == 1 and names != ["-"] and not stores
+    if pairs is None and protocol is None and not alone:
+        shared = {"model", "flip", "detector", "faces", "min_face", "workers"}
+        if changed := run.changed() - shared:
+            flag = "--" + min(changed).replace("crops_", "").replace("_", "-")
+            raise CosfaceError(f"{flag} goes with a protocol, not with two photos", mend="leave it out")
+        return _compared(names, compare, output, quiet)
+    if len(paths) != 1:
+        mend = "give A B for two photos, or one SOURCE and --pairs or --protocol"
+        raise CosfaceError(f"{len(paths)} paths are neither two photos nor one source", mend=mend)
+    shared = {"models", "flip", "detector", "faces", "min_face", "workers"}
+    if changed := compare.changed() - shared:
+        flag = "--" + min(changed).removesuffix("s")
+        raise CosfaceError(f"{flag} goes with two photos", mend="leave it out: a protocol has its own rules")
+    if len(compare.models) > 1:
+        raise CosfaceError("a protocol takes one model", mend="leave all but one --model out")
+    return _protocol(run, output, quiet)
 
 
 def _compared(names: list[str], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
     if names == ["-"]:
         return _listed(config, output, quiet)
-    if not 1 <= len(names) <= 2 or (len(names) == 1 and not config.stores):
-        mend = "give A B, a photo and a folder of many, - for pairs on stdin, or ROOT with --pairs"
-        raise CosfaceError(f"two photos are compared, {len(names)} given", mend=mend)
+    if len(names) > 2:
+        mend = "give A B, a photo and a folder of many, - for pairs on stdin, or SOURCE with --pairs or --protocol"
+        raise CosfaceError(f"{len(names)} paths are neither two photos nor one source", mend=mend)
     from cosface_cli.verify.compare import are_many, compare_many, compare_two
 
     left, right = names[0], names[1] if len(names) == 2 else None
@@ -144,14 +170,14 @@ def _listed(config: CompareConfig, output: options.Output | None, quiet: bool) -
     return EXIT_NO if tell.exit_code == EXIT_DONE and not report.same else tell.exit_code
 
 
-def _pairs(config: PairsConfig, output: options.Output | None, quiet: bool) -> int:
-    from cosface_cli.verify.pairs import verify_pairs
+def _protocol(config: ProtocolConfig, output: options.Output | None, quiet: bool) -> int:
+    from cosface_cli.verify.protocol import verify_protocol
 
-    columns = ("protocol", "pairs", "folds", "accuracy", "accuracy_se", "model", "seconds")
+    columns = ("protocol", "pairs", "scored", "folds", "accuracy", "accuracy_se", "model", "seconds")
     with following("verify", output, quiet, columns) as tell:
-        report = verify_pairs(config, tell)
+        report = verify_protocol(config, tell)
         tell.rows.write(asdict(report))
-    if len(report.missing) > config.allow_missing:
+    if len(report.missing) > config.allow_missing and config.missing == "error":
         shown = ", ".join(report.missing[:3]) + (", ..." if len(report.missing) > 3 else "")
         say(f"cosface: {len(report.missing)} photos gave no score ({shown}); their pairs count as errors")
         return EXIT_PART

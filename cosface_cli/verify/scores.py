@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cosface_cli.maths.bootstrap import Draws
+from cosface_cli.maths.curve import Curve
+
+BLOCK = 1 << 15  # pairs scored at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,3 +55,43 @@ class PairScores:
         """The pairs of a mask (P,)."""
         parts = (self.scores[keep], self.same[keep], self.left[keep], self.right[keep])
         return PairScores(*parts, self.names, self.identities, self.fold[keep], self.places)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """What a protocol gives for its figures: pairs, or, where they are too many to keep, their curve.
+
+    by_folds: whether accuracy is defined, by folds; dev: pairs that the threshold is chosen on instead (LFW's View 1);
+    draws: the bootstrap of a curve without pairs. The rest as in ProtocolReport.
+    """
+
+    model: str
+    model_id: str
+    flip: str
+    data: str
+    pairs: PairScores | None = None
+    curve: Curve | None = None
+    draws: Draws | None = None
+    by_folds: bool = False
+    dev: PairScores | None = None
+    missing: tuple[str, ...] = ()
+    list_hash: str | None = None
+    identification: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pair_cosines(
+    vectors: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Dot products (P,) in double precision of rows left and right of vectors (N, D).
+
+    NaN where an index is -1 or a row is NaN.
+    """
+    out = np.full(len(left), np.nan)
+    there = (left >= 0) & (right >= 0)
+    places = np.flatnonzero(there)
+    for start in range(0, len(places), BLOCK):
+        part = places[start : start + BLOCK]
+        a, b = vectors[left[part]].astype(np.float64), vectors[right[part]].astype(np.float64)
+        out[part] = np.einsum("nd,nd->n", a, b)
+    return out

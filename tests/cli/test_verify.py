@@ -48,7 +48,8 @@ def test_what_cannot_be_compared_is_said(cosface: Cosface, people: Path, tmp_pat
         ((good, tmp_path / "none.jpg"), "no such file"),
         ((good,), "two photos"),
         ((good, good, good), "two photos"),
-        ((good, good, "--pairs", tmp_path / "p.txt"), "one root"),
+        ((good, good, "--pairs", tmp_path / "p.txt"), "one SOURCE"),
+        ((good, good, "--missing", "skip"), "--missing goes with a protocol"),
         ((good, good, "--flip", "som"), "did you mean 'sum'?"),
     ]:
         done = cosface("verify", *words)
@@ -99,7 +100,7 @@ def test_pairs_by_folds(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> Non
     assert (row["protocol"], row["pairs"], row["folds"], row["missing"]) == ("lfw", 12, 3, [])
     assert row["accuracy"] == 1.0 and row["accuracy_se"] == 0.0 and len(row["thresholds"]) == 3
     rates = {rate["far"]: rate for rate in row["tar_at_far"]}
-    assert rates[0.1]["tar"] is None and rates[0.1]["needs_impostors"] == 10 and rates[0.1]["impostors"] == 6
+    assert rates[0.1]["tar"] is None and rates[0.1]["impostors_needed"] == 10 and rates[0.1]["impostors"] == 6
     assert "not the standard 6000" in done.err
 
 
@@ -124,14 +125,20 @@ def test_missing_photos_count_as_errors_and_are_named(cosface: Cosface, lfw_like
     assert sorted(row["missing"]) == ["Person_3/Person_3_0001", "Person_6/Person_6_0003"]
     assert row["pairs"] == 12 and row["scored"] == 8
     assert row["fold_accuracy"] == [1.0, 0.5, 0.5] and row["accuracy"] == pytest.approx(2 / 3)
+    assert row["missing_rule"] == "error" and (row["genuine"], row["impostors"]) == (6, 4)
+    assert row["eer"]["frr"] > 0  # genuine pairs without a face are rejected at every threshold
     allowed = cosface("verify", lfw_like, "--pairs", pairs, "--allow-missing", 2)
     assert allowed.code == 0 and allowed.rows[0]["accuracy"] == row["accuracy"]
+    skipped = cosface("verify", lfw_like, "--pairs", pairs, "--missing", "skip")
+    assert skipped.code == 0 and "4 of 12 pairs have no score and are left out" in skipped.err
+    assert skipped.rows[0]["accuracy"] == 1.0 and skipped.rows[0]["scored"] == 8
+    assert (skipped.rows[0]["genuine"], skipped.rows[0]["impostors"]) == (4, 4)
 
 
 def test_lists_that_do_not_fit(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> None:
     wrong = pairs_file(tmp_path / "wrong.txt", header="10\t2")
     done = cosface("verify", lfw_like, "--pairs", wrong)
-    assert done.code == 2 and "40" in done.err and "12" in done.err and len(done.err.splitlines()) == 1
+    assert done.code == 2 and "40" in done.err and "12" in done.err and len(done.err.splitlines()) == 2
     single = pairs_file(tmp_path / "single.txt", folds=1)
     assert "fold" in cosface("verify", lfw_like, "--pairs", single).err
     nowhere = cosface("verify", tmp_path, "--pairs", pairs_file(tmp_path / "p.txt"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosface_cli.maths.bootstrap import identity_draws, percentile_interval, share_draws, tar_draws
+from cosface_cli.maths.bootstrap import identity_draws, pair_draws, percentile_interval, share_draws
 from cosface_cli.maths.curve import roc
-from cosface_cli.maths.rates import tar_at_far
+from cosface_cli.maths.rates import equal_error, tar_at_far
 
 
 def test_each_draw_is_the_pairs_written_out():
@@ -20,11 +20,12 @@ def test_each_draw_is_the_pairs_written_out():
     scores = np.round(random.normal(same * 0.6, 0.4), 1)  # ties everywhere
     scores[3], scores[7] = -np.inf, -np.inf
     fars = (0.01, 0.1, 0.5, 1.0)
-    found = tar_draws(scores, same, left, right, fars, draws=20, seed=5)
-    for row, weight in zip(found, identity_draws(people, 20, 5), strict=True):
+    found = pair_draws(scores, same, left, right, fars, draws=20, seed=5)
+    for row, eer, weight in zip(found.tar, found.eer, identity_draws(people, 20, 5), strict=True):
         assert weight.sum() == people
         times = np.where(same, weight[left], weight[left] * weight[right])
         curve = roc(np.repeat(scores, times), np.repeat(same, times))
+        assert eer == pytest.approx(equal_error(curve).eer)
         for far, tar in zip(fars, row, strict=True):
             expected = tar_at_far(curve, far)
             if expected.tar is not None:
@@ -33,8 +34,9 @@ def test_each_draw_is_the_pairs_written_out():
 
 def test_the_same_seed_gives_the_same_draws():
     arguments = ([0.9, 0.4, 0.6, 0.1], [True, True, False, False], [0, 1, 0, 1], [0, 1, 1, 2], [0.5])
-    a, b = tar_draws(*arguments, draws=30, seed=3), tar_draws(*arguments, draws=30, seed=3)
-    np.testing.assert_array_equal(a, b)
+    a, b = pair_draws(*arguments, draws=30, seed=3), pair_draws(*arguments, draws=30, seed=3)
+    np.testing.assert_array_equal(a.tar, b.tar)
+    np.testing.assert_array_equal(a.eer, b.eer)
 
 
 def test_people_who_are_all_alike_give_a_wide_interval():
@@ -53,5 +55,5 @@ def test_intervals_are_quantiles_and_none_where_draws_give_nothing():
     assert percentile_interval(np.array([0.5] * 8 + [np.nan] * 2)) is None
     assert percentile_interval(np.full(3, np.nan)) is None
     # one person alone has no impostors: nothing can be said
-    found = tar_draws([0.9, 0.4], [True, False], [0, 0], [0, 1], [0.5], draws=200)
-    assert 0.3 < np.isnan(found).mean() < 0.9
+    found = pair_draws([0.9, 0.4], [True, False], [0, 0], [0, 1], [0.5], draws=200)
+    assert 0.3 < np.isnan(found.tar).mean() < 0.9 and np.isnan(found.eer).tolist() == np.isnan(found.tar[:, 0]).tolist()

@@ -1,0 +1,34 @@
+"""Protocols of the field. A new one is a file here, a row in PROTOCOLS, and one test against cases worked by hand.
+
+A protocol is a function from a ProtocolConfig and a callback to a Scored: which pairs there are and how each side
+becomes an embedding. What the scores mean, the figures say alike for all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from typing import Protocol as Contract
+
+from cosface_cli.registry import Row, Table
+
+if TYPE_CHECKING:
+    from cosface_cli.outcomes import Tell
+    from cosface_cli.verify import ProtocolConfig
+    from cosface_cli.verify.scores import Scored
+
+
+class Protocol(Contract):
+    """Raises CosfaceError for lists and files that do not fit."""
+
+    def __call__(self, config: ProtocolConfig, tell: Tell) -> Scored: ...
+
+
+PROTOCOLS = Table(
+    "protocol",
+    Row("lfw", "cosface_cli.verify.protocols.lfw:score", "LFW: pairs.txt with any folds, View 1, people.txt"),
+)
+
+# fields of ProtocolConfig that only these protocols read
+OPTIONS = {
+    "dev_pairs": ("lfw",),
+}
