@@ -86,6 +86,39 @@ class ManyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrateConfig:
+    """source: a store, crops or photos of people whom the model was not trained on, nor will be tested on, by folder;
+    out: a file for the table, None: where the model's own is kept; the rest as for embed."""
+
+    source: Path
+    model: str = "dlib"
+    flip: str = "none"
+    out: Path | None = None
+    crops_template: str | None = None
+    detector: str = "mtcnn"
+    faces: str = "largest"
+    min_face: float = 20.0
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrateReport:
+    """written: where; faces: with an embedding; rates: for each FAR a mapping as maths.rates.Rate, with 95 % intervals
+    that people drawn anew widen; data: fingerprint of the faces."""
+
+    written: str
+    model: str
+    model_id: str
+    flip: str
+    people: int
+    faces: int
+    genuine: int
+    impostors: int
+    rates: tuple[Mapping[str, Any], ...]
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProtocolConfig:
     """source: photos, crops, a store, or the file that a protocol is about; protocol: a name of PROTOCOLS, None to be
     guessed; pairs: the protocol's list, where it does not lie in source.

@@ -12,11 +12,12 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome
-from cosface_cli.verify import CompareConfig, ProtocolConfig
+from cosface_cli.verify import CalibrateConfig, CompareConfig, ProtocolConfig
 from cosface_cli.verify.protocols import PROTOCOLS
 
 COMPARE = CompareConfig()
 RUN = ProtocolConfig(source=Path())
+CALIBRATE = CalibrateConfig(source=Path())
 COLUMNS = ("cos", "same", "far", "far_low", "far_high", "threshold", "left", "right", "model")
 
 
@@ -182,3 +183,42 @@ def _protocol(config: ProtocolConfig, output: options.Output | None, quiet: bool
         say(f"cosface: {len(report.missing)} photos gave no score ({shown}); their pairs count as errors")
         return EXIT_PART
     return EXIT_DONE
+
+
+def calibrate(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PEOPLE", help="A store, crops or photos of people new to the model, a folder for each."
+        ),
+    ],
+    model: options.Model = CALIBRATE.model,
+    flip: options.FlipMode = CALIBRATE.flip,
+    out: Annotated[
+        Path | None, typer.Option(help="A file for the table; else the weights' header, or beside an .onnx file.")
+    ] = CALIBRATE.out,
+    template: Annotated[
+        str | None, typer.Option(help="PEOPLE holds crops of this template, without a manifest.")
+    ] = CALIBRATE.crops_template,
+    detector: options.DetectorName = CALIBRATE.detector,
+    faces: options.Faces = CALIBRATE.faces,
+    min_face: options.MinFace = CALIBRATE.min_face,
+    workers: options.Workers = CALIBRATE.workers,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Find out what a model's scores mean: thresholds for false accept rates of 1e-2 to 1e-6, over all pairs of PEOPLE.
+
+    Intervals are 95 %, and take into account that the pairs are of the same people again and again. Take people who are
+    neither in the model's training nor in a test set; photos such as those that the model will see.
+    """
+    from cosface_cli.verify.calibrate import calibrate as run
+
+    config = CalibrateConfig(source, model, flip, out, template, detector, faces, min_face, workers)
+    columns = ("far", "threshold", "far_low", "far_high", "tar", "low", "high", "impostors_needed")
+    with following("calibrate", output, quiet, columns) as tell:
+        report = run(config, tell)
+        for rate in report.rates:
+            tell.rows.write({**rate, "model": report.model, "model_id": report.model_id, "flip": report.flip})
+    say(f"{report.impostors} impostor pairs of {report.people} people; the table is in {report.written}", quiet)
+    return tell.exit_code

@@ -1,0 +1,131 @@
+"""What a model's scores mean: all pairs of people whom it has not seen, to a table of thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.calibration import Calibration, Point, read_calibrations, write_calibrations
+from cosface_cli.engines.calibrations import calibrations_of, keep
+from cosface_cli.engines.embedders import EMBEDDERS
+from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.all_pairs import EDGES, far_intervals, histogram, tar_intervals
+from cosface_cli.maths.curve import curve_of_counts
+from cosface_cli.maths.rates import tar_at_far
+from cosface_cli.outcomes import Note, Tell, ignore
+from cosface_cli.verify import CalibrateConfig, CalibrateReport, ProtocolConfig
+from cosface_cli.verify.faces import open_faces
+
+FARS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+_PER_DECADE = 16  # points of the curve
+
+
+def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
+    """Embed the faces of config.source and write the table of all their pairs to where the model's is kept.
+
+    Raises CosfaceError where the source has no people, or none of two photos, and where the table is there already of
+    another model; ModelMismatch where the source is a store of another model.
+    """
+    _require_place(config)
+    how = ProtocolConfig(
+        config.source,
+        model=config.model,
+        flip=config.flip,
+        crops_template=config.crops_template,
+        detector=config.detector,
+        faces=config.faces,
+        min_face=config.min_face,
+        workers=config.workers,
+    )
+    faces = open_faces(how, config.source)
+    named = [(name, name.partition("/")[0]) for name in faces.names if "/" in name]
+    if len({person for _, person in named}) < 2:
+        raise CosfaceError("no two people here: the first folder level is the person", config.source, "sort the photos")
+    embedded = faces.embed([name for name, _ in named], tell)
+    usable = np.isfinite(embedded.vectors[:, 0])
+    people = np.unique([person for _, person in named], return_inverse=True)[1].astype(np.int64)[usable]
+    people = np.unique(people, return_inverse=True)[1].astype(np.int64)
+    vectors = embedded.vectors[usable]
+    data = {
+        "source": config.source.name,
+        "fingerprint": embedded.data,
+        "people": len(set(people)),
+        "faces": len(people),
+    }
+    table = table_of(vectors, people, Calibration(faces.model, faces.model_id, faces.flip, 0, 0, data, (), ()))
+    if table is None:
+        raise CosfaceError("nobody here has two photos, or only one person a face", config.source, "add some")
+    if unresolved := [rate["far"] for rate in table.rates if rate["tar"] is None]:
+        needed = max(rate["impostors_needed"] for rate in table.rates if rate["tar"] is None)
+        few = f"{table.impostors} impostor pairs do not tell FAR {', '.join(f'{far:g}' for far in unresolved)}"
+        tell(Note(f"{few}: that needs at least {needed}"))
+    place = _written(config, table)
+    return CalibrateReport(
+        str(place),
+        table.model,
+        table.model_id,
+        table.flip,
+        int(data["people"]),  # type: ignore[call-overload]
+        len(people),
+        table.genuine,
+        table.impostors,
+        table.rates,
+        embedded.data,
+    )
+
+
+def table_of(vectors: NDArray[np.float32], people: NDArray[np.int64], empty: Calibration) -> Calibration | None:
+    """The table of unit vectors (N, D) of people (N,); None without both genuine and impostor pairs.
+
+    empty: says what is calibrated, and on what.
+    """
+    counts = histogram(vectors, people)
+    if not counts.genuine.any() or not counts.impostors.any():
+        return None
+    rates = [tar_at_far(curve_of_counts(EDGES, counts.genuine, counts.impostors), far) for far in FARS]
+    accepted = counts.impostors[::-1].cumsum()[::-1]  # from each edge on
+    known = [rate.threshold for rate in rates if rate.threshold is not None]
+    edges = np.unique([*_steps(accepted), *np.searchsorted(EDGES, known)])
+    false = far_intervals(vectors, people, edges)
+    true = tar_intervals(vectors, people, edges)
+    curve = tuple(map(Point, EDGES[edges].tolist(), accepted[edges].tolist(), false.low.tolist(), false.high.tolist()))
+    rows = []
+    for rate in map(asdict, rates):
+        if rate["threshold"] is not None:
+            at = int(np.searchsorted(EDGES[edges], rate["threshold"]))
+            rate |= {"low": float(true.low[at]), "high": float(true.high[at])}
+            rate |= {"far_low": float(false.low[at]), "far_high": float(false.high[at])}
+        rows.append(rate)
+    genuine, impostors = int(counts.genuine.sum()), int(counts.impostors.sum())
+    return replace(empty, genuine=genuine, impostors=impostors, rates=tuple(rows), curve=curve)
+
+
+def _steps(accepted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Edges where the accepted impostor pairs are all, fewer by the same factor each time, and none."""
+    impostors = int(accepted[0])
+    decades = np.arange(0, np.log10(impostors) + 1 / _PER_DECADE, 1 / _PER_DECADE)
+    wanted = np.append(np.floor(impostors / 10**decades), 0)
+    return np.asarray(np.searchsorted(-accepted, -wanted, side="left"), np.int64)
+
+
+def _require_place(config: CalibrateConfig) -> None:
+    """Before any work: raises CosfaceError where the table could not be kept."""
+    if config.out is None and config.model in EMBEDDERS:
+        raise CosfaceError(f"{config.model} has a calibration of its own", mend="name a file for this one: --out FILE")
+    if config.out is not None and config.out.exists():
+        embedder = open_embedder(config.model)
+        read_calibrations(config.out, embedder.model_id, embedder.name)
+
+
+def _written(config: CalibrateConfig, table: Calibration) -> Path:
+    """Beside the model's tables for other flips."""
+    if config.out is not None:
+        known = read_calibrations(config.out, table.model_id, table.model) if config.out.exists() else {}
+        write_calibrations(config.out, {**known, table.flip: table})
+        return config.out
+    known = calibrations_of(config.model, open_embedder(config.model))
+    return keep(config.model, {**known, table.flip: table})
