@@ -12,7 +12,7 @@ from cosface_cli.artifacts.calibration import Calibration, Point, read_calibrati
 from cosface_cli.engines.calibrations import calibrations_of, keep
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.errors import CosfaceError
+from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.all_pairs import EDGES, far_intervals, histogram, tar_intervals
 from cosface_cli.maths.curve import curve_of_counts
 from cosface_cli.maths.rates import tar_at_far
@@ -47,16 +47,12 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
         raise CosfaceError("no two people here: the first folder level is the person", config.source, "sort the photos")
     embedded = faces.embed([name for name, _ in named], tell)
     usable = np.isfinite(embedded.vectors[:, 0])
-    people = np.unique([person for _, person in named], return_inverse=True)[1].astype(np.int64)[usable]
-    people = np.unique(people, return_inverse=True)[1].astype(np.int64)
-    vectors = embedded.vectors[usable]
-    data = {
-        "source": config.source.name,
-        "fingerprint": embedded.data,
-        "people": len(set(people)),
-        "faces": len(people),
-    }
-    table = table_of(vectors, people, Calibration(faces.model, faces.model_id, faces.flip, 0, 0, data, (), ()))
+    names = [person for (_, person), has_face in zip(named, usable, strict=True) if has_face]
+    known, codes = np.unique(names, return_inverse=True)
+    people = codes.astype(np.int64)
+    data = {"source": config.source.name, "fingerprint": embedded.data, "people": len(known), "faces": len(people)}
+    empty = Calibration(faces.model, faces.model_id, faces.flip, 0, 0, data, (), ())
+    table = table_of(embedded.vectors[usable], people, empty)
     if table is None:
         raise CosfaceError("nobody here has two photos, or only one person a face", config.source, "add some")
     if unresolved := [rate["far"] for rate in table.rates if rate["tar"] is None]:
@@ -69,7 +65,7 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
         table.model,
         table.model_id,
         table.flip,
-        int(data["people"]),  # type: ignore[call-overload]
+        len(known),
         len(people),
         table.genuine,
         table.impostors,
@@ -127,5 +123,9 @@ def _written(config: CalibrateConfig, table: Calibration) -> Path:
         known = read_calibrations(config.out, table.model_id, table.model) if config.out.exists() else {}
         write_calibrations(config.out, {**known, table.flip: table})
         return config.out
-    known = calibrations_of(config.model, open_embedder(config.model))
+    embedder = open_embedder(config.model)
+    if embedder.model_id != table.model_id:
+        held = f"embeddings of {table.model} ({table.model_id}), not of {embedder.name} ({embedder.model_id})"
+        raise ModelMismatch(held, config.source, "name the store's model with --model, or a file with --out")
+    known = calibrations_of(config.model, embedder)
     return keep(config.model, {**known, table.flip: table})
