@@ -56,7 +56,12 @@ class EnsembleOpener:
     def opened(self, embedders: Sequence[Embedder]) -> Callable[[list[Input]], list[Vectors]]:
         """The same, by embedders that are open already."""
         faces = FaceVectors(embedders, self.how)
-        return lambda inputs: [fused(results, self.fuse) for results in faces(inputs)]
+        nothing_done = (None,) * len(embedders)
+
+        def embed(inputs: list[Input]) -> list[Vectors]:
+            return [fused(results, self.fuse) for results in faces([replace(i, known=nothing_done) for i in inputs])]
+
+        return embed
 
     def identity(self, embedders: Sequence[Embedder]) -> Identity:
         """Whose vectors these are."""
