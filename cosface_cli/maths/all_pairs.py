@@ -16,7 +16,7 @@ from cosface_cli.maths.bootstrap import DRAWS, identity_draws, percentile_interv
 from cosface_cli.maths.intervals import clopper_pearson
 
 STEPS = 10_000  # to a cosine of 1
-EDGES = np.arange(-STEPS, STEPS + 1) / STEPS
+EDGES = np.arange(-STEPS, STEPS + 2) / STEPS  # the last one no pair reaches
 GROUPS = 320  # at most so many are drawn anew: of more people some go together
 _TILE = 1024
 
@@ -26,7 +26,7 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
-    """genuine, impostors: (len(EDGES),) pairs whose score is from each edge to the next."""
+    """genuine, impostors: (len(EDGES),) pairs whose score is from each edge on, below the next."""
 
     genuine: Counts
     impostors: Counts

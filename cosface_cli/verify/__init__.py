@@ -88,12 +88,14 @@ class ManyReport:
 @dataclass(frozen=True, slots=True)
 class CalibrateConfig:
     """source: a store, crops or photos of people whom the model was not trained on, nor will be tested on, by folder;
-    out: a file for the table, None: where the model's own is kept; the rest as for embed."""
+    out: a file for the table, None: where the model's own is kept; leave_out: people who do not count; the rest as for
+    embed."""
 
     source: Path
     model: str = "dlib"
     flip: str = "none"
     out: Path | None = None
+    leave_out: tuple[str, ...] = ()
     crops_template: str | None = None
     detector: str = "mtcnn"
     faces: str = "largest"

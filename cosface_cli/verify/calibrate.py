@@ -18,7 +18,7 @@ from cosface_cli.maths.curve import curve_of_counts
 from cosface_cli.maths.rates import tar_at_far
 from cosface_cli.outcomes import Note, Tell, ignore
 from cosface_cli.verify import CalibrateConfig, CalibrateReport, ProtocolConfig
-from cosface_cli.verify.faces import open_faces
+from cosface_cli.verify.faces import Faces, open_faces
 
 FARS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 _PER_DECADE = 16  # points of the curve
@@ -30,7 +30,6 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
     Raises CosfaceError where the source has no people, or none of two photos, and where the table is there already of
     another model; ModelMismatch where the source is a store of another model.
     """
-    _require_place(config)
     how = ProtocolConfig(
         config.source,
         model=config.model,
@@ -42,19 +41,28 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
         workers=config.workers,
     )
     faces = open_faces(how, config.source)
+    _require_place(config, faces)
     named = [(name, name.partition("/")[0]) for name in faces.names if "/" in name]
+    if missing := set(config.leave_out) - {person for _, person in named}:
+        raise CosfaceError(f"nobody is called {min(missing)} here", config.source, "correct --leave-out")
+    named = [(name, person) for name, person in named if person not in config.leave_out]
     if len({person for _, person in named}) < 2:
         raise CosfaceError("no two people here: the first folder level is the person", config.source, "sort the photos")
     embedded = faces.embed([name for name, _ in named], tell)
     usable = np.isfinite(embedded.vectors[:, 0])
-    names = [person for (_, person), has_face in zip(named, usable, strict=True) if has_face]
-    known, codes = np.unique(names, return_inverse=True)
+    names = np.array([person for _, person in named])[usable]
+    vectors = embedded.vectors[usable]
+    once = _once(vectors, names, tell)
+    vectors, (known, codes) = vectors[once], np.unique(names[once], return_inverse=True)
     people = codes.astype(np.int64)
     data = {"source": config.source.name, "fingerprint": embedded.data, "people": len(known), "faces": len(people)}
+    if config.leave_out:
+        data["left_out"] = sorted(config.leave_out)
     empty = Calibration(faces.model, faces.model_id, faces.flip, 0, 0, data, (), ())
-    table = table_of(embedded.vectors[usable], people, empty)
+    table = table_of(vectors, people, empty)
     if table is None:
         raise CosfaceError("nobody here has two photos, or only one person a face", config.source, "add some")
+    _suspect(vectors, people, known, table, tell)
     if unresolved := [rate["far"] for rate in table.rates if rate["tar"] is None]:
         needed = max(rate["impostors_needed"] for rate in table.rates if rate["tar"] is None)
         few = f"{table.impostors} impostor pairs do not tell FAR {', '.join(f'{far:g}' for far in unresolved)}"
@@ -100,6 +108,33 @@ def table_of(vectors: NDArray[np.float32], people: NDArray[np.int64], empty: Cal
     return replace(empty, genuine=genuine, impostors=impostors, rates=tuple(rows), curve=curve)
 
 
+def _once(vectors: NDArray[np.float32], names: NDArray[np.str_], tell: Tell) -> NDArray[np.int64]:
+    """The rows (M,) without doubles: a photo counts once, and not at all where it is there as two people."""
+    _, first, codes = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
+    owners: list[set[str]] = [set() for _ in first]
+    for code, name in zip(codes, names, strict=True):
+        owners[code].add(str(name))
+    kept = [row for row, own in zip(first, owners, strict=True) if len(own) == 1]
+    if torn := sorted(own for own in map(sorted, owners) if len(own) > 1):
+        pairs = ", ".join(" and ".join(own) for own in torn[:3]) + (", ..." if len(torn) > 3 else "")
+        tell(Note(f"{len(torn)} photos are there as two people ({pairs}) and count for nobody"))
+    return np.sort(np.array(kept, np.int64))
+
+
+def _suspect(
+    vectors: NDArray[np.float32], people: NDArray[np.int64], known: NDArray[np.str_], table: Calibration, tell: Tell
+) -> None:
+    """Name two people whose photos score, in the mean, as only one impostor pair in a thousand does."""
+    threshold = table.threshold(1e-3)
+    sums = np.zeros((len(known), vectors.shape[1]))
+    np.add.at(sums, people, vectors)
+    centres = sums / np.bincount(people)[:, None]
+    means = centres @ centres.T  # of all cosines between two people
+    alike = np.argwhere(np.triu(means >= threshold, 1)) if threshold is not None else np.zeros((0, 2), np.int64)
+    for one, other in alike[:10]:
+        tell(Note(f"{known[one]} and {known[other]} look like one person: look, and --leave-out one of them"))
+
+
 def _steps(accepted: NDArray[np.int64]) -> NDArray[np.int64]:
     """Edges where the accepted impostor pairs are all, fewer by the same factor each time, and none."""
     impostors = int(accepted[0])
@@ -108,13 +143,18 @@ def _steps(accepted: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(np.searchsorted(-accepted, -wanted, side="left"), np.int64)
 
 
-def _require_place(config: CalibrateConfig) -> None:
+def _require_place(config: CalibrateConfig, faces: Faces) -> None:
     """Before any work: raises CosfaceError where the table could not be kept."""
-    if config.out is None and config.model in EMBEDDERS:
+    if config.out is not None:
+        if config.out.exists():
+            read_calibrations(config.out, faces.model_id, faces.model)
+        return
+    if config.model in EMBEDDERS:
         raise CosfaceError(f"{config.model} has a calibration of its own", mend="name a file for this one: --out FILE")
-    if config.out is not None and config.out.exists():
-        embedder = open_embedder(config.model)
-        read_calibrations(config.out, embedder.model_id, embedder.name)
+    embedder = open_embedder(config.model)
+    if embedder.model_id != faces.model_id:
+        held = f"embeddings of {faces.model} ({faces.model_id}), not of {embedder.name} ({embedder.model_id})"
+        raise ModelMismatch(held, config.source, "name the store's model with --model, or a file with --out")
 
 
 def _written(config: CalibrateConfig, table: Calibration) -> Path:
@@ -123,9 +163,4 @@ def _written(config: CalibrateConfig, table: Calibration) -> Path:
         known = read_calibrations(config.out, table.model_id, table.model) if config.out.exists() else {}
         write_calibrations(config.out, {**known, table.flip: table})
         return config.out
-    embedder = open_embedder(config.model)
-    if embedder.model_id != table.model_id:
-        held = f"embeddings of {table.model} ({table.model_id}), not of {embedder.name} ({embedder.model_id})"
-        raise ModelMismatch(held, config.source, "name the store's model with --model, or a file with --out")
-    known = calibrations_of(config.model, embedder)
-    return keep(config.model, {**known, table.flip: table})
+    return keep(config.model, {**calibrations_of(config.model, open_embedder(config.model)), table.flip: table})

@@ -197,6 +197,9 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option(help="A file for the table; else the weights' header, or beside an .onnx file.")
     ] = CALIBRATE.out,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="<str>", help="A person of PEOPLE who does not count; again for more.")
+    ] = None,
     template: Annotated[
         str | None, typer.Option(help="PEOPLE holds crops of this template, without a manifest.")
     ] = CALIBRATE.crops_template,
@@ -214,7 +217,8 @@ def calibrate(
     """
     from cosface_cli.verify.calibrate import calibrate as run
 
-    config = CalibrateConfig(source, model, flip, out, template, detector, faces, min_face, workers)
+    besides = tuple(leave_out or ())
+    config = CalibrateConfig(source, model, flip, out, besides, template, detector, faces, min_face, workers)
     columns = ("far", "threshold", "far_low", "far_high", "tar", "low", "high", "impostors_needed")
     with following("calibrate", output, quiet, columns) as tell:
         report = run(config, tell)
