@@ -50,6 +50,10 @@ def verify(
     dev_pairs: Annotated[
         Path | None, typer.Option(help="LFW's View 1: the list that the threshold is chosen on.")
     ] = RUN.dev_pairs,
+    pooling: Annotated[
+        str, typer.Option(help="YTF: clips by the mean embedding, or by the mean of the frames' scores.")
+    ] = RUN.pooling,
+    frames: Annotated[int, typer.Option(min=0, help="YTF: frames of a clip, evenly spread; 0: all.")] = RUN.frames,
     workers: options.Workers = RUN.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -58,16 +62,25 @@ def verify(
 
     The score is the cosine of the embeddings. With folds each one's threshold is chosen on the others.
     """
+    run = ProtocolConfig(
+        source=paths[0],
+        protocol=protocol,
+        pairs=pairs,
+        model=model,
+        flip=flip,
+        crops_template=template,
+        detector=detector,
+        faces=faces or RUN.faces,
+        min_face=min_face,
+        missing=missing,
+        allow_missing=allow_missing,
+        workers=workers,
+        dev_pairs=dev_pairs,
+        pooling=pooling,
+        frames=frames,
+    )
     if len(paths) == 2 and pairs is None and protocol is None:
-        config = ProtocolConfig(
-            RUN.source,
-            crops_template=template,
-            missing=missing,
-            allow_missing=allow_missing,
-            dev_pairs=dev_pairs,
-            workers=workers,
-        )
-        if changed := config.changed():
+        if changed := run.changed() - {"model", "flip", "detector", "faces", "min_face"}:
             flag = "--" + min(changed).replace("crops_", "").replace("_", "-")
             raise CosfaceError(f"{flag} goes with a protocol, not with two photos", mend="leave it out")
         two = TwoConfig(paths[0], paths[1], model, flip, threshold, detector, faces or TWO.faces, min_face)
@@ -77,25 +90,7 @@ def verify(
         raise CosfaceError(f"{len(paths)} paths are neither two photos nor one source", mend=mend)
     if threshold is not None:
         raise CosfaceError("--threshold goes with two photos", mend="leave it out: a protocol chooses its own")
-    return _protocol(
-        ProtocolConfig(
-            paths[0],
-            protocol,
-            pairs,
-            model,
-            flip,
-            template,
-            detector,
-            faces or RUN.faces,
-            min_face,
-            missing,
-            allow_missing,
-            workers,
-            dev_pairs,
-        ),
-        output,
-        quiet,
-    )
+    return _protocol(run, output, quiet)
 
 
 def _two(config: TwoConfig, output: options.Output | None, quiet: bool) -> int:

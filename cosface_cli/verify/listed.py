@@ -73,7 +73,12 @@ def first_level(name: str) -> str:
 
 
 def guess_identities(pairs: Sequence[ListedPair], of: Callable[[str], str] = first_level) -> list[ListedPair]:
-    """The pairs with the identities that their names tell, where that agrees with every pair, else as they are."""
+    """The pairs with the identities that their names tell, where that agrees with every pair, else as they are.
+
+    So are lists left that say who people are.
+    """
+    if any(pair.left_identity or pair.right_identity for pair in pairs):
+        return list(pairs)
     told = [ListedPair(p.left, p.right, p.same, p.fold, of(p.left), of(p.right)) for p in pairs]
     fits = all(p.left_identity and p.right_identity and (p.left_identity == p.right_identity) == p.same for p in told)
     return told if fits else list(pairs)

@@ -26,9 +26,15 @@ class Protocol(Contract):
 PROTOCOLS = Table(
     "protocol",
     Row("lfw", "cosface_cli.verify.protocols.lfw:score", "LFW: pairs.txt with any folds, View 1, people.txt"),
+    Row("ytf", "cosface_cli.verify.protocols.ytf:score", "YouTube Faces: splits.txt, clips pooled over their frames"),
+    Row(
+        "csv", "cosface_cli.verify.protocols.pair_list:score", "any list of pairs with named columns: CSV, TSV, NDJSON"
+    ),
 )
 
 # fields of ProtocolConfig that only these protocols read
 OPTIONS = {
     "dev_pairs": ("lfw",),
+    "pooling": ("ytf",),
+    "frames": ("ytf",),
 }
