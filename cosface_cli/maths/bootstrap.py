@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 1000
+FEWEST = 100  # draws below which an interval says nothing
+WORTH = 400_000_000  # pairs times draws: some ten seconds
 Floats = NDArray[np.float64]
+
+
+def affordable_draws(pairs: int) -> int:
+    """How many draws of so many pairs are worth their time; 0 where they would be too few."""
+    draws = min(DRAWS, WORTH // max(pairs, 1))
+    return draws if draws >= FEWEST else 0
 
 
 def identity_draws(identities: int, draws: int = DRAWS, seed: int = 0) -> Iterator[NDArray[np.int64]]:
@@ -41,11 +49,13 @@ def pair_draws(
     fars: ArrayLike,
     draws: int = DRAWS,
     seed: int = 0,
+    faces: ArrayLike | None = None,
 ) -> Draws:
     """TAR and equal error rate of pairs whose people are drawn again and again.
 
     scores: (P,), -inf for none; same: (P,) bool; left, right: (P,) int, the identities of the two sides from 0;
-    fars: (F,), 0..1.
+    fars: (F,), 0..1. faces: (K,), how many each identity has, where the pairs are all of them but for the impostors
+    with the lowest scores: what would need those is NaN.
     """
     values, truth, wanted = np.asarray(scores, np.float64), np.asarray(same, bool), np.asarray(fars, np.float64)
     order = np.argsort(-values, kind="stable")
@@ -59,20 +69,28 @@ def pair_draws(
     if values.size and values[-1] == -np.inf:  # no threshold accepts the last group
         hits_at, false_at = hits_at[:-1], false_at[:-1]
     found = Draws(np.full((draws, wanted.size), np.nan), np.full(draws, np.nan))
-    people = int(max(one.max(initial=-1), other.max(initial=-1))) + 1
+    held = None if faces is None else np.asarray(faces, np.int64)
+    people = int(max(one.max(initial=-1), other.max(initial=-1))) + 1 if held is None else held.size
     for row, weight in enumerate(identity_draws(people, draws, seed)):
         genuine = np.append(0, weight[one[hits]].cumsum())
         impostors = np.append(0, (weight[one[false]] * weight[other[false]]).cumsum())
-        if genuine[-1] and impostors[-1]:
+        total = impostors[-1] if held is None else _pairs_between(weight * held)
+        if genuine[-1] and total:
             accepted = impostors[false_at]
-            allowed = np.floor(wanted * impostors[-1] * (1 + 1e-12))
+            allowed = np.floor(wanted * total * (1 + 1e-12))
             last = np.searchsorted(accepted, allowed, side="right") - 1
             tar = genuine[hits_at] / genuine[-1]
-            found.tar[row] = tar[last]
-            frr, far = 1 - tar, accepted / impostors[-1]
+            found.tar[row] = np.where((allowed < impostors[-1]) | (total == impostors[-1]), tar[last], np.nan)
+            frr, far = 1 - tar, accepted / total
             nearest = np.abs(far - frr).argmin()
-            found.eer[row] = (far[nearest] + frr[nearest]) / 2
+            if far[-1] >= frr[-1]:  # the curve crosses within what is listed
+                found.eer[row] = (far[nearest] + frr[nearest]) / 2
     return found
+
+
+def _pairs_between(faces: NDArray[np.int64]) -> int:
+    """Pairs of faces of different people."""
+    return (int(faces.sum()) ** 2 - int((faces**2).sum())) // 2
 
 
 def share_draws(hits: ArrayLike, trials: ArrayLike, draws: int = DRAWS, seed: int = 0) -> Floats:

@@ -114,7 +114,7 @@ class InputFaces:
         for chunk, results in run(chunks, how, min(config.workers or cpu_count(), len(chunks))):
             for item, (result,) in zip(chunk, results, strict=True):
                 name = names[len(rows)]
-                digest.update(_line(name, result.hash))
+                digest.update(file_line(name, result.hash))
                 if result.reason is not None or result.vectors is None:
                     missing.append(name)
                     rows.append(None)
@@ -184,7 +184,7 @@ class StoreFaces:
                 tell(Rejected(name, "bad_embedding", f"{self.path}: the embedding of {name} is not of unit length"))
             else:
                 tell(Done(name))
-        lines = b"".join(_line(name, digest) for name, digest in zip(names, hashes, strict=True))
+        lines = b"".join(file_line(name, digest) for name, digest in zip(names, hashes, strict=True))
         missing = tuple(name for name, bad in zip(names, wrong, strict=True) if bad)
         return Embedded(vectors, scores, missing, hashlib.sha256(lines).hexdigest())
 
@@ -197,5 +197,6 @@ def _stems(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _line(name: str, digest: str) -> bytes:
+def file_line(name: str, digest: str) -> bytes:
+    """What a hash of many files is made of: one's name and hash."""
     return f"{name} {digest}\n".encode("utf-8", "surrogateescape")

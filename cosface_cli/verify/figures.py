@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.bootstrap import DRAWS, Draws, pair_draws, percentile_interval
+from cosface_cli.maths.bootstrap import Draws, affordable_draws, pair_draws, percentile_interval
 from cosface_cli.maths.curve import Curve, roc
 from cosface_cli.maths.rates import equal_error, tar_at_far
 from cosface_cli.maths.roc import Folds, best_threshold, fold_accuracy
@@ -17,8 +17,6 @@ from cosface_cli.verify import ProtocolConfig, ProtocolReport
 from cosface_cli.verify.scores import PairScores, Scored
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-BOOTSTRAPPED = 200_000_000  # pairs times draws that are worth their time: a minute
-FEWEST_DRAWS = 100
 
 
 def report_of(name: str, scored: Scored, config: ProtocolConfig, seconds: float) -> ProtocolReport:
@@ -72,8 +70,8 @@ def draws_of(pairs: PairScores, missing: str) -> Draws | None:
     """TAR at FARS and equal error rate with people drawn anew; None where people are not known, or pairs too many."""
     kept = _kept(pairs, missing)
     people = kept.people()
-    draws = min(DRAWS, BOOTSTRAPPED // max(len(kept.scores), 1))
-    if people is None or draws < FEWEST_DRAWS or kept.same.all() or not kept.same.any():
+    draws = affordable_draws(len(kept.scores))
+    if people is None or not draws or kept.same.all() or not kept.same.any():
         return None
     return pair_draws(np.where(kept.known, kept.scores, -np.inf), kept.same, *people, FARS, draws)
 

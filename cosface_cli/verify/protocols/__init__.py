@@ -30,6 +30,7 @@ PROTOCOLS = Table(
     Row(
         "csv", "cosface_cli.verify.protocols.pair_list:score", "any list of pairs with named columns: CSV, TSV, NDJSON"
     ),
+    Row("all-pairs", "cosface_cli.verify.protocols.all_pairs:score", "every pair of a store's faces, by identity"),
 )
 
 # fields of ProtocolConfig that only these protocols read

@@ -7,6 +7,7 @@ from pathlib import Path
 from cosface_cli.artifacts.pair_rows import column_of
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.faces import is_store
 from cosface_cli.verify.protocols import PROTOCOLS
 
 LISTS = {".csv", ".tsv", ".ndjson", ".jsonl"}
@@ -23,6 +24,8 @@ def guess(config: ProtocolConfig) -> tuple[str, str]:
             return name, f"{lists} lies in {source}"
     if source.is_file() and source.suffix.lower() in LISTS:
         return _list(source)
+    if source.is_file() and is_store(source):
+        return "all-pairs", f"{source} is a store of embeddings"
     mend = f"give two photos, or --protocol {'|'.join(PROTOCOLS.names)}"
     raise CosfaceError("nothing here says which protocol is meant", source, mend)
 
