@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store import SIGNATURE, Store
+from cosface_cli.artifacts.store import SIGNATURE, Store, StoreHeader
 from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import FLIPS
@@ -134,20 +134,14 @@ class StoreFaces:
     """The rows of a store by the names of their photos or crops; of several faces of one photo the first counts."""
 
     def __init__(self, path: Path, config: ProtocolConfig) -> None:
-        """Raises ModelMismatch where the caller names another model or flip than the store's."""
+        """Raises as require_asked."""
         require_finished(path)
         with Store(path) as store:
             header = store.header
             firsts = [(number, row) for number, row in enumerate(store.rows()) if row.face == 1]
         self._rows = {row.source: number for number, row in firsts}
         self._roots = {row.source: row.root for _, row in firsts}
-        if "model" in config.changed() and (model := open_embedder(config.model)).model_id != header.model_id:
-            held = f"embeddings of {header.model} ({header.model_id}), not of {model.name} ({model.model_id})"
-            raise ModelMismatch(held, path, "leave --model out, or embed again")
-        if "flip" in config.changed() and config.flip != header.flip:
-            raise ModelMismatch(f"written with --flip {header.flip}", path, "leave --flip out, or embed again")
-        if config.crops_template is not None:
-            raise CosfaceError("--template is for folders of crops", path, "leave it out")
+        require_asked(header, path, config)
         self.path = path
         self.model, self.model_id, self.flip = header.model, header.model_id, header.flip
         self.names = tuple(self._rows)
@@ -187,6 +181,17 @@ class StoreFaces:
         lines = b"".join(file_line(name, digest) for name, digest in zip(names, hashes, strict=True))
         missing = tuple(name for name, bad in zip(names, wrong, strict=True) if bad)
         return Embedded(vectors, scores, missing, hashlib.sha256(lines).hexdigest())
+
+
+def require_asked(have: StoreHeader, path: Path, config: ProtocolConfig) -> None:
+    """Raises ModelMismatch where the caller names another model or flip than a store's, CosfaceError for a template."""
+    if "model" in config.changed() and (model := open_embedder(config.model)).model_id != have.model_id:
+        held = f"embeddings of {have.model} ({have.model_id}), not of {model.name} ({model.model_id})"
+        raise ModelMismatch(held, path, "leave --model out, or embed again")
+    if "flip" in config.changed() and config.flip != have.flip:
+        raise ModelMismatch(f"written with --flip {have.flip}", path, "leave --flip out, or embed again")
+    if config.crops_template is not None:
+        raise CosfaceError("--template is for folders of crops", path, "leave it out")
 
 
 def _stems(names: Iterable[str]) -> dict[str, str]:

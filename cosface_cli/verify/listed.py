@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cosface_cli.artifacts.pair_rows import list_kind, read_pair_rows
+from cosface_cli.artifacts.pairs import is_people_list, read_pairs, read_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Tell
 from cosface_cli.verify.faces import Embedded, Faces
@@ -64,6 +66,15 @@ def score_pairs(
     )
     lost = set(embedded.missing)
     return scores, embedded, tuple(name for name in names if name not in found or found[name] in lost)
+
+
+def names_in(listed: Path) -> frozenset[str]:
+    """The names in a list of any kind."""
+    if list_kind(listed) != "lfw":
+        return frozenset(name for row in read_pair_rows(listed) for name in (row.left, row.right))
+    if is_people_list(listed):
+        return frozenset(name for person in read_people(listed) for name in person.names)
+    return frozenset(name for pair in read_pairs(listed).pairs for name in (pair.left, pair.right))
 
 
 def first_level(name: str) -> str:

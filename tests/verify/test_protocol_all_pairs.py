@@ -10,7 +10,7 @@ import pytest
 from cosface_cli.engines import all_pairs
 from cosface_cli.engines.all_pairs import count_all_pairs
 from cosface_cli.engines.embedders.vectors import unit_length
-from cosface_cli.errors import CosfaceError
+from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.bootstrap import pair_draws, percentile_interval
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.histogram import BINS, SPARE, UNIT, binned, counted, curve_of_bins
@@ -131,11 +131,24 @@ def test_what_has_no_pairs_is_said(make_store: MakeStore, tmp_path: Path):
         verify_protocol(ProtocolConfig(make_store({"A/1.jpg": at_angle(0), "B/1.jpg": at_angle(9)})))
     with pytest.raises(CosfaceError, match="all faces are of one identity"):
         verify_protocol(ProtocolConfig(make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(9)})))
-    with pytest.raises(CosfaceError, match="all pairs are taken of a store"):
-        verify_protocol(ProtocolConfig(tmp_path, protocol="all-pairs"))
     store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(9), "B/1.jpg": at_angle(90)})
-    with pytest.raises(CosfaceError, match="--flip changes nothing"):
+    with pytest.raises(ModelMismatch, match="written with --flip none"):
         verify_protocol(ProtocolConfig(store, flip="sum"))
+
+
+def test_a_list_names_the_faces(make_store: MakeStore, tmp_path: Path):
+    store = make_store({f"{who}/{who}_000{n}.jpg": at_angle(17 * n) for n, who in enumerate("AABBCC", 1)})
+    listed = tmp_path / "pairs.txt"
+    listed.write_text("1\t1\nA\t1\t2\nA\t1\tC\t5\n")
+    found = verify_protocol(ProtocolConfig(store, "all-pairs", listed))
+    assert (found.pairs, found.genuine, found.impostors) == (3, 1, 2)
+    rows = tmp_path / "rows.csv"
+    rows.write_text("left,right\nA/A_0001.jpg,A/A_0002.jpg\nB/B_0003.jpg,A/A_0002.jpg\n")
+    assert verify_protocol(ProtocolConfig(store, "all-pairs", rows)).pairs == 3
+    people = tmp_path / "people.txt"
+    people.write_text("1\nA\t2\n")
+    with pytest.raises(CosfaceError, match="all faces are of one identity"):
+        verify_protocol(ProtocolConfig(store, "all-pairs", people))
 
 
 def test_rows_that_are_no_unit_vectors_are_left_out(make_store: MakeStore):

@@ -1,70 +1,78 @@
-"""Every pair of the faces of a store: those of one identity are genuine, all others impostors."""
+"""Every pair of faces: those of one identity are genuine, all others impostors."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.store import Store
 from cosface_cli.artifacts.store_series import require_finished
-from cosface_cli.engines.all_pairs import PairCounts, count_all_pairs
+from cosface_cli.engines.all_pairs import PairCounts, Read, count_all_pairs
+from cosface_cli.engines.pair_files import stem
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bootstrap import Draws, affordable_draws, pair_draws
 from cosface_cli.maths.histogram import curve_of_bins
-from cosface_cli.outcomes import Note, Rejected, Tell
+from cosface_cli.outcomes import Done, Note, Rejected, Tell
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces import file_line, is_store
+from cosface_cli.verify.faces import file_line, is_store, open_faces, require_asked
 from cosface_cli.verify.figures import FARS
+from cosface_cli.verify.listed import first_level, hash_of, names_in
 from cosface_cli.verify.scores import Scored
 
 CHUNK = 8192  # rows checked at a time
 UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 SLACK = 1.5  # how many more impostors than a FAR lets pass are kept for its draws
-PHOTOS_ONLY = ("pairs", "model", "flip", "crops_template", "detector", "faces", "min_face")
 
 
 def score(config: ProtocolConfig, tell: Tell) -> Scored:
-    """The curve of all pairs. Rows without an identity, or that are no unit vectors, are left out and said.
+    """The curve of all pairs: of a store, read block by block, or of photos or crops, embedded first.
 
-    Raises CosfaceError where there are not both genuine and impostor pairs.
+    With a list of pairs only the faces that it names are taken. Rows without an identity, or that are no unit vectors,
+    are left out and said. Raises CosfaceError where there are not both genuine and impostor pairs.
     """
-    path = config.source
-    if not is_store(path):
-        raise CosfaceError("all pairs are taken of a store", path, "make one: cosface embed PHOTOS faces.h5")
-    for option in sorted(config.changed() & set(PHOTOS_ONLY)):
-        flag = "--" + option.replace("crops_", "").replace("_", "-")
-        raise CosfaceError(f"{flag} changes nothing about a store's pairs", path, "leave it out")
-    require_finished(path)
-    with Store(path) as store:
-        rows, codes, missing, data = _faces(store, tell)
-        held = np.bincount(codes)
-        genuine = int((held * (held - 1) // 2).sum())
-        if not genuine or held.size < 2:
-            words = "no identity has two faces" if not genuine else "all faces are of one identity"
-            raise CosfaceError(words, path, "embed a folder with sub-folders of several photos for each person")
-
-        def read(start: int, stop: int) -> NDArray[np.float32]:
-            first, last = int(rows[start]), int(rows[stop - 1])
-            return store.vectors(first, last + 1)[rows[start:stop] - first]
-
-        counts = count_all_pairs(read, codes, tell, config.workers)
-        header = store.header
+    wanted = None if config.pairs is None else names_in(config.pairs)
+    with ExitStack() as open_files:
+        if is_store(config.source):
+            require_finished(config.source)
+            store = open_files.enter_context(Store(config.source))
+            require_asked(store.header, config.source, config)
+            source = _of_store(store, wanted, tell)
+        else:
+            source = _of_photos(config, wanted, tell)
+        held = np.bincount(source.codes)
+        if held.size < 2 or held.max() < 2:
+            words = "all faces are of one identity" if held.size == 1 else "no identity has two faces"
+            raise CosfaceError(words, config.source, "give each person a folder of several photos")
+        counts = count_all_pairs(source.read, source.codes, tell, config.workers)
+    tell(Done(str(config.source)))
     return Scored(
-        header.model,
-        header.model_id,
-        header.flip,
-        data,
+        *source.header,
+        source.data,
         curve=curve_of_bins(counts.genuine, counts.impostors),
         draws=_draws(counts, held),
-        missing=missing,
-        details={"faces": len(codes), "identities": int(held.size)},
+        missing=source.missing,
+        list_hash=None if config.pairs is None else hash_of(config.pairs),
+        details={"faces": len(source.codes), "identities": int(held.size)},
     )
 
 
-def _faces(store: Store, tell: Tell) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[str, ...], str]:
-    """Rows that are compared, rising, their identity codes from 0, names of those left out, a hash of all."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """read: vectors start to stop; codes: (N,) identities from 0; header: model, its id, flip."""
+
+    read: Read
+    codes: NDArray[np.int64]
+    missing: tuple[str, ...]
+    data: str
+    header: tuple[str, str, str]
+
+
+def _of_store(store: Store, wanted: Collection[str] | None, tell: Tell) -> _Source:
     numbers, codes, missing = [], [], []
     known: dict[str, int] = {}
     digest = hashlib.sha256()
@@ -73,6 +81,8 @@ def _faces(store: Store, tell: Tell) -> tuple[NDArray[np.int64], NDArray[np.int6
         high = min(low + CHUNK, len(store))
         lengths = np.linalg.norm(store.vectors(low, high).astype(np.float64), axis=1)
         for number, row in enumerate(store.rows(low, high), low):
+            if wanted is not None and row.source not in wanted and stem(row.source) not in wanted:
+                continue
             digest.update(file_line(row.source, row.hash))
             several += row.face > 1
             if row.identity is None:
@@ -83,11 +93,38 @@ def _faces(store: Store, tell: Tell) -> tuple[NDArray[np.int64], NDArray[np.int6
             else:
                 numbers.append(number)
                 codes.append(known.setdefault(row.identity, len(known)))
-    if nameless:
-        tell(Note(f"{nameless} faces lie in no person's folder and are left out"))
     if several:
         tell(Note(f"{several} faces are not the only ones of their photo: each counts for the folder's person"))
-    return np.array(numbers, np.int64), np.array(codes, np.int64), tuple(missing), digest.hexdigest()
+    _say_nameless(nameless, tell)
+    rows = np.array(numbers, np.int64)
+
+    def read(start: int, stop: int) -> NDArray[np.float32]:
+        first, last = int(rows[start]), int(rows[stop - 1])
+        return store.vectors(first, last + 1)[rows[start:stop] - first]
+
+    have = store.header
+    header = (have.model, have.model_id, have.flip)
+    return _Source(read, np.array(codes, np.int64), tuple(missing), digest.hexdigest(), header)
+
+
+def _of_photos(config: ProtocolConfig, wanted: Collection[str] | None, tell: Tell) -> _Source:
+    faces = open_faces(config, config.source)
+    listed = [name for name in faces.names if wanted is None or name in wanted or stem(name) in wanted]
+    names = [name for name in listed if first_level(name)]
+    _say_nameless(len(listed) - len(names), tell)
+    embedded = faces.embed(names, tell)
+    vectors = embedded.vectors
+    there: NDArray[np.bool_] = np.isfinite(vectors[:, 0])
+    known: dict[str, int] = {}
+    codes = [known.setdefault(first_level(name), len(known)) for name, has in zip(names, there, strict=True) if has]
+    kept = vectors[there]
+    header = (faces.model, faces.model_id, faces.flip)
+    return _Source(lambda a, b: kept[a:b], np.array(codes, np.int64), embedded.missing, embedded.data, header)
+
+
+def _say_nameless(count: int, tell: Tell) -> None:
+    if count:
+        tell(Note(f"{count} faces lie in no person's folder and are left out"))
 
 
 def _draws(counts: PairCounts, held: NDArray[np.int64]) -> Draws | None:
