@@ -30,6 +30,7 @@ PROTOCOLS = Table(
     Row(
         "csv", "cosface_cli.verify.protocols.pair_list:score", "any list of pairs with named columns: CSV, TSV, NDJSON"
     ),
+    Row("bin", "cosface_cli.verify.protocols.insightface_bin:score", "InsightFace's lfw.bin, cfp_fp.bin, agedb_30.bin"),
     Row("all-pairs", "cosface_cli.verify.protocols.all_pairs:score", "every pair of a store's faces, by identity"),
 )
 

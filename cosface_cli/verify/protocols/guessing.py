@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cosface_cli.artifacts.face_bin import is_pickle
 from cosface_cli.artifacts.pair_rows import list_kind
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig
@@ -26,6 +27,8 @@ def guess(config: ProtocolConfig) -> tuple[str, str]:
         return _list(source)
     if source.is_file() and is_store(source):
         return "all-pairs", f"{source} is a store of embeddings"
+    if source.is_file() and is_pickle(source):
+        return "bin", f"{source} begins as InsightFace's sets do"
     mend = f"give two photos, or --protocol {'|'.join(PROTOCOLS.names)}"
     raise CosfaceError("nothing here says which protocol is meant", source, mend)
 
