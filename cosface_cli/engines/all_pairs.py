@@ -50,7 +50,7 @@ def count_all_pairs(read: Read, codes: Codes, tell: Tell, workers: int = 0) -> P
     """
     total = len(codes)
     threads = workers or cpu_count()
-    tally = _Tally(threads)
+    tally = Tally(threads)
     done = 0
     with ThreadPoolExecutor(threads) as pool:
         for low in range(0, total, HELD):
@@ -116,10 +116,13 @@ def _equal(row_codes: Codes, column_codes: Codes, order: Codes) -> tuple[Codes, 
     return rows, order[np.repeat(first, count) + within]
 
 
-_Kept = tuple[NDArray[np.float32], Codes, Codes]  # bins, codes of the two sides
+Kept = tuple[NDArray[np.float32], Codes, Codes]  # bins, codes of the two sides
 
 
-class _Tally:
+NOTHING: Kept = (np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+class Tally:
     """Adds blocks up, in any order. floor: impostor pairs below it are none of the KEPT highest."""
 
     def __init__(self, threads: int) -> None:
@@ -129,10 +132,10 @@ class _Tally:
             self._every.put(np.zeros(BINS, np.int64))
         self._genuine = np.zeros(BINS, np.int64)
         self._genuine_count = 0
-        self._genuine_pairs: list[_Kept] | None = []
-        self._top: list[_Kept] = []
+        self._genuine_pairs: list[Kept] | None = []
+        self._top: list[Kept] = []
 
-    def count(self, block: _Block) -> tuple[_Kept, _Kept]:
+    def count(self, block: _Block) -> tuple[Kept, Kept]:
         """In a thread: count a block, and give its genuine pairs and its highest impostor pairs."""
         bins = binned(block.rows @ block.columns.T)  # (R, C)
         one, other = _equal(block.row_codes, block.column_codes, block.order)
@@ -141,17 +144,28 @@ class _Tally:
             bins[~later] = OUTSIDE
             kept = later[one, other]
             one, other = one[kept], other[kept]
-        histogram = self._every.get()
-        histogram += counted(bins if later is None else bins[later])
-        self._every.put(histogram)
+        self._count(bins if later is None else bins[later])
         genuine = bins[one, other]
         bins[one, other] = OUTSIDE
-        high = np.flatnonzero(bins.ravel() >= self.floor)
-        left, right = np.divmod(high, len(block.columns))
         who = block.row_codes[one]
-        return (genuine, who, who), (bins.ravel()[high], block.row_codes[left], block.column_codes[right])
+        return (genuine, who, who), self._highest(bins, block.row_codes, block.column_codes)
 
-    def keep(self, genuine: _Kept, top: _Kept) -> None:
+    def count_impostors(self, bins: NDArray[np.float32], row_codes: Codes, column_codes: Codes) -> Kept:
+        """In a thread: count bins (R, C) of impostor pairs alone, and give the highest."""
+        self._count(bins)
+        return self._highest(bins, row_codes, column_codes)
+
+    def _count(self, bins: NDArray[np.float32]) -> None:
+        histogram = self._every.get()
+        histogram += counted(bins)
+        self._every.put(histogram)
+
+    def _highest(self, bins: NDArray[np.float32], row_codes: Codes, column_codes: Codes) -> Kept:
+        high = np.flatnonzero(bins.ravel() >= self.floor)
+        left, right = np.divmod(high, bins.shape[1])
+        return bins.ravel()[high], row_codes[left], column_codes[right]
+
+    def keep(self, genuine: Kept, top: Kept) -> None:
         """Take in what a block gave."""
         count_into(self._genuine, genuine[0])
         self._genuine_count += len(genuine[0])
@@ -182,8 +196,8 @@ class _Tally:
         return PairCounts(self._genuine, impostors, top, genuine)
 
 
-def _joined(parts: list[_Kept]) -> _Kept:
+def _joined(parts: list[Kept]) -> Kept:
     if not parts:
-        return np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return NOTHING
     bins, left, right = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return bins, left, right

@@ -7,7 +7,7 @@ drawn, an impostor pair as often as the product of its two people (the subsets b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,16 @@ class Draws:
     eer: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Of pairs that are all but the impostors with the lowest scores. people: how many identities are drawn; that
+    number as a code stands for anybody who is not drawn and counts once; impostors: how many impostor pairs there are
+    in a draw, from how often each identity is in it (K,). What would need those left out is NaN."""
+
+    people: int
+    impostors: Callable[[NDArray[np.int64]], int]
+
+
 def pair_draws(
     scores: ArrayLike,
     same: ArrayLike,
@@ -49,13 +59,12 @@ def pair_draws(
     fars: ArrayLike,
     draws: int = DRAWS,
     seed: int = 0,
-    faces: ArrayLike | None = None,
+    listed: Listed | None = None,
 ) -> Draws:
     """TAR and equal error rate of pairs whose people are drawn again and again.
 
     scores: (P,), -inf for none; same: (P,) bool; left, right: (P,) int, the identities of the two sides from 0;
-    fars: (F,), 0..1. faces: (K,), how many each identity has, where the pairs are all of them but for the impostors
-    with the lowest scores: what would need those is NaN.
+    fars: (F,), 0..1; listed: where the pairs are not all that there are.
     """
     values, truth, wanted = np.asarray(scores, np.float64), np.asarray(same, bool), np.asarray(fars, np.float64)
     order = np.argsort(-values, kind="stable")
@@ -69,12 +78,13 @@ def pair_draws(
     if values.size and values[-1] == -np.inf:  # no threshold accepts the last group
         hits_at, false_at = hits_at[:-1], false_at[:-1]
     found = Draws(np.full((draws, wanted.size), np.nan), np.full(draws, np.nan))
-    held = None if faces is None else np.asarray(faces, np.int64)
-    people = int(max(one.max(initial=-1), other.max(initial=-1))) + 1 if held is None else held.size
+    people = int(max(one.max(initial=-1), other.max(initial=-1))) + 1 if listed is None else listed.people
     for row, weight in enumerate(identity_draws(people, draws, seed)):
+        total = None if listed is None else listed.impostors(weight)
+        weight = np.append(weight, 1)  # of those who are no people to draw: listed.people stands for them
         genuine = np.append(0, weight[one[hits]].cumsum())
         impostors = np.append(0, (weight[one[false]] * weight[other[false]]).cumsum())
-        total = impostors[-1] if held is None else _pairs_between(weight * held)
+        total = int(impostors[-1]) if total is None else total
         if genuine[-1] and total:
             accepted = impostors[false_at]
             allowed = np.floor(wanted * total * (1 + 1e-12))
@@ -88,8 +98,8 @@ def pair_draws(
     return found
 
 
-def _pairs_between(faces: NDArray[np.int64]) -> int:
-    """Pairs of faces of different people."""
+def pairs_between(faces: NDArray[np.int64]) -> int:
+    """Pairs of faces of different people, who have so many each (K,)."""
     return (int(faces.sum()) ** 2 - int((faces**2).sum())) // 2
 
 

@@ -54,6 +54,13 @@ def verify(
         str, typer.Option(help="YTF: clips by the mean embedding, or by the mean of the frames' scores.")
     ] = RUN.pooling,
     frames: Annotated[int, typer.Option(min=0, help="YTF: frames of a clip, evenly spread; 0: all.")] = RUN.frames,
+    distractors: Annotated[
+        Path | None, typer.Option(help="MegaFace: a store, or a folder of .bin features; so is SOURCE.")
+    ] = RUN.distractors,
+    noises: Annotated[Path | None, typer.Option(help="MegaFace: a list of photos to leave out.")] = RUN.noises,
+    features: Annotated[
+        Path | None, typer.Option(help="MegaFace: a new folder to write both stores to as .bin features.")
+    ] = RUN.features,
     workers: options.Workers = RUN.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -78,6 +85,9 @@ def verify(
         dev_pairs=dev_pairs,
         pooling=pooling,
         frames=frames,
+        distractors=distractors,
+        noises=noises,
+        features=features,
     )
     if len(paths) == 2 and pairs is None and protocol is None:
         if changed := run.changed() - {"model", "flip", "detector", "faces", "min_face"}:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosface_cli.maths.bootstrap import identity_draws, pair_draws, percentile_interval, share_draws
+from cosface_cli.maths.bootstrap import (
+    Listed,
+    identity_draws,
+    pair_draws,
+    pairs_between,
+    percentile_interval,
+    share_draws,
+)
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.rates import equal_error, tar_at_far
 
@@ -69,7 +76,15 @@ def test_the_lowest_impostors_need_not_be_listed():
     fars = (0.01, 0.05, 0.5)
     whole = pair_draws(scores, same, who[one], who[other], fars, draws=40)
     high = same | (scores >= np.sort(scores[~same])[-300])
-    part = pair_draws(scores[high], same[high], who[one][high], who[other][high], fars, draws=40, faces=np.full(12, 4))
+    part = pair_draws(
+        scores[high],
+        same[high],
+        who[one][high],
+        who[other][high],
+        fars,
+        draws=40,
+        listed=Listed(12, lambda w: pairs_between(w * 4)),
+    )
     np.testing.assert_array_equal(part.tar[:, :2], whole.tar[:, :2])
     assert np.isnan(part.tar[:, 2]).all() and not np.isnan(whole.tar).any()
     np.testing.assert_allclose(part.eer, whole.eer, rtol=1e-12)

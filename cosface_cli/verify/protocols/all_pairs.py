@@ -15,7 +15,7 @@ from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.engines.all_pairs import PairCounts, Read, count_all_pairs
 from cosface_cli.engines.pair_files import stem
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.bootstrap import Draws, affordable_draws, pair_draws
+from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, pairs_between
 from cosface_cli.maths.histogram import curve_of_bins
 from cosface_cli.outcomes import Done, Note, Rejected, Tell
 from cosface_cli.verify import ProtocolConfig
@@ -143,4 +143,5 @@ def _draws(counts: PairCounts, held: NDArray[np.int64]) -> Draws | None:
     same = np.arange(len(scores)) < len(genuine.scores)
     left = np.concatenate([genuine.left, top.left[kept]])
     right = np.concatenate([genuine.right, top.right[kept]])
-    return pair_draws(scores, same, left, right, FARS, draws, faces=held)
+    listed = Listed(held.size, lambda weight: pairs_between(weight * held))
+    return pair_draws(scores, same, left, right, FARS, draws, listed=listed)

@@ -20,6 +20,8 @@ def guess(config: ProtocolConfig) -> tuple[str, str]:
     source = config.source
     if config.pairs is not None:
         return _list(config.pairs)
+    if config.distractors is not None:
+        return "megaface", "there are distractors"
     for name, lists in {"lfw": "pairs.txt", "ytf": "splits.txt"}.items():
         if (source / lists).is_file():
             return name, f"{lists} lies in {source}"
