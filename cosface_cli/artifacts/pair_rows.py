@@ -68,6 +68,18 @@ def read_pair_rows(path: Path) -> tuple[PairRow, ...]:
     return rows
 
 
+def list_kind(path: Path) -> str | None:
+    """By its first line: "lfw", "ytf", "csv" for any other with named columns, or None."""
+    first = read_text(path).partition("\n")[0]
+    words = first.split()
+    if words and all(word.isdigit() for word in words):
+        return "lfw"
+    columns = [name.strip() for name in first.replace("\t", ",").replace(";", ",").split(",")]
+    if any(name.lower() == "split number" for name in columns):
+        return "ytf"
+    return "csv" if first.lstrip().startswith("{") or any(map(column_of, columns)) else None
+
+
 def column_of(name: str) -> str | None:
     """Which of COLUMNS a name stands for; case, blanks, dashes and underscores do not matter."""
     plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())

@@ -7,14 +7,22 @@ drawn, an impostor pair as often as the product of its two people (the subsets b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 1000
+FEWEST = 100  # draws below which an interval says nothing
+WORTH = 400_000_000  # pairs times draws: some ten seconds
 Floats = NDArray[np.float64]
+
+
+def affordable_draws(pairs: int) -> int:
+    """How many draws of so many pairs are worth their time; 0 where they would be too few."""
+    draws = min(DRAWS, WORTH // max(pairs, 1))
+    return draws if draws >= FEWEST else 0
 
 
 def identity_draws(identities: int, draws: int = DRAWS, seed: int = 0) -> Iterator[NDArray[np.int64]]:
@@ -33,6 +41,16 @@ class Draws:
     eer: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Of pairs that are all but the impostors with the lowest scores. people: how many identities are drawn; that
+    number as a code stands for anybody who is not drawn and counts once; impostors: how many impostor pairs there are
+    in a draw, from how often each identity is in it (K,). What would need those left out is NaN."""
+
+    people: int
+    impostors: Callable[[NDArray[np.int64]], int]
+
+
 def pair_draws(
     scores: ArrayLike,
     same: ArrayLike,
@@ -41,11 +59,12 @@ def pair_draws(
     fars: ArrayLike,
     draws: int = DRAWS,
     seed: int = 0,
+    listed: Listed | None = None,
 ) -> Draws:
     """TAR and equal error rate of pairs whose people are drawn again and again.
 
     scores: (P,), -inf for none; same: (P,) bool; left, right: (P,) int, the identities of the two sides from 0;
-    fars: (F,), 0..1.
+    fars: (F,), 0..1; listed: where the pairs are not all that there are.
     """
     values, truth, wanted = np.asarray(scores, np.float64), np.asarray(same, bool), np.asarray(fars, np.float64)
     order = np.argsort(-values, kind="stable")
@@ -59,20 +78,29 @@ def pair_draws(
     if values.size and values[-1] == -np.inf:  # no threshold accepts the last group
         hits_at, false_at = hits_at[:-1], false_at[:-1]
     found = Draws(np.full((draws, wanted.size), np.nan), np.full(draws, np.nan))
-    people = int(max(one.max(initial=-1), other.max(initial=-1))) + 1
+    people = int(max(one.max(initial=-1), other.max(initial=-1))) + 1 if listed is None else listed.people
     for row, weight in enumerate(identity_draws(people, draws, seed)):
+        total = None if listed is None else listed.impostors(weight)
+        weight = np.append(weight, 1)  # of those who are no people to draw: listed.people stands for them
         genuine = np.append(0, weight[one[hits]].cumsum())
         impostors = np.append(0, (weight[one[false]] * weight[other[false]]).cumsum())
-        if genuine[-1] and impostors[-1]:
+        total = int(impostors[-1]) if total is None else total
+        if genuine[-1] and total:
             accepted = impostors[false_at]
-            allowed = np.floor(wanted * impostors[-1] * (1 + 1e-12))
+            allowed = np.floor(wanted * total * (1 + 1e-12))
             last = np.searchsorted(accepted, allowed, side="right") - 1
             tar = genuine[hits_at] / genuine[-1]
-            found.tar[row] = tar[last]
-            frr, far = 1 - tar, accepted / impostors[-1]
+            found.tar[row] = np.where((allowed < impostors[-1]) | (total == impostors[-1]), tar[last], np.nan)
+            frr, far = 1 - tar, accepted / total
             nearest = np.abs(far - frr).argmin()
-            found.eer[row] = (far[nearest] + frr[nearest]) / 2
+            if far[-1] >= frr[-1]:  # the curve crosses within what is listed
+                found.eer[row] = (far[nearest] + frr[nearest]) / 2
     return found
+
+
+def pairs_between(faces: NDArray[np.int64]) -> int:
+    """Pairs of faces of different people, who have so many each (K,)."""
+    return (int(faces.sum()) ** 2 - int((faces**2).sum())) // 2
 
 
 def share_draws(hits: ArrayLike, trials: ArrayLike, draws: int = DRAWS, seed: int = 0) -> Floats:

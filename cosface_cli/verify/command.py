@@ -76,6 +76,17 @@ def verify(
     dev_pairs: Annotated[
         Path | None, typer.Option(help="LFW's View 1: the list that the threshold is chosen on.")
     ] = RUN.dev_pairs,
+    pooling: Annotated[
+        str, typer.Option(help="YTF: clips by the mean embedding, or by the mean of the frames' scores.")
+    ] = RUN.pooling,
+    frames: Annotated[int, typer.Option(min=0, help="YTF: frames of a clip, evenly spread; 0: all.")] = RUN.frames,
+    distractors: Annotated[
+        Path | None, typer.Option(help="MegaFace: a store, or a folder of .bin features; so is SOURCE.")
+    ] = RUN.distractors,
+    noises: Annotated[Path | None, typer.Option(help="MegaFace: a list of photos to leave out.")] = RUN.noises,
+    features: Annotated[
+        Path | None, typer.Option(help="MegaFace: a new folder to write both stores to as .bin features.")
+    ] = RUN.features,
     workers: options.Workers = COMPARE.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -101,19 +112,24 @@ def verify(
         workers,
     )
     run = ProtocolConfig(
-        paths[0],
-        protocol,
-        pairs,
-        models[0] if models else RUN.model,
-        flip,
-        template,
-        detector,
-        faces or RUN.faces,
-        min_face,
-        missing,
-        allow_missing,
-        workers,
-        dev_pairs,
+        source=paths[0],
+        protocol=protocol,
+        pairs=pairs,
+        model=models[0] if models else RUN.model,
+        flip=flip,
+        crops_template=template,
+        detector=detector,
+        faces=faces or RUN.faces,
+        min_face=min_face,
+        missing=missing,
+        allow_missing=allow_missing,
+        workers=workers,
+        dev_pairs=dev_pairs,
+        pooling=pooling,
+        frames=frames,
+        distractors=distractors,
+        noises=noises,
+        features=features,
     )
     alone = len(paths) == 1 and names != ["-"] and not stores
     if pairs is None and protocol is None and not alone:

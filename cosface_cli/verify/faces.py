@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store import SIGNATURE, Store
+from cosface_cli.artifacts.store import SIGNATURE, Store, StoreHeader
 from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import FLIPS
@@ -114,7 +114,7 @@ class InputFaces:
         for chunk, results in run(chunks, how, min(config.workers or cpu_count(), len(chunks))):
             for item, (result,) in zip(chunk, results, strict=True):
                 name = names[len(rows)]
-                digest.update(_line(name, result.hash))
+                digest.update(file_line(name, result.hash))
                 if result.reason is not None or result.vectors is None:
                     missing.append(name)
                     rows.append(None)
@@ -134,20 +134,14 @@ class StoreFaces:
     """The rows of a store by the names of their photos or crops; of several faces of one photo the first counts."""
 
     def __init__(self, path: Path, config: ProtocolConfig) -> None:
-        """Raises ModelMismatch where the caller names another model or flip than the store's."""
+        """Raises as require_asked."""
         require_finished(path)
         with Store(path) as store:
             header = store.header
             firsts = [(number, row) for number, row in enumerate(store.rows()) if row.face == 1]
         self._rows = {row.source: number for number, row in firsts}
         self._roots = {row.source: row.root for _, row in firsts}
-        if "model" in config.changed() and (model := open_embedder(config.model)).model_id != header.model_id:
-            held = f"embeddings of {header.model} ({header.model_id}), not of {model.name} ({model.model_id})"
-            raise ModelMismatch(held, path, "leave --model out, or embed again")
-        if "flip" in config.changed() and config.flip != header.flip:
-            raise ModelMismatch(f"written with --flip {header.flip}", path, "leave --flip out, or embed again")
-        if config.crops_template is not None:
-            raise CosfaceError("--template is for folders of crops", path, "leave it out")
+        require_asked(header, path, config)
         self.path = path
         self.model, self.model_id, self.flip = header.model, header.model_id, header.flip
         self.names = tuple(self._rows)
@@ -184,9 +178,20 @@ class StoreFaces:
                 tell(Rejected(name, "bad_embedding", f"{self.path}: the embedding of {name} is not of unit length"))
             else:
                 tell(Done(name))
-        lines = b"".join(_line(name, digest) for name, digest in zip(names, hashes, strict=True))
+        lines = b"".join(file_line(name, digest) for name, digest in zip(names, hashes, strict=True))
         missing = tuple(name for name, bad in zip(names, wrong, strict=True) if bad)
         return Embedded(vectors, scores, missing, hashlib.sha256(lines).hexdigest())
+
+
+def require_asked(have: StoreHeader, path: Path, config: ProtocolConfig) -> None:
+    """Raises ModelMismatch where the caller names another model or flip than a store's, CosfaceError for a template."""
+    if "model" in config.changed() and (model := open_embedder(config.model)).model_id != have.model_id:
+        held = f"embeddings of {have.model} ({have.model_id}), not of {model.name} ({model.model_id})"
+        raise ModelMismatch(held, path, "leave --model out, or embed again")
+    if "flip" in config.changed() and config.flip != have.flip:
+        raise ModelMismatch(f"written with --flip {have.flip}", path, "leave --flip out, or embed again")
+    if config.crops_template is not None:
+        raise CosfaceError("--template is for folders of crops", path, "leave it out")
 
 
 def _stems(names: Iterable[str]) -> dict[str, str]:
@@ -197,5 +202,6 @@ def _stems(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _line(name: str, digest: str) -> bytes:
+def file_line(name: str, digest: str) -> bytes:
+    """What a hash of many files is made of: one's name and hash."""
     return f"{name} {digest}\n".encode("utf-8", "surrogateescape")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.bootstrap import DRAWS, Draws, pair_draws, percentile_interval
+from cosface_cli.maths.bootstrap import Draws, affordable_draws, pair_draws, percentile_interval
 from cosface_cli.maths.curve import Curve, roc
 from cosface_cli.maths.rates import equal_error, tar_at_far
 from cosface_cli.maths.roc import Folds, best_threshold, fold_accuracy
@@ -17,14 +17,12 @@ from cosface_cli.verify import ProtocolConfig, ProtocolReport
 from cosface_cli.verify.scores import PairScores, Scored
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-BOOTSTRAPPED = 200_000_000  # pairs times draws that are worth their time: a minute
-FEWEST_DRAWS = 100
 
 
 def report_of(name: str, scored: Scored, config: ProtocolConfig, seconds: float) -> ProtocolReport:
     """The report of a protocol. Raises CosfaceError where no pair has a score, or a fold has none left."""
     pairs = scored.pairs
-    folds = None if pairs is None else accuracy(pairs, scored, config)
+    folds = None if pairs is None else accuracy(pairs, config, scored.by_folds, scored.dev)
     curve = scored.curve if pairs is None else curve_of(pairs, config.missing)
     if curve is None and (pairs is None or not pairs.known.any()):
         raise CosfaceError("no pair has a score", config.source, "check the photos")
@@ -72,23 +70,23 @@ def draws_of(pairs: PairScores, missing: str) -> Draws | None:
     """TAR at FARS and equal error rate with people drawn anew; None where people are not known, or pairs too many."""
     kept = _kept(pairs, missing)
     people = kept.people()
-    draws = min(DRAWS, BOOTSTRAPPED // max(len(kept.scores), 1))
-    if people is None or draws < FEWEST_DRAWS or kept.same.all() or not kept.same.any():
+    draws = affordable_draws(len(kept.scores))
+    if people is None or not draws or kept.same.all() or not kept.same.any():
         return None
     return pair_draws(np.where(kept.known, kept.scores, -np.inf), kept.same, *people, FARS, draws)
 
 
-def accuracy(pairs: PairScores, scored: Scored, config: ProtocolConfig) -> Folds | None:
-    """Accuracy by folds, or at the threshold that is best on the development list; None where neither is there."""
+def accuracy(pairs: PairScores, config: ProtocolConfig, by_folds: bool, dev: PairScores | None = None) -> Folds | None:
+    """Accuracy by folds, or at the threshold that is best on dev; None where neither is there."""
     own = pairs.chosen(pairs.known) if config.missing == "skip" else pairs
-    if scored.dev is not None:
-        dev = scored.dev.chosen(scored.dev.known)
+    if dev is not None:
+        dev = dev.chosen(dev.known)
         if not len(dev.scores) or not len(own.scores):
             raise CosfaceError("no pair of one of the two lists has a score", config.source, "check the photos")
         threshold = best_threshold(dev.scores, dev.same)
         right = own.known & ((own.scores >= threshold) == own.same)
         return Folds((), (threshold,), float(right.mean()), float("nan"))
-    if not scored.by_folds:
+    if not by_folds:
         return None
     for fold in np.unique(pairs.fold):
         if not (own.known & (own.fold != fold)).any() or not (own.fold == fold).any():

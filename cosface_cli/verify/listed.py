@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cosface_cli.artifacts.pair_rows import list_kind, read_pair_rows
+from cosface_cli.artifacts.pairs import is_people_list, read_pairs, read_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Tell
 from cosface_cli.verify.faces import Embedded, Faces
@@ -66,6 +68,15 @@ def score_pairs(
     return scores, embedded, tuple(name for name in names if name not in found or found[name] in lost)
 
 
+def names_in(listed: Path) -> frozenset[str]:
+    """The names in a list of any kind."""
+    if list_kind(listed) != "lfw":
+        return frozenset(name for row in read_pair_rows(listed) for name in (row.left, row.right))
+    if is_people_list(listed):
+        return frozenset(name for person in read_people(listed) for name in person.names)
+    return frozenset(name for pair in read_pairs(listed).pairs for name in (pair.left, pair.right))
+
+
 def first_level(name: str) -> str:
     """Who a photo shows where each person has a folder: the first level of its name, "" without one."""
     head, slash, _ = name.partition("/")
@@ -73,7 +84,12 @@ def first_level(name: str) -> str:
 
 
 def guess_identities(pairs: Sequence[ListedPair], of: Callable[[str], str] = first_level) -> list[ListedPair]:
-    """The pairs with the identities that their names tell, where that agrees with every pair, else as they are."""
+    """The pairs with the identities that their names tell, where that agrees with every pair, else as they are.
+
+    So are lists left that say who people are.
+    """
+    if any(pair.left_identity or pair.right_identity for pair in pairs):
+        return list(pairs)
     told = [ListedPair(p.left, p.right, p.same, p.fold, of(p.left), of(p.right)) for p in pairs]
     fits = all(p.left_identity and p.right_identity and (p.left_identity == p.right_identity) == p.same for p in told)
     return told if fits else list(pairs)

@@ -152,3 +152,16 @@ def test_lfw_counts_its_folds(cosface: Cosface, shared: Path, tmp_path: Path) ->
     (tmp_path / "p.txt").write_text("10\t300\n" + rest)
     done = cosface("verify", shared / "data" / "lfw" / "images", "--pairs", tmp_path / "p.txt")
     assert done.code == 2 and "6000" in done.err and "3600" in done.err
+
+
+def test_all_pairs_of_photos_are_those_of_their_store(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    for number in (1, 2, 3):
+        shutil.copytree(people / f"person{number}", root / f"person{number}")
+    photos = cosface("verify", root, "--protocol", "all-pairs").rows[0]
+    assert cosface("embed", root, tmp_path / "faces.h5", "--faces", "center").code == 0
+    done = cosface("verify", tmp_path / "faces.h5")
+    assert done.code == 0 and "protocol all-pairs" in done.err, done
+    assert (photos["genuine"], photos["impostors"]) == (9, 27)
+    same = ("genuine", "impostors", "tar_at_far", "eer", "data", "model_id")
+    assert [photos[key] for key in same] == [done.rows[0][key] for key in same]

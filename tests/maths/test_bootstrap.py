@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosface_cli.maths.bootstrap import identity_draws, pair_draws, percentile_interval, share_draws
+from cosface_cli.maths.bootstrap import (
+    Listed,
+    identity_draws,
+    pair_draws,
+    pairs_between,
+    percentile_interval,
+    share_draws,
+)
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.rates import equal_error, tar_at_far
 
@@ -57,3 +64,27 @@ def test_intervals_are_quantiles_and_none_where_draws_give_nothing():
     # one person alone has no impostors: nothing can be said
     found = pair_draws([0.9, 0.4], [True, False], [0, 0], [0, 1], [0.5], draws=200)
     assert 0.3 < np.isnan(found.tar).mean() < 0.9 and np.isnan(found.eer).tolist() == np.isnan(found.tar[:, 0]).tolist()
+
+
+def test_the_lowest_impostors_need_not_be_listed():
+    """All pairs of some faces, and the same without all but the highest impostors: what both can tell is equal."""
+    random = np.random.default_rng(4)
+    who = np.repeat(np.arange(12), 4)
+    one, other = np.triu_indices(who.size, 1)
+    same = who[one] == who[other]
+    scores = np.round(random.normal(same * 0.5, 0.2), 2)
+    fars = (0.01, 0.05, 0.5)
+    whole = pair_draws(scores, same, who[one], who[other], fars, draws=40)
+    high = same | (scores >= np.sort(scores[~same])[-300])
+    part = pair_draws(
+        scores[high],
+        same[high],
+        who[one][high],
+        who[other][high],
+        fars,
+        draws=40,
+        listed=Listed(12, lambda w: pairs_between(w * 4)),
+    )
+    np.testing.assert_array_equal(part.tar[:, :2], whole.tar[:, :2])
+    assert np.isnan(part.tar[:, 2]).all() and not np.isnan(whole.tar).any()
+    np.testing.assert_allclose(part.eer, whole.eer, rtol=1e-12)

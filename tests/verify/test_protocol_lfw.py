@@ -62,7 +62,7 @@ def test_folds_by_hand(faces: Path, pairs: Path):
 
 def test_the_list_may_lie_in_the_source(faces: Path, pairs: Path, tmp_path: Path):
     with pytest.raises(CosfaceError, match="nothing here says"):
-        verify_protocol(ProtocolConfig(faces, protocol=None))
+        verify_protocol(ProtocolConfig(tmp_path / "none"))
     with pytest.raises(CosfaceError, match=r"no pairs\.txt here"):
         verify_protocol(ProtocolConfig(faces, protocol="lfw"))
 

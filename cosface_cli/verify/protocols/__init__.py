@@ -26,9 +26,23 @@ class Protocol(Contract):
 PROTOCOLS = Table(
     "protocol",
     Row("lfw", "cosface_cli.verify.protocols.lfw:score", "LFW: pairs.txt with any folds, View 1, people.txt"),
+    Row("ytf", "cosface_cli.verify.protocols.ytf:score", "YouTube Faces: splits.txt, clips pooled over their frames"),
+    Row(
+        "csv", "cosface_cli.verify.protocols.pair_list:score", "any list of pairs with named columns: CSV, TSV, NDJSON"
+    ),
+    Row("bin", "cosface_cli.verify.protocols.insightface_bin:score", "InsightFace's lfw.bin, cfp_fp.bin, agedb_30.bin"),
+    Row(
+        "megaface", "cosface_cli.verify.protocols.megaface:score", "MegaFace: rank 1 among distractors, TAR at FAR 1e-6"
+    ),
+    Row("all-pairs", "cosface_cli.verify.protocols.all_pairs:score", "every pair of a store's faces, by identity"),
 )
 
 # fields of ProtocolConfig that only these protocols read
 OPTIONS = {
     "dev_pairs": ("lfw",),
+    "pooling": ("ytf",),
+    "frames": ("ytf",),
+    "distractors": ("megaface",),
+    "noises": ("megaface",),
+    "features": ("megaface",),
 }
