@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.calibration import Calibration, Point, read_calibrations, write_calibrations
+from cosface_cli.engines.all_pairs import count_all_pairs
 from cosface_cli.engines.calibrations import calibrations_of, keep
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.maths.all_pairs import EDGES, far_intervals, histogram, tar_intervals
-from cosface_cli.maths.curve import curve_of_counts
+from cosface_cli.maths.histogram import SPARE, UNIT, curve_of_bins
+from cosface_cli.maths.pair_intervals import far_intervals, tar_intervals
 from cosface_cli.maths.rates import tar_at_far
 from cosface_cli.outcomes import Note, Tell, ignore
 from cosface_cli.verify import CalibrateConfig, CalibrateReport, ProtocolConfig
@@ -59,7 +60,7 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
     if config.leave_out:
         data["left_out"] = sorted(config.leave_out)
     empty = Calibration(faces.model, faces.model_id, faces.flip, 0, 0, data, (), ())
-    table = table_of(vectors, people, empty)
+    table = table_of(vectors, people, empty, config.workers)
     if table is None:
         raise CosfaceError("nobody here has two photos, or only one person a face", config.source, "add some")
     _suspect(vectors, people, known, table, tell)
@@ -82,30 +83,34 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
     )
 
 
-def table_of(vectors: NDArray[np.float32], people: NDArray[np.int64], empty: Calibration) -> Calibration | None:
+def table_of(
+    vectors: NDArray[np.float32], people: NDArray[np.int64], empty: Calibration, workers: int = 0
+) -> Calibration | None:
     """The table of unit vectors (N, D) of people (N,); None without both genuine and impostor pairs.
 
     empty: says what is calibrated, and on what.
     """
-    counts = histogram(vectors, people)
-    if not counts.genuine.any() or not counts.impostors.any():
+    counts = count_all_pairs(lambda start, stop: vectors[start:stop], people, ignore, workers)
+    genuine, impostors = int(counts.genuine.sum()), int(counts.impostors.sum())
+    if not genuine or not impostors:
         return None
-    rates = [tar_at_far(curve_of_counts(EDGES, counts.genuine, counts.impostors), far) for far in FARS]
-    accepted = counts.impostors[::-1].cumsum()[::-1]  # from each edge on
-    known = [rate.threshold for rate in rates if rate.threshold is not None]
-    edges = np.unique([*_steps(accepted), *np.searchsorted(EDGES, known)])
-    false = far_intervals(vectors, people, edges)
-    true = tar_intervals(vectors, people, edges)
-    curve = tuple(map(Point, EDGES[edges].tolist(), accepted[edges].tolist(), false.low.tolist(), false.high.tolist()))
-    rows = []
-    for rate in map(asdict, rates):
+    curve = curve_of_bins(counts.genuine, counts.impostors)
+    rates = [asdict(tar_at_far(curve, far)) for far in FARS]
+    accepted = counts.impostors[::-1].cumsum()[::-1]  # from each bin on
+    edges = (_steps(accepted) - (UNIT + SPARE)) / UNIT
+    thresholds = np.unique([*edges, *(rate["threshold"] for rate in rates if rate["threshold"] is not None)])
+    false = far_intervals(vectors, people, thresholds)
+    true = tar_intervals(vectors, people, thresholds)
+    for rate in rates:
         if rate["threshold"] is not None:
-            at = int(np.searchsorted(EDGES[edges], rate["threshold"]))
+            at = int(np.searchsorted(thresholds, rate["threshold"]))
             rate |= {"low": float(true.low[at]), "high": float(true.high[at])}
             rate |= {"far_low": float(false.low[at]), "far_high": float(false.high[at])}
-        rows.append(rate)
-    genuine, impostors = int(counts.genuine.sum()), int(counts.impostors.sum())
-    return replace(empty, genuine=genuine, impostors=impostors, rates=tuple(rows), curve=curve)
+    points = tuple(
+        Point(float(threshold), curve.accepted(threshold)[1], float(low), float(high))
+        for threshold, low, high in zip(thresholds, false.low, false.high, strict=True)
+    )
+    return replace(empty, genuine=genuine, impostors=impostors, rates=tuple(rates), curve=points)
 
 
 def _once(vectors: NDArray[np.float32], names: NDArray[np.str_], tell: Tell) -> NDArray[np.int64]:
@@ -136,11 +141,13 @@ def _suspect(
 
 
 def _steps(accepted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Edges where the accepted impostor pairs are all, fewer by the same factor each time, and none."""
+    """Bins from which the accepted impostor pairs are all, fewer by the same factor each time, and none."""
     impostors = int(accepted[0])
     decades = np.arange(0, np.log10(impostors) + 1 / _PER_DECADE, 1 / _PER_DECADE)
     wanted = np.append(np.floor(impostors / 10**decades), 0)
-    return np.asarray(np.searchsorted(-accepted, -wanted, side="left"), np.int64)
+    steps: NDArray[np.int64] = np.searchsorted(-accepted, -wanted, side="left")
+    steps[0] = SPARE  # -1: every score
+    return np.unique(steps)
 
 
 def _require_place(config: CalibrateConfig, faces: Faces) -> None:
