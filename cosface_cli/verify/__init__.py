@@ -121,6 +121,46 @@ class CalibrateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LeakageConfig:
+    """train: the store of what a model was trained on; test: a store, crops or photos, embedded like it; models: what
+    embeds photos, none: the store's, where it is embedded; threshold: the cosine from which two are one person, None:
+    the model's at a false accept rate of `far`; pairs: a list of the test's to score again; the rest as for embed."""
+
+    train: Path
+    test: Path
+    models: tuple[str, ...] = ()
+    threshold: float | None = None
+    far: float = 1e-6
+    calibration: Path | None = None
+    pairs: Path | None = None
+    detector: str = "mtcnn"
+    faces: str = "largest"
+    min_face: float = 20.0
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeakageReport:
+    """train_faces, test_faces: compared with each other, at threshold; same_files: faces of the test whose file is in
+    the training set; copies: others that are a copy or mirror image of one in it; people: of the test who are in it, by
+    their faces. by_chance: pairs of faces expected to reach the threshold if nobody were, as calibrated, else None.
+    scores: what the test says with all, without those photos, and without those people: by "of", tar_at_far (as
+    maths.rates.Rate), and accuracy where a list with folds was scored. clean: nothing was found."""
+
+    train_faces: int
+    test_faces: int
+    threshold: float
+    same_files: int
+    copies: int
+    people: int
+    by_chance: float | None
+    scores: tuple[Mapping[str, Any], ...]
+    clean: bool
+    model: str
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProtocolConfig:
     """source: photos, crops, a store, or the file that a protocol is about; protocol: a name of PROTOCOLS, None to be
     guessed; pairs: the protocol's list, where it does not lie in source.

@@ -12,12 +12,13 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome
-from cosface_cli.verify import CalibrateConfig, CompareConfig, ProtocolConfig
+from cosface_cli.verify import CalibrateConfig, CompareConfig, LeakageConfig, ProtocolConfig
 from cosface_cli.verify.protocols import PROTOCOLS
 
 COMPARE = CompareConfig()
 RUN = ProtocolConfig(source=Path())
 CALIBRATE = CalibrateConfig(source=Path())
+LEAKAGE = LeakageConfig(train=Path(), test=Path())
 COLUMNS = ("cos", "same", "far", "far_low", "far_high", "threshold", "left", "right", "model")
 
 
@@ -242,3 +243,47 @@ def calibrate(
             tell.rows.write({**rate, "model": report.model, "model_id": report.model_id, "flip": report.flip})
     say(f"{report.impostors} impostor pairs of {report.people} people; the table is in {report.written}", quiet)
     return tell.exit_code
+
+
+def leakage(
+    train: Annotated[Path, typer.Argument(metavar="TRAIN.h5", help="The store of what a model was trained on.")],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="A store, crops or photos that it is tested on.")],
+    models: Annotated[
+        list[str] | None, typer.Option("--model", metavar="<str>", help="What embeds photos; else the store's own.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=-1, max=1, help="Cosine from which two are one person, else the model's.")
+    ] = LEAKAGE.threshold,
+    far: Annotated[
+        float, typer.Option(min=0, max=1, help="False accept rate whose threshold is taken from the calibration.")
+    ] = LEAKAGE.far,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A file of cosface verify calibrate, else the model's own.")
+    ] = LEAKAGE.calibration,
+    pairs: Annotated[Path | None, typer.Option(help="A list of TEST's pairs, to be scored again.")] = LEAKAGE.pairs,
+    detector: options.DetectorName = LEAKAGE.detector,
+    faces: options.Faces = LEAKAGE.faces,
+    min_face: options.MinFace = LEAKAGE.min_face,
+    workers: options.Workers = LEAKAGE.workers,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Find what TEST shares with TRAIN.h5, and score TEST without it. Exit 0: nothing; 1: something was found.
+
+    The same file by its content; copies and mirror images by look, where the photos are still there; people by face.
+    """
+    from cosface_cli.verify.leakage import leakage as run
+
+    config = LeakageConfig(
+        train, test, tuple(models or ()), threshold, far, calibration, pairs, detector, faces, min_face, workers
+    )
+    with following("leakage", output, quiet, ("kind", "cos", "pairs", "test", "train")) as tell:
+        report = run(config, tell)
+        for part in report.scores:
+            tell.rows.write({"kind": "score", **part})
+    say(f"{report.same_files} files, {report.copies} copies, {report.people} people in both", quiet)
+    if report.by_chance is not None:
+        say(f"about {report.by_chance:.1f} pairs of two people reach {report.threshold:.4f} by chance", quiet)
+    if not report.clean:
+        return EXIT_NO
+    return EXIT_PART if tell.tally.rejected else EXIT_DONE

@@ -35,7 +35,7 @@ def compare_two(left: str, right: str, config: CompareConfig, tell: Tell = ignor
     """
     if config.stores:
         with _stores(config) as stores:
-            matcher, found = _matcher(stores, config), stores.find([left, right])
+            matcher, found = known_matcher(stores, config), stores.find([left, right])
         seen = [found[left], found[right]]
     else:
         photos = Photos(config)
@@ -62,7 +62,7 @@ def compare_many(left: str, right: str | None, config: CompareConfig, tell: Tell
             raise CosfaceError("with --store both names are of its rows", right, "leave it out to compare with all")
         with _stores(config) as stores:
             one = stores.find([left])[left]
-            return _many(one, stores.each(), len(stores), _matcher(stores, config), tell)
+            return _many(one, stores.each(), len(stores), known_matcher(stores, config), tell)
     if right is None:
         raise CosfaceError("nothing to compare it with", left, "give a second photo, a folder or a store")
     if is_store(right):
@@ -85,7 +85,7 @@ def compare_list(pairs: Sequence[tuple[str, str]], config: CompareConfig, tell: 
     tell(Planned(len(pairs)))
     if config.stores:
         with _stores(config) as stores:
-            matcher, found = _matcher(stores, config), stores.find(names)
+            matcher, found = known_matcher(stores, config), stores.find(names)
         return _listed(pairs, (found[name] for name in names), matcher, tell)
     photos = Photos(config)
     return _listed(pairs, photos.each(photos.named(names)), photos.matcher, tell)
@@ -175,14 +175,14 @@ def _stores(config: CompareConfig) -> Stores:
     return Stores(config.stores, fuse, config.faces)
 
 
-def _matcher(stores: Stores, config: CompareConfig) -> Matcher:
+def known_matcher(stores: Stores, config: CompareConfig) -> Matcher:
     """By what is known of the stores' model: an embedded one's, or that of the weights which config.models names."""
     headers = stores.headers
     if config.flip not in ("none", headers[0].flip):
-        raise CosfaceError(f"written with --flip {headers[0].flip}", config.stores[0], "leave --flip out")
+        raise CosfaceError(f"written with --flip {headers[0].flip}", stores.paths[0], "leave --flip out")
     if config.models and len(config.models) != len(headers):
         raise CosfaceError(f"{len(config.models)} models for {len(headers)} stores", mend="name one for each, or none")
-    for spec, header, path in zip(config.models, headers, config.stores, strict=False):
+    for spec, header, path in zip(config.models, headers, stores.paths, strict=False):
         embedder = open_embedder(spec)
         if embedder.model_id != header.model_id:
             problem = f"embeddings of {header.model} ({header.model_id}), not of {embedder.name} ({embedder.model_id})"

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.store import Store, StoreHeader
 from cosface_cli.engines.ensemble import Fuse, Identity, fused, identity
 from cosface_cli.engines.face_vectors import Vectors
-from cosface_cli.errors import CosfaceError
+from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.verify.warnings import Seen
 
 UNIT = 1e-3  # how far from 1 the length of a stored vector may be
@@ -31,6 +31,7 @@ class Stores:
                 "a store does not say where the middle of a photo is", mend="take --faces largest or all"
             )
         self._choice, self._fuse = choice, fuse
+        self.paths = tuple(paths)
         self._close = ExitStack()
         self._stores = [self._close.enter_context(Store(path)) for path in paths]
         headers = [store.header for store in self._stores]
@@ -49,6 +50,14 @@ class Stores:
 
     def __len__(self) -> int:
         return len(self._stores[0])
+
+    def require_alike(self, header: StoreHeader, path: Path) -> None:
+        """Raises ModelMismatch for another store whose rows cannot be compared with the first one's."""
+        first = self.headers[0]
+        if (header.model_id, header.flip, header.size) != (first.model_id, first.flip, first.size):
+            held = f"embeddings of {header.model} ({header.model_id}) with --flip {header.flip}"
+            have = f"{self.paths[0]} has {first.model} ({first.model_id}) with --flip {first.flip}"
+            raise ModelMismatch(f"{held}; {have}", path, "embed them alike")
 
     def find(self, names: Iterable[str]) -> dict[str, Seen]:
         """What the rows of each name hold: of a photo by its name in the store, or by its path."""

@@ -34,6 +34,7 @@ def make_store(tmp_path: Path) -> MakeStore:
         model: str = "net",
         flip: str = "none",
         scores: Sequence[float] | None = None,
+        first: int = 0,  # the number of the first file, from which its hash is made
     ) -> Path:
         path = tmp_path / name
         size = len(next(iter(vectors.values())))
@@ -48,7 +49,7 @@ def make_store(tmp_path: Path) -> MakeStore:
                     box=(0.0, 0.0, 1.0, 1.0),
                     score=1.0 if scores is None else scores[number],
                     sharpness=0.0,
-                    hash=f"{number:064x}",
+                    hash=f"{first + number:064x}",
                 ),
                 np.asarray(vector, np.float32),
             )
