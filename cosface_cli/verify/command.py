@@ -61,6 +61,9 @@ def verify(
     features: Annotated[
         Path | None, typer.Option(help="MegaFace: a new folder to write both stores to as .bin features.")
     ] = RUN.features,
+    weight_by_detector: Annotated[
+        bool, typer.Option("--weight-by-detector", help="IJB: weigh each photo of a template by the detector's score.")
+    ] = RUN.weight_by_detector,
     workers: options.Workers = RUN.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -88,6 +91,7 @@ def verify(
         distractors=distractors,
         noises=noises,
         features=features,
+        weight_by_detector=weight_by_detector,
     )
     if len(paths) == 2 and pairs is None and protocol is None:
         if changed := run.changed() - {"model", "flip", "detector", "faces", "min_face"}:
