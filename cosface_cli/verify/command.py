@@ -64,6 +64,9 @@ def verify(
     weight_by_detector: Annotated[
         bool, typer.Option("--weight-by-detector", help="IJB: weigh each photo of a template by the detector's score.")
     ] = RUN.weight_by_detector,
+    scores: Annotated[
+        Path | None, typer.Option(help="A CSV to write each pair's score to; verify reads it again.")
+    ] = RUN.scores,
     workers: options.Workers = RUN.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -92,6 +95,7 @@ def verify(
         noises=noises,
         features=features,
         weight_by_detector=weight_by_detector,
+        scores=scores,
     )
     if len(paths) == 2 and pairs is None and protocol is None:
         if changed := run.changed() - {"model", "flip", "detector", "faces", "min_face"}:

@@ -47,4 +47,5 @@ OPTIONS = {
     "noises": ("megaface",),
     "features": ("megaface",),
     "weight_by_detector": ("ijb",),
+    "scores": ("lfw", "ytf", "csv", "bin", "ijb"),
 }
