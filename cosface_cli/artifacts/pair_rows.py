@@ -10,10 +10,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cosface_cli.artifacts.atomic import write_text
 from cosface_cli.artifacts.pairs import read_text
 from cosface_cli.errors import CosfaceError
 
@@ -66,6 +67,18 @@ def read_pair_rows(path: Path) -> tuple[PairRow, ...]:
     if not rows:
         raise CosfaceError("no pairs here", path, _MEND)
     return rows
+
+
+def write_pair_rows(path: Path, rows: Iterable[PairRow]) -> None:
+    """Write a list as CSV, whole or not at all; it reads back the same, but for columns of its own."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("left", "right", "same", "fold", "score", "identity1", "identity2"))
+    for row in rows:
+        same = "" if row.same is None else int(row.same)
+        score = "" if row.score is None else repr(row.score)
+        writer.writerow((row.left, row.right, same, row.fold, score, row.left_identity, row.right_identity))
+    write_text(path, text.getvalue())
 
 
 def list_kind(path: Path) -> str | None:

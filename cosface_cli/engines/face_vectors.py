@@ -21,19 +21,20 @@ from cosface_cli.engines.embedders.vectors import embeddings, require_finite, un
 from cosface_cli.engines.likeness import look
 from cosface_cli.engines.reader import Choice, Face, Limits, Reader, sharpness
 from cosface_cli.engines.sources import Place
-from cosface_cli.engines.warp import recrop
+from cosface_cli.engines.warp import crop_face, recrop
 from cosface_cli.errors import PhotoError
-from cosface_cli.maths.geometry import Template, template
+from cosface_cli.maths.geometry import Template, are_degenerate, template
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A photo or crop to embed. crop: where it is of a crop folder. known: for each model, the content that it has done
-    already, if any."""
+    """A photo or crop to embed. crop: where it is of a crop folder; landmarks: five (x, y) in pixels of a photo whose
+    face is known already; known: for each model, the content that it has done already, if any."""
 
     place: Place
     crop: Crop | None = None
     known: tuple[str | None, ...] = (None,)
+    landmarks: tuple[tuple[float, float], ...] | None = None
 
     def __str__(self) -> str:
         return str(self.place)
@@ -162,6 +163,14 @@ class FaceVectors:
         if crop is not None:
             image = _crop_pixels(content, crop)
             return lambda need: _cut_crop(image, crop, need)
+        if item.landmarks is not None:
+            photo = photos.decode(content, str(item.place), None, self.how.limits.max_megapixels).image
+            points = np.array(item.landmarks, np.float64)
+            if are_degenerate(points):
+                raise PhotoError(
+                    "bad_landmarks", "the landmarks of the face coincide or lie on a line", str(item.place)
+                )
+            return lambda need: _cut_at(photo, points, need)
         reader = self._photo_reader()
         sight = reader.see(content, str(item.place))
 
@@ -192,6 +201,12 @@ def _crop_pixels(content: bytes, crop: Crop) -> NDArray[np.uint8]:
         words = f"{image.shape[1]}x{image.shape[0]} pixels, not the {have.width}x{have.height} of {have.name!r}"
         raise PhotoError("wrong_size", words, crop.path)
     return image
+
+
+def _cut_at(photo: NDArray[np.uint8], landmarks: NDArray[np.float64], need: Template) -> _Cut:
+    crop = crop_face(photo, landmarks, need)
+    box = (*landmarks.min(axis=0), *landmarks.max(axis=0))
+    return 1, ((tuple(round(float(v), 2) for v in box), 0.0, sharpness(crop)),), [crop]
 
 
 def _cut_crop(pixels: NDArray[np.uint8], crop: Crop, need: Template) -> _Cut:

@@ -88,6 +88,12 @@ def verify(
     features: Annotated[
         Path | None, typer.Option(help="MegaFace: a new folder to write both stores to as .bin features.")
     ] = RUN.features,
+    weight_by_detector: Annotated[
+        bool, typer.Option("--weight-by-detector", help="IJB: weigh each photo of a template by the detector's score.")
+    ] = RUN.weight_by_detector,
+    scores: Annotated[
+        Path | None, typer.Option(help="A CSV to write each pair's score to; verify reads it again.")
+    ] = RUN.scores,
     workers: options.Workers = COMPARE.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -131,6 +137,8 @@ def verify(
         distractors=distractors,
         noises=noises,
         features=features,
+        weight_by_detector=weight_by_detector,
+        scores=scores,
     )
     alone = len(paths) == 1 and names != ["-"] and not stores
     if pairs is None and protocol is None and not alone:

@@ -24,7 +24,7 @@ def report_of(name: str, scored: Scored, config: ProtocolConfig, seconds: float)
     pairs = scored.pairs
     folds = None if pairs is None else accuracy(pairs, config, scored.by_folds, scored.dev)
     curve = scored.curve if pairs is None else curve_of(pairs, config.missing)
-    if curve is None and (pairs is None or not pairs.known.any()):
+    if not (pairs.known.any() if pairs is not None else curve is not None or scored.identification):
         raise CosfaceError("no pair has a score", config.source, "check the photos")
     draws = scored.draws if pairs is None else draws_of(pairs, config.missing)
     total = int(curve.genuine[-1] + curve.impostors[-1]) if curve is not None else 0

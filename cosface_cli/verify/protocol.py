@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from cosface_cli.artifacts.pair_rows import write_pair_rows
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell, ignore
 from cosface_cli.registry import one_of
@@ -13,7 +14,7 @@ from cosface_cli.verify import ProtocolConfig, ProtocolReport
 from cosface_cli.verify.figures import report_of
 from cosface_cli.verify.protocols import OPTIONS, PROTOCOLS
 from cosface_cli.verify.protocols.guessing import guess
-from cosface_cli.verify.scores import Scored
+from cosface_cli.verify.scores import Scored, rows_of
 
 MISSING = ("error", "skip")
 
@@ -38,6 +39,10 @@ def run_protocol(config: ProtocolConfig, tell: Tell = ignore) -> tuple[Scored, P
             raise CosfaceError(f"{flag} goes with --protocol {' or '.join(OPTIONS[option])}", mend="leave it out")
     scored: Scored = PROTOCOLS.load(name)(config, tell)
     pairs = scored.pairs
+    if config.scores is not None:
+        if pairs is None:
+            raise CosfaceError(f"{name} keeps no pairs to write", mend="leave --scores out")
+        write_pair_rows(config.scores, rows_of(pairs))
     if pairs is not None:
         known = pairs.scores[pairs.known]
         if known.size > 1 and np.ptp(known) == 0:

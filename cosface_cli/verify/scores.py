@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts.pair_rows import PairRow
 from cosface_cli.maths.bootstrap import Draws
 from cosface_cli.maths.curve import Curve
 
@@ -95,3 +96,12 @@ def pair_cosines(
         a, b = vectors[left[part]].astype(np.float64), vectors[right[part]].astype(np.float64)
         out[part] = np.einsum("nd,nd->n", a, b)
     return out
+
+
+def rows_of(pairs: PairScores) -> Iterator[PairRow]:
+    """The pairs as rows of a list, with their scores."""
+    columns = (pairs.left, pairs.right, pairs.same, pairs.fold, pairs.scores)
+    for left, right, same, fold, score in zip(*(column.tolist() for column in columns), strict=True):
+        known = score if np.isfinite(score) else None
+        names, who = pairs.names, pairs.identities
+        yield PairRow(names[left], names[right], same, fold, known, who[left], who[right])

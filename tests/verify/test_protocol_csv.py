@@ -61,7 +61,7 @@ def test_what_a_list_must_say(make_store: MakeStore, tmp_path: Path):
 
     with pytest.raises(CosfaceError, match="not every row says whether the two are the same"):
         run("left,right\na/1.jpg,b/1.jpg\n")
-    with pytest.raises(CosfaceError, match="not every row has a score"):
+    with pytest.raises(CosfaceError, match="not every row names two photos"):
         run("score,same\n0.1,1\n")
     with pytest.raises(CosfaceError, match=r"a/1\.jpg is both 'x' and 'y'"):
         run("left,right,same,id1,id2\na/1.jpg,b/1.jpg,0,x,z\na/1.jpg,b/1.jpg,0,y,z\n")
@@ -90,3 +90,24 @@ def test_one_kind_of_pair_alone_gives_no_rates(tmp_path: Path):
         (),
         0.5,
     )  # the second at the other's threshold is wrong
+
+
+def test_scores_that_were_written_give_the_same_figures(make_store: MakeStore, tmp_path: Path):
+    angles = {"a/1.jpg": 0, "a/2, b.jpg": 31, "b/1.jpg": 95, "b/2.jpg": 120, "c/\udcff.jpg": 200, "c/2.jpg": 333}
+    store = make_store({name: at_angle(degrees) for name, degrees in angles.items()})
+    names = list(angles)
+    lines = [
+        f'"{one}","{other}",{int(one[0] == other[0])},{1 + (i + j) % 3}'
+        for i, one in enumerate(names) for j, other in enumerate(names) if i < j
+    ]  # fmt: skip
+    lines.append("a/1.jpg,none.jpg,0,2")
+    listed = tmp_path / "p.csv"
+    listed.write_bytes(("left,right,same,fold\n" + "\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
+    out = tmp_path / "scores.csv"
+    first = verify_protocol(ProtocolConfig(store, pairs=listed, scores=out))
+    again = verify_protocol(ProtocolConfig(out))
+    for field in ("pairs", "scored", "accuracy", "fold_accuracy", "thresholds", "eer", "tar_at_far", "genuine"):
+        assert getattr(again, field) == getattr(first, field), field
+    assert first.missing == ("none.jpg",) and again.scored == 15
+    with pytest.raises(CosfaceError, match="--scores goes with --protocol lfw or ytf or csv or bin or ijb"):
+        verify_protocol(ProtocolConfig(store, scores=out))

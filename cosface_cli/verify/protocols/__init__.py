@@ -34,6 +34,7 @@ PROTOCOLS = Table(
     Row(
         "megaface", "cosface_cli.verify.protocols.megaface:score", "MegaFace: rank 1 among distractors, TAR at FAR 1e-6"
     ),
+    Row("ijb", "cosface_cli.verify.protocols.ijb:score", "IJB-B and IJB-C: templates, 1:1, and 1:N in the open set"),
     Row("all-pairs", "cosface_cli.verify.protocols.all_pairs:score", "every pair of a store's faces, by identity"),
 )
 
@@ -45,4 +46,6 @@ OPTIONS = {
     "distractors": ("megaface",),
     "noises": ("megaface",),
     "features": ("megaface",),
+    "weight_by_detector": ("ijb",),
+    "scores": ("lfw", "ytf", "csv", "bin", "ijb"),
 }

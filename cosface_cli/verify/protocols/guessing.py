@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cosface_cli.artifacts.face_bin import is_pickle
+from cosface_cli.artifacts.ijb_meta import MEDIA
 from cosface_cli.artifacts.pair_rows import list_kind
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig
@@ -18,6 +19,9 @@ BEGINS = {"lfw": "begins as LFW's lists do", "ytf": "begins as YTF's does", "csv
 def guess(config: ProtocolConfig) -> tuple[str, str]:
     """A name of PROTOCOLS, and why. Raises CosfaceError where nothing tells it."""
     source = config.source
+    for folder in (config.pairs, source / "meta", source):
+        if folder is not None and folder.is_dir() and any(folder.glob(f"*{MEDIA}")):
+            return "ijb", f"meta files of IJB lie in {folder}"
     if config.pairs is not None:
         return _list(config.pairs)
     if config.distractors is not None:

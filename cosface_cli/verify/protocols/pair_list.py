@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,16 +21,16 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     """The pairs of a list; with folds in it, accuracy by folds.
 
     Source is the root of the photos and the list is given, or source is the list, whose names start at its folder.
-    A list with a score in every row is taken at its word: nothing is embedded.
+    A list with scores is taken at its word: nothing is embedded, and a row without one has none.
     """
     listed = config.source if config.pairs is None else config.pairs
     rows = read_pair_rows(listed)
     if any(row.same is None for row in rows):
         raise CosfaceError("not every row says whether the two are the same", listed, "give it a column same, 1 or 0")
-    if all(row.score is not None for row in rows) and config.pairs is None:
+    if any(row.score is not None for row in rows) and config.pairs is None:
         return _given(rows, listed, config)
     if not all(row.left for row in rows):
-        raise CosfaceError("not every row has a score", listed, "give all rows one, or name the photos")
+        raise CosfaceError("not every row names two photos", listed, "name them, or give the list alone")
     if any(row.score is not None for row in rows):
         tell(Note(f"{listed.name}: its scores are left aside, the faces are embedded"))
     root = listed.parent if config.pairs is None else config.source
@@ -68,7 +69,7 @@ def _given(rows: Sequence[PairRow], listed: Path, config: ProtocolConfig) -> Sco
         identities.setdefault(right, pair.right_identity)
     place = {name: number for number, name in enumerate(identities)}
     scores = PairScores(
-        scores=np.array([row.score for row in rows], np.float64),
+        scores=np.array([math.nan if row.score is None else row.score for row in rows]),
         same=np.array([pair.same for pair in pairs], bool),
         left=np.array([place[left] for left, _ in sides], np.int64),
         right=np.array([place[right] for _, right in sides], np.int64),
