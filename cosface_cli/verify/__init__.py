@@ -171,7 +171,8 @@ class ProtocolConfig:
 
     dev_pairs: LFW's View 1, the list that the threshold is chosen on. pooling, frames: YTF, see protocols.ytf.
     distractors, noises, features: MegaFace, see protocols.megaface. weight_by_detector: IJB, see protocols.ijb.
-    scores: a CSV that every pair is written to with its score.
+    scores: a CSV that every pair is written to with its score. groups: a column of a list by which figures are told
+    apart, see verify.subgroups.
     """
 
     source: Path
@@ -194,6 +195,7 @@ class ProtocolConfig:
     features: Path | None = None
     weight_by_detector: bool = False
     scores: Path | None = None
+    groups: str | None = None
 
     def changed(self) -> frozenset[str]:
         """The fields that are not as they are by default."""
@@ -210,6 +212,7 @@ class ProtocolReport:
     maths.rates.Rate, with bootstrap_low and bootstrap_high: people drawn anew, where they are known. identification:
     one against many, by protocol; details: how the protocol was run. missing: names without a score; missing_rule:
     error or skip. model_id, data, list_hash: of the weights, of the faces compared, of the list; seconds: of the run.
+    groups: figures by group, see verify.subgroups.
     """
 
     protocol: str
@@ -234,6 +237,7 @@ class ProtocolReport:
     data: str
     list_hash: str | None
     seconds: float
+    groups: tuple[Mapping[str, Any], ...] = ()
 
 
 def _changed(config: Any) -> frozenset[str]:

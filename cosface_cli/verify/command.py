@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -94,6 +96,12 @@ def verify(
     scores: Annotated[
         Path | None, typer.Option(help="A CSV to write each pair's score to; verify reads it again.")
     ] = RUN.scores,
+    groups: Annotated[
+        str | None, typer.Option(help="A column of the list (also left_/right_...): TAR and FAR by group and across.")
+    ] = RUN.groups,
+    page: Annotated[
+        Path | None, typer.Option("--report", help="Of a protocol: an HTML page with curves, bands and hardest errors.")
+    ] = None,
     workers: options.Workers = COMPARE.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -139,6 +147,7 @@ def verify(
         features=features,
         weight_by_detector=weight_by_detector,
         scores=scores,
+        groups=groups,
     )
     alone = len(paths) == 1 and names != ["-"] and not stores
     if pairs is None and protocol is None and not alone:
@@ -146,6 +155,8 @@ def verify(
         if changed := run.changed() - shared:
             flag = "--" + min(changed).replace("crops_", "").replace("_", "-")
             raise CosfaceError(f"{flag} goes with a protocol, not with two photos", mend="leave it out")
+        if page is not None:
+            raise CosfaceError("--report goes with a protocol, not with two photos", mend="leave it out")
         return _compared(names, compare, output, quiet)
     if len(paths) != 1:
         mend = "give A B for two photos, or one SOURCE and --pairs or --protocol"
@@ -156,7 +167,7 @@ def verify(
         raise CosfaceError(f"{flag} goes with two photos", mend="leave it out: a protocol has its own rules")
     if len(compare.models) > 1:
         raise CosfaceError("a protocol takes one model", mend="leave all but one --model out")
-    return _protocol(run, output, quiet)
+    return _protocol(run, page, output, quiet)
 
 
 def _compared(names: list[str], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
@@ -186,8 +197,6 @@ def _compared(names: list[str], config: CompareConfig, output: options.Output | 
 
 
 def _listed(config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
-    import sys
-
     from cosface_cli.verify.compare import compare_list
     from cosface_cli.verify.pair_lines import split_pairs
 
@@ -196,13 +205,17 @@ def _listed(config: CompareConfig, output: options.Output | None, quiet: bool) -
     return EXIT_NO if tell.exit_code == EXIT_DONE and not report.same else tell.exit_code
 
 
-def _protocol(config: ProtocolConfig, output: options.Output | None, quiet: bool) -> int:
-    from cosface_cli.verify.protocol import verify_protocol
+def _protocol(config: ProtocolConfig, page: Path | None, output: options.Output | None, quiet: bool) -> int:
+    from cosface_cli.verify.protocol import run_protocol
 
     columns = ("protocol", "pairs", "scored", "folds", "accuracy", "accuracy_se", "model", "seconds")
     with following("verify", output, quiet, columns) as tell:
-        report = verify_protocol(config, tell)
+        scored, report = run_protocol(config, tell)
         tell.rows.write(asdict(report))
+        if page is not None:
+            from cosface_cli.verify.page import write_report
+
+            write_report(page, scored, report, shlex.join(["cosface", *sys.argv[1:]]))
     if len(report.missing) > config.allow_missing and config.missing == "error":
         shown = ", ".join(report.missing[:3]) + (", ..." if len(report.missing) > 3 else "")
         say(f"cosface: {len(report.missing)} photos gave no score ({shown}); their pairs count as errors")

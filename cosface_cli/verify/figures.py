@@ -15,6 +15,7 @@ from cosface_cli.maths.rates import equal_error, tar_at_far
 from cosface_cli.maths.roc import Folds, best_threshold, fold_accuracy
 from cosface_cli.verify import ProtocolConfig, ProtocolReport
 from cosface_cli.verify.scores import PairScores, Scored
+from cosface_cli.verify.subgroups import by_group
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
@@ -51,6 +52,9 @@ def report_of(name: str, scored: Scored, config: ProtocolConfig, seconds: float)
         data=scored.data,
         list_hash=scored.list_hash,
         seconds=round(seconds, 2),
+        groups=by_group(pairs, scored.groups, config.missing)
+        if pairs is not None and scored.groups is not None
+        else (),
     )
 
 

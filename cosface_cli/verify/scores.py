@@ -63,7 +63,8 @@ class Scored:
     """What a protocol gives for its figures: pairs, or, where they are too many to keep, their curve.
 
     by_folds: whether accuracy is defined, by folds; dev: pairs that the threshold is chosen on instead (LFW's View 1);
-    draws: the bootstrap of a curve without pairs. The rest as in ProtocolReport.
+    draws: the bootstrap of a curve without pairs; groups: of the two sides of the pairs, (P,) each, where they were
+    asked for. The rest as in ProtocolReport.
     """
 
     model: str
@@ -79,6 +80,7 @@ class Scored:
     list_hash: str | None = None
     identification: Mapping[str, Any] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    groups: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None
 
 
 def pair_cosines(

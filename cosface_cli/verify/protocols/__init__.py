@@ -47,5 +47,6 @@ OPTIONS = {
     "noises": ("megaface",),
     "features": ("megaface",),
     "weight_by_detector": ("ijb",),
+    "groups": ("csv",),
     "scores": ("lfw", "ytf", "csv", "bin", "ijb"),
 }

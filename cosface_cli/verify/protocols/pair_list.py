@@ -15,6 +15,7 @@ from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import open_faces
 from cosface_cli.verify.listed import ListedPair, guess_identities, hash_of, score_pairs
 from cosface_cli.verify.scores import PairScores, Scored
+from cosface_cli.verify.subgroups import groups_of
 
 
 def score(config: ProtocolConfig, tell: Tell) -> Scored:
@@ -35,6 +36,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         tell(Note(f"{listed.name}: its scores are left aside, the faces are embedded"))
     root = listed.parent if config.pairs is None else config.source
     faces = open_faces(config, root)
+    groups = None if config.groups is None else groups_of(rows, config.groups, listed)
     pairs = guess_identities(
         [ListedPair(r.left, r.right, bool(r.same), r.fold, r.left_identity, r.right_identity) for r in rows]
     )
@@ -51,6 +53,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         by_folds=by_folds,
         missing=missing,
         list_hash=hash_of(listed),
+        groups=groups,
     )
 
 
@@ -58,6 +61,7 @@ def _given(rows: Sequence[PairRow], listed: Path, config: ProtocolConfig) -> Sco
     for option in sorted(config.changed() & {"model", "flip", "crops_template", "detector", "faces", "min_face"}):
         flag = "--" + option.replace("crops_", "").replace("_", "-")
         raise CosfaceError(f"the scores are in the list: {flag} changes nothing", listed, "leave it out")
+    groups = None if config.groups is None else groups_of(rows, config.groups, listed)
     pairs = guess_identities(
         [ListedPair(r.left, r.right, bool(r.same), r.fold, r.left_identity, r.right_identity) for r in rows]
     )
@@ -78,4 +82,5 @@ def _given(rows: Sequence[PairRow], listed: Path, config: ProtocolConfig) -> Sco
         fold=np.array([pair.fold for pair in pairs], np.int64),
     )
     digest = hash_of(listed)
-    return Scored("as listed", "", "none", digest, pairs=scores, by_folds=scores.folds > 1, list_hash=digest)
+    by_folds = scores.folds > 1
+    return Scored("as listed", "", "none", digest, pairs=scores, by_folds=by_folds, list_hash=digest, groups=groups)
