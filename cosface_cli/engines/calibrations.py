@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from cosface_cli.artifacts.calibration import (
-    ENDING,
     Calibration,
     beside,
     from_tables,
@@ -17,6 +16,7 @@ from cosface_cli.artifacts.calibration import (
 )
 from cosface_cli.artifacts.weights import read_header, read_trained, save_weights
 from cosface_cli.engines.embedders import EMBEDDERS, Embedder
+from cosface_cli.engines.embedders.packaged import packaged
 from cosface_cli.errors import CosfaceError
 
 
@@ -24,14 +24,13 @@ def calibrations_of(spec: str, embedder: Embedder) -> dict[str, Calibration]:
     """By flip mode, none where the model was not calibrated. Raises ModelMismatch for the tables of another model."""
     path = Path(spec)
     if spec in EMBEDDERS:
-        path = _packaged(spec)
-    elif path.suffix == ".onnx":
-        path = beside(path)
-    else:
-        file = _weights(path)
-        header = read_header(file)
-        return from_tables(header.calibration, embedder.name, header.model_id, file)
-    return read_calibrations(path, embedder.model_id, embedder.name) if path.is_file() else {}
+        return packaged(spec, embedder.model_id)
+    if path.suffix == ".onnx":
+        place = beside(path)
+        return read_calibrations(place, embedder.model_id, embedder.name) if place.is_file() else {}
+    file = path / "weights.safetensors" if path.is_dir() else path
+    header = read_header(file)
+    return from_tables(header.calibration, embedder.name, header.model_id, file)
 
 
 def keep(spec: str, calibrations: Mapping[str, Calibration]) -> Path:
@@ -48,11 +47,3 @@ def keep(spec: str, calibrations: Mapping[str, Calibration]) -> Path:
     file, header, tensors = read_trained(path)
     save_weights(file, tensors, replace(header, calibration=to_tables(calibrations)))
     return file
-
-
-def _packaged(name: str) -> Path:
-    return Path(__file__).parent / "embedders" / f"{name}{ENDING}"
-
-
-def _weights(path: Path) -> Path:
-    return path / "weights.safetensors" if path.is_dir() else path

@@ -137,7 +137,8 @@ def _suspect(
     means = centres @ centres.T  # of all cosines between two people
     alike = np.argwhere(np.triu(means >= threshold, 1)) if threshold is not None else np.zeros((0, 2), np.int64)
     for one, other in alike[:10]:
-        tell(Note(f"{known[one]} and {known[other]} look like one person: look, and --leave-out one of them"))
+        words = f"{known[one]} and {known[other]} look like one person to this model"
+        tell(Note(f"{words}: --leave-out one of them if they are"))
 
 
 def _steps(accepted: NDArray[np.int64]) -> NDArray[np.int64]:

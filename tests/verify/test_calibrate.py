@@ -124,7 +124,7 @@ def test_doubles_and_people_with_two_names(make_store: MakeStore, tmp_path: Path
     assert report.faces == 41 * 3 and report.people == 41
     assert any("1 photos are there as two people (p01 and p02)" in text for text in words)
     assert [text for text in words if "look like one person" in text] == [
-        "also p03 and p03 look like one person: look, and --leave-out one of them"
+        "also p03 and p03 look like one person to this model: --leave-out one of them if they are"
     ]
     config = CalibrateConfig(make_store(vectors), out=tmp_path / "d.json", leave_out=("also p03",))
     assert calibrate(config).people == 40
