@@ -44,12 +44,12 @@ def test_every_embedded_model_comes_calibrated(name: str) -> None:
 
 
 def test_it_holds_for_a_few_of_its_people(shared: Path, tmp_path: Path) -> None:
-    """Twelve people's photos by the detector: about one in a hundred impostor pairs reaches the threshold of .01."""
+    """Of 28 people, four photos each: about one in a hundred impostor pairs reaches the threshold of .01."""
     raw = tmp_path / "raw"
     raw.mkdir()
-    for person in range(7221, 7233):
+    for person in range(7201, 7481, 10):
         (raw / str(person)).mkdir()
-        for photo in sorted((shared / "data" / "celeba" / str(person)).iterdir())[:10]:
+        for photo in sorted((shared / "data" / "celeba" / str(person)).iterdir())[:4]:
             (raw / str(person) / photo.name).symlink_to(photo)
     embed(EmbedConfig(str(raw), tmp_path / "f.h5", workers=1))
     with Store(tmp_path / "f.h5") as store:
@@ -57,7 +57,7 @@ def test_it_holds_for_a_few_of_its_people(shared: Path, tmp_path: Path) -> None:
     people = np.array([row.identity for row in rows])
     impostors = (vectors @ vectors.T)[np.triu(people[:, None] != people[None], 1)]
     table = calibrations_of("dlib", open_embedder("dlib"))["none"]
-    assert impostors.size > 6000
+    assert impostors.size > 5000
     assert 0.002 < (impostors >= table.threshold(1e-2)).mean() < 0.03
     middle = float(np.median(impostors))
     assert table.far_at(middle)[0] == pytest.approx(0.5, abs=0.15)
