@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -126,6 +127,7 @@ def _two(config: TwoConfig, output: options.Output | None, quiet: bool) -> int:
 
 
 def _protocol(config: ProtocolConfig, output: options.Output | None, quiet: bool) -> int:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's own threads: here the cores are shared out by ours
     from cosface_cli.verify.protocol import verify_protocol
 
     columns = ("protocol", "pairs", "scored", "folds", "accuracy", "accuracy_se", "model", "seconds")
