@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.engines.all_pairs import COLUMNS, NOTHING, ROWS, Codes, Kept, PairCounts, Read, Tally
 from cosface_cli.engines.embedders.vectors import unit_length
-from cosface_cli.engines.runners.local import cpu_count
+from cosface_cli.engines.runners.local import cpu_count, single_threaded
 from cosface_cli.maths.histogram import UNIT, binned
 from cosface_cli.outcomes import Moved, Tell
 
@@ -43,6 +43,7 @@ def count_distractors(
     codes: (P,) identities; other: the code that stands for a distractor; read: rows start to stop of them (n, D);
     sizes: after how many the nearest are looked at. Scores are rounded down to bins, see maths.histogram.
     """
+    single_threaded()
     threads = workers or cpu_count()
     tally = Tally(threads)
     best = np.full((len(probes), RANKS), -np.inf, np.float32)
@@ -52,13 +53,15 @@ def count_distractors(
 
     def work(first: int) -> Kept:
         rows = slice(first, first + ROWS)
-        bins = binned(probes[rows] @ columns.T)
-        own = best[rows]
-        better = np.flatnonzero(bins.max(axis=1) > own.min(axis=1))
-        if better.size:
-            both = np.concatenate([own[better], bins[better]], axis=1)
-            own[better] = np.partition(both, both.shape[1] - RANKS, axis=1)[:, -RANKS:]
-        return tally.count_impostors(bins, codes[rows], np.full(len(columns), other))
+        with tally.desk() as desk:
+            scores = desk.scores(probes[rows], columns)
+            desk.count(scores)
+            own = best[rows]
+            better = np.flatnonzero(scores.max(axis=1) > own.min(axis=1))
+            if better.size:
+                both = np.concatenate([own[better], scores[better]], axis=1)
+                own[better] = np.partition(both, both.shape[1] - RANKS, axis=1)[:, -RANKS:]
+            return tally.highest(scores, codes[rows], np.full(len(columns), other))
 
     with ThreadPoolExecutor(threads) as pool:
         for start, stop in pairwise(cuts):
@@ -66,6 +69,6 @@ def count_distractors(
             for kept in pool.map(work, firsts):
                 tally.keep(NOTHING, kept)
             if stop in sizes:
-                nearest[stop] = -np.sort(-best.astype(np.float64), axis=1) / UNIT
+                nearest[stop] = -np.sort(-binned(best).astype(np.float64), axis=1) / UNIT
             tell(Moved(stop, total))
     return Distracted(tally.counts(), nearest)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 1000
 FEWEST = 100  # draws below which an interval says nothing
-WORTH = 400_000_000  # pairs times draws: some ten seconds
+WORTH = 200_000_000  # pairs times draws: some five seconds
 Floats = NDArray[np.float64]
 
 

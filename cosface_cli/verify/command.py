@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -196,6 +197,11 @@ def _compared(names: list[str], config: CompareConfig, output: options.Output | 
     return EXIT_DONE if any(match.same for match in matches) else EXIT_NO
 
 
+def _share_cores() -> None:
+    """No threads of numpy's own, before it is loaded: the cores are shared out by ours."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def _listed(config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
     from cosface_cli.verify.compare import compare_list
     from cosface_cli.verify.pair_lines import split_pairs
@@ -206,6 +212,7 @@ def _listed(config: CompareConfig, output: options.Output | None, quiet: bool) -
 
 
 def _protocol(config: ProtocolConfig, page: Path | None, output: options.Output | None, quiet: bool) -> int:
+    _share_cores()
     from cosface_cli.verify.protocol import run_protocol
 
     columns = ("protocol", "pairs", "scored", "folds", "accuracy", "accuracy_se", "model", "seconds")
@@ -253,6 +260,7 @@ def calibrate(
     Intervals are 95 %, and take into account that the pairs are of the same people again and again. Take people who are
     neither in the model's training nor in a test set; photos such as those that the model will see.
     """
+    _share_cores()
     from cosface_cli.verify.calibrate import calibrate as run
 
     besides = tuple(leave_out or ())
@@ -293,6 +301,7 @@ def leakage(
 
     The same file by its content; copies and mirror images by look, where the photos are still there; people by face.
     """
+    _share_cores()
     from cosface_cli.verify.leakage import leakage as run
 
     config = LeakageConfig(

@@ -13,7 +13,7 @@ from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.bootstrap import pair_draws, percentile_interval
 from cosface_cli.maths.curve import roc
-from cosface_cli.maths.histogram import BINS, SPARE, UNIT, binned, counted, curve_of_bins
+from cosface_cli.maths.histogram import BINS, SPARE, UNIT, binned, count_into, curve_of_bins
 from cosface_cli.maths.rates import equal_error, tar_at_far
 from cosface_cli.outcomes import Moved, Note, ignore
 from cosface_cli.verify import ProtocolConfig
@@ -92,10 +92,17 @@ def test_progress_counts_pairs(monkeypatch: pytest.MonkeyPatch):
 
 def test_bins_round_down_and_hold_what_rounding_adds():
     edges = np.array([-1, -0.5, -1 / UNIT, 0, 1 / UNIT, 0.25, 1], np.float32)
-    assert (binned(edges.copy()) / UNIT).tolist() == edges.tolist()
-    below = np.nextafter(edges, np.float32(-2))
+    assert (binned(edges) / UNIT).tolist() == edges.tolist()
+    below = np.where(edges == 0, np.float32(-1e-15), np.nextafter(edges, np.float32(-2)))
     assert (binned(below) < edges * UNIT).all()
-    assert counted(binned(np.array([1.000001, -1.000001], np.float32))).sum() == 2
+    over = np.array([1.000001, -1.000001], np.float32)
+    scores = np.concatenate([edges, below, over, [np.float32(all_pairs.OUTSIDE)] * 3])
+    desk = all_pairs.Desk()
+    desk.count(scores)
+    few = np.zeros(BINS, np.int64)
+    count_into(few, binned(scores[:-3]))
+    np.testing.assert_array_equal(desk.counts, few)
+    assert few.sum() == 16 and few[UNIT + SPARE] == 2 and few[UNIT + SPARE + UNIT // 4] == 1
 
 
 def test_a_store_by_hand(make_store: MakeStore):
