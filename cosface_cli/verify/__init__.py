@@ -88,12 +88,14 @@ class ManyReport:
 @dataclass(frozen=True, slots=True)
 class CalibrateConfig:
     """source: a store, crops or photos of people whom the model was not trained on, nor will be tested on, by folder;
-    out: a file for the table, None: where the model's own is kept; leave_out: people who do not count; the rest as for
-    embed."""
+    fused_with: further models, and fuse: how they are joined with the first; out: a file for the table, None: where the
+    model's own is kept; leave_out: people who do not count; the rest as for embed."""
 
     source: Path
     model: str = "dlib"
     flip: str = "none"
+    fused_with: tuple[str, ...] = ()
+    fuse: str = "mean"
     out: Path | None = None
     leave_out: tuple[str, ...] = ()
     crops_template: str | None = None
@@ -166,8 +168,9 @@ class ProtocolConfig:
     guessed; pairs: the protocol's list, where it does not lie in source.
 
     For photos: model, flip, detector, min_face, workers as for embed; faces: "center", the face with the central pixel,
-    is LFW's own rule; crops_template: says that source holds crops without a manifest. missing: pairs without a score
-    count as errors ("error") or are left out ("skip"); allow_missing: how many photos may lack one.
+    is LFW's own rule; crops_template: says that source holds crops without a manifest; fused_with: further models, and
+    fuse: how they are joined with the first (engines.ensemble). missing: pairs without a score count as errors
+    ("error") or are left out ("skip"); allow_missing: how many photos may lack one.
 
     dev_pairs: LFW's View 1, the list that the threshold is chosen on. pooling, frames: YTF, see protocols.ytf.
     distractors, noises, features: MegaFace, see protocols.megaface. weight_by_detector: IJB, see protocols.ijb.
@@ -196,6 +199,8 @@ class ProtocolConfig:
     weight_by_detector: bool = False
     scores: Path | None = None
     groups: str | None = None
+    fused_with: tuple[str, ...] = ()
+    fuse: str = "mean"
 
     def changed(self) -> frozenset[str]:
         """The fields that are not as they are by default."""

@@ -34,6 +34,8 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
     how = ProtocolConfig(
         config.source,
         model=config.model,
+        fused_with=config.fused_with,
+        fuse=config.fuse,
         flip=config.flip,
         crops_template=config.crops_template,
         detector=config.detector,
@@ -157,6 +159,8 @@ def _require_place(config: CalibrateConfig, faces: Faces) -> None:
         if config.out.exists():
             read_calibrations(config.out, faces.model_id, faces.model)
         return
+    if config.fused_with:
+        raise CosfaceError("several models have no place for a table", mend="name a file for it: --out FILE")
     if config.model in EMBEDDERS:
         raise CosfaceError(f"{config.model} has a calibration of its own", mend="name a file for this one: --out FILE")
     embedder = open_embedder(config.model)

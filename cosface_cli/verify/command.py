@@ -149,10 +149,12 @@ def verify(
         weight_by_detector=weight_by_detector,
         scores=scores,
         groups=groups,
+        fused_with=tuple((models or ())[1:]),
+        fuse=fuse,
     )
     alone = len(paths) == 1 and names != ["-"] and not stores
     if pairs is None and protocol is None and not alone:
-        shared = {"model", "flip", "detector", "faces", "min_face", "workers"}
+        shared = {"model", "fused_with", "fuse", "flip", "detector", "faces", "min_face", "workers"}
         if changed := run.changed() - shared:
             flag = "--" + min(changed).replace("crops_", "").replace("_", "-")
             raise CosfaceError(f"{flag} goes with a protocol, not with two photos", mend="leave it out")
@@ -162,12 +164,10 @@ def verify(
     if len(paths) != 1:
         mend = "give A B for two photos, or one SOURCE and --pairs or --protocol"
         raise CosfaceError(f"{len(paths)} paths are neither two photos nor one source", mend=mend)
-    shared = {"models", "flip", "detector", "faces", "min_face", "workers"}
+    shared = {"models", "fuse", "flip", "detector", "faces", "min_face", "workers"}
     if changed := compare.changed() - shared:
         flag = "--" + min(changed).removesuffix("s")
         raise CosfaceError(f"{flag} goes with two photos", mend="leave it out: a protocol has its own rules")
-    if len(compare.models) > 1:
-        raise CosfaceError("a protocol takes one model", mend="leave all but one --model out")
     return _protocol(run, page, output, quiet)
 
 
@@ -237,7 +237,12 @@ def calibrate(
             metavar="PEOPLE", help="A store, crops or photos of people new to the model, a folder for each."
         ),
     ],
-    model: options.Model = CALIBRATE.model,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", metavar="<str>", help="As for cosface verify; several are fused.")
+    ] = None,
+    fuse: Annotated[
+        str, typer.Option(help="Several models: mean of their cosines, or concat of their embeddings.")
+    ] = CALIBRATE.fuse,
     flip: options.FlipMode = CALIBRATE.flip,
     out: Annotated[
         Path | None, typer.Option(help="A file for the table; else the weights' header, or beside an .onnx file.")
@@ -263,8 +268,20 @@ def calibrate(
     _share_cores()
     from cosface_cli.verify.calibrate import calibrate as run
 
-    besides = tuple(leave_out or ())
-    config = CalibrateConfig(source, model, flip, out, besides, template, detector, faces, min_face, workers)
+    config = CalibrateConfig(
+        source,
+        model=models[0] if models else CALIBRATE.model,
+        flip=flip,
+        fused_with=tuple((models or ())[1:]),
+        fuse=fuse,
+        out=out,
+        leave_out=tuple(leave_out or ()),
+        crops_template=template,
+        detector=detector,
+        faces=faces,
+        min_face=min_face,
+        workers=workers,
+    )
     columns = ("far", "threshold", "far_low", "far_high", "tar", "low", "high", "impostors_needed")
     with following("calibrate", output, quiet, columns) as tell:
         report = run(config, tell)

@@ -16,6 +16,7 @@ from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.ensemble import FUSES, EnsembleOpener
 from cosface_cli.engines.face_vectors import Input, VectorsOpener
 from cosface_cli.engines.pair_files import named_inputs, stem
 from cosface_cli.engines.reader import CHOICES, Limits
@@ -84,11 +85,15 @@ class InputFaces:
         """Raises CosfaceError for a wrong model, flip, choice or detector, and crops that do not show enough."""
         one_of(config.flip, FLIPS, "--flip")
         one_of(config.faces, tuple(c for c in CHOICES if c != "all"), "--faces")
-        embedder = open_embedder(config.model)
+        one_of(config.fuse, FUSES, "--fuse")
+        embedders = [open_embedder(spec) for spec in (config.model, *config.fused_with)]
         open_detector(config.detector, config.min_face)  # a wrong name fails before any work
         for name in {item.crop.template.name for item in inputs.values() if item.crop is not None}:
-            require_cover(template(name), template(embedder.template), root)
-        self.model, self.model_id, self.flip = embedder.name, embedder.model_id, config.flip
+            for embedder in embedders:
+                require_cover(template(name), template(embedder.template), root)
+        self._opener = _opener(config)
+        whose = self._opener.identity(embedders)
+        self.model, self.model_id, self.flip = whose.name, whose.model_id, whose.flip
         self._inputs, self._config = inputs, config
         self.names = tuple(inputs)
         self._stems = _stems(self.names)
@@ -102,17 +107,14 @@ class InputFaces:
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
         tell(Planned(len(names)))
         config = self._config
-        flip: Any = config.flip
-        choice: Any = config.faces
-        how = VectorsOpener((config.model,), flip, config.detector, choice, Limits(config.min_face))
         inputs = [self._inputs[name] for name in names]
         chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
         rows: list[NDArray[np.float32] | None] = []
         scores: list[float] = []
         missing = []
         digest = hashlib.sha256()
-        for chunk, results in run(chunks, how, min(config.workers or cpu_count(), len(chunks))):
-            for item, (result,) in zip(chunk, results, strict=True):
+        for chunk, results in run(chunks, self._opener, min(config.workers or cpu_count(), len(chunks))):
+            for item, result in zip(chunk, results, strict=True):
                 name = names[len(rows)]
                 digest.update(file_line(name, result.hash))
                 if result.reason is not None or result.vectors is None:
@@ -128,6 +130,14 @@ class InputFaces:
         nothing = np.full(size, np.nan, np.float32)
         vectors = np.stack([nothing if row is None else row for row in rows]) if rows else np.zeros((0, 1), np.float32)
         return Embedded(vectors, np.array(scores), tuple(missing), digest.hexdigest())
+
+
+def _opener(config: ProtocolConfig) -> EnsembleOpener:
+    flip: Any = config.flip
+    choice: Any = config.faces
+    fuse: Any = config.fuse
+    models = (config.model, *config.fused_with)
+    return EnsembleOpener(VectorsOpener(models, flip, config.detector, choice, Limits(config.min_face)), fuse)
 
 
 class StoreFaces:
@@ -190,6 +200,8 @@ def require_asked(have: StoreHeader, path: Path, config: ProtocolConfig) -> None
         raise ModelMismatch(held, path, "leave --model out, or embed again")
     if "flip" in config.changed() and config.flip != have.flip:
         raise ModelMismatch(f"written with --flip {have.flip}", path, "leave --flip out, or embed again")
+    if config.fused_with:
+        raise CosfaceError("a store is of one model", path, "give photos or crops, which several models can embed")
     if config.crops_template is not None:
         raise CosfaceError("--template is for folders of crops", path, "leave it out")
 

@@ -18,8 +18,10 @@ from cosface_cli.engines.reader import Reader
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Outcome, Rejected
-from cosface_cli.verify import CompareConfig, Match
+from cosface_cli.verify import CalibrateConfig, CompareConfig, Match, ProtocolConfig
+from cosface_cli.verify.calibrate import calibrate
 from cosface_cli.verify.compare import are_many, compare_list, compare_many, compare_two
+from cosface_cli.verify.protocol import run_protocol
 from tests.cli.conftest import people  # noqa: F401
 from tests.verify.conftest import MakeStore, at_angle, unit
 
@@ -239,3 +241,35 @@ def test_a_name_that_is_no_photo(tmp_path: Path, people: Path) -> None:  # noqa:
         compare_two(good, str(tmp_path / "text.jpg"), ONE)
     with pytest.raises(CosfaceError, match="no such file"):
         compare_two(good, str(tmp_path / "none.jpg"), ONE)
+
+
+def test_an_ensemble_by_a_protocol_and_calibrated(people: Path, tmp_path: Path) -> None:  # noqa: F811
+    """The scores of a list are the means of the two models' own; a table for both together is theirs alone."""
+    raw = tmp_path / "raw"
+    rows = ["left,right,same"]
+    for number in (1, 2, 3, 4):
+        (raw / f"person{number}").mkdir(parents=True)
+        for kind in ("near", "far"):
+            (raw / f"person{number}" / f"{kind}.jpg").symlink_to(people / f"person{number}" / f"{kind}.jpg")
+        rows.append(f"person{number}/near.jpg,person{number}/far.jpg,1")
+        rows.append(f"person{number}/near.jpg,person{number % 4 + 1}/near.jpg,0")
+    (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
+
+    def scores(**how: object) -> np.ndarray:
+        config = ProtocolConfig(raw, pairs=tmp_path / "pairs.csv", workers=1, **how)
+        scored, report = run_protocol(config)
+        assert scored.pairs is not None and report.model in ("dlib", "dlib-int8", "dlib+dlib-int8")
+        return scored.pairs.scores
+
+    alone = [scores(model=model) for model in ("dlib", "dlib-int8")]
+    assert scores(fused_with=("dlib-int8",)) == pytest.approx((alone[0] + alone[1]) / 2, abs=2e-6)
+    both = {"model": "dlib", "fused_with": ("dlib-int8",), "workers": 1}
+    with pytest.raises(CosfaceError, match="--out FILE"):
+        calibrate(CalibrateConfig(raw, **both))
+    calibrate(CalibrateConfig(raw, out=tmp_path / "c.json", **both))
+    pair = (str(raw / "person1" / "near.jpg"), str(raw / "person1" / "far.jpg"))
+    how = {"calibration": tmp_path / "c.json", "far": 0.1}
+    (match,) = compare_two(*pair, CompareConfig(("dlib-int8", "dlib"), **how))
+    assert match.same and match.far is not None
+    with pytest.raises(ModelMismatch):
+        compare_two(*pair, CompareConfig(("dlib",), **how))
