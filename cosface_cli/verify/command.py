@@ -130,10 +130,9 @@ def _protocol(config: ProtocolConfig, output: options.Output | None, quiet: bool
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's own threads: here the cores are shared out by ours
     from cosface_cli.verify.protocol import verify_protocol
 
-    columns = ("protocol", "pairs", "scored", "folds", "accuracy", "accuracy_se", "model", "seconds")
-    with following("verify", output, quiet, columns) as tell:
+    with following("verify", output, quiet) as tell:
         report = verify_protocol(config, tell)
-        tell.rows.write(asdict(report))
+        tell.rows.write(asdict(report) if tell.rows.output is options.Output.json else report.in_short())
     if len(report.missing) > config.allow_missing and config.missing == "error":
         shown = ", ".join(report.missing[:3]) + (", ..." if len(report.missing) > 3 else "")
         say(f"cosface: {len(report.missing)} photos gave no score ({shown}); their pairs count as errors")

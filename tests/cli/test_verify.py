@@ -184,6 +184,11 @@ def test_numbers_as_json_from_scores_alone(cosface: Cosface, tmp_path: Path) -> 
     assert by_far[0.01]["low"] == 0 and by_far[0.01]["high"] == pytest.approx(1 - 0.025**0.1)
     assert (by_far[1e-6]["tar"], by_far[1e-6]["impostors_needed"]) == (None, 1_000_000)
     assert row["accuracy"] is None and 0 < row["eer"]["eer"] < 0.06
+    head, short = (
+        line.split("\t") for line in cosface("verify", tmp_path / "scores.csv", "--format", "tsv").out.splitlines()
+    )
+    cells = dict(zip(head, short, strict=True))
+    assert cells["TAR % at 0.1"] == "100.00 (69.15, 100.00)" and cells["TAR % at 1e-06"] == "needs 1000000 impostors"
     quiet = cosface("verify", tmp_path / "scores.csv", "--format", "json", "--quiet")
     assert quiet.err == "" and quiet.rows[0]["tar_at_far"] == row["tar_at_far"]
 
