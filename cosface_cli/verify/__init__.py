@@ -96,7 +96,8 @@ class ProtocolReport:
     root n. eer: eer, threshold, far and frr there, low and high by bootstrap. tar_at_far: for each FAR a mapping as
     maths.rates.Rate, with bootstrap_low and bootstrap_high: people drawn anew, where they are known. identification:
     one against many, by protocol; details: how the protocol was run. missing: names without a score; missing_rule:
-    error or skip. model_id, data, list_hash: of the weights, of the faces compared, of the list; seconds: of the run.
+    error or skip, which all-pairs and megaface always do. model_id, data, list_hash: of the weights, of the faces
+    compared, of the list; seconds: of the run.
     """
 
     protocol: str

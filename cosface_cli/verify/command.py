@@ -135,6 +135,7 @@ def _protocol(config: ProtocolConfig, output: options.Output | None, quiet: bool
         tell.rows.write(asdict(report) if tell.rows.output is options.Output.json else report.in_short())
     if len(report.missing) > config.allow_missing and config.missing == "error":
         shown = ", ".join(report.missing[:3]) + (", ..." if len(report.missing) > 3 else "")
-        say(f"cosface: {len(report.missing)} photos gave no score ({shown}); their pairs count as errors")
+        became = "their pairs count as errors" if report.missing_rule == "error" else "they are left out"
+        say(f"cosface: {len(report.missing)} photos gave no score ({shown}); {became}")
         return EXIT_PART
     return EXIT_DONE

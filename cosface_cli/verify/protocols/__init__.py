@@ -47,5 +47,6 @@ OPTIONS = {
     "noises": ("megaface",),
     "features": ("megaface",),
     "weight_by_detector": ("ijb",),
+    "missing": ("lfw", "ytf", "csv", "bin", "ijb"),
     "scores": ("lfw", "ytf", "csv", "bin", "ijb"),
 }
