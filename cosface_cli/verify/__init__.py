@@ -216,7 +216,8 @@ class ProtocolReport:
     root n. eer: eer, threshold, far and frr there, low and high by bootstrap. tar_at_far: for each FAR a mapping as
     maths.rates.Rate, with bootstrap_low and bootstrap_high: people drawn anew, where they are known. identification:
     one against many, by protocol; details: how the protocol was run. missing: names without a score; missing_rule:
-    error or skip. model_id, data, list_hash: of the weights, of the faces compared, of the list; seconds: of the run.
+    error or skip, which all-pairs and megaface always do. model_id, data, list_hash: of the weights, of the faces
+    compared, of the list; seconds: of the run.
     groups: figures by group, see verify.subgroups.
     """
 
@@ -243,6 +244,26 @@ class ProtocolReport:
     list_hash: str | None
     seconds: float
     groups: tuple[Mapping[str, Any], ...] = ()
+
+    def in_short(self) -> dict[str, str | int | float | None]:
+        """The figures for a table, in percent: rates with their exact intervals, or the impostors that they need."""
+
+        def percent(value: float | None, error: float | None = None) -> str:
+            wide = "" if error is None else f" +- {100 * error:.2f}"
+            return "" if value is None else f"{100 * value:.2f}{wide}"
+
+        short: dict[str, str | int | float | None] = {"protocol": self.protocol, "pairs": self.pairs}
+        if self.accuracy is not None:
+            short["accuracy %"] = percent(self.accuracy, self.accuracy_se)
+        if self.identification is not None and "rank1" in self.identification:
+            short["rank 1 %"] = percent(self.identification["rank1"]["rate"])
+        if self.eer is not None:
+            short["EER %"] = percent(self.eer["eer"])
+        for rate in self.tar_at_far:
+            known = f"{percent(rate['tar'])} ({percent(rate['low'])}, {percent(rate['high'])})"
+            needs = f"needs {rate['impostors_needed']} impostors"
+            short[f"TAR % at {rate['far']:g}"] = needs if rate["tar"] is None else known
+        return {**short, "missing": len(self.missing), "model": self.model}
 
 
 def _changed(config: Any) -> frozenset[str]:

@@ -19,7 +19,7 @@ from cosface_cli.maths.pair_intervals import far_intervals, tar_intervals
 from cosface_cli.maths.rates import tar_at_far
 from cosface_cli.outcomes import Note, Tell, ignore
 from cosface_cli.verify import CalibrateConfig, CalibrateReport, ProtocolConfig
-from cosface_cli.verify.faces import Faces, open_faces
+from cosface_cli.verify.faces import Faces, is_store, open_faces
 
 FARS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 _PER_DECADE = 16  # points of the curve
@@ -39,10 +39,11 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
         flip=config.flip,
         crops_template=config.crops_template,
         detector=config.detector,
-        faces=config.faces,
         min_face=config.min_face,
         workers=config.workers,
     )
+    if not is_store(config.source) or config.faces != CalibrateConfig(config.source).faces:
+        how = replace(how, faces=config.faces)  # a store refuses what it does not read
     faces = open_faces(how, config.source)
     _require_place(config, faces)
     named = [(name, name.partition("/")[0]) for name in faces.names if "/" in name]

@@ -215,17 +215,17 @@ def _protocol(config: ProtocolConfig, page: Path | None, output: options.Output 
     _share_cores()
     from cosface_cli.verify.protocol import run_protocol
 
-    columns = ("protocol", "pairs", "scored", "folds", "accuracy", "accuracy_se", "model", "seconds")
-    with following("verify", output, quiet, columns) as tell:
+    with following("verify", output, quiet) as tell:
         scored, report = run_protocol(config, tell)
-        tell.rows.write(asdict(report))
+        tell.rows.write(asdict(report) if tell.rows.output is options.Output.json else report.in_short())
         if page is not None:
             from cosface_cli.verify.page import write_report
 
             write_report(page, scored, report, shlex.join(["cosface", *sys.argv[1:]]))
     if len(report.missing) > config.allow_missing and config.missing == "error":
         shown = ", ".join(report.missing[:3]) + (", ..." if len(report.missing) > 3 else "")
-        say(f"cosface: {len(report.missing)} photos gave no score ({shown}); their pairs count as errors")
+        became = "their pairs count as errors" if report.missing_rule == "error" else "they are left out"
+        say(f"cosface: {len(report.missing)} photos gave no score ({shown}); {became}")
         return EXIT_PART
     return EXIT_DONE
 

@@ -65,7 +65,7 @@ def compare_many(left: str, right: str | None, config: CompareConfig, tell: Tell
             return _many(one, stores.each(), len(stores), known_matcher(stores, config), tell)
     if right is None:
         raise CosfaceError("nothing to compare it with", left, "give a second photo, a folder or a store")
-    if is_store(right):
+    if _names_store(right):
         from cosface_cli.verify.stores import Stores
 
         path = Path(right)
@@ -91,15 +91,15 @@ def compare_list(pairs: Sequence[tuple[str, str]], config: CompareConfig, tell: 
     return _listed(pairs, photos.each(photos.named(names)), photos.matcher, tell)
 
 
-def is_store(word: str) -> bool:
-    """Whether a word of the command line names a store."""
+def _names_store(word: str) -> bool:
+    """Whether a word of the command line names a store; told by its ending, before h5py is loaded."""
     return word.endswith(".h5") and Path(word).is_file()
 
 
 def are_many(word: str) -> bool:
     """Whether it names many photos rather than one: a folder, an archive, a video, a store or a pattern."""
     path = Path(word)
-    if path.is_dir() or is_store(word):
+    if path.is_dir() or _names_store(word):
         return True
     if path.suffix.lower() in PHOTOS or not path.is_file():
         return not path.exists() and any(letter in word for letter in "*?[")

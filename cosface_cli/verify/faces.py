@@ -194,7 +194,8 @@ class StoreFaces:
 
 
 def require_asked(have: StoreHeader, path: Path, config: ProtocolConfig) -> None:
-    """Raises ModelMismatch where the caller names another model or flip than a store's, CosfaceError for a template."""
+    """Raises ModelMismatch where the caller names another model or flip than a store's, CosfaceError for an option that
+    only photos and crops need."""
     if "model" in config.changed() and (model := open_embedder(config.model)).model_id != have.model_id:
         held = f"embeddings of {have.model} ({have.model_id}), not of {model.name} ({model.model_id})"
         raise ModelMismatch(held, path, "leave --model out, or embed again")
@@ -202,8 +203,9 @@ def require_asked(have: StoreHeader, path: Path, config: ProtocolConfig) -> None
         raise ModelMismatch(f"written with --flip {have.flip}", path, "leave --flip out, or embed again")
     if config.fused_with:
         raise CosfaceError("a store is of one model", path, "give photos or crops, which several models can embed")
-    if config.crops_template is not None:
-        raise CosfaceError("--template is for folders of crops", path, "leave it out")
+    for option in sorted(config.changed() & {"crops_template", "detector", "faces", "min_face"}):
+        flag = "--" + option.replace("crops_", "").replace("_", "-")
+        raise CosfaceError(f"{flag} changes nothing about a store", path, "leave it out")
 
 
 def _stems(names: Iterable[str]) -> dict[str, str]:

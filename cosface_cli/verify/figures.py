@@ -45,7 +45,7 @@ def report_of(name: str, scored: Scored, config: ProtocolConfig, seconds: float)
         identification=scored.identification,
         details={**scored.details, "bootstrap_draws": 0 if draws is None else len(draws.eer)},
         missing=scored.missing,
-        missing_rule=config.missing,
+        missing_rule=config.missing if pairs is not None or scored.curve is None else "skip",
         model=scored.model,
         model_id=scored.model_id,
         flip=scored.flip,

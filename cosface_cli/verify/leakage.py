@@ -22,7 +22,8 @@ from cosface_cli.maths.histogram import curve_of_bins
 from cosface_cli.maths.rates import tar_at_far
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell, ignore
 from cosface_cli.verify import CompareConfig, LeakageConfig, LeakageReport, ProtocolConfig
-from cosface_cli.verify.compare import is_store, known_matcher
+from cosface_cli.verify.compare import known_matcher
+from cosface_cli.verify.faces import is_store
 from cosface_cli.verify.figures import FARS, report_of
 from cosface_cli.verify.photos import Photos
 from cosface_cli.verify.protocol import run_protocol
@@ -75,7 +76,7 @@ def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
         header = stores.headers[0]
         photos = Photos(compare, header, config.train) if config.models or header.model in EMBEDDERS else None
         matcher = photos.matcher if photos is not None else known_matcher(stores, compare)
-        if is_store(str(config.test)):
+        if is_store(config.test):
             test = list(_of_store(config.test, stores))
         elif photos is None:
             raise CosfaceError(f"nobody knows how to embed photos as {header.model} does", mend="name it with --model")
@@ -244,6 +245,8 @@ def _scored_again(
         min_face=config.min_face,
         workers=config.workers,
     )
+    if not is_store(config.test):
+        run = replace(run, faces=config.faces)
     scored, _ = run_protocol(run, tell)
     out = []
     for of, kept in parts.items():

@@ -37,6 +37,8 @@ def run_protocol(config: ProtocolConfig, tell: Tell = ignore) -> tuple[Scored, P
         if name not in OPTIONS[option]:
             flag = "--" + option.replace("_", "-")
             raise CosfaceError(f"{flag} goes with --protocol {' or '.join(OPTIONS[option])}", mend="leave it out")
+    if config.scores is not None and not config.scores.parent.is_dir():
+        raise CosfaceError("no such folder to write to", config.scores.parent, "make it first")
     scored: Scored = PROTOCOLS.load(name)(config, tell)
     pairs = scored.pairs
     if config.scores is not None:

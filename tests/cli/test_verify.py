@@ -165,3 +165,40 @@ def test_all_pairs_of_photos_are_those_of_their_store(cosface: Cosface, people: 
     assert (photos["genuine"], photos["impostors"]) == (9, 27)
     same = ("genuine", "impostors", "tar_at_far", "eer", "data", "model_id")
     assert [photos[key] for key in same] == [done.rows[0][key] for key in same]
+
+
+RATE = {"far", "tar", "low", "high", "threshold", "genuine", "impostors", "impostors_needed", "achieved_far"}
+
+
+def test_numbers_as_json_from_scores_alone(cosface: Cosface, tmp_path: Path) -> None:
+    """100 impostors at 0.00 to 0.99, ten genuine pairs from 0.955 on: at FAR .01 one may pass, .99; at .1 ten, 0.90."""
+    rows = [f"{n / 100},0" for n in range(100)] + [f"{0.955 + n / 1000},1" for n in range(10)]
+    (tmp_path / "scores.csv").write_text("score,same\n" + "\n".join(rows) + "\n")
+    done = cosface("verify", tmp_path / "scores.csv", "--format", "json")
+    assert done.code == 0 and "protocol csv: scores.csv has named columns" in done.err, done
+    (row,) = done.rows
+    by_far = {rate["far"]: rate for rate in row["tar_at_far"]}
+    assert all(set(rate) >= RATE for rate in by_far.values())
+    assert (by_far[0.1]["tar"], by_far[0.1]["threshold"], by_far[0.1]["achieved_far"]) == (1.0, 0.9, 0.1)
+    assert (by_far[0.01]["tar"], by_far[0.01]["threshold"]) == (0.0, 0.99) and by_far[0.01]["impostors_needed"] is None
+    assert by_far[0.01]["low"] == 0 and by_far[0.01]["high"] == pytest.approx(1 - 0.025**0.1)
+    assert (by_far[1e-6]["tar"], by_far[1e-6]["impostors_needed"]) == (None, 1_000_000)
+    assert row["accuracy"] is None and 0 < row["eer"]["eer"] < 0.06
+    head, short = (
+        line.split("\t") for line in cosface("verify", tmp_path / "scores.csv", "--format", "tsv").out.splitlines()
+    )
+    cells = dict(zip(head, short, strict=True))
+    assert cells["TAR % at 0.1"] == "100.00 (69.15, 100.00)" and cells["TAR % at 1e-06"] == "needs 1000000 impostors"
+    quiet = cosface("verify", tmp_path / "scores.csv", "--format", "json", "--quiet")
+    assert quiet.err == "" and quiet.rows[0]["tar_at_far"] == row["tar_at_far"]
+
+
+def test_scores_of_photos_are_written_and_read_again(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> None:
+    pairs = pairs_file(tmp_path / "pairs.txt")
+    first = cosface("verify", lfw_like, "--pairs", pairs, "--scores", tmp_path / "scores.csv")
+    assert first.code == 0 and (tmp_path / "scores.csv").read_text().startswith("left,right,same,fold,score,identity1")
+    again = cosface("verify", tmp_path / "scores.csv")
+    for key in ("accuracy", "fold_accuracy", "thresholds", "tar_at_far", "eer"):
+        assert again.rows[0][key] == first.rows[0][key]
+    nowhere = cosface("verify", lfw_like, "--pairs", pairs, "--scores", tmp_path / "no" / "s.csv")
+    assert nowhere.code == 2 and "no such folder to write to" in nowhere.err.splitlines()[-1]

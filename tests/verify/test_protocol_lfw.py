@@ -131,8 +131,10 @@ def test_a_store_of_another_model_or_flip_is_refused(faces: Path, pairs: Path):
         verify_protocol(ProtocolConfig(faces, pairs=pairs, model="dlib-int8"))
     with pytest.raises(ModelMismatch, match="written with --flip none"):
         verify_protocol(ProtocolConfig(faces, pairs=pairs, flip="sum"))
-    with pytest.raises(CosfaceError, match="--template is for folders of crops"):
+    with pytest.raises(CosfaceError, match="--template changes nothing about a store"):
         verify_protocol(ProtocolConfig(faces, pairs=pairs, crops_template="dlib"))
+    with pytest.raises(CosfaceError, match="--min-face changes nothing about a store"):
+        verify_protocol(ProtocolConfig(faces, pairs=pairs, min_face=40))
 
 
 def test_the_same_faces_have_the_same_hash(make_store: MakeStore, pairs: Path):

@@ -48,5 +48,6 @@ OPTIONS = {
     "features": ("megaface",),
     "weight_by_detector": ("ijb",),
     "groups": ("csv",),
+    "missing": ("lfw", "ytf", "csv", "bin", "ijb"),
     "scores": ("lfw", "ytf", "csv", "bin", "ijb"),
 }
