@@ -25,6 +25,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 TABLES = [
     ("cosface_cli.app", "COMMANDS"),
     ("cosface_cli.app", "STORE_COMMANDS"),
+    ("cosface_cli.app", "VERIFY_COMMANDS"),
     ("cosface_cli.losses", "LOSSES"),
     ("cosface_cli.backbones", "BACKBONES"),
     ("cosface_cli.engines.detectors", "DETECTORS"),
@@ -33,6 +34,7 @@ TABLES = [
     ("cosface_cli.engines.search", "SEARCHERS"),
     ("cosface_cli.engines.sources", "SOURCES"),
     ("cosface_cli.index.upkeep", "EXPORTS"),
+    ("cosface_cli.verify.protocols", "PROTOCOLS"),
 ]
 
 
@@ -155,7 +157,9 @@ COMMANDS = [
     ("cosface_cli.embed.command", "embed", ["cosface_cli.embed:EmbedConfig"]),
     ("cosface_cli.index.command", "search", ["cosface_cli.index:SearchConfig"]),
     ("cosface_cli.index.people.command", "identify", ["cosface_cli.index.people:IdentifyConfig"]),
-    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:TwoConfig", "cosface_cli.verify:PairsConfig"]),
+    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:CompareConfig", "cosface_cli.verify:ProtocolConfig"]),
+    ("cosface_cli.verify.command", "calibrate", ["cosface_cli.verify:CalibrateConfig"]),
+    ("cosface_cli.verify.command", "leakage", ["cosface_cli.verify:LeakageConfig"]),
     ("cosface_cli.paper.command", "fig4", ["cosface_cli.paper:Fig4Config", "cosface_cli.paper:Training"]),
     ("cosface_cli.paper.command", "fig5", ["cosface_cli.paper:Fig5Config", *PAPER]),
     ("cosface_cli.paper.command", "table1", ["cosface_cli.paper:TableConfig", *PAPER]),
