@@ -24,13 +24,19 @@ COMMANDS = Table(
     Row("paper", "cosface_cli.paper.command:app", "The CosFace paper's figures and tables, run on your own crops."),
 )
 
-# words that stand where cosface embed expects its SOURCE
+# words that stand where cosface embed and cosface verify expect their first file
 STORE_COMMANDS = Table(
     "store command",
     Row("info", "cosface_cli.embed.command:info", "What a store holds."),
     Row("merge", "cosface_cli.embed.command:merge", "Several stores to one."),
     Row("split", "cosface_cli.embed.command:split", "One store to several."),
 )
+VERIFY_COMMANDS = Table(
+    "verify command",
+    Row("calibrate", "cosface_cli.verify.command:calibrate", "What a model's scores mean, from people of your own."),
+    Row("leakage", "cosface_cli.verify.command:leakage", "Photos and people of a training set in a test set."),
+)
+INNER = {"embed": STORE_COMMANDS, "verify": VERIFY_COMMANDS}
 
 
 def main() -> None:
@@ -75,10 +81,10 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def mounted(*names: str, store_command: str | None = None) -> Any:
+def mounted(*names: str, inner: tuple[str, str] | None = None) -> Any:
     """The command line with the named commands loaded; the others only stand in the help, which is quicker.
 
-    store_command: mounts that one in the place of embed.
+    inner: a command and the word of INNER that is mounted in its place.
     """
     app = typer.Typer(
         name="cosface",
@@ -90,9 +96,9 @@ def mounted(*names: str, store_command: str | None = None) -> Any:
     )
     app.callback()(_root)
     for row in COMMANDS:
-        if row.name == "embed" and store_command is not None:
+        if inner is not None and row.name == inner[0]:
             group = typer.Typer(help=row.summary, rich_markup_mode=None)
-            group.command(store_command)(STORE_COMMANDS.load(store_command))
+            group.command(inner[1])(INNER[row.name].load(inner[1]))
             app.add_typer(group, name=row.name)
         elif row.name not in names:
             app.command(row.name, help=row.summary)(_unloaded)
@@ -115,24 +121,22 @@ def _invoked(arguments: list[str]) -> Any:
         defaults = _listed(settings.from_file(settings.path(), _flags(whole)), whole)
     completing = f"_{ENVIRONMENT}_COMPLETE" in os.environ
     wanted = COMMANDS.names if completing else [word for word in arguments if word in COMMANDS]
-    command = mounted(*wanted, store_command=_store_command(arguments))
+    command = mounted(*wanted, inner=_inner(arguments))
     return command.main(arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults)
 
 
-def _store_command(arguments: list[str]) -> str | None:
-    """The word of `cosface embed info ...`. Raises CosfaceError where a file or folder is called so too."""
-    import os
-
-    word = arguments[1] if len(arguments) > 1 and arguments[0] == "embed" else ""
-    if word not in STORE_COMMANDS:
+def _inner(arguments: list[str]) -> tuple[str, str] | None:
+    """The words of `cosface embed info ...`. Raises CosfaceError where a file or folder is called so too."""
+    command, word = (*arguments[:2], "", "")[:2]
+    if command not in INNER or word not in INNER[command]:
         return None
     if os.path.lexists(word):
         raise CosfaceError(
             f"is this the command, or {word} of this folder?",
-            f"embed {word}",
-            f"write ./{word} to embed it; for the command go to another folder",
+            f"{command} {word}",
+            f"write ./{word} to {command} it; for the command go to another folder",
         )
-    return word
+    return command, word
 
 
 def _interrupted() -> int:

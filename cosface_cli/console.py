@@ -137,7 +137,7 @@ class Following:
                 for row in found:
                     self.rows.write(row)
             case Rejected(words=words):
-                reject = self._row_of(outcome)
+                reject = outcome.row or self._row_of(outcome)
                 if reject is not None:
                     self.rows.write(reject)
                 self._progress.say(words)
@@ -274,7 +274,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"
     if isinstance(value, (list, tuple)):
         return " ".join(_cell(item) for item in value)
     if isinstance(value, Mapping):

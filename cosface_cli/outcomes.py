@@ -56,11 +56,13 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An input that could not be used. reason: a code; words: one sentence with the mend."""
+    """An input that could not be used. reason: a code; words: one sentence with the mend; row: of output, where the
+    stage makes it."""
 
     source: str
     reason: str
     words: str
+    row: Mapping[str, Any] | None = None
 
 
 Outcome = Planned | Moved | Note | Done | Skipped | Rejected

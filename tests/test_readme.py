@@ -74,6 +74,14 @@ def test_looking_after_an_index_as_written(folder: Path) -> None:
     assert (folder / "people.csv").read_text().count("\n") == 21
 
 
+def test_whose_faces_they_are_as_written(folder: Path) -> None:
+    block = next(block for block in blocks(README, "sh") if block.startswith("cosface index cluster"))
+    for line in block.splitlines():
+        done = shell(line, folder)
+        assert done.returncode == 0 and (done.stdout or " export " in line), (line, done)
+    assert (folder / "people.html").is_file() and (folder / "names.csv").is_file() and (folder / "by-person").is_dir()
+
+
 def test_the_first_screen_names_the_two_commands() -> None:
     first = README.splitlines()[:25]
     for script in ("examples/quickstart.sh", "tests/run.sh"):
@@ -82,7 +90,7 @@ def test_the_first_screen_names_the_two_commands() -> None:
 
 
 def test_every_flag_that_the_documents_name_is_there() -> None:
-    from cosface_cli.app import COMMANDS, STORE_COMMANDS, mounted
+    from cosface_cli.app import COMMANDS, INNER, mounted
 
     def flags(command: object) -> set[str]:
         options = getattr(command, "params", [])
@@ -90,7 +98,7 @@ def test_every_flag_that_the_documents_name_is_there() -> None:
         return own.union(*(flags(sub) for sub in getattr(command, "commands", {}).values()))
 
     known = flags(mounted(*COMMANDS.names)) | {"--help", "--upgrade"}
-    known |= set().union(*(flags(mounted(store_command=name)) for name in STORE_COMMANDS.names))
+    known |= set().union(*(flags(mounted(inner=(name, word))) for name, table in INNER.items() for word in table.names))
     text = README + (ROOT / "CHANGELOG.md").read_text("utf-8")
     text = re.sub(r".*\b(ray start|tensorboard) --.*", "", text)  # their own
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))

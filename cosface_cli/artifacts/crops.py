@@ -6,7 +6,7 @@ Lines stand in source order and a torn last line is passed over. crop_folder wri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -244,3 +244,25 @@ class CropFinder:
 def find_crop(path: Path) -> Crop | None:
     """The crop that a path names inside a crop folder, or None where it is a photo."""
     return CropFinder().find(path)
+
+
+def find_crops(paths: Sequence[Path]) -> list[Crop | None]:
+    """The same for many paths, each manifest read once."""
+    roots: dict[Path, Path | None] = {}  # by folder, the crop folder that it is in
+    wanted: dict[Path, dict[str, list[int]]] = {}
+    for number, path in enumerate(paths):
+        folder = path.absolute().parent
+        if folder not in roots:
+            roots[folder] = next((root for root in (folder, *folder.parents) if is_crop_folder(root)), None)
+        root = roots[folder]
+        if root is not None:
+            name = path.absolute().relative_to(root).as_posix()
+            wanted.setdefault(root, {}).setdefault(name, []).append(number)
+    found: list[Crop | None] = [None] * len(paths)
+    for root, names in wanted.items():
+        last = {crop: values for values in read_lines(root / MANIFEST) if (crop := values.get("crop")) in names}
+        for name, values in last.items():
+            crop = _from_record(root, crop_record(values, root / MANIFEST))
+            for number in names[name]:
+                found[number] = crop
+    return found

@@ -1,4 +1,4 @@
-"""Lists of photo pairs: LFW's pairs.txt (Huang 2007)."""
+"""LFW's lists (Huang 2007): pairs.txt, pairsDevTrain.txt and pairsDevTest.txt, and people.txt."""
 
 from __future__ import annotations
 
@@ -20,48 +20,115 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairList:
-    """pairs in the file's order; folds: how many; per_fold: pairs in each, half of them genuine."""
+    """pairs in the file's order; folds: how many; per_fold: pairs in each, genuine ones first."""
 
     pairs: tuple[Pair, ...]
     folds: int
     per_fold: int
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person of people.txt: the fold from 1 on, and how many photos there are, Name_0001 and so on."""
+
+    name: str
+    photos: int
+    fold: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The photos by name."""
+        return tuple(_photo(self.name, str(number)) for number in range(1, self.photos + 1))
+
+
 def read_pairs(path: Path) -> PairList:
     """The pairs of an LFW list.
 
-    Its first line says the folds and the genuine pairs of each (which are followed by as many impostor pairs), or,
-    for View 1, only the latter. Raises CosfaceError naming the line that does not fit, or both counts.
+    Its first line says the folds and the genuine pairs of each, which are followed by as many impostor pairs, or by
+    those of a third number; a single number, as in View 1, is of one fold's genuine pairs. Raises CosfaceError naming
+    the line that does not fit, or both counts.
     """
     lines = _lines(path)
     header = lines[0].split() if lines else []
-    if len(header) not in (1, 2) or not all(map(_is_number, header)):
+    if len(header) not in (1, 2, 3) or not all(map(_is_number, header)):
         raise CosfaceError(
             "not an LFW pairs file: its first line is not `folds<TAB>pairs`", path, "give a file like LFW's pairs.txt"
         )
-    folds, half = (1, int(header[0])) if len(header) == 1 else (int(header[0]), int(header[1]))
+    folds, genuine, impostors = _counts(header)
     body = [(number, line) for number, line in enumerate(lines[1:], 2) if line.strip()]
-    if len(body) != folds * half * 2 or not body:
-        raise CosfaceError(
-            f"the header says {folds} folds of {half} + {half} pairs, {folds * half * 2}, but {len(body)} follow",
-            path,
-            "correct the header, or get the file again",
-        )
+    if len(body) != folds * (genuine + impostors) or not body:
+        says = f"{folds} folds of {genuine} + {impostors} pairs, {folds * (genuine + impostors)}"
+        problem = f"the header says {says}, but {len(body)} follow"
+        raise CosfaceError(problem, path, "correct the header, or get the file again")
     pairs = []
     for position, (number, line) in enumerate(body):
-        fold, place = divmod(position, 2 * half)
-        pairs.append(_pair(line, place < half, fold + 1, number, path))
-    return PairList(tuple(pairs), folds, 2 * half)
+        fold, place = divmod(position, genuine + impostors)
+        pairs.append(_pair(line, place < genuine, fold + 1, number, path))
+    return PairList(tuple(pairs), folds, genuine + impostors)
 
 
-def _lines(path: Path) -> list[str]:
+def _counts(header: list[str]) -> tuple[int, int, int]:
+    numbers = [int(word) for word in header]
+    folds = 1 if len(numbers) == 1 else numbers[0]
+    genuine = numbers[0] if len(numbers) == 1 else numbers[1]
+    return folds, genuine, numbers[2] if len(numbers) == 3 else genuine
+
+
+def is_people_list(path: Path) -> bool:
+    """Whether a list is of people, `name<TAB>photos`, not of pairs."""
+    for line in _lines(path):
+        words = _words(line)
+        if len(words) > 1 and not all(map(_is_number, words)):
+            return len(words) == 2
+    return False
+
+
+def read_people(path: Path) -> tuple[Person, ...]:
+    """The people of people.txt, or of View 1's peopleDevTrain.txt and peopleDevTest.txt, which have one fold.
+
+    Its first line says the folds, and before each fold stands how many people it has; with one fold the first line says
+    that. Raises CosfaceError naming the line that does not fit.
+    """
+    body = [(number, _words(line)) for number, line in enumerate(_lines(path), 1) if line.strip()]
+    single = len(body) > 1 and len(body[1][1]) == 2
+    people: list[Person] = []
+    at = 0 if single else 1
+    if not body or len(body[0][1]) != 1 or not _is_number(body[0][1][0]):
+        raise CosfaceError("not an LFW list of people: its first line is no number", path, "give LFW's people.txt")
+    folds = 1 if single else int(body[0][1][0])
+    for fold in range(1, folds + 1):
+        number, words = body[at] if at < len(body) else (body[-1][0] + 1, [])
+        if len(words) != 1 or not _is_number(words[0]):
+            raise CosfaceError(f"line {number} should say how many people fold {fold} has", path, "correct the line")
+        count = int(words[0])
+        for number, words in body[at + 1 : at + 1 + count]:
+            if len(words) != 2 or not _is_number(words[1]):
+                raise CosfaceError(f"line {number} should be `name, photos`", path, "correct the line")
+            people.append(Person(words[0], int(words[1]), fold))
+        at += 1 + count
+    if at != len(body):
+        problem = f"its counts say {at} lines, but there are {len(body)}"
+        raise CosfaceError(problem, path, "correct the counts, or get the file again")
+    return tuple(people)
+
+
+def read_text(path: Path) -> str:
+    """A list as text; bytes that are no UTF-8 become lone surrogates. Raises CosfaceError."""
     try:
         text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-        return text.replace("\r\n", "\n").split("\n")
     except FileNotFoundError:
         raise CosfaceError("no such file", path, "give a list of pairs") from None
     except OSError as error:
         raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
+    return text.replace("\r\n", "\n")
+
+
+def _lines(path: Path) -> list[str]:
+    return read_text(path).split("\n")
+
+
+def _words(line: str) -> list[str]:
+    return [word.strip() for word in line.split("\t")] if "\t" in line else line.split()
 
 
 def _is_number(word: str) -> bool:
@@ -69,7 +136,7 @@ def _is_number(word: str) -> bool:
 
 
 def _pair(line: str, same: bool, fold: int, number: int, path: Path) -> Pair:
-    words = [word.strip() for word in line.split("\t")] if "\t" in line else line.split()
+    words = _words(line)
     want = 3 if same else 4
     digits = words[1::2] if not same else words[1:]
     if len(words) != want or not all(map(_is_number, digits)):

@@ -27,7 +27,8 @@ class Weights:
 
     loss: its name, with s and m; data: fingerprint of what it was trained on; threshold: the cosine from which two
     crops count as one person, None until one was fitted. licence: of the weights that training began with, an SPDX
-    name where there is one, None from scratch; lineage: the model ids that led to these weights, the oldest first.
+    name where there is one, None from scratch; lineage: the model ids that led to these weights, the oldest first;
+    calibration: what scores mean, tables by flip mode (artifacts.calibration).
     """
 
     backbone: str
@@ -44,6 +45,7 @@ class Weights:
     licence: str | None = None
     lineage: tuple[str, ...] = ()
     threshold: float | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
 
@@ -103,6 +105,7 @@ def read_header(path: Path) -> Weights:
         texts = (header.backbone, header.template, header.model_id, header.flip, header.color_order, *header.lineage)
         if (
             not isinstance(header.licence, str | None)
+            or not isinstance(header.calibration, dict)
             or not all(isinstance(text, str) for text in texts)
             or header.embedding_size < 1
         ):

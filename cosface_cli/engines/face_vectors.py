@@ -17,22 +17,24 @@ from cosface_cli.artifacts.crops import Crop
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import Embedder, Flip
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.embedders.vectors import require_finite, unit_embeddings
+from cosface_cli.engines.embedders.vectors import embeddings, require_finite, unit_length
+from cosface_cli.engines.likeness import look
 from cosface_cli.engines.reader import Choice, Face, Limits, Reader, sharpness
 from cosface_cli.engines.sources import Place
-from cosface_cli.engines.warp import recrop
+from cosface_cli.engines.warp import crop_face, recrop
 from cosface_cli.errors import PhotoError
-from cosface_cli.maths.geometry import Template, template
+from cosface_cli.maths.geometry import Template, are_degenerate, template
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A photo or crop to embed. crop: where it is of a crop folder. known: for each model, the content that it has done
-    already, if any."""
+    """A photo or crop to embed. crop: where it is of a crop folder; landmarks: five (x, y) in pixels of a photo whose
+    face is known already; known: for each model, the content that it has done already, if any."""
 
     place: Place
     crop: Crop | None = None
     known: tuple[str | None, ...] = (None,)
+    landmarks: tuple[tuple[float, float], ...] | None = None
 
     def __str__(self) -> str:
         return str(self.place)
@@ -40,14 +42,17 @@ class Input:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
-    """faces: what is known of each (box, score, sharpness); vectors: (len(faces), D) of unit length; found: faces that
-    the detector reported; reason: why there are none."""
+    """faces: what is known of each (box, score, sharpness); vectors: (len(faces), D) of unit length; lengths: what they
+    were before; looks: of each face, see engines.likeness, where they were asked for; found: faces that the detector
+    reported; reason: why there are none."""
 
     hash: str
     size: int
     mtime_ns: int
     faces: tuple[tuple[tuple[float, ...], float, float], ...] = ()
     vectors: NDArray[np.float32] | None = None
+    lengths: NDArray[np.float64] | None = None
+    looks: NDArray[np.uint8] | None = None
     found: int = 1
     unchanged: bool = False
     reason: str | None = None
@@ -62,7 +67,8 @@ _Cut = tuple[int, tuple[tuple[tuple[float, ...], float, float], ...], list[NDArr
 class VectorsOpener:
     """How files become vectors: the models and their flip, and for photos how faces are found and chosen.
 
-    device, precision: as for open_embedder; readers: threads that read the files, beside a GPU.
+    device, precision: as for open_embedder; readers: threads that read the files, beside a GPU; looks: whether to keep
+    how the faces look.
     """
 
     models: tuple[str, ...]
@@ -74,6 +80,7 @@ class VectorsOpener:
     device: str = "cpu"
     precision: str = "fp32"
     readers: int = 1
+    looks: bool = False
 
     def open(self) -> Callable[[list[Input]], list[tuple[Vectors, ...]]]:
         return FaceVectors([open_embedder(spec, self.device, self.precision) for spec in self.models], self)
@@ -102,14 +109,14 @@ class FaceVectors:
 
     def _embedded(self, embedder: Embedder, inputs: list[Input], read: list[_Read]) -> list[Vectors]:
         crops = [crop for _, own in read for crop in own]
-        vectors = (
-            unit_embeddings(embedder, np.stack(crops), self.how.flip)
-            if crops
-            else np.zeros((0, embedder.size), np.float32)
+        raw = (
+            embeddings(embedder, np.stack(crops), self.how.flip) if crops else np.zeros((0, embedder.size), np.float32)
         )
+        lengths, vectors = np.linalg.norm(raw.astype(np.float64), axis=1), unit_length(raw)
         out, at = [], 0
         for item, (result, own) in zip(inputs, read, strict=True):
-            out.append(_with(result, vectors[at : at + len(own)], str(item.place)))
+            rows = slice(at, at + len(own))
+            out.append(_with(result, vectors[rows], lengths[rows], str(item.place)))
             at += len(own)
         return out
 
@@ -136,7 +143,8 @@ class FaceVectors:
                     assert fault is not None
                     raise fault
                 found, faces, crops = cut(need)
-                return Vectors(digest, size, mtime_ns, faces, found=found), crops
+                looks = np.stack([look(crop, need) for crop in crops]) if self.how.looks else None
+                return Vectors(digest, size, mtime_ns, faces, found=found, looks=looks), crops
             except PhotoError as error:
                 return Vectors(digest, size, mtime_ns, reason=error.reason, words=str(error)), []
 
@@ -155,6 +163,14 @@ class FaceVectors:
         if crop is not None:
             image = _crop_pixels(content, crop)
             return lambda need: _cut_crop(image, crop, need)
+        if item.landmarks is not None:
+            photo = photos.decode(content, str(item.place), None, self.how.limits.max_megapixels).image
+            points = np.array(item.landmarks, np.float64)
+            if are_degenerate(points):
+                raise PhotoError(
+                    "bad_landmarks", "the landmarks of the face coincide or lie on a line", str(item.place)
+                )
+            return lambda need: _cut_at(photo, points, need)
         reader = self._photo_reader()
         sight = reader.see(content, str(item.place))
 
@@ -187,6 +203,12 @@ def _crop_pixels(content: bytes, crop: Crop) -> NDArray[np.uint8]:
     return image
 
 
+def _cut_at(photo: NDArray[np.uint8], landmarks: NDArray[np.float64], need: Template) -> _Cut:
+    crop = crop_face(photo, landmarks, need)
+    box = (*landmarks.min(axis=0), *landmarks.max(axis=0))
+    return 1, ((tuple(round(float(v), 2) for v in box), 0.0, sharpness(crop)),), [crop]
+
+
 def _cut_crop(pixels: NDArray[np.uint8], crop: Crop, need: Template) -> _Cut:
     image = recrop(pixels, crop.template, need, crop.landmarks)
     record = crop.record
@@ -200,10 +222,10 @@ def _known(face: Face) -> tuple[tuple[float, ...], float, float]:
     return tuple(round(float(v), 2) for v in face.box), round(face.score, 5), face.quality["sharpness"]
 
 
-def _with(result: Vectors, vectors: NDArray[np.float32], path: str) -> Vectors:
+def _with(result: Vectors, vectors: NDArray[np.float32], lengths: NDArray[np.float64], path: str) -> Vectors:
     try:
         for vector in vectors:
             require_finite(vector, path)
     except PhotoError as error:
         return replace(result, faces=(), vectors=None, reason=error.reason, words=str(error))
-    return replace(result, vectors=vectors)
+    return replace(result, vectors=vectors, lengths=lengths)

@@ -45,10 +45,7 @@ def find_pair_files(pairs_file: Path, root: Path, crops_template: str | None = N
     that does not fit its header, and where root has none of the photos.
     """
     listed = read_pairs(pairs_file)
-    if crops_template is not None or is_crop_folder(root):
-        there = {_stem(crop.name): Input(File(crop.path), crop) for crop in reversed(open_crops(root, crops_template))}
-    else:
-        there = {_stem(item.name): Input(item.place) for item in reversed(list_photos(str(root)).items)}
+    there = {stem(name): item for name, item in reversed(named_inputs(root, crops_template).items())}
     names = dict.fromkeys(name for pair in listed.pairs for name in (pair.left, pair.right))
     found = {name: there[name] for name in names if name in there}
     if not found:
@@ -68,7 +65,15 @@ def find_pair_files(pairs_file: Path, root: Path, crops_template: str | None = N
     )
 
 
-def _stem(name: str) -> str:
+def named_inputs(root: Path, crops_template: str | None = None) -> dict[str, Input]:
+    """The photos or crops under root by name, in order; crops_template: see find_pair_files."""
+    if crops_template is not None or is_crop_folder(root):
+        return {crop.name: Input(File(crop.path), crop) for crop in open_crops(root, crops_template)}
+    return {item.name: Input(item.place) for item in list_photos(str(root)).items}
+
+
+def stem(name: str) -> str:
+    """A name without its ending."""
     return name.rpartition(".")[0] or name
 
 

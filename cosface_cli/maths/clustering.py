@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-BLOCK = 1 << 14  # pairs whose vectors are in memory at a time
+BLOCK = 1 << 12  # pairs whose vectors are in memory at a time
 
 
 def average_linkage(

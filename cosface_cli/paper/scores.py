@@ -17,8 +17,8 @@ from cosface_cli.outcomes import Note, Outcome, Rejected, Tell
 from cosface_cli.paper import Measuring, published
 from cosface_cli.paper.runs import Trained
 from cosface_cli.registry import one_of
-from cosface_cli.verify import PairsConfig
-from cosface_cli.verify.pairs import verify_pairs
+from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.protocol import verify_protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Photos:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """As in PairsReport: accuracy, its standard error over the folds, both 0..1; missing: photos without a face."""
+    """As in ProtocolReport: accuracy, its standard error over the folds, both 0..1; missing: photos without a face."""
 
     accuracy: float
     error: float
@@ -56,15 +56,16 @@ def score(trained: Trained, compared: Photos, out: Path, tell: Tell) -> Score:
     known = _read(file)
     if known is None or known.get("of") != of:
         measuring = compared.measuring
-        config = PairsConfig(
-            root=measuring.root,
+        config = ProtocolConfig(
+            source=measuring.root,
+            protocol="lfw",
             pairs=measuring.pairs,
             model=str(trained.folder),
             flip=measuring.flip,
             crops_template=measuring.crops_template,
             workers=measuring.workers,
         )
-        report = asdict(verify_pairs(config, _heard(trained.folder.name, tell)))
+        report = asdict(verify_protocol(config, _heard(trained.folder.name, tell)))
         del report["seconds"]
         known = {"of": of, "report": report}
         atomic.make_folder(file.parent)

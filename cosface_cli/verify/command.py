@@ -1,7 +1,10 @@
-"""cosface verify: two photos, or a list of pairs -> scores and a decision."""
+"""cosface verify: photos against photos -> scores and a decision; a protocol of the field -> its numbers."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,78 +15,322 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome
-from cosface_cli.verify import PairsConfig, TwoConfig
+from cosface_cli.verify import CalibrateConfig, CompareConfig, LeakageConfig, ProtocolConfig
+from cosface_cli.verify.protocols import PROTOCOLS
 
-TWO = TwoConfig(left=Path(), right=Path())
-PAIRS = PairsConfig(root=Path(), pairs=Path())
+COMPARE = CompareConfig()
+RUN = ProtocolConfig(source=Path())
+CALIBRATE = CalibrateConfig(source=Path())
+LEAKAGE = LeakageConfig(train=Path(), test=Path())
+COLUMNS = ("cos", "same", "far", "far_low", "far_high", "threshold", "left", "right", "model")
 
 
 def verify(
-    paths: Annotated[list[Path], typer.Argument(metavar="A B | ROOT", help="Two photos, or the root of --pairs.")],
-    pairs: Annotated[Path | None, typer.Option(help="A list like LFW's pairs.txt; scores ROOT by its folds.")] = None,
-    model: options.Model = TWO.model,
-    flip: options.FlipMode = TWO.flip,
-    threshold: Annotated[
-        float | None, typer.Option(min=-1, max=1, help="Cosine from which A and B are one person, else the model's.")
-    ] = TWO.threshold,
-    template: Annotated[
-        str | None, typer.Option(help="ROOT holds crops of this template, without a manifest.")
-    ] = PAIRS.crops_template,
-    detector: options.DetectorName = TWO.detector,
-    faces: Annotated[
-        str | None, typer.Option(help="Which face of a photo: largest (of A and B) or center (of --pairs, LFW's rule).")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="A B | A GALLERY | - | SOURCE",
+            help="Two photos; a photo and a folder, archive or store of many; pairs on stdin; what a protocol scores.",
+        ),
+    ],
+    protocol: Annotated[
+        str | None, typer.Option(help=f"Of SOURCE: {', '.join(PROTOCOLS.names)}; else guessed from its files.")
+    ] = RUN.protocol,
+    pairs: Annotated[Path | None, typer.Option(help="The protocol's list, such as LFW's pairs.txt.")] = RUN.pairs,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="<str>",
+            help="dlib (default), dlib-int8, a run folder, its weights, or an .onnx file; several are fused.",
+        ),
     ] = None,
-    min_face: options.MinFace = TWO.min_face,
+    fuse: Annotated[
+        str, typer.Option(help="Several models: mean of their cosines, or concat of their embeddings.")
+    ] = COMPARE.fuse,
+    flip: options.FlipMode = COMPARE.flip,
+    stores: Annotated[
+        list[Path] | None,
+        typer.Option("--store", metavar="<path>", help="A and B are rows of this store; several are fused."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=-1, max=1, help="Cosine from which two are one person, else the model's.")
+    ] = COMPARE.threshold,
+    far: Annotated[
+        float, typer.Option(min=0, max=1, help="False accept rate whose threshold is taken from the calibration.")
+    ] = COMPARE.far,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A file of cosface verify calibrate, else the model's own.")
+    ] = COMPARE.calibration,
+    template: Annotated[
+        str | None, typer.Option(help="SOURCE holds crops of this template, without a manifest.")
+    ] = RUN.crops_template,
+    detector: options.DetectorName = COMPARE.detector,
+    faces: Annotated[
+        str | None,
+        typer.Option(help="Which face of a photo: largest or all (of A and B), center (of SOURCE, LFW's rule)."),
+    ] = None,
+    min_face: options.MinFace = COMPARE.min_face,
+    missing: Annotated[
+        str, typer.Option(help="Pairs of SOURCE without a score: error counts them as errors, skip leaves them out.")
+    ] = RUN.missing,
     allow_missing: Annotated[
-        int, typer.Option(min=0, help="With --pairs: photos without a face that may be; their pairs count as errors.")
-    ] = PAIRS.allow_missing,
-    workers: options.Workers = PAIRS.workers,
+        int, typer.Option(min=0, help="Photos of SOURCE that may have no face; exit code 3 for more.")
+    ] = RUN.allow_missing,
+    dev_pairs: Annotated[
+        Path | None, typer.Option(help="LFW's View 1: the list that the threshold is chosen on.")
+    ] = RUN.dev_pairs,
+    pooling: Annotated[
+        str, typer.Option(help="YTF: clips by the mean embedding, or by the mean of the frames' scores.")
+    ] = RUN.pooling,
+    frames: Annotated[int, typer.Option(min=0, help="YTF: frames of a clip, evenly spread; 0: all.")] = RUN.frames,
+    distractors: Annotated[
+        Path | None, typer.Option(help="MegaFace: a store, or a folder of .bin features; so is SOURCE.")
+    ] = RUN.distractors,
+    noises: Annotated[Path | None, typer.Option(help="MegaFace: a list of photos to leave out.")] = RUN.noises,
+    features: Annotated[
+        Path | None, typer.Option(help="MegaFace: a new folder to write both stores to as .bin features.")
+    ] = RUN.features,
+    weight_by_detector: Annotated[
+        bool, typer.Option("--weight-by-detector", help="IJB: weigh each photo of a template by the detector's score.")
+    ] = RUN.weight_by_detector,
+    scores: Annotated[
+        Path | None, typer.Option(help="A CSV to write each pair's score to; verify reads it again.")
+    ] = RUN.scores,
+    groups: Annotated[
+        str | None, typer.Option(help="A column of the list (also left_/right_...): TAR and FAR by group and across.")
+    ] = RUN.groups,
+    page: Annotated[
+        Path | None, typer.Option("--report", help="Of a protocol: an HTML page with curves, bands and hardest errors.")
+    ] = None,
+    workers: options.Workers = COMPARE.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
-    """Say whether two photos show one person (exit 0) or two (exit 1), or score a list of pairs.
+    """Say whether two photos show one person (exit 0) or two (exit 1), or score a model by a protocol.
 
-    The score is the cosine of the embeddings. With --pairs each fold's threshold is chosen on the other folds.
+    The score is the cosine of the embeddings; far is the share of pairs of two people that score as much. By a protocol
+    with folds each one's threshold is chosen on the others. Pairs on stdin: a line each, A<TAB>B or
+    {"left": A, "right": B}, or all names by NUL. More: cosface verify calibrate --help, cosface verify leakage --help.
     """
-    if pairs is None:
-        if len(paths) != 2:
-            raise CosfaceError(f"two photos are compared, {len(paths)} given", mend="give A B, or ROOT with --pairs")
-        if template is not None or allow_missing or workers:
-            raise CosfaceError("--template, --allow-missing and --workers go with --pairs", mend="leave them out")
-        two = TwoConfig(paths[0], paths[1], model, flip, threshold, detector, faces or TWO.faces, min_face)
-        return _two(two, output, quiet)
+    names = [str(path) for path in paths]
+    compare = CompareConfig(
+        tuple(models or ()),
+        fuse,
+        flip,
+        tuple(stores or ()),
+        threshold,
+        far,
+        calibration,
+        detector,
+        faces or COMPARE.faces,
+        min_face,
+        workers,
+    )
+    run = ProtocolConfig(
+        source=paths[0],
+        protocol=protocol,
+        pairs=pairs,
+        model=models[0] if models else RUN.model,
+        flip=flip,
+        crops_template=template,
+        detector=detector,
+        faces=faces or RUN.faces,
+        min_face=min_face,
+        missing=missing,
+        allow_missing=allow_missing,
+        workers=workers,
+        dev_pairs=dev_pairs,
+        pooling=pooling,
+        frames=frames,
+        distractors=distractors,
+        noises=noises,
+        features=features,
+        weight_by_detector=weight_by_detector,
+        scores=scores,
+        groups=groups,
+        fused_with=tuple((models or ())[1:]),
+        fuse=fuse,
+    )
+    alone = len(paths) == 1 and names != ["-"] and not stores
+    if pairs is None and protocol is None and not alone:
+        shared = {"model", "fused_with", "fuse", "flip", "detector", "faces", "min_face", "workers"}
+        if changed := run.changed() - shared:
+            flag = "--" + min(changed).replace("crops_", "").replace("_", "-")
+            raise CosfaceError(f"{flag} goes with a protocol, not with two photos", mend="leave it out")
+        if page is not None:
+            raise CosfaceError("--report goes with a protocol, not with two photos", mend="leave it out")
+        return _compared(names, compare, output, quiet)
     if len(paths) != 1:
-        raise CosfaceError(f"--pairs takes one root folder, {len(paths)} given", mend="give the folder above people's")
-    if threshold is not None:
-        raise CosfaceError("--threshold goes with two photos", mend="leave it out: --pairs chooses its own by folds")
-    chosen = faces or PAIRS.faces
-    config = PairsConfig(paths[0], pairs, model, flip, template, detector, chosen, min_face, allow_missing, workers)
-    return _pairs(config, output, quiet)
+        mend = "give A B for two photos, or one SOURCE and --pairs or --protocol"
+        raise CosfaceError(f"{len(paths)} paths are neither two photos nor one source", mend=mend)
+    shared = {"models", "fuse", "flip", "detector", "faces", "min_face", "workers"}
+    if changed := compare.changed() - shared:
+        flag = "--" + min(changed).removesuffix("s")
+        raise CosfaceError(f"{flag} goes with two photos", mend="leave it out: a protocol has its own rules")
+    return _protocol(run, page, output, quiet)
 
 
-def _two(config: TwoConfig, output: options.Output | None, quiet: bool) -> int:
-    from cosface_cli.verify.two import verify_two
+def _compared(names: list[str], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
+    if names == ["-"]:
+        return _listed(config, output, quiet)
+    if len(names) > 2:
+        mend = "give A B, a photo and a folder of many, - for pairs on stdin, or SOURCE with --pairs or --protocol"
+        raise CosfaceError(f"{len(names)} paths are neither two photos nor one source", mend=mend)
+    from cosface_cli.verify.compare import are_many, compare_many, compare_two
 
-    def tell(outcome: Outcome) -> None:
+    left, right = names[0], names[1] if len(names) == 2 else None
+    if right is None or (not config.stores and are_many(right)):
+        with following("verify", output, quiet, COLUMNS) as tell:
+            report = compare_many(left, right, config, tell)
+        return EXIT_NO if tell.exit_code == EXIT_DONE and not report.same else tell.exit_code
+
+    def hear(outcome: Outcome) -> None:
         if isinstance(outcome, Note):
             say(outcome.text, quiet)
 
-    report = verify_two(config, tell)
-    rows = Rows(output, ("cos", "threshold", "same", "far", "model"))
-    rows.write(asdict(report))
+    matches = compare_two(left, right, config, hear)
+    rows = Rows(output, COLUMNS)
+    for match in matches:
+        rows.write(asdict(match))
     rows.close()
-    return EXIT_DONE if report.same else EXIT_NO
+    return EXIT_DONE if any(match.same for match in matches) else EXIT_NO
 
 
-def _pairs(config: PairsConfig, output: options.Output | None, quiet: bool) -> int:
-    from cosface_cli.verify.pairs import verify_pairs
+def _share_cores() -> None:
+    """No threads of numpy's own, before it is loaded: the cores are shared out by ours."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-    columns = ("protocol", "pairs", "folds", "accuracy", "accuracy_se", "model", "seconds")
-    with following("verify", output, quiet, columns) as tell:
-        report = verify_pairs(config, tell)
-        tell.rows.write(asdict(report))
-    if len(report.missing) > config.allow_missing:
+
+def _listed(config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
+    from cosface_cli.verify.compare import compare_list
+    from cosface_cli.verify.pair_lines import split_pairs
+
+    with following("verify", output, quiet, COLUMNS) as tell:
+        report = compare_list(split_pairs(sys.stdin.buffer.read()), config, tell)
+    return EXIT_NO if tell.exit_code == EXIT_DONE and not report.same else tell.exit_code
+
+
+def _protocol(config: ProtocolConfig, page: Path | None, output: options.Output | None, quiet: bool) -> int:
+    _share_cores()
+    from cosface_cli.verify.protocol import run_protocol
+
+    with following("verify", output, quiet) as tell:
+        scored, report = run_protocol(config, tell)
+        tell.rows.write(asdict(report) if tell.rows.output is options.Output.json else report.in_short())
+        if page is not None:
+            from cosface_cli.verify.page import write_report
+
+            write_report(page, scored, report, shlex.join(["cosface", *sys.argv[1:]]))
+    if len(report.missing) > config.allow_missing and config.missing == "error":
         shown = ", ".join(report.missing[:3]) + (", ..." if len(report.missing) > 3 else "")
-        say(f"cosface: {len(report.missing)} photos gave no score ({shown}); their pairs count as errors")
+        became = "their pairs count as errors" if report.missing_rule == "error" else "they are left out"
+        say(f"cosface: {len(report.missing)} photos gave no score ({shown}); {became}")
         return EXIT_PART
     return EXIT_DONE
+
+
+def calibrate(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PEOPLE", help="A store, crops or photos of people new to the model, a folder for each."
+        ),
+    ],
+    models: Annotated[
+        list[str] | None, typer.Option("--model", metavar="<str>", help="As for cosface verify; several are fused.")
+    ] = None,
+    fuse: Annotated[
+        str, typer.Option(help="Several models: mean of their cosines, or concat of their embeddings.")
+    ] = CALIBRATE.fuse,
+    flip: options.FlipMode = CALIBRATE.flip,
+    out: Annotated[
+        Path | None, typer.Option(help="A file for the table; else the weights' header, or beside an .onnx file.")
+    ] = CALIBRATE.out,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="<str>", help="A person of PEOPLE who does not count; again for more.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="PEOPLE holds crops of this template, without a manifest.")
+    ] = CALIBRATE.crops_template,
+    detector: options.DetectorName = CALIBRATE.detector,
+    faces: options.Faces = CALIBRATE.faces,
+    min_face: options.MinFace = CALIBRATE.min_face,
+    workers: options.Workers = CALIBRATE.workers,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Find out what a model's scores mean: thresholds for false accept rates of 1e-2 to 1e-6, over all pairs of PEOPLE.
+
+    Intervals are 95 %, and take into account that the pairs are of the same people again and again. Take people who are
+    neither in the model's training nor in a test set; photos such as those that the model will see.
+    """
+    _share_cores()
+    from cosface_cli.verify.calibrate import calibrate as run
+
+    config = CalibrateConfig(
+        source,
+        model=models[0] if models else CALIBRATE.model,
+        flip=flip,
+        fused_with=tuple((models or ())[1:]),
+        fuse=fuse,
+        out=out,
+        leave_out=tuple(leave_out or ()),
+        crops_template=template,
+        detector=detector,
+        faces=faces,
+        min_face=min_face,
+        workers=workers,
+    )
+    columns = ("far", "threshold", "far_low", "far_high", "tar", "low", "high", "impostors_needed")
+    with following("calibrate", output, quiet, columns) as tell:
+        report = run(config, tell)
+        for rate in report.rates:
+            tell.rows.write({**rate, "model": report.model, "model_id": report.model_id, "flip": report.flip})
+    say(f"{report.impostors} impostor pairs of {report.people} people; the table is in {report.written}", quiet)
+    return tell.exit_code
+
+
+def leakage(
+    train: Annotated[Path, typer.Argument(metavar="TRAIN.h5", help="The store of what a model was trained on.")],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="A store, crops or photos that it is tested on.")],
+    models: Annotated[
+        list[str] | None, typer.Option("--model", metavar="<str>", help="What embeds photos; else the store's own.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=-1, max=1, help="Cosine from which two are one person, else the model's.")
+    ] = LEAKAGE.threshold,
+    far: Annotated[
+        float, typer.Option(min=0, max=1, help="False accept rate whose threshold is taken from the calibration.")
+    ] = LEAKAGE.far,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A file of cosface verify calibrate, else the model's own.")
+    ] = LEAKAGE.calibration,
+    pairs: Annotated[Path | None, typer.Option(help="A list of TEST's pairs, to be scored again.")] = LEAKAGE.pairs,
+    detector: options.DetectorName = LEAKAGE.detector,
+    faces: options.Faces = LEAKAGE.faces,
+    min_face: options.MinFace = LEAKAGE.min_face,
+    workers: options.Workers = LEAKAGE.workers,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Find what TEST shares with TRAIN.h5, and score TEST without it. Exit 0: nothing; 1: something was found.
+
+    The same file by its content; copies and mirror images by look, where the photos are still there; people by face.
+    """
+    _share_cores()
+    from cosface_cli.verify.leakage import leakage as run
+
+    config = LeakageConfig(
+        train, test, tuple(models or ()), threshold, far, calibration, pairs, detector, faces, min_face, workers
+    )
+    with following("leakage", output, quiet, ("kind", "cos", "pairs", "test", "train")) as tell:
+        report = run(config, tell)
+        for part in report.scores:
+            tell.rows.write({"kind": "score", **part})
+    say(f"{report.same_files} files, {report.copies} copies, {report.people} people in both", quiet)
+    if report.by_chance is not None:
+        say(f"about {report.by_chance:.1f} pairs of two people reach {report.threshold:.4f} by chance", quiet)
+    if not report.clean:
+        return EXIT_NO
+    return EXIT_PART if tell.tally.rejected else EXIT_DONE

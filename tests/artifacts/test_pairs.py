@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.pairs import Pair, read_pairs
+from cosface_cli.artifacts.pairs import Pair, Person, is_people_list, read_pairs, read_people
 from cosface_cli.errors import CosfaceError
 
 TWO_FOLDS = (
@@ -78,7 +78,7 @@ def test_counts_that_do_not_fit_are_both_named(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "first",
-    ("", "two\tone", "2\t1\t3", "2.5\t1", "-2\t1", "²\t1", "٢\t١", "9" * 5000, "Abel_Pacheco\t1\t4"),
+    ("", "two\tone", "2\t1\t3\t1", "2.5\t1", "-2\t1", "²\t1", "٢\t١", "9" * 5000, "Abel_Pacheco\t1\t4"),
     ids=range(9),
 )
 def test_a_first_line_that_is_no_header(tmp_path: Path, first: str):
@@ -130,3 +130,41 @@ def test_lfw_s_own_list(shared: Path):
     assert (found.folds, found.per_fold, len(found.pairs)) == (6, 600, 3600)
     assert sum(pair.same for pair in found.pairs) == 1800
     assert {pair.fold for pair in found.pairs} == set(range(1, 7))
+
+
+def test_lists_with_another_number_of_impostors(tmp_path: Path):
+    found = read_pairs(written(tmp_path, "2\t1\t2\nA\t1\t2\nA\t1\tB\t1\nA\t2\tB\t2\nB\t1\t2\nA\t1\tB\t1\nA\t2\tB\t1\n"))
+    assert (found.folds, found.per_fold) == (2, 3)
+    assert [(pair.same, pair.fold) for pair in found.pairs] == [
+        (True, 1), (False, 1), (False, 1), (True, 2), (False, 2), (False, 2)
+    ]  # fmt: skip
+    with pytest.raises(CosfaceError, match=r"2 folds of 1 \+ 2 pairs, 6, but 1 follow"):
+        read_pairs(written(tmp_path, "2\t1\t2\nA\t1\t2\n"))
+
+
+def test_people_of_folds_and_of_view_1(tmp_path: Path):
+    two = written(tmp_path, "2\n1\nAbel Pacheco\t2\n2\nZico\t3\nB\t1\n")
+    assert is_people_list(two) and not is_people_list(written(tmp_path, TWO_FOLDS))
+    assert read_people(written(tmp_path, "2\n1\nAbel Pacheco\t2\n2\nZico\t3\nB\t1\n")) == (
+        Person("Abel Pacheco", 2, 1), Person("Zico", 3, 2), Person("B", 1, 2)
+    )  # fmt: skip
+    assert Person("Zico", 2, 1).names == ("Zico/Zico_0001", "Zico/Zico_0002")
+    assert read_people(written(tmp_path, "2\nA\t1\nB\t12\n")) == (Person("A", 1, 1), Person("B", 12, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    (
+        ("", "its first line is no number"),
+        ("A\t2\n", "its first line is no number"),
+        ("2\n1\nA\t2\n", "line 4 should say how many people fold 2 has"),
+        ("2\n1\nA\t2\n1\n", "its counts say 5 lines, but there are 4"),
+        ("1\nA\t2\nB\t1\n", "its counts say 2 lines, but there are 3"),
+        ("3\nA\t2\nB\t1\n", "its counts say 4 lines, but there are 3"),
+        ("2\nA\t2\nB\tone\n", "line 3 should be `name, photos`"),
+        ("1\n2\nA\t2\nB\t1\tC\n", "line 4 should be `name, photos`"),
+    ),
+)
+def test_people_that_do_not_fit(tmp_path: Path, text: str, words: str):
+    with pytest.raises(CosfaceError, match=words):
+        read_people(written(tmp_path, text))

@@ -18,7 +18,7 @@ def test_same_and_different(cosface: Cosface, people: Path) -> None:
     other = cosface("verify", people / "person5" / "near.jpg", people / "person1" / "near.jpg")
     assert other.code == 1 and other.rows[0]["same"] is False, other
     for row in (same.rows[0], other.rows[0]):
-        assert row["same"] == (row["cos"] >= row["threshold"]) and row["far"] is None
+        assert row["same"] == (row["cos"] >= row["threshold"]) and row["far_low"] <= row["far"] <= row["far_high"]
         assert {"cos", "threshold", "same", "far"} <= set(row)
 
 
@@ -48,7 +48,8 @@ def test_what_cannot_be_compared_is_said(cosface: Cosface, people: Path, tmp_pat
         ((good, tmp_path / "none.jpg"), "no such file"),
         ((good,), "two photos"),
         ((good, good, good), "two photos"),
-        ((good, good, "--pairs", tmp_path / "p.txt"), "one root"),
+        ((good, good, "--pairs", tmp_path / "p.txt"), "one SOURCE"),
+        ((good, good, "--missing", "skip"), "--missing goes with a protocol"),
         ((good, good, "--flip", "som"), "did you mean 'sum'?"),
     ]:
         done = cosface("verify", *words)
@@ -99,7 +100,7 @@ def test_pairs_by_folds(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> Non
     assert (row["protocol"], row["pairs"], row["folds"], row["missing"]) == ("lfw", 12, 3, [])
     assert row["accuracy"] == 1.0 and row["accuracy_se"] == 0.0 and len(row["thresholds"]) == 3
     rates = {rate["far"]: rate for rate in row["tar_at_far"]}
-    assert rates[0.1]["tar"] is None and rates[0.1]["needs_impostors"] == 10 and rates[0.1]["impostors"] == 6
+    assert rates[0.1]["tar"] is None and rates[0.1]["impostors_needed"] == 10 and rates[0.1]["impostors"] == 6
     assert "not the standard 6000" in done.err
 
 
@@ -124,14 +125,20 @@ def test_missing_photos_count_as_errors_and_are_named(cosface: Cosface, lfw_like
     assert sorted(row["missing"]) == ["Person_3/Person_3_0001", "Person_6/Person_6_0003"]
     assert row["pairs"] == 12 and row["scored"] == 8
     assert row["fold_accuracy"] == [1.0, 0.5, 0.5] and row["accuracy"] == pytest.approx(2 / 3)
+    assert row["missing_rule"] == "error" and (row["genuine"], row["impostors"]) == (6, 4)
+    assert row["eer"]["frr"] > 0  # genuine pairs without a face are rejected at every threshold
     allowed = cosface("verify", lfw_like, "--pairs", pairs, "--allow-missing", 2)
     assert allowed.code == 0 and allowed.rows[0]["accuracy"] == row["accuracy"]
+    skipped = cosface("verify", lfw_like, "--pairs", pairs, "--missing", "skip")
+    assert skipped.code == 0 and "4 of 12 pairs have no score and are left out" in skipped.err
+    assert skipped.rows[0]["accuracy"] == 1.0 and skipped.rows[0]["scored"] == 8
+    assert (skipped.rows[0]["genuine"], skipped.rows[0]["impostors"]) == (4, 4)
 
 
 def test_lists_that_do_not_fit(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> None:
     wrong = pairs_file(tmp_path / "wrong.txt", header="10\t2")
     done = cosface("verify", lfw_like, "--pairs", wrong)
-    assert done.code == 2 and "40" in done.err and "12" in done.err and len(done.err.splitlines()) == 1
+    assert done.code == 2 and "40" in done.err and "12" in done.err and len(done.err.splitlines()) == 2
     single = pairs_file(tmp_path / "single.txt", folds=1)
     assert "fold" in cosface("verify", lfw_like, "--pairs", single).err
     nowhere = cosface("verify", tmp_path, "--pairs", pairs_file(tmp_path / "p.txt"))
@@ -145,3 +152,53 @@ def test_lfw_counts_its_folds(cosface: Cosface, shared: Path, tmp_path: Path) ->
     (tmp_path / "p.txt").write_text("10\t300\n" + rest)
     done = cosface("verify", shared / "data" / "lfw" / "images", "--pairs", tmp_path / "p.txt")
     assert done.code == 2 and "6000" in done.err and "3600" in done.err
+
+
+def test_all_pairs_of_photos_are_those_of_their_store(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    for number in (1, 2, 3):
+        shutil.copytree(people / f"person{number}", root / f"person{number}")
+    photos = cosface("verify", root, "--protocol", "all-pairs").rows[0]
+    assert cosface("embed", root, tmp_path / "faces.h5", "--faces", "center").code == 0
+    done = cosface("verify", tmp_path / "faces.h5")
+    assert done.code == 0 and "protocol all-pairs" in done.err, done
+    assert (photos["genuine"], photos["impostors"]) == (9, 27)
+    same = ("genuine", "impostors", "tar_at_far", "eer", "data", "model_id")
+    assert [photos[key] for key in same] == [done.rows[0][key] for key in same]
+
+
+RATE = {"far", "tar", "low", "high", "threshold", "genuine", "impostors", "impostors_needed", "achieved_far"}
+
+
+def test_numbers_as_json_from_scores_alone(cosface: Cosface, tmp_path: Path) -> None:
+    """100 impostors at 0.00 to 0.99, ten genuine pairs from 0.955 on: at FAR .01 one may pass, .99; at .1 ten, 0.90."""
+    rows = [f"{n / 100},0" for n in range(100)] + [f"{0.955 + n / 1000},1" for n in range(10)]
+    (tmp_path / "scores.csv").write_text("score,same\n" + "\n".join(rows) + "\n")
+    done = cosface("verify", tmp_path / "scores.csv", "--format", "json")
+    assert done.code == 0 and "protocol csv: scores.csv has named columns" in done.err, done
+    (row,) = done.rows
+    by_far = {rate["far"]: rate for rate in row["tar_at_far"]}
+    assert all(set(rate) >= RATE for rate in by_far.values())
+    assert (by_far[0.1]["tar"], by_far[0.1]["threshold"], by_far[0.1]["achieved_far"]) == (1.0, 0.9, 0.1)
+    assert (by_far[0.01]["tar"], by_far[0.01]["threshold"]) == (0.0, 0.99) and by_far[0.01]["impostors_needed"] is None
+    assert by_far[0.01]["low"] == 0 and by_far[0.01]["high"] == pytest.approx(1 - 0.025**0.1)
+    assert (by_far[1e-6]["tar"], by_far[1e-6]["impostors_needed"]) == (None, 1_000_000)
+    assert row["accuracy"] is None and 0 < row["eer"]["eer"] < 0.06
+    head, short = (
+        line.split("\t") for line in cosface("verify", tmp_path / "scores.csv", "--format", "tsv").out.splitlines()
+    )
+    cells = dict(zip(head, short, strict=True))
+    assert cells["TAR % at 0.1"] == "100.00 (69.15, 100.00)" and cells["TAR % at 1e-06"] == "needs 1000000 impostors"
+    quiet = cosface("verify", tmp_path / "scores.csv", "--format", "json", "--quiet")
+    assert quiet.err == "" and quiet.rows[0]["tar_at_far"] == row["tar_at_far"]
+
+
+def test_scores_of_photos_are_written_and_read_again(cosface: Cosface, lfw_like: Path, tmp_path: Path) -> None:
+    pairs = pairs_file(tmp_path / "pairs.txt")
+    first = cosface("verify", lfw_like, "--pairs", pairs, "--scores", tmp_path / "scores.csv")
+    assert first.code == 0 and (tmp_path / "scores.csv").read_text().startswith("left,right,same,fold,score,identity1")
+    again = cosface("verify", tmp_path / "scores.csv")
+    for key in ("accuracy", "fold_accuracy", "thresholds", "tar_at_far", "eer"):
+        assert again.rows[0][key] == first.rows[0][key]
+    nowhere = cosface("verify", lfw_like, "--pairs", pairs, "--scores", tmp_path / "no" / "s.csv")
+    assert nowhere.code == 2 and "no such folder to write to" in nowhere.err.splitlines()[-1]

@@ -218,7 +218,7 @@ def written(tmp_path: Path, sizes: list[int], single: int = 0) -> Path:
     placed = [persons[number] if number < len(sizes) else None for number in of.tolist()]
     page = tmp_path / "many.html"
     doubtful = np.arange(len(of)) % 50 == 0
-    pages.write_people_page(page, Many(tmp_path, len(of)), groups, placed, doubtful, 0.92)  # type: ignore[arg-type]
+    pages.write_people_page(page, Many(tmp_path, len(of)), groups, placed, doubtful, 0.922)  # type: ignore[arg-type]
     return page
 
 

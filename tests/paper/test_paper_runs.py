@@ -25,8 +25,8 @@ from cosface_cli.paper.people import most_pictured, take_out
 from cosface_cli.paper.published import TABLE2
 from cosface_cli.paper.table1 import table1
 from cosface_cli.paper.table2 import annealing, table2
-from cosface_cli.verify import PairsConfig
-from cosface_cli.verify.pairs import verify_pairs
+from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.protocol import verify_protocol
 from tests.train.conftest import Heard, contents, write_crops
 from tests.train.test_train_validation import crop_folder_with_pairs
 
@@ -86,8 +86,10 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
     # as cosface verify scores the same weights
     measuring = table.measuring
     for row, run in ((report.rows[7], "cosface-m0.35-seed0"), (report.rows[2], "triplet-seed0")):
-        config = PairsConfig(measuring.root, measuring.pairs, str(table.out / "runs" / run), "concat", workers=1)
-        alone = verify_pairs(config)
+        config = ProtocolConfig(
+            measuring.root, "lfw", measuring.pairs, str(table.out / "runs" / run), "concat", workers=1
+        )
+        alone = verify_protocol(config)
         assert (row["accuracy"], row["accuracy_se"]) == (alone.accuracy, alone.accuracy_se)
     assert sum(row["place"] == 1 for row in report.rows) >= 1
     assert {row["place"] for row in report.rows} <= set(range(1, 9))
@@ -99,7 +101,7 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
     assert len(json.loads(written["json"])["runs"]) == 8
 
     # the same again: nothing is trained or scored, and the same files are written
-    monkeypatch.setattr(scores, "verify_pairs", None)
+    monkeypatch.setattr(scores, "verify_protocol", None)
     second = Heard()
     assert table2(table, second).rows == report.rows
     assert len(done(second.outcomes, Skipped)) == 8 and not done(second.outcomes, Done)

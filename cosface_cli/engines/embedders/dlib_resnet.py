@@ -15,6 +15,7 @@ import numpy as np
 from cosface_cli.artifacts.model_cache import cached, packaged
 from cosface_cli.engines.embedders.dlib_format import Conv, Network, parse
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
+from cosface_cli.engines.embedders.packaged import thresholds
 
 if TYPE_CHECKING:
     import onnx
@@ -24,15 +25,12 @@ CONVERTER = 1  # raise it whenever the graph changes
 MODEL_ID = f"dlib-resnet29-{SHA256[:16]}"
 LICENCE = "CC0-1.0"
 
-# By flip mode, the lowest cosine at which at most one impostor pair in a thousand passes, over 19.6 million of 299
-# CelebA people found by MTCNN; tests/bench/threshold.py computes them.
-THRESHOLDS = {"none": 0.930, "sum": 0.933, "concat": 0.928}
-
 
 def open_dlib() -> OnnxEmbedder:
     """The embedder, its graph built into the model cache by the first call. Input crops are of template `dlib`."""
     path = cached(f"dlib-resnet29-{SHA256[:16]}-{CONVERTER}.onnx", _build)
-    return OnnxEmbedder(path, name="dlib", model_id=MODEL_ID, template="dlib", thresholds=THRESHOLDS)
+    found = thresholds("dlib", MODEL_ID)
+    return OnnxEmbedder(path, name="dlib", model_id=MODEL_ID, template="dlib", thresholds=found)
 
 
 def _build() -> bytes:

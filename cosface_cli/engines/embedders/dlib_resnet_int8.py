@@ -20,6 +20,7 @@ from cosface_cli.artifacts.model_cache import cached
 from cosface_cli.engines.embedders.dlib_format import Conv
 from cosface_cli.engines.embedders.dlib_resnet import SHA256, Graph, packaged_network, serialised, to_onnx
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
+from cosface_cli.engines.embedders.packaged import thresholds
 
 CONVERTER = 1  # raise it whenever the graph changes
 FIRST = 2  # block whose convolutions are the first in integers
@@ -41,9 +42,6 @@ RANGES = (
     (16.5, 11.1, -4.14, 2.97),
 )
 
-# As the float32 network's, by tests/bench/threshold.py --model dlib-int8.
-THRESHOLDS = {"none": 0.930, "sum": 0.933, "concat": 0.928}
-
 _ID = hashlib.sha256(f"{SHA256} {FIRST} {RANGES} {CONVERTER}".encode()).hexdigest()[:16]
 MODEL_ID = f"dlib-resnet29-int8-{_ID}"
 
@@ -51,7 +49,8 @@ MODEL_ID = f"dlib-resnet29-int8-{_ID}"
 def open_dlib_int8() -> OnnxEmbedder:
     """The embedder, its graph built into the model cache by the first call. Input crops are of template `dlib`."""
     path = cached(f"{MODEL_ID}.onnx", lambda: serialised(to_onnx(packaged_network(), Int8Graph(RANGES))))
-    return OnnxEmbedder(path, name="dlib-int8", model_id=MODEL_ID, template="dlib", thresholds=THRESHOLDS)
+    found = thresholds("dlib-int8", MODEL_ID)
+    return OnnxEmbedder(path, name="dlib-int8", model_id=MODEL_ID, template="dlib", thresholds=found)
 
 
 def measured(block: int) -> tuple[str, str, str]:

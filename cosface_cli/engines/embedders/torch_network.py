@@ -17,7 +17,8 @@ from cosface_cli.artifacts.weights import read_trained
 from cosface_cli.backbones.loading import declaration, load
 from cosface_cli.engines.devices import on_gpu, require
 from cosface_cli.engines.embedders import GPU_BATCH
-from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID, THRESHOLDS
+from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID
+from cosface_cli.engines.embedders.packaged import thresholds
 from cosface_cli.engines.embedders.trained import network_of, shown_name, thresholds_of
 from cosface_cli.engines.starting import DEFAULT, starting_weights
 
@@ -100,7 +101,7 @@ def open_torch(spec: str, device: str, precision: str) -> TorchEmbedder:
             size=start.embedding_size,
             mean=feeds.mean,
             std=feeds.std,
-            thresholds=THRESHOLDS,
+            thresholds=thresholds("dlib", MODEL_ID),
         )
     file, header, tensors = read_trained(Path(spec))
     return TorchEmbedder(

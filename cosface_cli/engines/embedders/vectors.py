@@ -10,10 +10,17 @@ from cosface_cli.errors import PhotoError
 
 
 def unit_embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none") -> NDArray[np.float32]:
-    """Embeddings (N, D) of unit length for RGB crops (N, H, W, 3); D doubles with flip="concat".
+    """Embeddings (N, D) of unit length for RGB crops (N, H, W, 3), see embeddings.
+
+    A row whose length is zero or not finite comes back as it is: see require_finite.
+    """
+    return unit_length(embeddings(embedder, crops, flip))
+
+
+def embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none") -> NDArray[np.float32]:
+    """The network's outputs (N, D) at their own lengths; D doubles with flip="concat".
 
     flip: "none"; "sum" adds the output for the mirrored crop; "concat" appends it (Wang 2018, section 4.1).
-    A row whose length is zero or not finite comes back as it is: see require_finite.
     """
     rows = []
     for start in range(0, len(crops), embedder.batch):
@@ -25,7 +32,7 @@ def unit_embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "
         rows.append(out)
     if not rows:
         return np.zeros((0, embedder.size * (2 if flip == "concat" else 1)), np.float32)
-    return unit_length(np.concatenate(rows))
+    return np.concatenate(rows)
 
 
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

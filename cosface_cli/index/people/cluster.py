@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.index_files import MAIN
+from cosface_cli.artifacts.index_files import MAIN, read_header
 from cosface_cli.artifacts.links import replace_links
 from cosface_cli.artifacts.people import People, Person, read_people, write_people
 from cosface_cli.artifacts.rows import Row
@@ -34,12 +34,13 @@ def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
     """
     if config.min_size < 1:
         raise CosfaceError(f"--min-size {config.min_size} is no size", mend="give 1 or more")
-    faces = Faces(config.index)
-    least = least_cosine(faces, config.min_cos, tell)
-    keys = faces.keys()
     if config.evaluate:
-        return _evaluated(config, faces, keys, _grouped(faces, keys, People(), least, tell), least, tell)
+        return _evaluated(config, tell)
+    read_header(config.index)
     with atomic.lock(config.index / MAIN):
+        faces = Faces(config.index)  # under the lock: nobody is forgotten between reading and writing
+        least = least_cosine(faces, config.min_cos, tell)
+        keys = faces.keys()
         before = read_people(config.index)
         groups = _grouped(faces, keys, before, least, tell)
         people, placed = _named(before, keys, groups, config.min_size)
@@ -62,9 +63,11 @@ def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
     return ClusterReport(str(config.index), len(keys), len(ids), fresh, single, int(doubtful.sum()), least)
 
 
-def _evaluated(
-    config: ClusterConfig, faces: Faces, keys: list[str], groups: Groups, least: float, tell: Tell
-) -> ClusterReport:
+def _evaluated(config: ClusterConfig, tell: Tell) -> ClusterReport:
+    faces = Faces(config.index)
+    least = least_cosine(faces, config.min_cos, tell)
+    keys = faces.keys()
+    groups = _grouped(faces, keys, People(), least, tell)
     truth = []
     for row in faces.rows():
         truth.append(row.identity)

@@ -1,0 +1,49 @@
+"""Where a model's calibration lies: packaged with an embedded one, in the header of weights, beside an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from cosface_cli.artifacts.calibration import (
+    Calibration,
+    beside,
+    from_tables,
+    read_calibrations,
+    to_tables,
+    write_calibrations,
+)
+from cosface_cli.artifacts.weights import read_header, read_trained, save_weights
+from cosface_cli.engines.embedders import EMBEDDERS, Embedder
+from cosface_cli.engines.embedders.packaged import packaged
+from cosface_cli.errors import CosfaceError
+
+
+def calibrations_of(spec: str, embedder: Embedder) -> dict[str, Calibration]:
+    """By flip mode, none where the model was not calibrated. Raises ModelMismatch for the tables of another model."""
+    path = Path(spec)
+    if spec in EMBEDDERS:
+        return packaged(spec, embedder.model_id)
+    if path.suffix == ".onnx":
+        place = beside(path)
+        return read_calibrations(place, embedder.model_id, embedder.name) if place.is_file() else {}
+    file = path / "weights.safetensors" if path.is_dir() else path
+    header = read_header(file)
+    return from_tables(header.calibration, embedder.name, header.model_id, file)
+
+
+def keep(spec: str, calibrations: Mapping[str, Calibration]) -> Path:
+    """Write a model's tables to where they belong, and give that place.
+
+    Raises CosfaceError for an embedded model, whose tables came with it.
+    """
+    path = Path(spec)
+    if spec in EMBEDDERS:
+        raise CosfaceError(f"{spec} has a calibration of its own", mend="name a file for this one: --out FILE")
+    if path.suffix == ".onnx":
+        write_calibrations(beside(path), calibrations)
+        return beside(path)
+    file, header, tensors = read_trained(path)
+    save_weights(file, tensors, replace(header, calibration=to_tables(calibrations)))
+    return file

@@ -1,0 +1,91 @@
+"""Figures of a curve that a paper cites: TAR at FAR and the equal error rate, with exact intervals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosface_cli.maths.curve import Curve
+from cosface_cli.maths.intervals import clopper_pearson
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """TAR at the lowest threshold whose FAR on these pairs is at most `far`, with exact 95 % intervals.
+
+    tar, low, high: 0..1; threshold: a score of these pairs; achieved_far, far_low, far_high: the FAR there. All are
+    None where the impostor pairs cannot resolve `far`: impostors_needed then says how many can, else it is None.
+    genuine, impostors: how many pairs there are. The interval of the TAR takes the threshold as given.
+    """
+
+    far: float
+    tar: float | None
+    low: float | None
+    high: float | None
+    threshold: float | None
+    genuine: int
+    impostors: int
+    achieved_far: float | None = None
+    far_low: float | None = None
+    far_high: float | None = None
+    impostors_needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EqualError:
+    """Where false accepts and false rejects are nearest to equally frequent. eer: the mean of far and frr there."""
+
+    eer: float
+    threshold: float
+    far: float
+    frr: float
+
+
+def allowed_accepts(far: float, impostors: int) -> int:
+    """How many of so many impostor pairs may pass at a FAR; a whole number is not lost to rounding."""
+    return math.floor(far * impostors * (1 + 1e-12))
+
+
+def impostors_needed(far: float) -> int:
+    """How many impostor pairs resolve a FAR: one of them is that rate."""
+    return math.ceil(1 / far * (1 - 1e-12))
+
+
+def tar_at_far(curve: Curve, far: float) -> Rate:
+    """TAR at a FAR, 0..1, as a step function: no interpolation."""
+    genuine, impostors = int(curve.genuine[-1]), int(curve.impostors[-1])
+    allowed = allowed_accepts(far, impostors)
+    if allowed < 1:
+        needed = impostors_needed(far)
+        return Rate(far, None, None, None, None, genuine, impostors, impostors_needed=needed)
+    row = int(np.searchsorted(curve.impostors, allowed, side="right")) - 1
+    if curve.thresholds[row] == -np.inf and row > 0:
+        row -= 1  # no threshold accepts those
+    hits, false = int(curve.genuine[row]), int(curve.impostors[row])
+    low, high = clopper_pearson(hits, genuine)
+    far_low, far_high = clopper_pearson(false, impostors)
+    threshold = float(curve.thresholds[row])
+    return Rate(
+        far,
+        hits / genuine,
+        low,
+        high,
+        threshold if math.isfinite(threshold) else None,
+        genuine,
+        impostors,
+        false / impostors,
+        far_low,
+        far_high,
+    )
+
+
+def equal_error(curve: Curve) -> EqualError:
+    """The equal error rate of a step function: at the threshold where |FAR - FRR| is least, their mean.
+
+    Of several the one with the least mean, then the strictest.
+    """
+    far, frr = curve.far, curve.frr
+    row = int(np.lexsort((far + frr, np.round(np.abs(far - frr), 15)))[0])
+    return EqualError(float(far[row] + frr[row]) / 2, float(curve.thresholds[row]), float(far[row]), float(frr[row]))

@@ -1,0 +1,221 @@
+"""Faces by name and their embeddings: from photos, from crops, or from a store that holds them already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.store import SIGNATURE, Store, StoreHeader
+from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.embedders import FLIPS
+from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.ensemble import FUSES, EnsembleOpener
+from cosface_cli.engines.face_vectors import Input, VectorsOpener
+from cosface_cli.engines.pair_files import named_inputs, stem
+from cosface_cli.engines.reader import CHOICES, Limits
+from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.warp import require_cover
+from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.maths.geometry import template
+from cosface_cli.outcomes import Done, Planned, Rejected, Tell
+from cosface_cli.registry import one_of
+from cosface_cli.verify import ProtocolConfig
+
+CHUNK = 8  # photos handed to a worker at a time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """vectors: (N, D) float32 of unit length, NaN where a name gave none; scores: (N,) the detector's, 0 for crops;
+    missing: those names; data: a hash of the names and of the files behind them."""
+
+    vectors: NDArray[np.float32]
+    scores: NDArray[np.float64]
+    missing: tuple[str, ...]
+    data: str
+
+
+class Faces(Protocol):
+    """What can be embedded. names: in order; model, model_id, flip: what embeds, or has embedded, them."""
+
+    names: tuple[str, ...]
+    model: str
+    model_id: str
+    flip: str
+
+    def find(self, name: str) -> str | None:
+        """The name that a list means: the same, or the same with another ending or none."""
+        ...
+
+    def place(self, name: str) -> str:
+        """The file behind a name."""
+        ...
+
+    def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
+        """The embeddings of some names, in their order; each is told."""
+        ...
+
+
+def open_faces(config: ProtocolConfig, root: Path) -> Faces:
+    """The faces under root: a store, a crop folder, or photos. Raises CosfaceError where there are none."""
+    if is_store(root):
+        return StoreFaces(root, config)
+    return InputFaces(named_inputs(root, config.crops_template), config, root)
+
+
+def is_store(path: Path) -> bool:
+    """Whether a path is an HDF5 file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE
+
+
+class InputFaces:
+    """Photos and crops by name, embedded by worker processes."""
+
+    def __init__(self, inputs: Mapping[str, Input], config: ProtocolConfig, root: Path) -> None:
+        """Raises CosfaceError for a wrong model, flip, choice or detector, and crops that do not show enough."""
+        one_of(config.flip, FLIPS, "--flip")
+        one_of(config.faces, tuple(c for c in CHOICES if c != "all"), "--faces")
+        one_of(config.fuse, FUSES, "--fuse")
+        embedders = [open_embedder(spec) for spec in (config.model, *config.fused_with)]
+        open_detector(config.detector, config.min_face)  # a wrong name fails before any work
+        for name in {item.crop.template.name for item in inputs.values() if item.crop is not None}:
+            for embedder in embedders:
+                require_cover(template(name), template(embedder.template), root)
+        self._opener = _opener(config)
+        whose = self._opener.identity(embedders)
+        self.model, self.model_id, self.flip = whose.name, whose.model_id, whose.flip
+        self._inputs, self._config = inputs, config
+        self.names = tuple(inputs)
+        self._stems = _stems(self.names)
+
+    def find(self, name: str) -> str | None:
+        return name if name in self._inputs else self._stems.get(name) or self._stems.get(stem(name))
+
+    def place(self, name: str) -> str:
+        return str(self._inputs[name].place)
+
+    def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
+        tell(Planned(len(names)))
+        config = self._config
+        inputs = [self._inputs[name] for name in names]
+        chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
+        rows: list[NDArray[np.float32] | None] = []
+        scores: list[float] = []
+        missing = []
+        digest = hashlib.sha256()
+        for chunk, results in run(chunks, self._opener, min(config.workers or cpu_count(), len(chunks))):
+            for item, result in zip(chunk, results, strict=True):
+                name = names[len(rows)]
+                digest.update(file_line(name, result.hash))
+                if result.reason is not None or result.vectors is None:
+                    missing.append(name)
+                    rows.append(None)
+                    scores.append(0.0)
+                    tell(Rejected(str(item.place), result.reason or "no_face", result.words))
+                else:
+                    rows.append(result.vectors[0])
+                    scores.append(result.faces[0][1])
+                    tell(Done(str(item.place)))
+        size = next((row.size for row in rows if row is not None), 1)
+        nothing = np.full(size, np.nan, np.float32)
+        vectors = np.stack([nothing if row is None else row for row in rows]) if rows else np.zeros((0, 1), np.float32)
+        return Embedded(vectors, np.array(scores), tuple(missing), digest.hexdigest())
+
+
+def _opener(config: ProtocolConfig) -> EnsembleOpener:
+    flip: Any = config.flip
+    choice: Any = config.faces
+    fuse: Any = config.fuse
+    models = (config.model, *config.fused_with)
+    return EnsembleOpener(VectorsOpener(models, flip, config.detector, choice, Limits(config.min_face)), fuse)
+
+
+class StoreFaces:
+    """The rows of a store by the names of their photos or crops; of several faces of one photo the first counts."""
+
+    def __init__(self, path: Path, config: ProtocolConfig) -> None:
+        """Raises as require_asked."""
+        require_finished(path)
+        with Store(path) as store:
+            header = store.header
+            firsts = [(number, row) for number, row in enumerate(store.rows()) if row.face == 1]
+        self._rows = {row.source: number for number, row in firsts}
+        self._roots = {row.source: row.root for _, row in firsts}
+        require_asked(header, path, config)
+        self.path = path
+        self.model, self.model_id, self.flip = header.model, header.model_id, header.flip
+        self.names = tuple(self._rows)
+        self._stems = _stems(self.names)
+
+    def find(self, name: str) -> str | None:
+        return name if name in self._rows else self._stems.get(name) or self._stems.get(stem(name))
+
+    def place(self, name: str) -> str:
+        return str(Path(self._roots[name]) / name)
+
+    def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
+        tell(Planned(len(names)))
+        wanted = np.array([self._rows[name] for name in names], np.int64)
+        scores = np.zeros(len(names))
+        hashes = [""] * len(names)
+        place = np.argsort(wanted, kind="stable")
+        with Store(self.path) as store:
+            vectors = np.full((len(names), store.header.size), np.nan, np.float32)
+            ordered = wanted[place]
+            for low in range(0, len(store), 1024):
+                first, last = np.searchsorted(ordered, (low, low + 1024))
+                if first < last:
+                    high = min(low + 1024, len(store))
+                    block, rows = store.vectors(low, high), list(store.rows(low, high))
+                    for number in place[first:last]:
+                        row = wanted[number] - low
+                        vectors[number], scores[number] = block[row], rows[row].score
+                        hashes[number] = rows[row].hash
+        wrong = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3)
+        vectors[wrong] = np.nan
+        for name, bad in zip(names, wrong, strict=True):
+            if bad:
+                tell(Rejected(name, "bad_embedding", f"{self.path}: the embedding of {name} is not of unit length"))
+            else:
+                tell(Done(name))
+        lines = b"".join(file_line(name, digest) for name, digest in zip(names, hashes, strict=True))
+        missing = tuple(name for name, bad in zip(names, wrong, strict=True) if bad)
+        return Embedded(vectors, scores, missing, hashlib.sha256(lines).hexdigest())
+
+
+def require_asked(have: StoreHeader, path: Path, config: ProtocolConfig) -> None:
+    """Raises ModelMismatch where the caller names another model or flip than a store's, CosfaceError for an option that
+    only photos and crops need."""
+    if "model" in config.changed() and (model := open_embedder(config.model)).model_id != have.model_id:
+        held = f"embeddings of {have.model} ({have.model_id}), not of {model.name} ({model.model_id})"
+        raise ModelMismatch(held, path, "leave --model out, or embed again")
+    if "flip" in config.changed() and config.flip != have.flip:
+        raise ModelMismatch(f"written with --flip {have.flip}", path, "leave --flip out, or embed again")
+    if config.fused_with:
+        raise CosfaceError("a store is of one model", path, "give photos or crops, which several models can embed")
+    for option in sorted(config.changed() & {"crops_template", "detector", "faces", "min_face"}):
+        flag = "--" + option.replace("crops_", "").replace("_", "-")
+        raise CosfaceError(f"{flag} changes nothing about a store", path, "leave it out")
+
+
+def _stems(names: Iterable[str]) -> dict[str, str]:
+    """Full names by those without ending; the first of several."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(stem(name), name)
+    return found
+
+
+def file_line(name: str, digest: str) -> bytes:
+    """What a hash of many files is made of: one's name and hash."""
+    return f"{name} {digest}\n".encode("utf-8", "surrogateescape")

@@ -1,0 +1,133 @@
+"""The page of an evaluation: curves with bands, scores, rates, the hardest errors, and how to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosface_cli.artifacts import pages, photos
+from cosface_cli.errors import PhotoError
+from cosface_cli.verify import ProtocolReport
+from cosface_cli.verify.figures import curve_of
+from cosface_cli.verify.plots import banded, of_det, of_roc, of_scores
+from cosface_cli.verify.scores import PairScores, Scored
+
+HARDEST = 12  # pairs shown of each kind
+SIDE = 112  # pixels of a thumbnail
+
+
+def write_report(path: Path, scored: Scored, report: ProtocolReport, command: str = "") -> None:
+    """Write one HTML file that opens from the disk, whole or not at all. command: how to run it again."""
+    pairs = scored.pairs
+    curve = scored.curve if pairs is None else curve_of(pairs, report.missing_rule)
+    found = None if curve is None else banded(curve)
+    pages.write_page(
+        path,
+        "verify/report.html.j2",
+        {
+            "title": f"{report.model} by {report.protocol}",
+            "numbers": _numbers(report),
+            "made": _made(report),
+            "command": command,
+            "figures": []
+            if curve is None or found is None
+            else [of_roc(found, report.tar_at_far), of_det(found), of_scores(curve, report.thresholds)],
+            "rates": report.tar_at_far,
+            "folds": list(zip(report.fold_accuracy, report.thresholds, strict=True)) if report.fold_accuracy else [],
+            "groups": report.groups,
+            "identification": _flat(report.identification or {}),
+            "details": _flat(report.details),
+            "missing": report.missing[:50],
+            "missing_count": len(report.missing),
+            "errors": [] if pairs is None else _hardest(pairs, report.thresholds),
+            "percent": _percent,
+        },
+    )
+
+
+def _numbers(report: ProtocolReport) -> list[tuple[str, str]]:
+    numbers: list[tuple[str, str | None]] = [
+        ("accuracy", _percent(report.accuracy)),
+        ("standard error", _percent(report.accuracy_se)),
+        ("equal error", None if report.eer is None else _percent(report.eer["eer"])),
+    ]
+    known = [rate for rate in report.tar_at_far if rate["tar"] is not None]
+    numbers += [(f"TAR at FAR {rate['far']:g}", _percent(rate["tar"])) for rate in known[-2:]]
+    numbers += [("genuine pairs", f"{report.genuine:,}"), ("impostor pairs", f"{report.impostors:,}")]
+    return [(name, value) for name, value in numbers if value is not None]
+
+
+def _made(report: ProtocolReport) -> list[tuple[str, str]]:
+    made: list[tuple[str, str | None]] = [
+        ("model", report.model),
+        ("weights", report.model_id),
+        ("flip", report.flip),
+        ("faces", report.data[:16]),
+        ("list", report.list_hash and report.list_hash[:16]),
+        ("pairs", f"{report.scored:,} of {report.pairs:,} scored"),
+        ("photos without a score", f"{len(report.missing):,} ({report.missing_rule})" if report.missing else None),
+    ]
+    return [(name, value) for name, value in made if value]
+
+
+def _hardest(pairs: PairScores, thresholds: Sequence[float]) -> list[dict[str, Any]]:
+    """The impostor pairs with the highest scores and the genuine pairs with the lowest, each with thumbnails."""
+    threshold = float(np.median(thresholds)) if len(thresholds) else None
+    thumbnails: dict[int, str | None] = {}
+    kinds = []
+    for name, same, sign in (
+        ("Two people who look like one", False, -1.0),
+        ("One person who looks like two", True, 1.0),
+    ):
+        rows = np.flatnonzero(pairs.known & (pairs.same == same))
+        rows = rows[np.argsort(sign * pairs.scores[rows], kind="stable")][:HARDEST]
+        shown = [
+            {
+                "score": float(pairs.scores[row]),
+                "wrong": threshold is not None and bool((pairs.scores[row] >= threshold) != same),
+                "sides": [
+                    {"name": pairs.names[side], "picture": _thumbnail(pairs, side, thumbnails)}
+                    for side in (int(pairs.left[row]), int(pairs.right[row]))
+                ],
+            }
+            for row in rows
+        ]
+        kinds.append({"name": name, "pairs": shown})
+    return kinds
+
+
+def _thumbnail(pairs: PairScores, name: int, known: dict[int, str | None]) -> str | None:
+    """Of the middle one of the files behind a name; None where it cannot be read any more."""
+    if name not in known:
+        known[name] = None
+        files = pairs.places[name] if pairs.places else ()
+        with suppress(PhotoError):
+            if files:
+                place = files[len(files) // 2]
+                image = photos.decode(photos.read(place), place, SIDE).image
+                known[name] = pages.picture(photos.encode_thumbnail(image, SIDE))
+    return known[name]
+
+
+def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Names and values of nested mappings."""
+    rows = []
+    for name, value in found.items():
+        words = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{words}, ")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            for part in value:
+                rows += _flat(part, f"{words}, ")
+        else:
+            text = f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
+            rows.append((words, text[:200]))
+    return rows
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None or np.isnan(value) else f"{100 * value:.2f} %"

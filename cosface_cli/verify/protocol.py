@@ -1,0 +1,54 @@
+"""cosface verify --protocol: a model by one of the field's protocols."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from cosface_cli.artifacts.pair_rows import write_pair_rows
+from cosface_cli.errors import CosfaceError
+from cosface_cli.outcomes import Note, Tell, ignore
+from cosface_cli.registry import one_of
+from cosface_cli.verify import ProtocolConfig, ProtocolReport
+from cosface_cli.verify.figures import report_of
+from cosface_cli.verify.protocols import OPTIONS, PROTOCOLS
+from cosface_cli.verify.protocols.guessing import guess
+from cosface_cli.verify.scores import Scored, rows_of
+
+MISSING = ("error", "skip")
+
+
+def verify_protocol(config: ProtocolConfig, tell: Tell = ignore) -> ProtocolReport:
+    """The numbers of a protocol. Raises CosfaceError for sources and lists that do not fit it."""
+    return run_protocol(config, tell)[1]
+
+
+def run_protocol(config: ProtocolConfig, tell: Tell = ignore) -> tuple[Scored, ProtocolReport]:
+    """The numbers of a protocol, with the pairs that they are over."""
+    started = time.monotonic()
+    one_of(config.missing, MISSING, "--missing")
+    name = config.protocol
+    if name is None:
+        name, why = guess(config)
+        tell(Note(f"protocol {name}: {why}; --protocol names another"))
+    PROTOCOLS.row(name)
+    for option in sorted(config.changed() & OPTIONS.keys()):
+        if name not in OPTIONS[option]:
+            flag = "--" + option.replace("_", "-")
+            raise CosfaceError(f"{flag} goes with --protocol {' or '.join(OPTIONS[option])}", mend="leave it out")
+    if config.scores is not None and not config.scores.parent.is_dir():
+        raise CosfaceError("no such folder to write to", config.scores.parent, "make it first")
+    scored: Scored = PROTOCOLS.load(name)(config, tell)
+    pairs = scored.pairs
+    if config.scores is not None:
+        if pairs is None:
+            raise CosfaceError(f"{name} keeps no pairs to write", mend="leave --scores out")
+        write_pair_rows(config.scores, rows_of(pairs))
+    if pairs is not None:
+        known = pairs.scores[pairs.known]
+        if known.size > 1 and np.ptp(known) == 0:
+            tell(Note("all pairs score the same: the network tells no face from another"))
+        if config.missing == "skip" and known.size < pairs.scores.size:
+            tell(Note(f"{pairs.scores.size - known.size} of {pairs.scores.size} pairs have no score and are left out"))
+    return scored, report_of(name, scored, config, time.monotonic() - started)

@@ -1,0 +1,86 @@
+"""Any list of pairs with named columns: photos, crops or a store under a root, or scores that are there already."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cosface_cli.artifacts.pair_rows import PairRow, read_pair_rows
+from cosface_cli.errors import CosfaceError
+from cosface_cli.outcomes import Note, Tell
+from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.faces import open_faces
+from cosface_cli.verify.listed import ListedPair, guess_identities, hash_of, score_pairs
+from cosface_cli.verify.scores import PairScores, Scored
+from cosface_cli.verify.subgroups import groups_of
+
+
+def score(config: ProtocolConfig, tell: Tell) -> Scored:
+    """The pairs of a list; with folds in it, accuracy by folds.
+
+    Source is the root of the photos and the list is given, or source is the list, whose names start at its folder.
+    A list with scores is taken at its word: nothing is embedded, and a row without one has none.
+    """
+    listed = config.source if config.pairs is None else config.pairs
+    rows = read_pair_rows(listed)
+    if any(row.same is None for row in rows):
+        raise CosfaceError("not every row says whether the two are the same", listed, "give it a column same, 1 or 0")
+    if any(row.score is not None for row in rows) and config.pairs is None:
+        return _given(rows, listed, config)
+    if not all(row.left for row in rows):
+        raise CosfaceError("not every row names two photos", listed, "name them, or give the list alone")
+    if any(row.score is not None for row in rows):
+        tell(Note(f"{listed.name}: its scores are left aside, the faces are embedded"))
+    root = listed.parent if config.pairs is None else config.source
+    faces = open_faces(config, root)
+    groups = None if config.groups is None else groups_of(rows, config.groups, listed)
+    pairs = guess_identities(
+        [ListedPair(r.left, r.right, bool(r.same), r.fold, r.left_identity, r.right_identity) for r in rows]
+    )
+    scores, embedded, missing = score_pairs(pairs, faces, listed, root, tell)
+    by_folds = scores.folds > 1
+    if not by_folds:
+        tell(Note("one fold only: no accuracy, since nothing is left to choose its threshold on"))
+    return Scored(
+        faces.model,
+        faces.model_id,
+        faces.flip,
+        embedded.data,
+        pairs=scores,
+        by_folds=by_folds,
+        missing=missing,
+        list_hash=hash_of(listed),
+        groups=groups,
+    )
+
+
+def _given(rows: Sequence[PairRow], listed: Path, config: ProtocolConfig) -> Scored:
+    for option in sorted(config.changed() & {"model", "flip", "crops_template", "detector", "faces", "min_face"}):
+        flag = "--" + option.replace("crops_", "").replace("_", "-")
+        raise CosfaceError(f"the scores are in the list: {flag} changes nothing", listed, "leave it out")
+    groups = None if config.groups is None else groups_of(rows, config.groups, listed)
+    pairs = guess_identities(
+        [ListedPair(r.left, r.right, bool(r.same), r.fold, r.left_identity, r.right_identity) for r in rows]
+    )
+    # rows without names have two sides of their own
+    sides = [(pair.left or f"{number} left", pair.right or f"{number} right") for number, pair in enumerate(pairs, 1)]
+    identities: dict[str, str] = {}
+    for (left, right), pair in zip(sides, pairs, strict=True):
+        identities.setdefault(left, pair.left_identity)
+        identities.setdefault(right, pair.right_identity)
+    place = {name: number for number, name in enumerate(identities)}
+    scores = PairScores(
+        scores=np.array([math.nan if row.score is None else row.score for row in rows]),
+        same=np.array([pair.same for pair in pairs], bool),
+        left=np.array([place[left] for left, _ in sides], np.int64),
+        right=np.array([place[right] for _, right in sides], np.int64),
+        names=tuple(identities),
+        identities=tuple(identities.values()),
+        fold=np.array([pair.fold for pair in pairs], np.int64),
+    )
+    digest = hash_of(listed)
+    by_folds = scores.folds > 1
+    return Scored("as listed", "", "none", digest, pairs=scores, by_folds=by_folds, list_hash=digest, groups=groups)

@@ -1,0 +1,105 @@
+"""The leakage doctor: planted photos and people are found, and what is scored without them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cosface_cli.embed import EmbedConfig
+from cosface_cli.embed.stage import embed
+from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.outcomes import Done, Note, Outcome
+from cosface_cli.verify import LeakageConfig, LeakageReport
+from cosface_cli.verify.leakage import leakage
+from tests.cli.conftest import people  # noqa: F401
+from tests.verify.conftest import MakeStore, at_angle
+
+
+def found(config: LeakageConfig) -> tuple[LeakageReport, list[dict], list[str]]:
+    told: list[Outcome] = []
+    report = leakage(config, told.append)
+    rows = [dict(row) for outcome in told if isinstance(outcome, Done) for row in outcome.rows]
+    return report, rows, [outcome.text for outcome in told if isinstance(outcome, Note)]
+
+
+@pytest.fixture
+def train(make_store: MakeStore) -> Path:
+    return make_store(
+        {"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(4), "B/1.jpg": at_angle(90)}, name="train.h5", first=50
+    )
+
+
+def test_people_by_face(train: Path, make_store: MakeStore) -> None:
+    """X is 2 degrees from both photos of A, cosine .9994; Y and Z are nobody's. Without X there is one person less."""
+    vectors = {"X/1.jpg": at_angle(2), "X/2.jpg": at_angle(5), "Y/1.jpg": at_angle(40), "Y/2.jpg": at_angle(41)}
+    test = make_store({**vectors, "Z/1.jpg": at_angle(60), "Z/2.jpg": at_angle(61)}, name="test.h5")
+    report, rows, notes = found(LeakageConfig(train, test, threshold=0.999))
+    assert (report.train_faces, report.test_faces, report.people, report.clean) == (3, 6, 1, False)
+    (row,) = rows
+    assert row["kind"] == "same_person" and row["test_identity"] == "X" and row["train_identity"] == "A"
+    assert row["pairs"] == 3  # 2, 2 and 1 degree apart; the fourth are 5 degrees, cosine .9962
+    assert row["cos"] == pytest.approx(0.999848, abs=1e-5) and row["test"] == "X/2.jpg" and row["train"] == "A/2.jpg"
+    whole, without = report.scores
+    assert whole["of"] == "all" and without["of"] == "without the people"
+    assert whole["tar_at_far"][0]["genuine"] == 3 and whole["tar_at_far"][0]["impostors"] == 12
+    assert without["tar_at_far"][0]["genuine"] == 2 and without["tar_at_far"][0]["impostors"] == 4
+    assert any("--model" in note for note in notes) and report.by_chance is None
+
+
+def test_nothing_in_common(train: Path, make_store: MakeStore) -> None:
+    test = make_store({"Y/1.jpg": at_angle(40), "Z/1.jpg": at_angle(60)}, name="test.h5")
+    report, rows, _ = found(LeakageConfig(train, test, threshold=0.99))
+    assert report.clean and rows == [] and [part["of"] for part in report.scores] == ["all"]
+
+
+def test_stores_that_cannot_be_compared(train: Path, make_store: MakeStore) -> None:
+    vectors = {"Y/1.jpg": at_angle(40)}
+    with pytest.raises(ModelMismatch, match="other"):
+        leakage(LeakageConfig(train, make_store(vectors, name="o.h5", model="other"), threshold=0.9))
+    with pytest.raises(ModelMismatch, match="--flip sum"):
+        leakage(LeakageConfig(train, make_store(vectors, name="f.h5", flip="sum"), threshold=0.9))
+    with pytest.raises(CosfaceError, match="no threshold is known"):
+        leakage(LeakageConfig(train, make_store(vectors, name="t.h5")))
+
+
+def test_a_list_is_scored_again(train: Path, make_store: MakeStore, tmp_path: Path) -> None:
+    """Of four pairs the two with X go; what is left has one genuine and one impostor pair."""
+    vectors = {"X/1.jpg": at_angle(2), "X/2.jpg": at_angle(5), "Y/1.jpg": at_angle(40), "Y/2.jpg": at_angle(41)}
+    test = make_store({**vectors, "Z/1.jpg": at_angle(60)}, name="test.h5")
+    lines = ["X/1.jpg,X/2.jpg,1", "Y/1.jpg,Y/2.jpg,1", "X/1.jpg,Z/1.jpg,0", "Y/2.jpg,Z/1.jpg,0"]
+    (tmp_path / "pairs.csv").write_text("\n".join(["left,right,same", *lines]) + "\n")
+    report, _, _ = found(LeakageConfig(train, test, threshold=0.999, pairs=tmp_path / "pairs.csv"))
+    whole, without = report.scores
+    assert (whole["tar_at_far"][0]["genuine"], whole["tar_at_far"][0]["impostors"]) == (2, 2)
+    assert (without["tar_at_far"][0]["genuine"], without["tar_at_far"][0]["impostors"]) == (1, 1)
+
+
+def test_photos_by_content_and_by_look(people: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Persons 1 to 3 were trained on. Of the test one photo is the same file, one a mirror image, one another cut."""
+    raw, test = tmp_path / "raw", tmp_path / "test"
+    for number in (1, 2, 3):
+        (raw / f"person{number}").mkdir(parents=True)
+        shutil.copy(people / f"person{number}" / "far.jpg", raw / f"person{number}")
+    for name in ("same", "mirrored", "cut", "stranger"):
+        (test / name).mkdir(parents=True)
+    shutil.copy(people / "person1" / "far.jpg", test / "same" / "other name.jpg")
+    with Image.open(people / "person2" / "far.jpg") as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(test / "mirrored" / "1.jpg", quality=90)
+    shutil.copy(people / "person3" / "middle.jpg", test / "cut" / "1.jpg")
+    shutil.copy(people / "actor" / "Tom_Hanks_54745.png", test / "stranger" / "1.png")
+    embed(EmbedConfig(str(raw), tmp_path / "train.h5", workers=1))
+    report, rows, _ = found(LeakageConfig(tmp_path / "train.h5", test, threshold=0.94, workers=1))
+    by_kind = {row["kind"]: (row["test"], row["train"]) for row in rows if row["kind"] != "same_person"}
+    assert by_kind == {
+        "same_file": ("same/other name.jpg", "person1/far.jpg"),
+        "mirror": ("mirrored/1.jpg", "person2/far.jpg"),
+        "copy": ("cut/1.jpg", "person3/far.jpg"),
+    }
+    assert (report.same_files, report.copies, report.people) == (1, 2, 3)
+    assert {row["test_identity"] for row in rows if row["kind"] == "same_person"} == {"same", "mirrored", "cut"}
+    embed(EmbedConfig(str(test), tmp_path / "test.h5", workers=1))
+    again, again_rows, _ = found(LeakageConfig(tmp_path / "train.h5", tmp_path / "test.h5", threshold=0.94, workers=1))
+    assert again_rows == rows and again.scores == report.scores

@@ -1,0 +1,97 @@
+"""The page of an evaluation: its numbers are the report's, it fetches nothing, and a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from cosface_cli.maths.curve import roc
+from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.page import write_report
+from cosface_cli.verify.plots import banded
+from cosface_cli.verify.protocol import run_protocol
+from tests.browser import rendered
+from tests.cli.conftest import people  # noqa: F401
+from tests.conftest import Cosface
+from tests.verify.conftest import MakeStore, at_angle
+
+
+@pytest.fixture
+def lists(people: Path, tmp_path: Path) -> Path:  # noqa: F811
+    """Pairs of photos of six people, in two folds; one photo has a name that a page must escape."""
+    rows = ["left,right,same,fold,left_hair,right_hair"]
+    for number in range(1, 7):
+        (tmp_path / "raw" / f"p{number}").mkdir(parents=True)
+        for kind in ("near", "far"):
+            shutil.copy(people / f"person{number}" / f"{kind}.jpg", tmp_path / "raw" / f"p{number}" / f"<b>{kind}.jpg")
+        rows.append(f"p{number}/<b>near.jpg,p{number}/<b>far.jpg,1,{number % 2 + 1},long,long")
+        rows.append(f"p{number}/<b>near.jpg,p{number % 6 + 1}/<b>far.jpg,0,{number % 2 + 1},long,short")
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_from_the_command_line(cosface: Cosface, lists: Path, tmp_path: Path) -> None:
+    page = tmp_path / "out.html"
+    words = ("verify", tmp_path / "raw", "--pairs", lists, "--groups", "hair", "--report", page, "--workers", 1)
+    done = cosface(*words)
+    assert done.code == 0, done
+    (row,) = done.rows
+    text = page.read_text()
+    assert f"{100 * row['accuracy']:.2f} %" in text and row["model_id"] in text and row["list_hash"][:16] in text
+    assert "--groups hair --report" in text and f"cosface verify {tmp_path}/raw" in text
+    assert "<b>near" not in text and "p1/&lt;b&gt;near.jpg" in text
+    assert "needs at least 10 impostor pairs; there" in " ".join(text.split())
+    assert text.count("data:image/webp;base64,") == 2 * len(row["fold_accuracy"]) * 6
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text) and "http:" not in re.sub(
+        r'xmlns(:\w+)?="[^"]*"', "", text
+    )
+    shown = rendered(page)
+    assert shown.count("<svg") == 3 and "<title>Verification: dlib by csv</title>" in shown
+
+
+def test_of_a_curve_without_pairs(make_store: MakeStore, tmp_path: Path) -> None:
+    vectors = {f"P{n}/{k}.jpg": at_angle(12 * n + k) for n in range(8) for k in range(3)}
+    scored, report = run_protocol(ProtocolConfig(make_store(vectors), "all-pairs"))
+    assert scored.pairs is None
+    write_report(tmp_path / "a.html", scored, report, "cosface verify")
+    text = (tmp_path / "a.html").read_text()
+    assert text.count("<svg") == 3 and "no picture" not in text
+    write_report(tmp_path / "b.html", scored, report, "cosface verify")
+    assert (tmp_path / "b.html").read_bytes() == (tmp_path / "a.html").read_bytes()
+
+
+def test_photos_that_are_gone(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store({f"P{n}/{k}.jpg": at_angle(12 * n + k) for n in range(4) for k in range(2)})
+    rows = [f"P{n}/0.jpg,P{n}/1.jpg,1" for n in range(4)] + [f"P{n}/0.jpg,P{(n + 1) % 4}/1.jpg,0" for n in range(4)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["left,right,same", *rows]) + "\n")
+    scored, report = run_protocol(ProtocolConfig(store, pairs=tmp_path / "pairs.csv"))
+    write_report(tmp_path / "a.html", scored, report)
+    assert (tmp_path / "a.html").read_text().count("no picture") == 16
+
+
+def test_bands_are_exact_intervals_of_the_curve() -> None:
+    random = np.random.default_rng(2)
+    same = np.arange(4000) < 1000
+    curve = roc(random.normal(np.where(same, 1.5, 0.0)).round(2), same)
+    found = banded(curve)
+    assert len(found.far) <= 242 and found.far[-1] == 1 and found.tar[-1] == 1 and found.far[0] == 0
+    for far, tar, low, high in zip(found.far, found.tar, found.low, found.high, strict=True):
+        best = curve.tar[np.searchsorted(curve.far, far, side="right") - 1]  # the step function's upper end
+        assert tar == best
+        hits = round(tar * 1000)
+        assert low == pytest.approx(beta.ppf(0.025, hits, 1001 - hits) if hits else 0)
+        assert high == pytest.approx(beta.ppf(0.975, hits + 1, 1000 - hits) if hits < 1000 else 1)
+
+
+def test_it_goes_with_a_protocol(cosface: Cosface, people: Path, tmp_path: Path) -> None:  # noqa: F811
+    photo = people / "person1" / "near.jpg"
+    done = cosface("verify", photo, photo, "--report", tmp_path / "a.html")
+    assert done.code == 2 and "--report goes with a protocol" in done.err and not (tmp_path / "a.html").exists()
+    assert json.dumps(done.out) == '""'
