@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -65,6 +66,15 @@ def test_the_shell_lines_as_written(folder: Path) -> None:
         # jq names the four pieces of cloth; embed gives a row for each of 23 .jpg files, those four among them
         assert done.returncode == (0 if "align" in line else 3), (line, done)
         assert len(done.stdout.splitlines()) == (4 if "align" in line else 23), (line, done)
+
+
+def test_a_calibration_as_written(folder: Path) -> None:
+    lines = next(block for block in blocks(README, "sh") if block.startswith("cosface verify calibrate")).splitlines()
+    assert shell("cosface align raw aligned", folder).returncode == 3  # cloth has no face
+    for line in lines:
+        done = shell(line, folder)
+        assert done.returncode == 0, (line, done)
+    assert len(lines) == 2 and json.loads(done.stdout)["same"]
 
 
 def test_the_first_screen_names_the_two_commands() -> None:
