@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -80,6 +81,15 @@ def test_whose_faces_they_are_as_written(folder: Path) -> None:
         done = shell(line, folder)
         assert done.returncode == 0 and (done.stdout or " export " in line), (line, done)
     assert (folder / "people.html").is_file() and (folder / "names.csv").is_file() and (folder / "by-person").is_dir()
+
+
+def test_a_calibration_as_written(folder: Path) -> None:
+    lines = next(block for block in blocks(README, "sh") if block.startswith("cosface verify calibrate")).splitlines()
+    assert shell("cosface align raw aligned", folder).returncode == 3  # cloth has no face
+    for line in lines:
+        done = shell(line, folder)
+        assert done.returncode == 0, (line, done)
+    assert len(lines) == 2 and json.loads(done.stdout)["same"]
 
 
 def test_the_first_screen_names_the_two_commands() -> None:
