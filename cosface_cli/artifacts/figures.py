@@ -1,4 +1,4 @@
-"""Figures: matplotlib's, as SVG, the same bytes for the same numbers; in a page they wear the page's colours.
+"""Figures: matplotlib's, as SVG or PNG, the same bytes for the same numbers; in a page they wear the page's colours.
 
 A figure is a function that paints on an empty one. Nothing is taken from a person's matplotlibrc, and no window is
 opened.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -46,20 +46,36 @@ _STYLE: dict[str, Any] = {
 }
 
 
+_DPI = 150  # of PNG
+
+
 def svg(paint: Callable[[Figure], None], width: float, height: float) -> str:
     """The text of an SVG file of what paint draws. width, height: inches, of 72 points."""
+    return _file(paint, width, height, "svg", {"Date": None, "Creator": None}).decode()
+
+
+def png(paint: Callable[[Figure], None], width: float, height: float) -> bytes:
+    """A PNG file of what paint draws. width, height: inches, of 150 pixels."""
+    return _file(paint, width, height, "png", {"Software": None})
+
+
+def _file(
+    paint: Callable[[Figure], None], width: float, height: float, kind: str, nothing: Mapping[str, None]
+) -> bytes:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it speaks of its caches otherwise
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    out = io.StringIO()
+    out = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         settings: Any = matplotlib.rcParams  # some versions list every name in its type
         settings.update(_STYLE)
         figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
         paint(figure)
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(out, format=kind, dpi=_DPI if kind == "png" else "figure", metadata=nothing)
     return out.getvalue()
 
 

@@ -92,6 +92,7 @@ LOSSES = Table(
     _row("cosface", "cosface:CosFace", "large margin cosine loss, Wang 2018"),
     _row("nsl", "nsl:NSL", "normalised softmax loss, Wang 2018"),
     _row("softmax", "softmax:Softmax", "softmax cross-entropy with bias"),
+    _row("cosface-unnormalised", "cosface_unnormalised:CosFaceUnnormalised", "CosFace with |x| for s, Wang 2018"),
     _row("l-softmax", "l_softmax:LSoftmax", "multiplied angle between unnormalised vectors, Liu 2016"),
     _row("sphereface", "sphereface:SphereFace", "A-Softmax: multiplied angle, Liu 2017"),
     _row("sphereface-norm", "sphereface_norm:SphereFaceNorm", "A-Softmax with normalised features, Wang 2018"),

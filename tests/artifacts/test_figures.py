@@ -1,14 +1,16 @@
-"""Figures as SVG: the same bytes each time, whatever a person's settings, in a page's colours."""
+"""Figures as SVG and PNG: the same bytes each time, whatever a person's settings, in a page's colours."""
 
 from __future__ import annotations
 
+import io
 import re
 from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.figure import Figure
+from PIL import Image
 
-from cosface_cli.artifacts.figures import ACCENT, WARN, inline, svg
+from cosface_cli.artifacts.figures import ACCENT, WARN, inline, png, svg
 
 
 def paint(figure: Figure) -> None:
@@ -34,6 +36,15 @@ def test_a_file_of_its_own_is_whole_and_has_its_size() -> None:
     assert (root.get("width"), root.get("height"), root.get("viewBox")) == ("288pt", "216pt", "0 0 288 216")
     words = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"Title", "step", "a <b> & c"} <= set(words)
+
+
+def test_as_pixels() -> None:
+    found = png(paint, 4, 3)
+    with Image.open(io.BytesIO(found)) as image:
+        assert (image.format, image.size) == ("PNG", (600, 450)) and not image.info.get("Software")
+        colours = {colour for _, colour in image.convert("RGB").getcolors(600 * 450) or []}
+    assert tuple(bytes.fromhex(WARN[1:])) in colours  # the filled stairs
+    assert png(paint, 4, 3) == found
 
 
 def test_in_a_page_it_wears_the_page_s_colours() -> None:

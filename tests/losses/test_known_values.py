@@ -99,6 +99,21 @@ def test_cosface():
     assert computed("cosface", s=5.0, m=0.35) == pytest.approx(expected, rel=1e-12)
 
 
+def test_cosface_unnormalised():
+    found = []
+    for x, y in zip(X, Y, strict=True):
+        length = math.sqrt(float(x @ x))
+        others = [length * math.cos(angle(x, W[j])) for j in range(3) if j != y]
+        found.append(negative_log(length * (math.cos(angle(x, W[y])) - 0.35), others))
+    assert computed("cosface-unnormalised", m=0.35) == pytest.approx(float(np.mean(found)), rel=1e-12)
+
+
+def test_cosface_unnormalised_of_equally_long_features_is_cosface():
+    x = torch.from_numpy(5 * X / np.linalg.norm(X, axis=1, keepdims=True))
+    one, other = head_of("cosface-unnormalised", m=0.2), head_of("cosface", s=5.0, m=0.2)
+    assert one(x, torch.from_numpy(Y)).item() == pytest.approx(other(x, torch.from_numpy(Y)).item(), rel=1e-12)
+
+
 def test_arcface_with_its_continuation_beyond_pi():
     def target(theta: float, x: Array) -> float:
         return math.cos(theta + 0.5) if theta < math.pi - 0.5 else math.cos(theta) - 0.5 * math.sin(0.5)
@@ -233,7 +248,7 @@ def test_elasticface_without_spread_is_cosface_and_with_it_draws_from_its_normal
         assert (logits[:, 1] == 0).all()
         drawn.append(-logits[:, 0].numpy())
     margins = np.concatenate(drawn)
-    assert len(np.unique(margins)) == 10_000  # each crop and each step its own
+    assert len(np.unique(margins)) > 9_990  # each crop and each step its own; two may be equal in float32
     assert margins.mean() == pytest.approx(0.35, abs=4 * 0.05 / 100)
     assert margins.std() == pytest.approx(0.05, rel=0.04)
 

@@ -225,6 +225,7 @@ def test_scores_decide_as_the_logits_without_labels_do(name: str):
     [
         ("cosface", {"s": 0.0}),
         ("cosface", {"m": -0.1}),
+        ("cosface-unnormalised", {"m": -0.1}),
         ("nsl", {"s": -1.0}),
         ("sphereface", {"m": 2.5}),
         ("sphereface", {"m": 0}),
@@ -264,7 +265,7 @@ def test_building_leaves_the_random_state_and_follows_the_seed():
 
 def test_the_list_says_what_each_is():
     rows = {row.name: row for row in listed()}
-    assert list(rows) == LOSSES.names and len(rows) == 16
+    assert list(rows) == LOSSES.names and len(rows) == 17
     assert rows["cosface"].parameters == {"s": 64.0, "m": 0.35}
     assert rows["sphereface"].parameters == {
         "m": 4,

@@ -1,0 +1,68 @@
+"""How classes of 2-D features lie on the circle."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_EDGE = 5.0  # percent of a class's features that may lie beyond its edge, on each side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrangement:
+    """circle: (N, 2) the features at unit length; centres: (C,) mean directions in degrees, -180..180; spread: mean
+    angle of a feature to its class's centre, degrees; max_cosine: largest between two centres; gaps: (C,) degrees
+    between the edges of neighbouring classes, in order of their centres from -180 on, negative where they overlap."""
+
+    circle: Array
+    centres: Array
+    spread: float
+    max_cosine: float
+    gaps: Array
+
+
+def arranged(features: Array, labels: NDArray[np.int64]) -> Arrangement:
+    """The arrangement of features (N, 2) with labels (N,) 0..C-1, C at least 2.
+
+    A class's edges are the 5th and 95th percentile of its angles. Raises ValueError for a feature without direction.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if not (np.isfinite(lengths).all() and (lengths > 0).all()):
+        raise ValueError("a feature is zero or not finite")
+    circle = features / lengths
+    classes = int(labels.max()) + 1
+    means = np.stack([circle[labels == label].mean(axis=0) for label in range(classes)])  # (C, 2)
+    centres = np.degrees(np.arctan2(means[:, 1], means[:, 0]))
+    angles = np.degrees(np.arctan2(circle[:, 1], circle[:, 0]))
+    off = _turned(angles - centres[labels])  # (N,), -180..180
+    edges = np.stack([np.percentile(off[labels == label], [_EDGE, 100 - _EDGE]) for label in range(classes)])  # (C, 2)
+
+    order = np.argsort(centres)
+    after = np.roll(order, -1)
+    apart = (centres[after] - centres[order]) % 360.0
+    between = np.abs(_turned(centres[:, None] - centres[None, :]))[~np.eye(classes, dtype=bool)]
+    return Arrangement(
+        circle=circle,
+        centres=centres,
+        spread=float(np.abs(off).mean()),
+        max_cosine=math.cos(math.radians(float(between.min()))),
+        gaps=apart + edges[after, 0] - edges[order, 1],
+    )
+
+
+def nearest_in_angle(features: Array, weights: Array) -> NDArray[np.int64]:
+    """The class (N,) whose weight of weights (C, 2) makes the smallest angle with each of features (N, 2)."""
+    unit = weights / np.linalg.norm(weights, axis=1, keepdims=True)
+    nearest: NDArray[np.int64] = np.argmax(features @ unit.T, axis=1)
+    return nearest
+
+
+def _turned(degrees: Array) -> Array:
+    """Angles in -180..180."""
+    turned: Array = (degrees + 180.0) % 360.0 - 180.0
+    return turned
