@@ -110,6 +110,6 @@ def test_every_flag_that_the_documents_name_is_there() -> None:
     known = flags(mounted(*COMMANDS.names)) | {"--help", "--upgrade"}
     known |= set().union(*(flags(mounted(inner=(name, word))) for name, table in INNER.items() for word in table.names))
     text = README + (ROOT / "CHANGELOG.md").read_text("utf-8")
-    text = re.sub(r".*\b(ray start|tensorboard) --.*", "", text)  # their own
+    text = re.sub(r".*\b(ray start|tensorboard|torchrun) --.*", "", text)  # their own
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))
     assert named and named <= known, named - known
