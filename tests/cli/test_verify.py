@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -202,3 +204,67 @@ def test_scores_of_photos_are_written_and_read_again(cosface: Cosface, lfw_like:
         assert again.rows[0][key] == first.rows[0][key]
     nowhere = cosface("verify", lfw_like, "--pairs", pairs, "--scores", tmp_path / "no" / "s.csv")
     assert nowhere.code == 2 and "no such folder to write to" in nowhere.err.splitlines()[-1]
+
+
+def test_pairs_on_stdin(cosface: Cosface, people: Path) -> None:
+    a, b, cloth = people / "person1" / "near.jpg", people / "person1" / "far.jpg", people / "masks" / "mask_blue.jpg"
+    lines = f"{a}\t{b}\n" + json.dumps({"left": str(a), "right": str(cloth)}) + "\n"
+    done = cosface("verify", "-", "--workers", 1, input=lines.encode())
+    assert done.code == 3 and [row["status"] for row in done.rows] == ["ok", "rejected"], done
+    assert done.rows[0]["same"] and done.rows[1]["reason"] == "no_face" and "mask_blue.jpg" in done.err
+    names = b"\0".join(os.fsencode(name) for name in (a, people / "person2" / "near.jpg"))
+    apart = cosface("verify", "-", "--workers", 1, input=names)
+    assert apart.code == 1 and not apart.rows[0]["same"]
+    empty = cosface("verify", "-", input=b"")
+    assert empty.code == 2 and "no pairs on standard input" in empty.err and empty.out == ""
+
+
+def test_one_against_many(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    probe = people / "person5" / "near.jpg"
+    found = cosface("verify", probe, people / "person5", "--format", "tsv")
+    assert found.code == 0 and len(found.out.splitlines()) == 4 and found.out.startswith("cos\tsame\tfar\t")
+    assert "are the same file" in found.err and "look like copies of one photo" in found.err
+    assert cosface("verify", probe, people / "person1").code == 1
+    (tmp_path / "empty").mkdir()
+    assert cosface("verify", probe, tmp_path / "empty").code == 1
+
+
+def test_stores_calibration_and_leakage(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    """The words after verify, the files that pass between them, and a leak that was planted."""
+    train, test, table = tmp_path / "train.h5", tmp_path / "test.h5", tmp_path / "c.json"
+    for number in range(1, 7):
+        (tmp_path / "raw" / f"p{number}").mkdir(parents=True)
+        for kind in ("near", "middle", "far"):
+            shutil.copy(people / f"person{number}" / f"{kind}.jpg", tmp_path / "raw" / f"p{number}")
+    cosface("embed", tmp_path / "raw", train)
+    made = cosface("verify", "calibrate", train, "--out", table)
+    assert made.code == 0 and [row["far"] for row in made.rows] == [1e-2, 1e-3, 1e-4, 1e-5, 1e-6], made
+    assert made.rows[0]["threshold"] > 0.5 and made.rows[1]["threshold"] is None
+    assert "135 impostor pairs of 6 people" in made.err and "needs at least 1000000" in made.err
+    words = ("verify", "p1/near.jpg", "p1/far.jpg", "--store", train, "--calibration", table)
+    near = cosface(*words, "--far", "0.01")
+    assert near.code == 0 and near.rows[0]["far"] == 0 and near.rows[0]["threshold"] == made.rows[0]["threshold"]
+    assert "cannot tell where the FAR is 0.001" in cosface(*words).err
+    everybody = cosface("verify", "p1/near.jpg", "--store", train)
+    assert everybody.code == 0 and len(everybody.rows) == 18
+    cosface("embed", people / "actor", test)
+    clean = cosface("verify", "leakage", train, test, "--threshold", "0.97")
+    assert clean.code == 0 and [row["kind"] for row in clean.rows] == ["score"], clean
+    leak = cosface("verify", "leakage", train, tmp_path / "raw" / "p1", "--threshold", "0.97")
+    assert leak.code == 1 and [row["kind"] for row in leak.rows].count("same_file") == 3, leak
+    int8 = ("verify", "p1/near.jpg", "p1/far.jpg", "--model", "dlib-int8", "--store", train)
+    assert "not of dlib-int8" in cosface(*int8).err
+
+
+def test_a_file_that_is_called_like_a_word(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    shutil.copy(people / "person1" / "near.jpg", tmp_path / "leakage")
+    done = cosface("verify", "leakage", "leakage", cwd=tmp_path)
+    assert done.code == 2 and "is this the command" in done.err and "./leakage" in done.err
+    assert cosface("verify", "./leakage", "leakage", cwd=tmp_path).code == 0
+
+
+def test_settings_from_a_file(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    pair = (people / "person1" / "near.jpg", people / "person1" / "far.jpg")
+    (tmp_path / "cosface.toml").write_text('[verify]\nmodel = "dlib-int8"\nthreshold = 1.0\n')
+    done = cosface("verify", *pair, cwd=tmp_path)
+    assert done.code == 1 and done.rows[0]["model"] == "dlib-int8" and done.rows[0]["threshold"] == 1
