@@ -298,14 +298,12 @@ def leakage(
         list[str] | None, typer.Option("--model", metavar="<str>", help="What embeds photos; else the store's own.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=-1, max=1, help="Cosine from which two are one person, else the model's.")
+        float | None, typer.Option(min=-1, max=1, help="Cosine from which two people's mean faces are one person's.")
     ] = LEAKAGE.threshold,
     far: Annotated[
-        float, typer.Option(min=0, max=1, help="False accept rate whose threshold is taken from the calibration.")
+        float,
+        typer.Option(min=0, max=1, help="Else: the share of TRAIN's faces as near to other people's mean."),
     ] = LEAKAGE.far,
-    calibration: Annotated[
-        Path | None, typer.Option(help="A file of cosface verify calibrate, else the model's own.")
-    ] = LEAKAGE.calibration,
     pairs: Annotated[Path | None, typer.Option(help="A list of TEST's pairs, to be scored again.")] = LEAKAGE.pairs,
     detector: options.DetectorName = LEAKAGE.detector,
     faces: options.Faces = LEAKAGE.faces,
@@ -321,16 +319,14 @@ def leakage(
     _share_cores()
     from cosface_cli.verify.leakage import leakage as run
 
-    config = LeakageConfig(
-        train, test, tuple(models or ()), threshold, far, calibration, pairs, detector, faces, min_face, workers
-    )
-    with following("leakage", output, quiet, ("kind", "cos", "pairs", "test", "train")) as tell:
+    config = LeakageConfig(train, test, tuple(models or ()), threshold, far, pairs, detector, faces, min_face, workers)
+    with following("leakage", output, quiet, ("kind", "cos", "test", "train")) as tell:
         report = run(config, tell)
         for part in report.scores:
             tell.rows.write({"kind": "score", **part})
     say(f"{report.same_files} files, {report.copies} copies, {report.people} people in both", quiet)
     if report.by_chance is not None:
-        say(f"about {report.by_chance:.1f} pairs of two people reach {report.threshold:.4f} by chance", quiet)
+        say(f"about {report.by_chance:.1f} pairs of people reach {report.threshold:.4f} by chance", quiet)
     if not report.clean:
         return EXIT_NO
     return EXIT_PART if tell.tally.rejected else EXIT_DONE
