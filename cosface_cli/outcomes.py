@@ -38,17 +38,20 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An input that was worked on. rows: its results, one mapping per row of output."""
+    """An input that was worked on. rows: its results, one mapping per row of output; count: how many inputs, where many
+    are told together."""
 
     source: str
     rows: tuple[Mapping[str, Any], ...] = ()
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An input whose result was there already and still holds."""
+    """An input whose result was there already and still holds. count: as in Done."""
 
     source: str
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,10 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         match outcome:
-            case Done():
-                self.done += 1
-            case Skipped():
-                self.skipped += 1
+            case Done(count=count):
+                self.done += count
+            case Skipped(count=count):
+                self.skipped += count
             case Rejected(reason=reason):
                 self.rejected += 1
                 self.reasons[reason] += 1

@@ -77,6 +77,21 @@ def test_a_calibration_as_written(folder: Path) -> None:
     assert len(lines) == 2 and json.loads(done.stdout)["same"]
 
 
+def test_looking_after_an_index_as_written(folder: Path) -> None:
+    for line in next(block for block in blocks(README, "sh") if "index info" in block).splitlines():
+        done = shell(line, folder)
+        assert done.returncode == (3 if " raw --by" in line else 0) and done.stdout, (line, done)  # cloth has no face
+    assert (folder / "people.csv").read_text().count("\n") == 21
+
+
+def test_whose_faces_they_are_as_written(folder: Path) -> None:
+    block = next(block for block in blocks(README, "sh") if block.startswith("cosface index cluster"))
+    for line in block.splitlines():
+        done = shell(line, folder)
+        assert done.returncode == 0 and (done.stdout or " export " in line), (line, done)
+    assert (folder / "people.html").is_file() and (folder / "names.csv").is_file() and (folder / "by-person").is_dir()
+
+
 def test_the_first_screen_names_the_two_commands() -> None:
     first = README.splitlines()[:25]
     for script in ("examples/quickstart.sh", "tests/run.sh"):

@@ -214,9 +214,36 @@ def _from_record(root: Path, record: CropRecord) -> Crop:
     return Crop(root / record.crop, record.crop, have, own, record)
 
 
+class CropFinder:
+    """Finds the crop that a path names inside a crop folder; a manifest is read once while it stays as it is."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[Path, int, int], dict[str, tuple[int, int]]] = {}
+
+    def find(self, path: Path) -> Crop | None:
+        """The crop, or None where the path is a photo. Raises CosfaceError for a damaged manifest."""
+        for root in path.absolute().parents:
+            if is_crop_folder(root):
+                span = self._of(root).get(path.absolute().relative_to(root).as_posix())
+                if span is None:
+                    return None
+                with (root / MANIFEST).open("rb") as file:
+                    file.seek(span[0])
+                    values = json.loads(file.read(span[1] - span[0]))
+                return _from_record(root, crop_record(values, root / MANIFEST))
+        return None
+
+    def _of(self, root: Path) -> dict[str, tuple[int, int]]:
+        status = (root / MANIFEST).stat()
+        key = (root, status.st_size, status.st_mtime_ns)
+        if key not in self._lines:
+            self._lines = {key: {str(values.get("crop")): span for span, values in read_spans(root / MANIFEST)}}
+        return self._lines[key]
+
+
 def find_crop(path: Path) -> Crop | None:
     """The crop that a path names inside a crop folder, or None where it is a photo."""
-    return find_crops([path])[0]
+    return CropFinder().find(path)
 
 
 def find_crops(paths: Sequence[Path]) -> list[Crop | None]:

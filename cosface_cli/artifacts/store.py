@@ -31,7 +31,7 @@ from cosface_cli.artifacts.hdf5 import (
     require,
     write_attribute,
 )
-from cosface_cli.artifacts.rows import Row, RowColumns, RowReader
+from cosface_cli.artifacts.rows import Columns, Row, RowColumns, RowReader
 from cosface_cli.errors import CosfaceError
 
 SCHEMA = 1
@@ -140,6 +140,10 @@ class Store:
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """What is known of each embedding, chunk by chunk."""
         return self._columns.between(start, len(self) if stop is None else stop)
+
+    def columns(self, start: int, stop: int) -> Columns:
+        """Rows start to stop, column by column."""
+        return self._columns.columns(start, stop)
 
     def pairs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Row, NDArray[np.float32]]]:
         """Rows with their vectors (D,), chunk by chunk."""

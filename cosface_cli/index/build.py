@@ -1,112 +1,252 @@
-"""Stores to an index: streamed block by block, doubles left out, settled in one step."""
+"""Stores to an index: what is new is read and written, what is gone is left out, all of it settled in one step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.hdf5 import CHUNK
-from cosface_cli.artifacts.index_files import IndexHeader, RowsFile, require_own, settle
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store
-from cosface_cli.artifacts.store_series import common_header
-from cosface_cli.engines.search import SEARCHERS, Search
+from cosface_cli.artifacts.forgotten import FILE as FORGOTTEN
+from cosface_cli.artifacts.forgotten import forgotten_faces
+from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, require_own, require_whole
+from cosface_cli.artifacts.index_rows import IndexRows
+from cosface_cli.artifacts.rows import FACE_KEY, SOURCE_KEY, Columns, decode
+from cosface_cli.artifacts.store import Store, StoreHeader
+from cosface_cli.artifacts.store_series import common_header, require_finished
+from cosface_cli.engines.search import SEARCHERS
+from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
 from cosface_cli.index import BuildConfig, BuildReport
-from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell, ignore
+from cosface_cli.index.forget.plan import require_forgotten
+from cosface_cli.index.gallery import UNIT
+from cosface_cli.index.photo_times import PhotoTimes
+from cosface_cli.index.segments import BLOCK, Block, How, Writer, changed, settled
+from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tell, ignore
+from cosface_cli.registry import one_of
 
-ENGINE = "flat"
-UNIT = 1e-3  # how far from 1 the length of a stored vector may be
+Mask = NDArray[np.bool_]
+Keys = NDArray[np.bytes_]
 
 
 def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
-    """Build an index of all rows of the stores; the old one, if any, stands until the new one is whole.
+    """Make the index hold the rows of the stores (with config.add: also what it holds already); the old index, if there
+    is one, stands until the new one is whole.
 
-    A row that is not finite or not of unit length is rejected by name; one that stands twice (same file, face and
-    content) is taken once. Raises ModelMismatch for stores of different models.
+    Only rows that are new or changed are read; a row that is not finite or not of unit length is rejected by name; one
+    that stands twice (same file, face and content) is taken once. Raises ModelMismatch for stores of different models,
+    or of another than the index's, CosfaceError for a store that is still being filled.
     """
-    header = common_header(config.stores)
-    engine: Search = SEARCHERS.load(ENGINE)
+    if config.add and (config.index / MAIN).is_file():
+        there = read_header(config.index)
+        config = replace(config, engine=there.engine, uri=there.uri)
+    how = _how(config)
+    stores = common_header(config.stores)
+    for path in config.stores:
+        require_finished(path)
     atomic.make_folder(config.index)
     require_own(config.index)
-    with atomic.lock(config.index / "index.json"), atomic.told(config.index):
-        vectors, names = (atomic.partial(config.index / name) for name in ("index", "rows"))
-        source = _Source(config.stores, tell)
-        try:
-            with RowsFile(names) as rows:
-                engine.build(header.size, source.blocks(rows), vectors)
-        except BaseException:
-            for path in (vectors, names):
-                path.unlink(missing_ok=True)
-            raise
-        count = rows.count
-        settle(
-            config.index,
-            vectors,
-            names,
-            lambda vectors_file, names_file, checksums: IndexHeader(
-                engine=ENGINE,
-                model=header.model,
-                model_id=header.model_id,
-                template=header.template,
-                flip=header.flip,
-                size=header.size,
-                rows=count,
-                vectors=vectors_file,
-                names=names_file,
-                checksums=checksums,
-                stores=[str(path) for path in config.stores],
-            ),
+    with atomic.lock(config.index / MAIN), atomic.told(config.index):
+        require_forgotten(config.index)
+        old = _old(config, stores, tell)
+        plan = _planned(config, old)
+        tell(Planned(plan.kept + int(plan.new.sum())))
+        if plan.kept:
+            tell(Skipped(str(config.index), plan.kept))
+        writer = Writer(config.index, stores.size, how, old.next_id, tell)
+        changed(writer, old, plan.masks, lambda: _read(config.stores, plan.new, tell), int(plan.new.sum()))
+        header = writer.header(old if config.add else replace(old, mapped=None))  # its own vectors replace mapped ones
+        paths = [str(path.absolute()) for path in config.stores]
+        header = replace(header, stores=tuple(dict.fromkeys([*(old.stores if config.add else ()), *paths])))
+        settled(config.index, header)
+    added = header.rows - plan.kept
+    if plan.doubles:
+        tell(Note(f"{plan.doubles} rows stood in the stores more than once and were taken once"))
+    if plan.removed:
+        tell(Note(f"{plan.removed} rows of the index were taken out: the stores hold them no more, or changed"))
+    if plan.forgotten:
+        words = f"{plan.forgotten} rows of the stores were left out: they were forgotten once"
+        tell(Note(f"{words}; {config.index / FORGOTTEN} says which, and a line less lets them in again"))
+    return report(config.index, header, added, plan.removed, plan.doubles, plan.forgotten)
+
+
+def report(root: Path, header: IndexHeader, added: int, removed: int, doubles: int, forgotten: int) -> BuildReport:
+    """What became of an index."""
+    identities: set[bytes] = set()
+    for segment in header.segments:
+        identities.update(IndexRows(root / segment.names, segment.rows).table("identity"))
+    recalls = [segment.settings["recall"] for segment in header.segments if "recall" in segment.settings]
+    return BuildReport(
+        str(root),
+        header.rows,
+        added,
+        removed,
+        doubles,
+        forgotten,
+        len(identities),
+        header.engine,
+        "+".join(dict.fromkeys(segment.search for segment in header.segments)),
+        min(recalls, default=None),
+        header.model,
+    )
+
+
+def _how(config: BuildConfig) -> How:
+    one_of(config.engine, ("faiss", "milvus"), "--engine")
+    one_of(config.search, ("auto", "flat", "sq8", "pq"), "--search")
+    if (config.engine == "milvus") != (config.uri is not None):
+        raise CosfaceError(
+            "--engine milvus and --uri go together", mend="cosface index build --engine milvus --uri URI"
         )
-    if source.doubles:
-        tell(Note(f"{source.doubles} rows stood in the stores more than once and were taken once"))
-    return BuildReport(str(config.index), count, source.doubles, len(source.identities), ENGINE, header.model)
+    if not 0 < config.recall <= 1:
+        raise CosfaceError(f"--recall {config.recall:g} is no share", mend="give a number above 0, up to 1")
+    if config.engine == "milvus":
+        if config.search != "auto":
+            raise CosfaceError("--search is for --engine faiss", mend="leave it out")
+        SEARCHERS.load("milvus")  # a missing package is told before any work
+        return How("milvus", config.uri, config.recall)
+    return How(config.search, None, config.recall)
 
 
-class _Source:
-    """The rows of the stores in order, each once. doubles, identities: what was seen on the way."""
+def _old(config: BuildConfig, stores: StoreHeader, tell: Tell) -> IndexHeader:
+    """The index that is there, or an empty one."""
+    empty = IndexHeader(
+        engine=config.engine,
+        model=stores.model,
+        model_id=stores.model_id,
+        template=stores.template,
+        flip=stores.flip,
+        size=stores.size,
+        rows=0,
+        next_id=0,
+        segments=(),
+        files={},
+        stores=(),
+        uri=config.uri,
+    )
+    if config.fresh or not (config.index / MAIN).is_file():
+        return empty
+    try:
+        old = read_header(config.index)
+        require_whole(config.index, old)
+    except DamagedError as error:
+        if config.add:
+            raise
+        tell(Note(f"{error.path}: {error.problem}; the index is built anew"))
+        return empty
+    require_alike(old, stores, config.stores[0], config.index)
+    if (old.engine, old.uri) != (config.engine, config.uri) or (not config.add and _other_search(config, old)):
+        return replace(empty, next_id=old.next_id)
+    return old
 
-    def __init__(self, stores: tuple[Path, ...], tell: Tell) -> None:
-        self.stores = stores
-        self.tell = tell
-        self.doubles = 0
-        self.identities: set[str] = set()
-        self._seen: set[tuple[str, str, int, str]] = set()
 
-    def blocks(self, rows: RowsFile) -> Iterator[NDArray[np.float32]]:
-        """Blocks of vectors (n, D); their rows go to `rows`."""
-        sizes = []
-        for path in self.stores:
-            with Store(path) as store:
-                sizes.append(len(store))
-        self.tell(Planned(sum(sizes)))
-        for path in self.stores:
-            with Store(path) as store:
-                for low in range(0, len(store), CHUNK):
-                    high = min(low + CHUNK, len(store))
-                    vectors = store.vectors(low, high)
-                    taken = [
-                        self._take(row, vector, path, rows)
-                        for row, vector in zip(store.rows(low, high), vectors, strict=True)
-                    ]
-                    yield vectors[np.array(taken, bool)]
+def _other_search(config: BuildConfig, old: IndexHeader) -> bool:
+    """Whether segments are searched in another way, or tuned for less, than asked for."""
+    how = _how(config)
+    return any(
+        segment.search != how.of(segment.rows) or segment.settings.get("recall_wanted", config.recall) != config.recall
+        for segment in old.segments
+    )
 
-    def _take(self, row: Row, vector: NDArray[np.float32], path: Path, rows: RowsFile) -> bool:
-        key = (row.root, row.source, row.face, row.hash)
-        if key in self._seen:
-            self.doubles += 1
-            return False
-        self._seen.add(key)
-        length = float(np.linalg.norm(vector.astype(np.float64)))
-        if not abs(length - 1.0) <= UNIT:  # also where it is not a number
-            words = f"{path}: the embedding of {row.source} has length {length:g}, not 1; embed it again"
-            self.tell(Rejected(row.source, "bad_embedding", words))
-            return False
-        if row.identity is not None:
-            self.identities.add(row.identity)
-        rows.add(row)
-        self.tell(Done(row.source))
-        return True
+
+def require_alike(index: IndexHeader, stores: StoreHeader, path: Path, root: Path) -> None:
+    """Raises ModelMismatch unless a store's embeddings can stand in an index."""
+    if stores.model_id != index.model_id:
+        raise ModelMismatch(
+            f"embeddings of {stores.model} ({stores.model_id}); the index {root} has {index.model} ({index.model_id})",
+            path,
+            "give a new folder, or --fresh to put another index in its place",
+        )
+    for what in ("template", "flip", "size"):
+        have, want = getattr(stores, what), getattr(index, what)
+        if have != want:
+            raise ModelMismatch(
+                f"its {what} is {have}, that of the index {root} {want}", path, "embed alike, or give a new folder"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """masks: for each segment, which rows stay; new: of the rows of all stores, which are to be added; counts."""
+
+    masks: list[Mask]
+    new: Mask
+    kept: int
+    removed: int
+    doubles: int
+    forgotten: int
+
+
+def _planned(config: BuildConfig, old: IndexHeader) -> _Plan:
+    keys = _store_keys(config.stores)
+    faces = start_of(keys, FACE_KEY)
+    first = np.zeros(len(keys), bool)
+    first[np.unique(faces, return_index=True)[1]] = True
+    doubles = len(keys) - int(first.sum())
+    gone = found_in(middle_of(keys, SOURCE_KEY, FACE_KEY), forgotten_faces(config.index))
+    forgotten = int((first & gone).sum())
+    first &= ~gone
+    have = np.sort(keys[first])
+    held = [np.array(IndexRows(config.index / segment.names, segment.rows).keys) for segment in old.segments]
+    masks = [found_in(own, have) for own in held]
+    if config.add:  # what other sources gave stays
+        sources = np.sort(start_of(keys, SOURCE_KEY))
+        masks = [mask | ~found_in(start_of(own, SOURCE_KEY), sources) for mask, own in zip(masks, held, strict=True)]
+    staying = [own[mask] for own, mask in zip(held, masks, strict=True)]
+    kept = sum(map(len, staying))
+    new = first & ~found_in(keys, np.sort(np.concatenate([keys[:0], *staying])))
+    return _Plan(masks, new, kept, old.rows - kept, doubles, forgotten)
+
+
+def _store_keys(stores: Sequence[Path]) -> Keys:
+    keys = [Columns.of([]).keys()]
+    for path in stores:
+        with Store(path) as store:
+            keys += [store.columns(low, min(low + BLOCK, len(store))).keys() for low in range(0, len(store), BLOCK)]
+    return np.concatenate(keys)
+
+
+def _read(stores: Sequence[Path], wanted: Mask, tell: Tell) -> Iterator[Block]:
+    """The wanted rows of the stores, but for those whose embeddings are of no use."""
+    at = 0
+    times = PhotoTimes()
+    for path in stores:
+        with Store(path) as store:
+            for low in range(0, len(store), BLOCK):
+                high = min(low + BLOCK, len(store))
+                mask = wanted[at : at + high - low]
+                at += high - low
+                if not mask.any():
+                    continue
+                columns, vectors = times.told(store.columns(low, high).kept(mask)), store.vectors(low, high)[mask]
+                lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+                good = np.abs(lengths - 1.0) <= UNIT  # not so where it is not a number
+                for bad in np.flatnonzero(~good):
+                    source = decode(columns.texts["source"][bad])
+                    words = f"the embedding of {source} has length {lengths[bad]:g}, not 1; embed it again"
+                    tell(Rejected(source, "bad_embedding", f"{path}: {words}"))
+                columns = columns.kept(good)
+                if len(columns):
+                    yield Block(columns, columns.keys(), vectors[good])
+                    tell(Done(str(path), count=len(columns)))
+
+
+def start_of(keys: Keys, length: int) -> Keys:
+    """The first bytes of each key."""
+    return middle_of(keys, 0, length)
+
+
+def middle_of(keys: Keys, start: int, stop: int) -> Keys:
+    """Some bytes of each key."""
+    digits = np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), keys.itemsize)
+    return np.ascontiguousarray(digits[:, start:stop]).view(f"S{stop - start}").reshape(-1)
+
+
+def found_in(keys: Keys, ordered: Keys) -> Mask:
+    """Which of the keys are among others, which are in order."""
+    if not len(ordered):
+        return np.zeros(len(keys), bool)
+    at = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    return np.asarray(ordered[at] == keys)

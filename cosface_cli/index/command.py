@@ -10,43 +10,80 @@ from typing import Annotated, Any
 import typer
 
 from cosface_cli import options
-from cosface_cli.console import Rows, following
+from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
-from cosface_cli.index import BuildConfig, SearchConfig
-from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, Outcome, Rejected
+from cosface_cli.index import BuildConfig, BuildReport, SearchConfig
+from cosface_cli.index.people import command as people
+from cosface_cli.index.upkeep import command as upkeep
+from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome, Rejected
 
+BUILD = BuildConfig(stores=(), index=Path())
 SEARCH = SearchConfig(index=Path(), probes=())
 COLUMNS = ("probe", "probe_face", "rank", "cos", "identity", "source")
 
-app = typer.Typer(help="Build a search index from stores, and search it.", rich_markup_mode=None)
+Stores = Annotated[list[Path], typer.Argument(metavar="STORE... INDEX", help="Stores, then the index folder.")]
+Index = Annotated[Path, typer.Argument(metavar="INDEX", help="An index folder.")]
+Recall = Annotated[float, typer.Option("--recall", help="What sq8 and pq are tuned for, by measuring.")]
+
+app = typer.Typer(help="Build a search index from stores, search it, and look after it.", rich_markup_mode=None)
 
 
 @app.command("build")
 def build(
-    paths: Annotated[list[Path], typer.Argument(metavar="STORE... INDEX", help="Stores, then the index folder.")],
+    paths: Stores,
+    engine: Annotated[str, typer.Option("--engine", help="faiss, or milvus for a server.")] = BUILD.engine,
+    uri: Annotated[str | None, typer.Option("--uri", help="Of the Milvus server: http://HOST:19530.")] = BUILD.uri,
+    search: Annotated[
+        str, typer.Option("--search", help="flat (exact), sq8 or pq (approximate); auto: by the number of rows.")
+    ] = BUILD.search,
+    recall: Recall = BUILD.recall,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Write all anew, also in the place of another model's index.")
+    ] = BUILD.fresh,
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
-    """Build INDEX from one or more stores; an index that is there stands until the new one is whole."""
-    from cosface_cli.index.build import build as run
+    """Make INDEX hold the rows of the stores: only what is new or changed is read, what they hold no more goes.
 
-    if len(paths) < 2:
-        raise CosfaceError("a store and an index are needed", mend="cosface index build faces.h5 people.index")
-    with following("index", options.Output.table, quiet) as tell:
-        report = run(BuildConfig(tuple(paths[:-1]), paths[-1]), tell)
-    rows = Rows(output)
-    rows.write(asdict(report))
-    rows.close()
-    return tell.exit_code
+    An index that is there stands until the new one is whole.
+    """
+    config = BuildConfig(*_split(paths), fresh=fresh, engine=engine, uri=uri, search=search, recall=recall)
+    return _build(config, output, quiet)
+
+
+@app.command("add")
+def add(
+    paths: Stores,
+    search: Annotated[str, typer.Option("--search", help="Of what is written: flat, sq8, pq or auto.")] = BUILD.search,
+    recall: Recall = BUILD.recall,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Add the rows of the stores to INDEX, and keep what it holds; what is there already is not added again."""
+    config = BuildConfig(*_split(paths), add=True, search=search, recall=recall)
+    return _build(config, output, quiet)
 
 
 @app.command("search")
 def search(
-    index: Annotated[Path, typer.Argument(metavar="INDEX", help="An index folder.")],
+    index: Index,
     probes: Annotated[
         list[str], typer.Argument(metavar="PROBE...", help="Photos, crops, folders, stores, or - for paths on stdin.")
     ],
     k: Annotated[int, typer.Option("-k", min=1, help="How many of the nearest.")] = SEARCH.k,
+    by: Annotated[str, typer.Option("--by", help="face, or identity: the best face of each of k people.")] = SEARCH.by,
+    min_cos: Annotated[
+        float | None, typer.Option("--min-cos", min=-1, max=1, help="Leave hits below this cosine out.")
+    ] = SEARCH.min_cos,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="identity=NAME or source=NAME, with * and ?; repeatable.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only photos changed since this date or time (ISO 8601).")
+    ] = SEARCH.since,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Look at every row, also where lists were made.")
+    ] = SEARCH.exact,
     model: Annotated[
         str | None, typer.Option("--model", help="What embeds photos, where the index's model is not embedded.")
     ] = SEARCH.model,
@@ -57,13 +94,92 @@ def search(
     output: options.Format = None,
     quiet: options.Quiet = False,
 ) -> int:
-    """Print the k nearest faces of INDEX for each probe, best first."""
+    """Print the k nearest faces of INDEX for each probe, best first.
+
+    With - each path is answered as soon as it was read: one process serves a pipe, line by line.
+    """
     from cosface_cli.index.search import search as run
 
-    config = SearchConfig(index, tuple(probes), k, model, detector, faces, min_face, workers)
+    config = SearchConfig(
+        index=index,
+        probes=tuple(probes),
+        k=k,
+        by=by,
+        min_cos=min_cos,
+        filters=tuple(filters or ()),
+        since=since,
+        exact=exact,
+        model=model,
+        detector=detector,
+        faces=faces,
+        min_face=min_face,
+        workers=workers,
+    )
     with following("search", output, quiet, COLUMNS, _reject_row) as tell:
         report = run(config, tell)
     return EXIT_NO if tell.exit_code == EXIT_DONE and not report.hits else tell.exit_code
+
+
+@app.command("forget")
+def forget(
+    index: Index,
+    identity: Annotated[
+        str | None, typer.Option("--identity", help="A person: first folder level, or a name given here.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="A photo or crop, as rows name it or as a path.")
+    ] = None,
+    stores: Annotated[
+        list[Path] | None, typer.Option("--store", help="Another store that may hold the person; repeatable.")
+    ] = None,
+    crops: Annotated[
+        list[Path] | None, typer.Option("--crops", help="Another crop folder that may; repeatable.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, only say what would go.")] = False,
+    output: options.Format = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Take a person, or a photo, out of INDEX, its stores and its crop folders, and show that nothing is left.
+
+    Every file of ours is searched for the bytes of the embeddings, crops and names; a receipt (hashes only) says what
+    went, and keeps it from coming back. Stopped in the midst, the same command ends it.
+    """
+    from cosface_cli.index.forget import ForgetConfig
+    from cosface_cli.index.forget.stage import forget as run
+
+    config = ForgetConfig(index, identity, source, tuple(stores or ()), tuple(crops or ()), yes)
+    with following("forget", options.Output.table, True) as tell:
+        report = run(config, lambda outcome: say(outcome.text, quiet) if isinstance(outcome, Note) else tell(outcome))
+    rows = Rows(output)
+    rows.write(asdict(report))
+    rows.close()
+    if report.remains:
+        return EXIT_PART
+    there = f"{report.index_rows} rows of the index, {report.store_rows} of stores and {report.crops} crops"
+    if report.done:
+        say(f"{there} went; {report.files} files, {report.bytes / 1e6:.1f} MB searched, no trace found", quiet)
+        return EXIT_DONE
+    found = bool(report.index_rows or report.store_rows or report.crops)
+    say(f"{there} would go; --yes does it" if found else "nobody of that name, no such photo", quiet)
+    return EXIT_NO
+
+
+def _build(config: BuildConfig, output: options.Output | None, quiet: bool) -> int:
+    from cosface_cli.index.build import build as run
+
+    report: BuildReport
+    with following("index", options.Output.table, quiet) as tell:
+        report = run(config, tell)
+    rows = Rows(output)
+    rows.write(asdict(report))
+    rows.close()
+    return tell.exit_code
+
+
+def _split(paths: list[Path]) -> tuple[tuple[Path, ...], Path]:
+    if len(paths) < 2:
+        raise CosfaceError("a store and an index are needed", mend="cosface index build faces.h5 people.index")
+    return tuple(paths[:-1]), paths[-1]
 
 
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
@@ -71,3 +187,14 @@ def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
         return None
     empty = dict.fromkeys(("probe_face", "rank", "cos", "identity", "source", "face", "box"))
     return {"probe": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}
+
+
+app.command("info")(upkeep.info)
+app.command("check")(upkeep.check)
+app.command("merge")(upkeep.merge)
+app.command("export")(upkeep.export)
+app.command("migrate")(upkeep.migrate)
+app.command("cluster")(people.cluster)
+app.command("label")(people.label)
+app.command("identify")(people.identify)
+app.add_typer(people.people, name="people")

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.crops import find_crop, is_crop_folder, open_crops
-from cosface_cli.artifacts.index_files import IndexHeader, IndexRows, read_header
-from cosface_cli.artifacts.store import Store
-from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.embedders import EMBEDDERS
-from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.face_vectors import Input, VectorsOpener
-from cosface_cli.engines.reader import CHOICES, Limits
-from cosface_cli.engines.runners.local import cpu_count, run
-from cosface_cli.engines.search import SEARCHERS, Searcher
-from cosface_cli.engines.sources import File
-from cosface_cli.engines.sources.listing import list_photos
-from cosface_cli.engines.warp import require_cover
-from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.errors import CosfaceError
 from cosface_cli.index import SearchConfig, SearchReport
-from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tally, Tell, ignore
+from cosface_cli.index.filters import chosen
+from cosface_cli.index.gallery import Gallery
+from cosface_cli.index.probes import Asked, read_probes
+from cosface_cli.outcomes import Done, Rejected, Tally, Tell, ignore
 from cosface_cli.registry import one_of
 
-CHUNK = 8  # photos handed to a worker at a time
-UNIT = 1e-3  # how far from 1 the length of a stored vector may be
-BLOCK = 256  # rows of a store searched at a time
+Hits = list[tuple[float, int]]  # cosine and number of a row
 
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    given: str
-    input: Input
+BY = ("face", "identity")
+_DEEPER = 4  # times as many faces are looked at while there are too few people among them
 
 
 def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
@@ -45,130 +27,91 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
 
     A photo without a usable face is Rejected. Raises ModelMismatch for a store, or a model, other than the index's.
     """
-    one_of(config.faces, CHOICES, "--faces")
+    one_of(config.by, BY, "--by")
     if config.k < 1:
         raise CosfaceError(f"-k {config.k} asks for nothing", mend="give 1 or more")
-    header = read_header(config.index)
-    searcher: Searcher = SEARCHERS.load(header.engine).open(config.index / header.vectors, header.size, header.rows)
+    gallery = Gallery(config.index, config.exact)
+    finder = Finder(gallery, config, chosen(gallery, config.filters, config.since))
+    asked = Asked(config.probes, config.model, config.detector, config.faces, config.min_face, config.workers)
     tally = Tally()
     hits = 0
-    with IndexRows(config.index / header.names, header.rows) as rows:
-        finder = _Finder(searcher, rows, config.k)
-
-        def count(outcome: Done | Rejected) -> None:
-            nonlocal hits
-            tally.add(outcome)
-            hits += len(outcome.rows) if isinstance(outcome, Done) else 0
-            tell(outcome)
-
-        stores = [Path(probe) for probe in config.probes if probe.endswith(".h5") and Path(probe).is_file()]
-        photos = [probe for probe in config.probes if Path(probe) not in stores]
-        if stores and not photos and (config.model or config.detector != "mtcnn"):
-            tell(Note("all probes are stores: --model and --detector change nothing"))
-        for path in stores:
-            for name, vector in _store_rows(path, header):
-                length = float(np.linalg.norm(vector.astype(np.float64)))
-                if abs(length - 1) <= UNIT:  # not so where it is not a number
-                    count(Done(name, finder.rows_of(name, vector[None])))
-                else:
-                    words = f"{path}: the embedding of {name} has length {length:g}, not 1; embed it again"
-                    count(Rejected(name, "bad_embedding", words))
-        if photos:
-            for outcome in _photo_outcomes(config, header, photos, finder, tell):
-                count(outcome)
-    return SearchReport(tally.done, hits, tally.rejected, header.rows)
+    for batch in read_probes(asked, gallery.header, config.index, tell):
+        probes = [probe for probe in batch if not isinstance(probe, Rejected)]
+        names = [(probe.name, face) for probe in probes for face in range(1, len(probe.vectors) + 1)]
+        vectors = [probe.vectors for probe in probes]
+        found = iter(finder.rows(names, finder.hits(np.concatenate(vectors))) if names else [])
+        for probe in batch:
+            if isinstance(probe, Rejected):
+                tally.add(probe)
+                tell(probe)
+                continue
+            rows = tuple(row for _ in probe.vectors for row in next(found))
+            tally.add(Done(probe.name))
+            tell(Done(probe.name, rows))
+            hits += len(rows)
+    return SearchReport(tally.done, hits, tally.rejected, gallery.header.rows)
 
 
-class _Finder:
-    def __init__(self, searcher: Searcher, rows: IndexRows, k: int) -> None:
-        self._searcher, self._rows, self._k = searcher, rows, k
+class Finder:
+    """Searches an index as a configuration says. among: the rows that are searched, None for all."""
 
-    def rows_of(self, probe: str, vectors: NDArray[np.float32]) -> tuple[dict[str, Any], ...]:
-        """Output rows for the faces (N, D) of one probe."""
-        cosines, ids = self._searcher.search(vectors, self._k)
+    def __init__(self, gallery: Gallery, config: SearchConfig, among: NDArray[np.int64] | None = None) -> None:
+        self._gallery, self._k, self._among = gallery, config.k, among
+        self._by_identity = config.by == "identity"
+        self._min_cos = config.min_cos
+
+    def hits(self, probes: NDArray[np.float32]) -> list[Hits]:
+        """The nearest of each probe (M, D)."""
+        if self._by_identity:
+            return self._people(probes)
+        return self._listed(*self._gallery.search(probes, self._k, self._among))
+
+    def rows(self, probes: Sequence[tuple[str, int]], found: Sequence[Hits]) -> list[list[dict[str, Any]]]:
+        """The hits of each probe (name, face) as rows of output."""
+        shown = iter(self._gallery.shown(np.array([number for hits in found for _, number in hits], np.int64)))
         out = []
-        for face, (own_cosines, own_ids) in enumerate(zip(cosines, ids, strict=True), 1):
-            for rank, (cos, number) in enumerate(zip(own_cosines, own_ids, strict=True), 1):
-                row = self._rows[int(number)]
-                out.append(
+        for (name, face), hits in zip(probes, found, strict=True):
+            rows = []
+            for rank, (cos, _) in enumerate(hits, 1):
+                identity, source, of_photo, box = next(shown)
+                rows.append(
                     {
-                        "probe": probe,
+                        "probe": name,
                         "status": "ok",
                         "reason": None,
                         "probe_face": face,
                         "rank": rank,
-                        "cos": round(float(cos), 6),
-                        "identity": row.identity,
-                        "source": row.source,
-                        "face": row.face,
-                        "box": [round(v, 1) for v in row.box],
+                        "cos": round(cos, 6),
+                        "identity": identity,
+                        "source": source,
+                        "face": of_photo,
+                        "box": box,
                     }
                 )
-        return tuple(out)
+            out.append(rows)
+        return out
 
+    def _listed(self, cosines: NDArray[np.float64], numbers: NDArray[np.int64]) -> list[Hits]:
+        found = [list(zip(*pair, strict=True)) for pair in zip(cosines.tolist(), numbers.tolist(), strict=True)]
+        if self._min_cos is None:
+            return found
+        return [[hit for hit in own if hit[0] >= self._min_cos] for own in found]
 
-def _store_rows(path: Path, header: IndexHeader) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    with Store(path) as store:
-        _require_model(store.header.model, store.header.model_id, header, str(path))
-        if store.header.flip != header.flip:
-            problem = f"written with --flip {store.header.flip}, the index with --flip {header.flip}"
-            raise CosfaceError(problem, path, "embed the probes like the index")
-        if store.header.size != header.size:
-            problem = f"embeddings of {store.header.size} numbers, the index has {header.size}"
-            raise ModelMismatch(problem, path, "embed the probes like the index")
-        for low in range(0, len(store), BLOCK):
-            high = min(low + BLOCK, len(store))
-            for row, vector in zip(store.rows(low, high), store.vectors(low, high), strict=True):
-                yield row.source, vector
-
-
-def _photo_outcomes(
-    config: SearchConfig, header: IndexHeader, photos: list[str], finder: _Finder, tell: Tell
-) -> Iterator[Done | Rejected]:
-    model = config.model or (header.model if header.model in EMBEDDERS else None)
-    if model is None:
-        problem = f"the index holds embeddings of {header.model!r} ({header.model_id})"
-        raise CosfaceError(problem, config.index, "name its run folder or weights with --model")
-    embedder = open_embedder(model)
-    _require_model(embedder.name, embedder.model_id, header, str(config.index))
-    open_detector(config.detector, config.min_face)  # a wrong name fails before any work
-    probes = _probes(photos, tell)
-    for name in {probe.input.crop.template.name for probe in probes if probe.input.crop is not None}:
-        require_cover(template(name), template(embedder.template), config.index)
-    tell(Planned(len(probes)))
-    flip: Any = header.flip
-    choice: Any = config.faces
-    how = VectorsOpener((model,), flip, config.detector, choice, Limits(config.min_face))
-    chunks = [probes[i : i + CHUNK] for i in range(0, len(probes), CHUNK)]
-    inputs = ([probe.input for probe in chunk] for chunk in chunks)
-    workers = min(config.workers or cpu_count(), len(chunks))
-    for chunk, (_, results) in zip(chunks, run(inputs, how, workers), strict=True):
-        for probe, (result,) in zip(chunk, results, strict=True):
-            if result.reason is not None or result.vectors is None:
-                yield Rejected(probe.given, result.reason or "no_face", result.words)
-            else:
-                yield Done(probe.given, finder.rows_of(probe.given, result.vectors))
-
-
-def _probes(photos: list[str], tell: Tell) -> list[_Probe]:
-    probes = []
-    for given in photos:
-        path = Path(given)
-        if given != "-" and is_crop_folder(path):
-            probes += [_Probe(str(path / crop.name), Input(File(crop.path), crop)) for crop in open_crops(path)]
-            continue
-        listing = list_photos(given)
-        for note in listing.notes:
-            tell(Note(note))
-        crops = {} if path.is_dir() else {item.given: find_crop(Path(item.given)) for item in listing.items}
-        probes += [_Probe(item.given, Input(item.place, crops.get(item.given))) for item in listing.items]
-    return probes
-
-
-def _require_model(name: str, model_id: str, header: IndexHeader, path: str) -> None:
-    if model_id != header.model_id:
-        raise ModelMismatch(
-            f"embeddings of {name} ({model_id}) cannot be searched in an index of {header.model} ({header.model_id})",
-            path,
-            "embed with the index's model, or build an index of the other",
-        )
+    def _people(self, probes: NDArray[np.float32]) -> list[Hits]:
+        """The best face of each of the k nearest people; a face without identity stands for itself."""
+        out: list[Hits] = [[] for _ in probes]
+        held = len(self._gallery) if self._among is None else len(self._among)
+        todo, depth = np.arange(len(probes)), _DEEPER * self._k
+        while len(todo):
+            found = self._listed(*self._gallery.search(probes[todo], depth, self._among))
+            again = []
+            for at, own in zip(todo, found, strict=True):
+                best: dict[object, tuple[float, int]] = {}
+                for hit in own:
+                    identity = self._gallery.identity(hit[1])
+                    best.setdefault(hit[1] if identity is None else identity, hit)
+                out[at] = list(best.values())[: self._k]
+                if len(out[at]) < self._k and len(own) == depth < held:
+                    again.append(at)
+            todo, depth = np.array(again, np.int64), _DEEPER * depth
+        return out

@@ -55,7 +55,8 @@ class Loss(Protocol):
 class Classifier(Loss, Protocol):
     """A loss over logits that can be built from any part of the columns, so that identities can be spread over
     processes: of n heads with C' identities each, logits = concatenated margined(...), and
-    loss = cross entropy over all of them + penalty(...), once.
+    loss = cross entropy over all of them + penalty(...), once. Its parameters have a row an identity, (C, ...), its
+    buffers are scalars ().
 
     The heads of a shared loss are given the same rows of one batch in the same order, each exactly once a step, and
     the same buffers to begin with: then these stay equal.

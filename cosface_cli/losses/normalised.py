@@ -11,7 +11,7 @@ from cosface_cli.errors import CosfaceError
 
 def class_weights(identities: int, embedding_size: int) -> nn.Parameter:
     """Class weights (C, D) drawn from a Gaussian: every direction alike, length about 1."""
-    return nn.Parameter(torch.randn(identities, embedding_size) / embedding_size**0.5)
+    return nn.Parameter(torch.randn(identities, embedding_size).div_(embedding_size**0.5))
 
 
 def full_precision(values: Tensor) -> Tensor:

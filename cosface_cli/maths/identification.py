@@ -1,61 +1,45 @@
-"""One against many: ranks, and the open set with its two kinds of error."""
+"""Open-set identification: is a probe of somebody enrolled, and of whom?
+
+A search is mated where its person is enrolled. It answers with the best candidate where that one's score reaches the
+threshold, and with nobody otherwise. FPIR: the share of other searches that are answered with anybody; FNIR: of mated
+ones that are not answered with their own person (ISO/IEC 19795-1; Grother, FRVT part 2).
+"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cosface_cli.maths.rates import allowed_accepts, impostors_needed
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSet:
-    """Searches at the lowest threshold where at most `fpir` of the unmated ones find anybody.
+def ranks(scores: ArrayLike, candidates: ArrayLike, own: ArrayLike) -> tuple[Ints, Floats]:
+    """The rank (N,), from 1, of each mated probe's own person (N,) among its candidates (N, K), and that one's score.
 
-    tpir: share of the mated searches whose own person is among the first `rank` with a score that reaches it;
-    achieved_fpir: what it is there; None where the unmated searches cannot resolve it: unmated_needed then says how
-    many can. mated, unmated: how many searches there are.
+    scores (N, K): best first. Of equal scores the own one is the last: a gallery of equals is no success. Who is not
+    among the candidates has rank K + 1 and score -inf.
     """
-
-    fpir: float
-    rank: int
-    tpir: float | None
-    threshold: float | None
-    mated: int
-    unmated: int
-    achieved_fpir: float | None = None
-    unmated_needed: int | None = None
+    values, who = np.asarray(scores, dtype=np.float64), np.asarray(candidates, dtype=np.int64)
+    mine = who == np.asarray(own, dtype=np.int64)[:, None]
+    there = mine.any(axis=1)
+    own_scores = np.where(there, np.max(np.where(mine, values, -np.inf), axis=1, initial=-np.inf), -np.inf)
+    found = np.where(there, (values >= own_scores[:, None]).sum(axis=1), values.shape[1] + 1)
+    return np.asarray(found, dtype=np.int64), own_scores
 
 
-def ranks(scores: ArrayLike, gallery: ArrayLike, probes: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Of scores (P, G) of probes against a gallery: each probe's rank of its own person, from 1, and that score.
+def cmc(found: ArrayLike, most: int) -> Floats:
+    """The cumulative match characteristic: the shares (most,) of mated searches whose rank is 1, 2, ... or better."""
+    places = np.asarray(found, dtype=np.int64)
+    if not places.size:
+        raise ValueError("no mated searches to count")
+    return np.asarray((places[:, None] <= np.arange(1, most + 1)).mean(axis=0), dtype=np.float64)
 
-    gallery: (G,) and probes: (P,) identities, each at most once in the gallery; rank 0 and score -inf for a probe
-    that has nobody there. Whoever scores the same stands before one's own person: ties are not won.
+
+def detected(found: ArrayLike, own_scores: ArrayLike, threshold: float, rank: int = 1) -> tuple[int, int]:
+    """How many mated searches have their person at that rank or better and at or above the threshold, and of how many.
+
+    The share is the detection and identification rate (DIR), 1 minus it the FNIR.
     """
-    values, people = np.asarray(scores, np.float64), np.asarray(gallery)
-    mate = np.asarray(probes)[:, None] == people[None, :]  # (P, G)
-    mated = mate.any(axis=1)
-    own = np.where(mate, values, -np.inf).max(axis=1, initial=-np.inf)
-    before = ((values >= own[:, None]) & ~mate).sum(axis=1)
-    return np.where(mated, before + 1, 0), np.where(mated, own, -np.inf)
-
-
-def open_set(rank: ArrayLike, own: ArrayLike, unmated_best: ArrayLike, fpir: float, within: int = 20) -> OpenSet:
-    """TPIR at an FPIR (Klare 2015, section 4.2: the mate among the first 20 and over the threshold).
-
-    rank, own: (M,) of the mated searches, as ranks gives them; unmated_best: (U,) each unmated search's highest score.
-    """
-    places, mates = np.asarray(rank), np.asarray(own, np.float64)
-    best = np.sort(np.asarray(unmated_best, np.float64))[::-1]
-    allowed = allowed_accepts(fpir, best.size)
-    if allowed < 1 or not mates.size:
-        needed = impostors_needed(fpir) if allowed < 1 else None
-        return OpenSet(fpir, within, None, None, int(mates.size), int(best.size), unmated_needed=needed)
-    limit = float(np.nextafter(best[allowed], np.inf)) if allowed < best.size else float(best[-1])
-    found = (places <= within) & (mates >= limit)
-    return OpenSet(
-        fpir, within, float(found.mean()), limit, int(mates.size), int(best.size), float((best >= limit).mean())
-    )
+    places, scores = np.asarray(found, dtype=np.int64), np.asarray(own_scores, dtype=np.float64)
+    return int(((places <= rank) & (scores >= threshold)).sum()), int(places.size)

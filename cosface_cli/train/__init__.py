@@ -28,24 +28,27 @@ class TrainConfig:
     backbone: names from their tables; s, m: scale and margin; loss_options: the loss's other settings by name;
     embedding_size: of the backbone. freeze: share of the network's layers, from the input on, that stay as they are;
     hold_out: share of the identities that is not trained on but scored after each epoch; blend: score mixtures of
-    start and trained weights on them too; sample_rate: share of the classes in the loss of a step (Partial FC).
+    start and trained weights on them too; sample_rate: share of the classes in the loss of a step, those of its crops
+    always among them (Partial FC, An 2021).
 
     epochs or steps: how long; batch: crops a step; accumulate: slices that a batch is worked through in, to save
     memory; optimizer: from OPTIMIZERS; momentum, nesterov: of SGD; lr: highest learning rate; head_lr: times that for
     the class weights; warmup: steps of linear rise; schedule: name from SCHEDULES; milestones: epochs after which the
     rate is divided by ten, or steps where steps are given; weight_decay: on every parameter; clip: largest length of
     the gradient, 0 for any; ema: decay of the average over the weights that is kept in their place, 0 for none;
-    precision: from PRECISIONS; channels_last: memory order of the pictures; compile: by torch.compile; min_images:
-    identities with fewer crops are left out; patience: epochs without a better score before it stops, 0 for no end;
-    keep: "best" or "last" epoch as the weights; sampler: name from SAMPLERS; images_per_identity: crops of each
-    identity in a batch, for "balanced"; flip: mirror every other crop; augment: further changes, names from CHANGES.
+    precision: from PRECISIONS; channels_last: memory order of the pictures; compile: by torch.compile; sync_bn: batch
+    norm over a step's crops in all processes, not in each; min_images: identities with fewer crops are left out;
+    patience: epochs without a better score before it stops, 0 for no end; keep: "best" or "last" epoch as the weights;
+    sampler: name from SAMPLERS; images_per_identity: crops of each identity in a batch, for "balanced"; flip: mirror
+    every other crop; augment: further changes, names from CHANGES.
     seed: of the first weights, the order and the augmentation.
 
-    loaders: processes that read crops, None for a thread beside the CPU and for up to eight beside a GPU; device:
-    auto, cpu, cuda or mps; threads: of the CPU, None for all cores (of a run that goes on: as before); save_seconds:
-    time between two saved states; resume: go on with a run to another length; validate, validate_root: pairs file,
-    and the crops or photos that it names, scored after each epoch; report: end with report.html and noise.jsonl, for
-    which every crop is embedded once more.
+    processes: that share each batch, a GPU each or the cores of the CPU, None for this one or those that torchrun
+    started; loaders: processes that read crops, None for a thread beside the CPU and for up to eight beside a GPU;
+    device: auto, cpu, cuda or mps; threads: of the CPU, of each process, None for all cores (of a run that goes on in
+    as many processes: as before); save_seconds: time between two saved states; resume: go on with a run to another
+    length; validate, validate_root: pairs file, and the crops or photos that it names, scored after each epoch; report:
+    end with report.html and noise.jsonl, for which every crop is embedded once more.
     """
 
     aligned: Path | tuple[Path, ...] = Path("aligned")
@@ -81,6 +84,7 @@ class TrainConfig:
     precision: str | None = None
     channels_last: bool | None = None
     compile: bool | None = None
+    sync_bn: bool | None = None
     min_images: int | None = None
     patience: int | None = None
     keep: str | None = None
@@ -88,6 +92,7 @@ class TrainConfig:
     images_per_identity: int | None = None
     flip: bool | None = None
     augment: tuple[str, ...] | None = None
+    processes: int | None = None
     loaders: int | None = None
     seed: int = 0
     device: str = "auto"

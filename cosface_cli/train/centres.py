@@ -17,17 +17,17 @@ _MOST = 8  # crops of a person
 
 
 def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
-    """Set the class weights (C, D) to unit means of unit embeddings; False where the loss has no such weights."""
-    weight = getattr(learner.head, "weight", None)
-    identities = len(data.identities)
-    if weight is None or weight.ndim != 2 or weight.shape[0] != identities:
+    """Set the class weights that lie here, (C, D), to unit means of unit embeddings; False where the loss has no such
+    weights."""
+    weight, people = learner.head.loss.weight, learner.head.rows
+    if weight is None or weight.ndim != 2:
         return False
-    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST] for person in range(identities)])
+    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST] for person in people])
     sums = torch.zeros(weight.shape)
     begin = 0
     for vectors in embedded(learner, data.crops, data.template, chosen, data.readers):
         labels = data.labels[chosen[begin : begin + len(vectors)]]
-        sums.index_add_(0, torch.from_numpy(labels), torch.from_numpy(vectors))
+        sums.index_add_(0, torch.from_numpy(labels - people.start), torch.from_numpy(vectors))
         begin += len(vectors)
     with torch.no_grad():
         weight.copy_(F.normalize(sums))

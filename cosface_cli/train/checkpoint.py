@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.weights import read_metadata, read_tensors, save_tensors
-from cosface_cli.backbones.loading import put, tensors_of
+from cosface_cli.backbones.loading import put
 from cosface_cli.errors import CosfaceError
+from cosface_cli.train.head import memory_of
 from cosface_cli.train.learner import Learner
 from cosface_cli.train.loop import Progress
 
@@ -22,39 +23,60 @@ _KEY = "cosface-state"  # the only one: safetensors writes several in no fixed o
 
 
 def save_state(path: Path, learner: Learner, progress: Progress) -> None:
-    """Write all that a run goes on from to path, whole or not at all.
+    """Write all that a run goes on from to path, whole or not at all: the first process does, the others give it their
+    part, so that the run can go on in any number of them.
 
     Modules (the average among them), the optimizer's memory of each parameter, the scale of fp16's loss, and the
     progress. What is drawn at random follows from the seed and the progress: there is no random state to keep.
     """
     tensors: dict[str, NDArray[Any]] = {}
     for part, module in learner.modules.items():
-        tensors.update({f"{part}/{name}": tensor for name, tensor in tensors_of(module).items()})
-        for name, parameter in module.named_parameters():
-            for key, value in learner.optimizer.state.get(parameter, {}).items():
-                if value is not None:  # torch keeps no momentum of a parameter without a gradient
-                    tensors[f"optimizer/{part}/{name}/{key}"] = value.detach().cpu().contiguous().numpy()
+        for name, tensor in module.state_dict().items():
+            tensors[f"{part}/{name}"] = _whole(learner, part, tensor)
+    memories = {
+        "network": memory_of(learner.network, learner.optimizer),
+        "head": learner.head.memory(learner.optimizer),
+    }
+    for part, memory in memories.items():
+        for name, kept in memory.items():
+            for key in sorted(kept):  # in one order everywhere: each is put together by all
+                tensors[f"optimizer/{part}/{name}/{key}"] = _whole(learner, part, kept[key])
     about = {"progress": asdict(progress), "scaler": learner.scaler.state_dict()}
-    save_tensors(path, tensors, {_KEY: json.dumps(about, sort_keys=True)})
+    if learner.ranks.is_first:
+        save_tensors(path, tensors, {_KEY: json.dumps(about, sort_keys=True)})
 
 
 def load_state(path: Path, learner: Learner) -> Progress:
-    """Put a saved state into a learner as it was built, and give the progress. Raises CosfaceError for damage."""
+    """Put a saved state into a learner as it was built, and give the progress. Only the first process reads the file.
+    Raises CosfaceError for damage."""
+    ranks, head = learner.ranks, learner.head
     problem, mend = "the saved state is damaged or of another run", "remove the run folder to begin anew"
-    tensors = read_tensors(path)
+    found = read_tensors(path) if ranks.is_first else {}
     try:
-        about = json.loads(read_metadata(path)[_KEY])
+        about = json.loads(ranks.told(read_metadata(path)[_KEY] if ranks.is_first else ""))
         progress = Progress(**about["progress"])
         learner.scaler.load_state_dict(about["scaler"])  # empty, and without effect, where it is not in use
     except (KeyError, ValueError, TypeError, RuntimeError):
         raise CosfaceError(problem, path, mend) from None
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, tensor in ranks.shared(found):
+        tensors[name] = head.mine(tensor) if name.startswith(("head/", "optimizer/head/")) else tensor
     for part, module in learner.modules.items():
         put(module, _under(tensors, f"{part}/"), f"{path}: {problem}")
-        memory = _under(tensors, f"optimizer/{part}/")
-        for name, parameter in module.named_parameters():
-            for key, value in _under(memory, f"{name}/").items():
-                learner.optimizer.state[parameter][key] = _beside(parameter, value)
+    memory = _under(tensors, "optimizer/network/")
+    for name, parameter in learner.network.named_parameters():
+        for key, value in _under(memory, f"{name}/").items():
+            learner.optimizer.state[parameter][key] = _beside(parameter, value)
+    for place, value in _under(tensors, "optimizer/head/").items():
+        name, _, key = place.rpartition("/")
+        head.remember(learner.optimizer, name, key, torch.from_numpy(np.array(value)))
     return progress
+
+
+def _whole(learner: Learner, part: str, tensor: torch.Tensor) -> NDArray[Any]:
+    """The tensor in whole on the CPU of the first process."""
+    found = learner.head.whole(tensor) if part == "head" else tensor.detach().cpu().contiguous()
+    return found.numpy()
 
 
 def _beside(parameter: torch.Tensor, value: NDArray[Any]) -> torch.Tensor:

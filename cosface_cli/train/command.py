@@ -13,6 +13,7 @@ from cosface_cli.backbones import BACKBONES
 from cosface_cli.console import Rows, following
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
+from cosface_cli.outcomes import EXIT_FAILED
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.optimizer import OPTIMIZERS
 from cosface_cli.train.precision import PRECISIONS
@@ -113,6 +114,9 @@ def train(
     compile: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="By torch.compile: needs a C++ compiler.")
     ] = DEFAULTS.compile,
+    sync_bn: Annotated[
+        bool | None, typer.Option("--sync-bn/--no-sync-bn", help="Batch norm over the crops of all processes.")
+    ] = DEFAULTS.sync_bn,
     sample_rate: Annotated[
         float | None, typer.Option(help="Share of the classes in a step's loss (Partial FC).")
     ] = DEFAULTS.sample_rate,
@@ -164,6 +168,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Of first weights, order and augmentation.")] = DEFAULTS.seed,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = DEFAULTS.device,
     threads: Annotated[int | None, typer.Option(help="CPU threads [all cores].")] = DEFAULTS.threads,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", "--gpus", help="Processes that share each batch, one a GPU, or on the CPU [1]."),
+    ] = DEFAULTS.processes,
     loaders: Annotated[
         int | None,
         typer.Option(help="Processes that read crops [0: a thread beside the CPU; up to 8 beside a GPU]."),
@@ -217,6 +225,7 @@ def train(
         precision=precision,
         channels_last=channels_last,
         compile=compile,
+        sync_bn=sync_bn,
         min_images=min_images,
         patience=patience,
         keep=keep,
@@ -224,6 +233,7 @@ def train(
         images_per_identity=images_per_identity,
         flip=flip,
         augment=augment,
+        processes=processes,
         loaders=loaders,
         seed=seed,
         device=device,
@@ -240,12 +250,16 @@ def train(
     # before torch is loaded: threads that wait by spinning made training four times slower beside other work
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from cosface_cli.train import stage
+    from cosface_cli.train.launch import StoppedElsewhere, is_first
 
-    with following("train", output, quiet) as tell:
-        if dry_run:
-            stage.preflight(config, tell)
-        else:
-            stage.train(config, tell)
+    try:
+        with following("train", output, quiet or not is_first()) as tell:
+            if dry_run:
+                stage.preflight(config, tell)
+            else:
+                stage.train(config, tell)
+    except StoppedElsewhere:  # which says why
+        raise typer.Exit(EXIT_FAILED) from None
 
 
 def _recipes() -> list[dict[str, Any]]:

@@ -106,7 +106,7 @@ class LabelledCrops:
         """Crop `index` as an epoch sees it."""
         return self.looks.look(epoch, index)
 
-    def batches(self, epoch: int, begin: int = 0, part: slice = slice(None)) -> Iterator[Batch]:
+    def batches(self, epoch: int, begin: int = 0, part: slice | Labels = slice(None)) -> Iterator[Batch]:
         """The batches of an epoch from the one numbered `begin`, the next ones read in the background.
 
         part: which of a batch's crops are wanted, for one of several that share it.

@@ -12,13 +12,15 @@ from cosface_cli.engines.runners.local import cpu_count
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.registry import suggest
+from cosface_cli.train.ranks import Ranks
 
 _MOST_LOADERS = 8
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-def choose(name: str, tell: Tell) -> torch.device:
-    """The device of that name; "auto" takes a GPU if there is one and says so if not.
+def choose(name: str, tell: Tell, ranks: Ranks | None = None) -> torch.device:
+    """The device of that name; "auto" takes a GPU if there is one and says so if not. Processes of one machine take
+    one GPU each.
 
     Raises CosfaceError for another name, or for a device that is not there.
     """
@@ -26,21 +28,37 @@ def choose(name: str, tell: Tell) -> torch.device:
         raise CosfaceError(f"no device is called {name!r}", mend=suggest(name, list(DEVICES)))
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        for gpu in ("cuda", "mps"):
-            if there[gpu]:
-                return torch.device(gpu)
-        tell(Note("no GPU that torch can use: training on the CPU"))
-        return torch.device("cpu")
+        found = next((gpu for gpu in ("cuda", "mps") if there[gpu]), None)
+        if found is None:
+            tell(Note("no GPU that torch can use: training on the CPU"))
+        name = found or "cpu"
     if not there[name]:
         raise CosfaceError(f"torch finds no device {name!r} here", mend="--device auto takes what there is")
-    return torch.device(name)
+    if ranks is None or ranks.count == 1 or name == "cpu":
+        return torch.device(name)
+    gpus = torch.cuda.device_count() if name == "cuda" else 1
+    if ranks.on_machine > gpus:
+        raise CosfaceError(
+            f"{ranks.on_machine} processes are more than the {gpus} GPUs of this machine",
+            mend=f"--processes {gpus}, or --device cpu",
+        )
+    return torch.device(name, ranks.local)
 
 
-def loaders_for(device: torch.device, asked: int | None) -> int:
-    """Processes that read crops beside the network: none beside a CPU's, which needs the cores itself."""
+def loaders_for(device: torch.device, asked: int | None, beside: int = 1) -> int:
+    """Processes that read crops beside the network: none beside a CPU's, which needs the cores itself.
+
+    beside: how many such networks share the machine."""
     if asked is not None:
         return asked
-    return 0 if device.type == "cpu" else max(1, min(_MOST_LOADERS, cpu_count() - 1))
+    return 0 if device.type == "cpu" else max(1, min(_MOST_LOADERS, cpu_count() // beside - 1))
+
+
+def threads_for(processes: int) -> int:
+    """CPU threads of each of the processes that share this machine: all cores of one, else its share of them, or fewer
+    where OMP_NUM_THREADS says so (torchrun sets it to 1)."""
+    threads = torch.get_num_threads()
+    return threads if processes == 1 else max(1, min(threads, cpu_count() // processes))
 
 
 @contextmanager

@@ -64,18 +64,26 @@ def measure(learner: Learner, settings: Settings, batch: Batch) -> Footprint:
             torch.cuda.synchronize(learner.device)
         seconds = (time.perf_counter() - begin) / size
     network, head = (_bytes(learner.modules[name].state_dict().values()) for name in ("network", "head"))
-    learning = _bytes(p for group in learner.optimizer.param_groups for p in group["params"])
-    of_head = _bytes(p for p in learner.modules["head"].parameters() if p.requires_grad)
+    of_network = _bytes(p for p in learner.network.parameters() if p.requires_grad)
+    of_head = _bytes(learner.head.learning.parameters())
+    laid_by = 0 if learner.head.learning is learner.modules["head"] else _bytes(learner.modules["head"].parameters())
     copies = _ADAMW_MEMORY if settings.optimizer == "adamw" else _SGD_MEMORY if settings.momentum else 0
     return Footprint(
         per_crop=(more - few) // 2,
-        network=network + learning - of_head,
-        head=head + of_head,
-        optimizer=copies * learning,
+        network=network + of_network,
+        head=head + (2 * of_head if laid_by else of_head),  # the rows of a step beside all that are laid by
+        optimizer=copies * (of_network + of_head + laid_by),
         average=network if learner.average else 0,
         available=available_memory(learner.device),
         seconds_per_crop=seconds,
     )
+
+
+def settle(learner: Learner, batch: Batch) -> None:
+    """A pass whose gradients are thrown away: after its first one torch sums them in another order of buckets, and a
+    run that goes on must not begin with the old one."""
+    with learner.untouched():
+        _pass(learner, batch, len(batch.labels))
 
 
 def available_memory(device: torch.device) -> int | None:
@@ -88,7 +96,9 @@ def available_memory(device: torch.device) -> int | None:
 
 def _pass(learner: Learner, batch: Batch, size: int) -> None:
     labels = torch.from_numpy(batch.labels[:size]).to(learner.device)  # (b,)
-    loss = learner.head(learner.forward(batch.images[:size]), labels)  # ()
+    learner.optimizer.zero_grad(set_to_none=True)
+    learner.head.begin(learner.optimizer, labels, 0)
+    loss = learner.head(learner.forward(batch.images[:size]), labels).loss  # ()
     learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     learner.optimizer.zero_grad(set_to_none=True)
 
@@ -96,7 +106,6 @@ def _pass(learner: Learner, batch: Batch, size: int) -> None:
 def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
     """Bytes that autograd keeps of a forward pass, weights aside, and those that go into and out of the widest layer;
     each piece of memory counts once."""
-    ours = {p.untyped_storage().data_ptr() for module in learner.modules.values() for p in module.parameters()}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -116,10 +125,13 @@ def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
     pick = np.arange(size) % len(batch.labels)  # fewer crops than that are seen twice
     labels = torch.from_numpy(batch.labels[pick]).to(learner.device)  # (b,)
     compute, learner.compute = learner.compute, learner.network  # compiled code keeps its tensors elsewhere
+    learner.head.begin(learner.optimizer, labels, 0)
+    modules = (*learner.modules.values(), learner.head.learning)
+    ours = {p.untyped_storage().data_ptr() for module in modules for p in module.parameters()}
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            loss = learner.head(learner.forward(batch.images[pick]), labels)  # ()
-        del loss
+            answer = learner.head(learner.forward(batch.images[pick]), labels)
+        del answer
     finally:
         learner.compute = compute
         for hook in hooks:

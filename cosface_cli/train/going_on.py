@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from cosface_cli import __version__
 from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_record
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
+from cosface_cli.train.device import threads_for
 from cosface_cli.train.schedule import FOLLOW_THE_LENGTH
 from cosface_cli.train.settings import Settings, differences
+from cosface_cli.train.task import Task
 
 _FLAGS = {"head": "s, m and the loss's options"}
 _LENGTHS = ("epochs", "steps")
@@ -59,6 +65,22 @@ def is_finished(folder: RunFolder, record: RunRecord, settings: Settings, report
     files += [folder.noise, folder.report] if report else []
     same_length = all(record.settings[name] == settings.as_json()[name] for name in _LENGTHS)
     return record.finished and same_length and all(file.is_file() for file in files)
+
+
+def machine_of(task: Task, threads: int | None, before: RunRecord | None) -> dict[str, Any]:
+    """What the last bits of the weights hang on. threads: that were asked for; else a run that goes on keeps its own,
+    unless it is shared by other processes now."""
+    ranks = task.ranks
+    as_before = before is not None and before.machine.get("processes", 1) == ranks.count
+    recorded = before.machine.get("threads") if before is not None and as_before else None
+    return {
+        "device": task.device.type,
+        "processes": ranks.count,
+        "threads": int(threads or recorded or threads_for(ranks.on_machine)),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "cosface": __version__,
+    }
 
 
 def compare_machines(was: Mapping[str, Any], now: Mapping[str, Any], tell: Tell) -> None:

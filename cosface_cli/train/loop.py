@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from cosface_cli.losses import Loss
 from cosface_cli.train.data import Batch, LabelledCrops
+from cosface_cli.train.head import Answer
 from cosface_cli.train.learner import Learner
-from cosface_cli.train.optimizer import parameters_of, set_rate
+from cosface_cli.train.optimizer import set_rate
 from cosface_cli.train.schedule import Schedule
 from cosface_cli.train.settings import Settings
 
@@ -65,39 +67,45 @@ def fit(
 ) -> Iterator[dict[str, Any]]:
     """Train from where progress stands to the schedule's last step; gives the row of each epoch at its end.
 
+    Where processes share a run, each works on its part of every batch; loss, gradient and row are those of the whole.
     Raises NotFinite before the step that would spoil the network.
     """
-    head, optimizer, scaler = learner.head, learner.optimizer, learner.scaler
-    parameters = parameters_of(optimizer)
+    head, optimizer, scaler, ranks = learner.head, learner.optimizer, learner.scaler, learner.ranks
+    parts = ranks.parts(data.batch_size, settings.accumulate)  # what this process takes of a batch, by slice
 
     while progress.step < schedule.steps:
-        for batch in data.batches(progress.epoch, progress.position):
+        for batch in data.batches(progress.epoch, progress.position, part=np.concatenate(parts)):
             lr = schedule.rate(progress.step)
             set_rate(optimizer, lr)
             torch.manual_seed(_drawn(settings.seed, progress.step))
 
             optimizer.zero_grad(set_to_none=True)
+            head.begin(optimizer, torch.from_numpy(batch.labels).to(learner.device), progress.step)
             sums = torch.zeros(3, device=learner.device)  # of loss, right answers, target cosines
-            for images, labels in _slices(batch, settings.accumulate, learner.device):
-                embeddings = learner.forward(images)  # (b, D)
-                loss = head(embeddings, labels)  # ()
-                scaler.scale(loss * (len(labels) / len(batch.labels))).backward()  # type: ignore[no-untyped-call]
-                sums += torch.stack([loss.detach() * len(labels), *_answers(head, embeddings.detach(), labels)])
+            for place, (images, labels) in enumerate(_slices(batch, parts, learner.device), start=1):
+                with learner.summing(now=place == len(parts)):
+                    embeddings = learner.forward(images)  # (b, D)
+                    answer = head(embeddings, labels)
+                    loss = answer.loss * (answer.count / data.batch_size)  # ()
+                    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                sums += _sums(answer)
+            head.agree()
             scaler.unscale_(optimizer)
-            gradient = nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)  # ()
+            gradient = learner.clip(settings.clip)  # ()
 
             loss_sum, right, cosine, gradient_now = *sums.tolist(), float(gradient)
-            loss_now = loss_sum / len(batch.labels)
+            loss_now = loss_sum / data.batch_size
             overflown = scaler.is_enabled() and scaler.get_scale() > 1.0  # is left out, with a smaller scale next
             if not math.isfinite(loss_now) or not (math.isfinite(gradient_now) or overflown):
                 where = _broken(learner, embeddings, loss_now)
-                raise NotFinite(progress, lr, loss_now, gradient_now, where, batch.names)
+                raise NotFinite(progress, lr, loss_now, gradient_now, where, ranks.lists(batch.names))
             scaler.step(optimizer)
             scaler.update()
+            head.end(optimizer)
             if learner.average:
                 learner.average.update(learner.network, progress.step + 1)
 
-            progress.seen += len(batch.labels)
+            progress.seen += data.batch_size
             progress.sums = [a + b for a, b in zip(progress.sums, (loss_sum, right, cosine), strict=True)]
             progress.position += 1
             progress.step += 1
@@ -106,29 +114,33 @@ def fit(
             if progress.position < data.steps:
                 after_step()
         if not learner.is_finite:
-            raise NotFinite(progress, lr, loss_now, gradient_now, "weights", batch.names)
+            raise NotFinite(progress, lr, loss_now, gradient_now, "weights", ranks.lists(batch.names))
 
-        row = _row(progress, lr, head)
+        row = _row(progress, lr, head.loss)
         if progress.position == data.steps:  # else the last epoch is one in part, and may be gone on with
             progress.epoch, progress.position, progress.seen, progress.sums = progress.epoch + 1, 0, 0, [0.0, 0.0, 0.0]
         yield row
 
 
 def untrained_row(learner: Learner, batch: Batch, schedule: Schedule, settings: Settings) -> dict[str, Any]:
-    """The row of epoch 0: the first batch before any step. The learner is left as it was."""
+    """The row of epoch 0: the first batch, of which this process has its part, before any step. The learner is left as
+    it was."""
+    size = int(learner.ranks.sum(torch.tensor(len(batch.labels))))
+    parts = learner.ranks.parts(size, settings.accumulate)
     torch.manual_seed(_drawn(settings.seed, 0))
-    sums = torch.zeros(3, device=learner.device)
+    sums, seen = torch.zeros(3, device=learner.device), 0
     with torch.no_grad(), learner.untouched():
-        for images, labels in _slices(batch, settings.accumulate, learner.device):
-            embeddings = learner.forward(images)  # (b, D)
-            loss = learner.head(embeddings, labels)  # ()
-            sums += torch.stack([loss * len(labels), *_answers(learner.head, embeddings, labels)])
-    return _row(Progress(epoch=0, seen=len(batch.labels), sums=sums.tolist()), schedule.rate(0), learner.head)
+        learner.head.begin(learner.optimizer, torch.from_numpy(batch.labels).to(learner.device), 0)
+        for images, labels in _slices(batch, parts, learner.device):
+            answer = learner.head(learner.forward(images), labels)
+            sums, seen = sums + _sums(answer), seen + answer.count
+    return _row(Progress(epoch=0, seen=seen, sums=sums.tolist()), schedule.rate(0), learner.head.loss)
 
 
-def _slices(batch: Batch, count: int, device: torch.device) -> Iterator[tuple[Any, Tensor]]:
-    """A batch in that many parts of nearly equal size: images (b, H, W, 3), labels (b,)."""
-    images, labels = np.array_split(batch.images, count), np.array_split(batch.labels, count)
+def _slices(batch: Batch, parts: list[NDArray[np.int64]], device: torch.device) -> Iterator[tuple[Any, Tensor]]:
+    """A batch in slices of as many crops as the parts have: images (b, H, W, 3), labels (b,)."""
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    images, labels = np.split(batch.images, ends), np.split(batch.labels, ends)
     return ((some, torch.from_numpy(theirs).to(device)) for some, theirs in zip(images, labels, strict=True))
 
 
@@ -137,21 +149,16 @@ def _drawn(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, _DRAWS, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _answers(head: Loss, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
-    """How many of a batch are classified rightly without the margin, and the sum of their target cosines; no
-    numbers where the loss has no classifier."""
-    with torch.no_grad():
-        scores, own = head.scores(embeddings), head.own_cosines(embeddings, labels)  # (B, C), (B,)
-        if scores is None or own is None:
-            return [embeddings.new_tensor(math.nan), embeddings.new_tensor(math.nan)]
-        return [(scores.argmax(dim=1) == labels).sum().float(), own.sum()]
+def _sums(answer: Answer) -> Tensor:
+    """Sums (3,) of loss, right answers and target cosines."""
+    return torch.stack([answer.loss.detach() * answer.count, answer.right, answer.cosine])
 
 
 def _broken(learner: Learner, embeddings: Tensor, loss: float) -> str:
     """What stopped being a number first."""
     if not learner.is_finite:
         return "weights"
-    if not bool(torch.isfinite(embeddings).all()):
+    if not learner.ranks.every(bool(torch.isfinite(embeddings).all())):
         return "embeddings"
     return "gradient" if math.isfinite(loss) else "loss"
 

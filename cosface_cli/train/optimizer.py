@@ -34,6 +34,8 @@ def optimizer_of(settings: Settings, network: nn.Module, head: nn.Module) -> tor
         momentum=settings.momentum or 0.0,
         nesterov=bool(settings.nesterov),
         weight_decay=settings.weight_decay,
+        # in one pass; but where the first step of fp16 overflows, torch leaves its momentum as memory happened to be
+        fused=settings.precision != "fp16",
     )
 
 

@@ -41,18 +41,22 @@ def write_weights(
     kept: bool,
 ) -> None:
     """Write the shown network as weights.safetensors with its head.safetensors where it is to be kept, and as
-    last.safetensors where epochs are scored.
+    last.safetensors where epochs are scored: the first process does, the others give it their class weights.
 
     threshold: the cosine from which two crops count as one person, None where no pairs were scored; start: what the
     run began with, whose licence and lineage go on.
     """
+    of_head = learner.modules["head"].state_dict().items() if kept else ()
+    head = {name: learner.head.whole(tensor).numpy() for name, tensor in of_head}
+    if not learner.ranks.is_first:
+        return
     tensors = tensors_of(learner.shown)
     header = _header(learner, settings, record, tensors, threshold, start)
     if settings.is_scored:
         save_weights(folder.last, tensors, header)
     if kept:
         save_weights(folder.weights, tensors, header)
-        save_tensors(folder.head, tensors_of(learner.modules["head"]), {"model_id": header.model_id})
+        save_tensors(folder.head, head, {"model_id": header.model_id})
 
 
 def write_rows(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:

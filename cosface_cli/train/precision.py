@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from cosface_cli.train.ranks import Ranks
+
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -17,9 +19,13 @@ def autocast_type(precision: str) -> torch.dtype | None:
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def scaler_of(precision: str, device: torch.device) -> torch.amp.GradScaler:
-    """What keeps fp16's gradients from vanishing: the loss is scaled up, a step with an infinite gradient is left out
-    and the scale halved. For other precisions it does nothing."""
+def scaler_of(precision: str, device: torch.device, ranks: Ranks) -> torch.amp.GradScaler:
+    """What keeps fp16's gradients from vanishing: the loss is scaled up, a step with an infinite gradient is left out,
+    in all processes, and the scale halved. For other precisions it does nothing."""
     import torch
 
+    if precision == "fp16" and ranks.count > 1:
+        from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler  # asks the others
+
+        return ShardedGradScaler(device.type)
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")

@@ -17,6 +17,7 @@ from cosface_cli.outcomes import Note, Tell
 from cosface_cli.train.data import Dropped, LabelledCrops
 from cosface_cli.train.footprint import Footprint
 from cosface_cli.train.hold_out import HeldOut
+from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.settings import Settings
 
 PROBABILITIES = (0.9, 0.99, 0.999)  # of a class centre's own identity
@@ -79,6 +80,26 @@ def check_margin(settings: Settings, identities: int) -> None:
         )
 
 
+def check_parts(settings: Settings, data: LabelledCrops, ranks: Ranks) -> None:
+    """Refuse to share what is too little for so many. Raises CosfaceError."""
+    if ranks.count == 1:
+        return
+    crops = data.batch_size // settings.accumulate // ranks.count
+    if crops < (1 if settings.sync_bn else 2):
+        least = "" if settings.sync_bn else ", and batch norm nothing to compare"
+        raise CosfaceError(
+            f"{ranks.count} processes get {crops} crops each of a step's {data.batch_size}"
+            + (f" in {settings.accumulate} slices" if settings.accumulate > 1 else "")
+            + least,
+            mend="raise --batch, or take fewer processes",
+        )
+    if ranks.count > len(data.identities):
+        raise CosfaceError(
+            f"{ranks.count} processes share the weights of {len(data.identities)} identities",
+            mend=f"take {len(data.identities)} at most",
+        )
+
+
 def examine(
     data: LabelledCrops, dropped: Dropped, held: HeldOut | None, settings: Settings, steps: int, source: str, tell: Tell
 ) -> Preflight:
@@ -100,15 +121,20 @@ def examine(
         dropped=dropped.loose + dropped.images,
         s_bounds={probability: scale_lower_bound(identities, probability) for probability in PROBABILITIES},
         m_bound=margin_upper_bound(identities, settings.embedding_size),
-        first_loss=_first_loss(settings, identities),
+        first_loss=_first_loss(settings, max(2, round(settings.sample_rate * identities))),
         steps=steps,
     )
     _say_bounds(found, settings, tell)
     return found
 
 
-def say_costs(cost: Footprint, settings: Settings, batch: int, steps_left: int, tell: Tell) -> dict[str, Any]:
-    """Say memory and time of a run on this device, and warn of a batch that does not fit. Gives them as a row."""
+def say_costs(
+    cost: Footprint, settings: Settings, batch: int, processes: int, steps_left: int, tell: Tell
+) -> dict[str, Any]:
+    """Say memory and time of a run on this device, and warn of a batch that does not fit. Gives them as a row.
+
+    batch: crops that each of the processes takes of a step.
+    """
     slice_size = -(-batch // settings.accumulate)
     activations = slice_size * cost.per_crop
     seconds = steps_left * batch * cost.seconds_per_crop
@@ -116,8 +142,10 @@ def say_costs(cost: Footprint, settings: Settings, batch: int, steps_left: int, 
     words = ", ".join(f"{name} {_size(count)}" for name, count in parts.items() if count)
     fits = cost.largest_batch
     room = "" if fits is None else f"; {_size(cost.available or 0)} are free: about {fits:,} crops fit at once"
-    tell(Note(f"memory: activations of {slice_size} crops {_size(activations)}, {words}{room}"))
-    tell(Note(f"time: about {_duration(seconds)} for {steps_left:,} steps ({1 / cost.seconds_per_crop:.3g} crops/s)"))
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    rate = processes / cost.seconds_per_crop
+    tell(Note(f"memory{each}: activations of {slice_size} crops {_size(activations)}, {words}{room}"))
+    tell(Note(f"time: about {_duration(seconds)} for {steps_left:,} steps ({rate:.3g} crops/s)"))
     if fits is not None and slice_size > fits:
         tell(
             Note(
@@ -129,7 +157,7 @@ def say_costs(cost: Footprint, settings: Settings, batch: int, steps_left: int, 
         **{f"bytes_{name}": count for name, count in parts.items()},
         "bytes_free": cost.available,
         "largest_batch": fits,
-        "images_per_second": 1 / cost.seconds_per_crop,
+        "images_per_second": rate,
         "seconds": seconds,
     }
 

@@ -24,6 +24,7 @@ _NOT_OF_A_RECIPE = {
     "threads",
     "save_seconds",
     "resume",
+    "processes",
     "loaders",
 }
 _NOT_OF_A_RECIPE |= {"validate", "validate_root"}
@@ -52,6 +53,7 @@ SILENT: Mapping[str, Any] = {
     "precision": "fp32",
     "channels_last": True,
     "compile": False,
+    "sync_bn": True,
     "min_images": 1,
     "patience": 0,
     "sampler": "shuffled",

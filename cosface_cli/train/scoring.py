@@ -27,6 +27,9 @@ class Scored:
     threshold: float | None
 
 
+UNSCORED = Scored({}, None, None)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Judge:
     """What epochs are scored on, each None where it was not asked for."""

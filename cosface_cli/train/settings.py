@@ -57,6 +57,7 @@ class Settings:
     precision: str
     channels_last: bool
     compile: bool
+    sync_bn: bool
     min_images: int
     patience: int
     keep: str
@@ -123,6 +124,7 @@ def resolve(config: TrainConfig, recipe: Recipe | None = None, start: tuple[str,
         precision=_of(config.precision),
         channels_last=_of(config.channels_last),
         compile=_of(config.compile),
+        sync_bn=_of(config.sync_bn),
         min_images=_of(config.min_images),
         patience=_of(config.patience),
         keep=_keep(config),
@@ -207,11 +209,9 @@ def _check_numbers(config: TrainConfig) -> None:
     _require(config.threads is None or config.threads >= 1, "--threads must be at least 1")
     _require(config.save_seconds >= 0, "--save-every must be 0 or more")
     one_of(_of(config.precision), PRECISIONS, "--precision")
-    if config.sample_rate != 1.0:
-        raise CosfaceError(
-            f"a part of the classes a step (sample rate {config.sample_rate:g}, Partial FC) cannot be trained with yet",
-            mend="--sample-rate 1 takes them all",
-        )
+    rate = _of(config.sample_rate)
+    _require(0 < rate <= 1, f"--sample-rate {rate:g} is no share of the classes", "give one above 0, up to 1")
+    _require(config.processes is None or config.processes >= 1, "--processes must be at least 1")
 
 
 def _check_together(config: TrainConfig, asked: TrainConfig) -> None:
@@ -244,6 +244,8 @@ def _head_settings(config: TrainConfig) -> dict[str, float]:
     _require(options.get("s", 1.0) > 0, "--s must be above 0")
     _require(options.get("m", 0.0) >= 0, "--m must be 0 or more")
     build(name, 2, 2, options, seed=0)  # raises for what it cannot be built with
+    if _of(config.sample_rate) < 1 and not LOSSES.load(name).SHARDABLE:
+        raise CosfaceError(f"the loss {name!r} needs all classes in a step", mend="--sample-rate 1")
     return {**defaults, **options}
 
 

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from cosface_cli import __version__
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.crops import read_lines
 from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_metrics, write_record
-from cosface_cli.artifacts.weights import read_header, read_tensors
-from cosface_cli.backbones import Backbone
-from cosface_cli.backbones.export import to_onnx
-from cosface_cli.backbones.loading import load
-from cosface_cli.engines.starting import Start
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell, ignore
+from cosface_cli.outcomes import Done, Moved, Note, Skipped, Tell, ignore
 from cosface_cli.train import TrainConfig, TrainReport
 from cosface_cli.train.centres import begin_at_centres
 from cosface_cli.train.checkpoint import load_state, save_state
-from cosface_cli.train.data import LabelledCrops
+from cosface_cli.train.data import Batch
 from cosface_cli.train.device import settled
-from cosface_cli.train.footprint import measure
-from cosface_cli.train.going_on import compare_machines, is_finished, standing
+from cosface_cli.train.ending import finished, report_of, say_kept
+from cosface_cli.train.footprint import measure, settle
+from cosface_cli.train.going_on import compare_machines, is_finished, machine_of, standing
+from cosface_cli.train.launch import StoppedElsewhere, spread
+from cosface_cli.train.learner import Learner
 from cosface_cli.train.loop import NotFinite, Progress, fit, untrained_row
 from cosface_cli.train.outputs import stopped, write_rows, write_weights
 from cosface_cli.train.preflight import examine, say_costs
-from cosface_cli.train.report import Trained, write_report
+from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.schedule import Schedule
-from cosface_cli.train.scoring import Judge
+from cosface_cli.train.scoring import UNSCORED, Judge
 from cosface_cli.train.settings import Settings, default_out
 from cosface_cli.train.task import Task, learner_of, task_of
+from cosface_cli.train.validation import pairs_of
 
 if TYPE_CHECKING:
-    from cosface_cli.engines.pair_files import PairCrops
+    pass
 
 
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
@@ -50,74 +44,96 @@ def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
     of the time in which the network waited for crops. Raises CosfaceError for data or settings that cannot be trained
     with, for a run folder of another run, and where the loss is no number any more.
     """
-    task = task_of(config, tell)
-    folder = RunFolder(config.out or default_out(task.settings))
-    place = folder.root.absolute()
-    atomic.make_folder(place.parent)
-    with atomic.lock(place):
-        before = standing(folder, task.settings, task.facts, config.resume, tell)
-        if before is not None and is_finished(folder, before, task.settings, config.report):
-            unit = "epochs" if task.settings.steps is None else "steps"
-            tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
-            tell(Skipped(str(folder.root)))
-            return _report(folder, before, task.data, None, None)
-        examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
-        machine = _machine(task.device, config, before)
-        if before is None:
-            folder.state.unlink(missing_ok=True)  # a state without its run.json is of nobody knows which run
-        else:
-            compare_machines(before.machine, machine, tell)
-        record = RunRecord(task.settings.as_json(), task.facts, task.data.identities, machine)
-        judge = Judge(task.settings, _pairs(config, task.backbone, tell), task.held, task.start)
-        with closing(task.data.readers), settled(task.device, machine["threads"]):
-            return _run(folder, record, task, judge, config, tell)
+    return spread(_train, config, tell)
 
 
 def preflight(config: TrainConfig, tell: Tell = ignore) -> dict[str, Any]:
     """Say and give what can be known before the first step: the data, the bounds of s and m, where the loss begins,
-    memory and time. Nothing is written. Raises CosfaceError as train does."""
-    task = task_of(config, tell)
+    memory and time of each process. Nothing is written. Raises CosfaceError as train does."""
+    return spread(_preflight, config, tell)
+
+
+def _train(config: TrainConfig, ranks: Ranks, tell: Tell) -> TrainReport:
+    task = task_of(config, tell, ranks)
+    folder = RunFolder(config.out or default_out(task.settings))
+    with _owned(folder, ranks):
+        before = standing(folder, task.settings, task.facts, config.resume, tell) if ranks.is_first else None
+        before = ranks.told(before)
+        if ranks.told(before is not None and is_finished(folder, before, task.settings, config.report)):
+            unit = "epochs" if task.settings.steps is None else "steps"
+            tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
+            tell(Skipped(str(folder.root)))
+            return report_of(folder, before, task, None, None)
+        examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
+        machine = machine_of(task, config.threads, before)
+        if before is not None:
+            compare_machines(before.machine, machine, tell)
+        elif ranks.is_first:
+            folder.state.unlink(missing_ok=True)  # a state without its run.json is of nobody knows which run
+        record = RunRecord(task.settings.as_json(), task.facts, task.data.identities, machine)
+        pairs = pairs_of(config, task.backbone, tell) if ranks.is_first else None
+        judge = Judge(task.settings, pairs, task.held, task.start)
+        with closing(task.data.readers), settled(task.device, machine["threads"]):
+            return _run(folder, record, task, judge, config, tell)
+
+
+def _preflight(config: TrainConfig, ranks: Ranks, tell: Tell) -> dict[str, Any]:
+    task = task_of(config, tell, ranks)
     found = examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
-    with closing(task.data.readers), settled(task.device, _machine(task.device, config, None)["threads"]):
-        learner = learner_of(task)
-        cost = measure(learner, task.settings, next(task.data.batches(1)))
-    row = found.row | say_costs(cost, task.settings, task.data.batch_size, task.schedule.steps, tell)
+    with closing(task.data.readers), settled(task.device, machine_of(task, config.threads, None)["threads"]):
+        row = found.row | _measured(learner_of(task), task, _first_batch(task), tell)
     tell(Done(task.source, (row,)))
     return row
+
+
+@contextmanager
+def _owned(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
+    """Hold the run folder, which the first process does for all."""
+    if not ranks.is_first:
+        yield
+        return
+    place = folder.root.absolute()
+    atomic.make_folder(place.parent)
+    with atomic.lock(place):
+        yield
 
 
 def _run(
     folder: RunFolder, record: RunRecord, task: Task, judge: Judge, config: TrainConfig, tell: Tell
 ) -> TrainReport:
-    settings, data, schedule = task.settings, task.data, task.schedule
+    settings, data, schedule, ranks = task.settings, task.data, task.schedule, task.ranks
     learner = learner_of(task)
-    progress = load_state(folder.state, learner) if folder.state.exists() else Progress()
+    progress = load_state(folder.state, learner) if ranks.told(folder.state.exists()) else Progress()
     resumed_from = progress.step or None
     if resumed_from:
         if progress.step > schedule.steps:
             begun = f"{progress.step} steps, {progress.epoch - (progress.position == 0)} epochs, are done already"
             raise CosfaceError(begun, folder.root, "ask for as many")
         tell(Note(f"{folder.root}: going on after step {progress.step}, in epoch {progress.epoch}"))
-    atomic.make_folder(folder.state.parent)
-    write_record(folder.record, record)
-    for stale in (folder.stopped, folder.report, folder.noise):
-        stale.unlink(missing_ok=True)
+        if ranks.count > 1:
+            settle(learner, _first_batch(task))
+    if ranks.is_first:
+        atomic.make_folder(folder.state.parent)
+        write_record(folder.record, record)
+        for stale in (folder.stopped, folder.report, folder.noise):
+            stale.unlink(missing_ok=True)
 
-    metrics = _rows_so_far(folder, progress, schedule)
+    metrics = _rows_so_far(folder, progress, schedule) if ranks.is_first else []
     if progress.step == 0:
-        first = next(data.batches(1))
-        say_costs(measure(learner, settings, first), settings, data.batch_size, schedule.steps, tell)
+        first = _first_batch(task)
+        _measured(learner, task, first, tell)
         if task.start:
             begin_at_centres(learner, data)
         row = untrained_row(learner, first, schedule, settings)
-        scored = judge.untrained(learner, tell)
+        scored = ranks.told(judge.untrained(learner, tell) if ranks.is_first else UNSCORED)
         row |= scored.row
         if task.start:  # what no epoch may be worse than
             write_weights(folder, learner, settings, record, scored.threshold, task.start, kept=True)
             if scored.score is not None:
                 progress.take(0, scored.score)
         metrics = [row]
-        write_rows(folder, metrics)
+        if ranks.is_first:
+            write_rows(folder, metrics)
         tell(Note("before training: " + ", ".join(f"{name} {_short(value)}" for name, value in row.items())))
 
     saved_at = time.monotonic()
@@ -125,7 +141,7 @@ def _run(
     def after_step() -> None:
         nonlocal saved_at
         tell(Moved(progress.step, schedule.steps))
-        if time.monotonic() - saved_at >= config.save_seconds and learner.is_finite:
+        if ranks.decided(time.monotonic() - saved_at >= config.save_seconds) and learner.is_finite:
             save_state(folder.state, learner, progress)
             saved_at = time.monotonic()
 
@@ -139,13 +155,14 @@ def _run(
         for row in epochs:
             seconds = time.monotonic() - began
             rate, wait = (progress.step - step) * data.batch_size / seconds, (data.readers.waited - waited) / seconds
-            scored = judge.epoch(learner, tell)
+            scored = ranks.told(judge.epoch(learner, tell) if ranks.is_first else UNSCORED)
             row |= scored.row
             better = scored.score is not None and progress.take(row["epoch"], scored.score)
-            kept = better or settings.keep == "last" or not folder.weights.exists()
+            kept = ranks.told(better or settings.keep == "last" or not folder.weights.exists())
             write_weights(folder, learner, settings, record, scored.threshold, task.start, kept)
             metrics.append(row)
-            write_rows(folder, metrics)
+            if ranks.is_first:
+                write_rows(folder, metrics)
             save_state(folder.state, learner, progress)  # last: with it the epoch counts
             tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1), "wait": round(wait, 4)},)))
             if _is_patience_gone(progress, settings):
@@ -153,19 +170,27 @@ def _run(
                 break
             step, began, saved_at, waited = progress.step, time.monotonic(), time.monotonic(), data.readers.waited
     except NotFinite as error:
+        if not ranks.is_first:
+            raise StoppedElsewhere("the first process says why") from None
         raise stopped(folder, error, settings, progress.best_epoch) from None
 
-    _say_kept(progress, settings, task.start, tell)
-    shape = template(task.backbone.template)
-    header = read_header(folder.weights)
-    network = load(header.backbone, header.embedding_size, read_tensors(folder.weights))
-    atomic.write_bytes(folder.onnx, to_onnx(network, shape.height, shape.width))
+    say_kept(progress, settings, task.start, tell)
     best_epoch = progress.best_epoch if settings.keep == "best" else None
-    if config.report:
-        write_report(folder, task, learner, judge.pairs, Trained(network, header, record, metrics, best_epoch), tell)
-    record = replace(record, finished=True, model_id=header.model_id)
-    write_record(folder.record, record)
-    return _report(folder, record, data, resumed_from, best_epoch)
+    if ranks.is_first:
+        record = finished(folder, record, task, learner, judge.pairs, metrics, best_epoch, config.report, tell)
+    return report_of(folder, record, task, resumed_from, best_epoch)
+
+
+def _first_batch(task: Task) -> Batch:
+    """This process's part of the first batch."""
+    parts = task.ranks.parts(task.data.batch_size, task.settings.accumulate)
+    return next(task.data.batches(1, part=np.concatenate(parts)))
+
+
+def _measured(learner: Learner, task: Task, batch: Batch, tell: Tell) -> dict[str, Any]:
+    """Measure a step of this process with its part of a batch, and say what the run will cost it."""
+    cost = measure(learner, task.settings, batch)
+    return say_costs(cost, task.settings, len(batch.labels), task.ranks.count, task.schedule.steps, tell)
 
 
 def _rows_so_far(folder: RunFolder, progress: Progress, schedule: Schedule) -> list[dict[str, Any]]:
@@ -184,62 +209,5 @@ def _is_patience_gone(progress: Progress, settings: Settings) -> bool:
     return bool(settings.patience) and done - (progress.best_epoch or 0) >= settings.patience
 
 
-def _say_kept(progress: Progress, settings: Settings, start: Start | None, tell: Tell) -> None:
-    if settings.keep != "best" or progress.best is None:
-        return
-    if progress.best_epoch == 0 and start is not None:
-        tell(Note("no epoch did better than the start on people it was not trained on: the start's weights are kept"))
-    else:
-        tell(Note(f"kept: the weights of epoch {progress.best_epoch}, score {progress.best:.4g}"))
-
-
-def _report(
-    folder: RunFolder, record: RunRecord, data: LabelledCrops, resumed_from: int | None, best_epoch: int | None
-) -> TrainReport:
-    rows = read_metrics(folder.metrics)
-    return TrainReport(
-        out=folder.root,
-        weights=folder.weights,
-        model_id=str(record.model_id),
-        identities=len(data.identities),
-        images=len(data.crops),
-        epochs=int(rows[-1]["epoch"]) if rows else 0,
-        resumed_from=resumed_from,
-        last=rows[-1] if rows else {},
-        best_epoch=best_epoch,
-        suspects=len(list(read_lines(folder.noise))) if folder.noise.is_file() else None,
-    )
-
-
 def _short(value: Any) -> str:
     return "none" if value is None else f"{value:.4g}"
-
-
-def _machine(device: torch.device, config: TrainConfig, before: RunRecord | None) -> dict[str, Any]:
-    """What the last bits of the weights hang on. A run that goes on keeps its threads unless told otherwise."""
-    recorded = before.machine.get("threads") if before is not None else None
-    return {
-        "device": device.type,
-        "threads": int(config.threads or recorded or torch.get_num_threads()),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "cosface": __version__,
-    }
-
-
-def _pairs(config: TrainConfig, backbone: Backbone, tell: Tell) -> PairCrops | None:
-    if config.validate is None or config.validate_root is None:
-        return None
-    from cosface_cli.engines.pair_files import load_pair_crops  # opens a detector's runtime
-
-    def rejects_alone(outcome: Outcome) -> None:  # the inputs that train counts are its epochs
-        if isinstance(outcome, Rejected):
-            tell(Note(outcome.words))
-
-    pairs = load_pair_crops(config.validate, config.validate_root, template(backbone.template), rejects_alone)
-    lacking = int(((pairs.left < 0) | (pairs.right < 0)).sum())
-    without = f", of which {lacking} lack a crop and count as errors" if lacking else ""
-    tell(Note(f"{config.validate}: {len(pairs.same)} pairs{without}"))
-    if np.unique(pairs.fold).size < 2:
-        raise CosfaceError("all pairs are of one fold", config.validate, "give pairs in two folds or more")
-    return pairs

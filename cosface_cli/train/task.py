@@ -10,6 +10,7 @@ import torch
 from cosface_cli.backbones import Backbone
 from cosface_cli.backbones.loading import declaration
 from cosface_cli.engines.starting import Start, starting_weights
+from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.train import TrainConfig, recipes
@@ -17,7 +18,8 @@ from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label, n
 from cosface_cli.train.device import choose, loaders_for
 from cosface_cli.train.hold_out import HeldOut, split
 from cosface_cli.train.learner import Learner, new_learner
-from cosface_cli.train.preflight import check_margin
+from cosface_cli.train.preflight import check_margin, check_parts
+from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.recipes import Recipe
 from cosface_cli.train.schedule import Schedule, scheduled
 from cosface_cli.train.settings import Settings, resolve
@@ -30,6 +32,7 @@ class Task:
     settings: Settings
     backbone: Backbone
     start: Start | None
+    ranks: Ranks
     device: torch.device
     data: LabelledCrops
     held: HeldOut | None
@@ -39,14 +42,15 @@ class Task:
     schedule: Schedule
 
 
-def task_of(config: TrainConfig, tell: Tell) -> Task:
+def task_of(config: TrainConfig, tell: Tell, ranks: Ranks | None = None) -> Task:
     """Recipe, settings and crops of a configuration. Raises CosfaceError for what cannot be trained with."""
+    ranks = ranks or Ranks()
     recipe = _recipe(config, tell)
     spec = config.start or recipe.values.get("start")
     start = starting_weights(spec) if spec else None
     settings = resolve(config, recipe, (start.backbone, start.embedding_size, start.lineage[-1]) if start else None)
     backbone = declaration(settings.backbone)
-    device = choose(config.device, tell)
+    device = choose(config.device, tell, ranks)
     needed = template(backbone.template)
     source = named(config.aligned)
     data, dropped = label(
@@ -66,14 +70,19 @@ def task_of(config: TrainConfig, tell: Tell) -> Task:
         "crops": len(data.crops),
         "recipe": recipe.name,
     }
+    if ranks.told(facts["fingerprint"]) != facts["fingerprint"]:
+        raise CosfaceError(
+            f"process {ranks.rank} finds other crops here than the first one", source, "give it the same"
+        )
     held = None
     if settings.hold_out:
         data, held = split(data, settings.hold_out)
         settings.sampling.check(len(data.identities), settings.batch)
     check_margin(settings, len(data.identities))
-    data.readers.loaders = loaders_for(device, config.loaders)
+    check_parts(settings, data, ranks)
+    data.readers.loaders = loaders_for(device, config.loaders, ranks.on_machine)
     schedule = scheduled(settings, data.steps)
-    return Task(settings, backbone, start, device, data, held, source, dropped, facts, schedule)
+    return Task(settings, backbone, start, ranks, device, data, held, source, dropped, facts, schedule)
 
 
 def _recipe(config: TrainConfig, tell: Tell) -> Recipe:
@@ -91,4 +100,4 @@ def _recipe(config: TrainConfig, tell: Tell) -> Recipe:
 def learner_of(task: Task) -> Learner:
     """The learner as it begins."""
     tensors = task.start.tensors if task.start else None
-    return new_learner(task.settings, task.backbone, len(task.data.identities), task.device, tensors)
+    return new_learner(task.settings, task.backbone, len(task.data.identities), task.device, tensors, task.ranks)

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.backbones import Backbone
 from cosface_cli.engines.embedders import CPU_BATCH
 from cosface_cli.engines.embedders.vectors import unit_embeddings
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.geometry import template
 from cosface_cli.maths.roc import best_threshold, fold_accuracy
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.outcomes import Note, Outcome, Rejected, Tell
+from cosface_cli.train import TrainConfig
 from cosface_cli.train.learner import Learner
 
 if TYPE_CHECKING:
@@ -80,3 +84,23 @@ def all_equal(scores: NDArray[np.float64]) -> bool:
     """Whether the network gives one and the same vector for every crop: all cosines are 1."""
     found = scores[np.isfinite(scores)]
     return bool(found.size and np.abs(found - 1.0).max() < _EQUAL)
+
+
+def pairs_of(config: TrainConfig, backbone: Backbone, tell: Tell) -> PairCrops | None:
+    """The crops of the pairs to validate on; None where none are asked for. Raises CosfaceError for pairs of one fold,
+    whose threshold could be chosen on no other."""
+    if config.validate is None or config.validate_root is None:
+        return None
+    from cosface_cli.engines.pair_files import load_pair_crops  # opens a detector's runtime
+
+    def rejects_alone(outcome: Outcome) -> None:  # the inputs that train counts are its epochs
+        if isinstance(outcome, Rejected):
+            tell(Note(outcome.words))
+
+    pairs = load_pair_crops(config.validate, config.validate_root, template(backbone.template), rejects_alone)
+    lacking = int(((pairs.left < 0) | (pairs.right < 0)).sum())
+    without = f", of which {lacking} lack a crop and count as errors" if lacking else ""
+    tell(Note(f"{config.validate}: {len(pairs.same)} pairs{without}"))
+    if np.unique(pairs.fold).size < 2:
+        raise CosfaceError("all pairs are of one fold", config.validate, "give pairs in two folds or more")
+    return pairs

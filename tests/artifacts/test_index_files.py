@@ -10,31 +10,58 @@ import numpy as np
 import pytest
 
 from cosface_cli.artifacts import atomic, index_files
-from cosface_cli.artifacts.index_files import IndexHeader, IndexRows, RowsFile, read_header, settle
+from cosface_cli.artifacts.index_files import (
+    IndexHeader,
+    Segment,
+    check_sums,
+    keep,
+    read_header,
+    require_whole,
+    settle,
+)
+from cosface_cli.artifacts.index_rows import IndexRows, RowsFile
 from cosface_cli.artifacts.model_cache import file_sha256
-from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.rows import FACE_KEY, KEY, SOURCE_KEY, Columns, Row
 from cosface_cli.errors import CosfaceError, DamagedError
 
 
 def row(number: int) -> Row:
     source = f"{number % 3}/名 {number}.jpg" if number % 5 else "byte\udcff.jpg"
-    return Row(source, str(number % 3), "/r", "s", 1, (1.0, 2.0, 3.0, 4.0), 0.5, 1.5, f"{number:064x}", number, 2)
+    identity = str(number % 3) if number % 7 else None
+    return Row(source, identity, "/r", "s", 1, (1.0, 2.0, 3.0, 4.0), 0.5, 1.5, f"{number:064x}", number, 2)
 
 
-def header(vectors: str, names: str, checksums: dict[str, str], rows: int = 3) -> IndexHeader:
-    return IndexHeader("flat", "dlib", "dlib-01", "dlib", "none", 4, rows, vectors, names, checksums, ["/s.h5"])
+def header(segment: Segment, files: dict[str, index_files.FileSum]) -> IndexHeader:
+    return IndexHeader(
+        "faiss", "dlib", "dlib-01", "dlib", "none", 4, segment.rows, segment.rows, (segment,), files, ("/s.h5",)
+    )
+
+
+def rows_file(root: Path, count: int) -> Path:
+    path = atomic.partial(root / "packed")
+    with RowsFile(atomic.partial(root / "rows"), path) as rows:
+        for low in range(0, count, 500):
+            columns = Columns.of([row(number) for number in range(low, min(low + 500, count))])
+            rows.add(columns, np.arange(low, low + len(columns), dtype=np.int64) + 7, columns.keys())
+    assert rows.count == count
+    return path
 
 
 def built(root: Path, count: int = 3, vectors: bytes = b"vectors") -> IndexHeader:
     root.mkdir(exist_ok=True)
-    parts = [atomic.partial(root / name) for name in ("index", "rows")]
-    parts[0].write_bytes(vectors)
-    with RowsFile(parts[1]) as rows:
-        for number in range(count):
-            rows.add(row(number))
-    assert rows.count == count
-    settle(root, parts[0], parts[1], lambda v, n, c: header(v, n, c, count))
+    atomic.partial(root / "vectors").write_bytes(vectors)
+    files = dict(
+        (
+            keep(root, atomic.partial(root / "vectors"), "vectors.{}.npy"),
+            keep(root, rows_file(root, count), "rows.{}.h5"),
+        )
+    )
+    settle(root, header(Segment(count, *files), files))
     return read_header(root)
+
+
+def opened(root: Path, found: IndexHeader) -> IndexRows:
+    return IndexRows(root / found.segments[0].names, found.rows)
 
 
 def names(root: Path) -> set[str]:
@@ -43,20 +70,55 @@ def names(root: Path) -> set[str]:
 
 @pytest.mark.parametrize("count", (0, 3, 1024, 2100))
 def test_rows_come_back(tmp_path: Path, count: int):
-    found = built(tmp_path / "i", count)
-    with IndexRows(tmp_path / "i" / found.names, count) as rows:
-        assert list(rows) == [row(number) for number in range(count)]
-        for number in range(0, count, 700):
-            assert rows[number] == row(number)
+    rows = opened(tmp_path / "i", built(tmp_path / "i", count))
+    want = [row(number) for number in range(count)]
+    assert list(rows) == want and len(rows) == count
+    assert [rows[number] for number in range(0, count, 700)] == want[::700]
+    assert [rows.identity(number) for number in range(0, count, 90)] == [r.identity for r in want[::90]]
+    assert (rows.ids == np.arange(count) + 7).all() and (rows.times == 2).all() and (rows.faces == 1).all()
+    assert [bytes(digest).hex() for digest in rows.hashes] == [r.hash for r in want]
+    assert (rows.keys == Columns.of(want).keys()).all()
+    assert list(rows.columns(0, count).rows()) == want
+
+
+def test_keys_tell_what_is_the_same():
+    from dataclasses import replace
+
+    def parts(one: Row) -> tuple[bytes, bytes, bytes]:
+        key = Columns.of([one]).keys().view(f"V{KEY}")[0].tobytes()
+        return key[:SOURCE_KEY], key[:FACE_KEY], key
+
+    first = row(1)
+    for change, same in (
+        ({}, (True, True, True)),
+        ({"score": 0.9, "mtime_ns": 5, "size": 1, "sharpness": 0.1}, (True, True, True)),
+        ({"settings": "t"}, (True, True, False)),
+        ({"box": (1.0, 2.0, 3.0, 5.0)}, (True, True, False)),
+        ({"hash": "ab" * 32}, (True, False, False)),
+        ({"face": 2}, (True, False, False)),
+        ({"source": "1/other.jpg"}, (False, False, False)),
+        ({"root": "/elsewhere"}, (False, False, False)),
+    ):
+        other = parts(replace(first, **change))
+        assert tuple(a == b for a, b in zip(parts(first), other, strict=True)) == same, change
+
+
+def test_columns_and_rows_are_the_same():
+    rows = [row(number) for number in range(20)]
+    columns = Columns.of(rows)
+    assert list(columns.rows()) == rows and len(columns) == 20
+    mask = np.arange(20) % 3 == 0
+    assert list(columns.kept(mask).rows()) == rows[::3] and (columns.kept(mask).keys() == columns.keys()[mask]).all()
 
 
 def test_files_are_named_by_their_content(tmp_path: Path):
     found = built(tmp_path / "i")
     assert found.metric == "cos" and found.rows == 3 and found.schema == 1
-    assert set(found.checksums) == {found.vectors, found.names}
-    for name, digest in found.checksums.items():
-        assert file_sha256(tmp_path / "i" / name) == digest and digest[:12] in name
-    assert names(tmp_path / "i") == {"index.json", found.vectors, found.names}
+    assert set(found.files) == set(found.segments[0].files) and not check_sums(tmp_path / "i", found)
+    for name, held in found.files.items():
+        assert file_sha256(tmp_path / "i" / name) == held.sha256 and held.sha256[:12] in name
+        assert (tmp_path / "i" / name).stat().st_size == held.bytes
+    assert names(tmp_path / "i") == {"index.json", *found.files}
 
 
 def test_the_same_rows_give_the_same_folder(tmp_path: Path):
@@ -66,10 +128,11 @@ def test_the_same_rows_give_the_same_folder(tmp_path: Path):
 
 
 def test_a_new_build_takes_the_old_files_away(tmp_path: Path):
-    old, new = built(tmp_path / "i"), built(tmp_path / "i", 5, b"other vectors")
-    assert names(tmp_path / "i") == {"index.json", new.vectors, new.names} and new.vectors != old.vectors
+    built(tmp_path / "i")
+    new = built(tmp_path / "i", 5, b"other vectors")
+    assert names(tmp_path / "i") == {"index.json", *new.files}
     assert built(tmp_path / "i", 5, b"other vectors") == new  # the same again: nothing that it names is swept away
-    assert names(tmp_path / "i") == {"index.json", new.vectors, new.names}
+    assert names(tmp_path / "i") == {"index.json", *new.files}
 
 
 def test_stopped_before_the_last_step_the_old_index_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -78,39 +141,55 @@ def test_stopped_before_the_last_step_the_old_index_stands(tmp_path: Path, monke
         patched.setattr(index_files.atomic, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             built(tmp_path / "i", 7, b"other vectors")
-    assert read_header(tmp_path / "i") == old
-    for name, digest in old.checksums.items():
-        assert file_sha256(tmp_path / "i" / name) == digest
+    assert read_header(tmp_path / "i") == old and not check_sums(tmp_path / "i", old)
     new = built(tmp_path / "i", 8, b"third")
-    assert names(tmp_path / "i") == {"index.json", new.vectors, new.names}
+    assert names(tmp_path / "i") == {"index.json", *new.files}
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    (
-        ("{garbage", "damaged index"),
-        ("[1]", "damaged index"),
-        ("17", "damaged index"),
-        ("[" * 100_000, "damaged index"),
-        ({"kind": "something"}, "not a cosface index"),
-        ({"schema": 2}, "newer cosface"),
-        ({"schema": None}, "damaged index"),
-        ({"vectors": "../../etc/passwd"}, "damaged index"),
-        ({"names": "/etc/passwd"}, "damaged index"),
-        ({"names": ".."}, "damaged index"),
-        ({"names": ""}, "damaged index"),
-        ({"vectors": 3}, "damaged index"),
-        ({"rows": "3"}, "damaged index"),
-        ({"rows": -1}, "damaged index"),
-        ({"size": 0}, "damaged index"),
-        ({"size": [4]}, "damaged index"),
-        ({"model_id": None}, "damaged index"),
-    ),
-    ids=range(17),
+def segment(**change: object) -> dict[str, object]:
+    return {"segments": [{**json.loads(json.dumps(SEGMENT)), **change}]}
+
+
+SEGMENT = {"rows": 3, "vectors": "v", "names": "n", "search": "flat", "lists": None, "settings": {}}
+FOREIGN = (
+    ("{garbage", "damaged index"),
+    ("[1]", "damaged index"),
+    ("17", "damaged index"),
+    ("[" * 100_000, "damaged index"),
+    ({"kind": "something"}, "not a cosface index"),
+    ({"schema": 2}, "newer cosface"),
+    ({"schema": None}, "damaged index"),
+    (segment(vectors="../../etc/passwd"), "damaged index"),
+    (segment(names="/etc/passwd"), "damaged index"),
+    (segment(names=3), "damaged index"),
+    (segment(rows="3"), "damaged index"),
+    (segment(rows=4), "damaged index"),
+    (segment(settings=[]), "damaged index"),
+    (segment(more=1), "damaged index"),
+    ({"segments": 7}, "damaged index"),
+    ({"segments": []}, "damaged index"),
+    ({"files": {}}, "damaged index"),
+    ({"files": {"index.json": {"bytes": 1, "sha256": ""}}}, "damaged index"),
+    ({"rows": "3"}, "damaged index"),
+    ({"rows": -1}, "damaged index"),
+    ({"rows": 1 << 60}, "damaged index"),
+    ({"size": 0}, "damaged index"),
+    ({"size": [4]}, "damaged index"),
+    ({"size": 1 << 40}, "damaged index"),
+    ({"model_id": None}, "damaged index"),
+    ({"metric": "l2"}, "damaged index"),
+    ({"uri": 5}, "damaged index"),
 )
+
+
+@pytest.mark.parametrize(("change", "words"), FOREIGN, ids=range(len(FOREIGN)))
 def test_a_foreign_header_is_one_line(tmp_path: Path, change: object, words: str):
-    built(tmp_path)
+    found = built(tmp_path)
     path = tmp_path / "index.json"
+    if isinstance(change, dict) and change.get("segments") and isinstance(change["segments"], list):
+        own = change["segments"][0]
+        own["vectors"] = found.segments[0].vectors if own["vectors"] == "v" else own["vectors"]
+        own["names"] = found.segments[0].names if own["names"] == "n" else own["names"]
     path.write_text(change if isinstance(change, str) else json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(CosfaceError, match=words):
         read_header(tmp_path)
@@ -119,7 +198,7 @@ def test_a_foreign_header_is_one_line(tmp_path: Path, change: object, words: str
 def test_a_field_is_missing(tmp_path: Path):
     built(tmp_path)
     path = tmp_path / "index.json"
-    for name in ("model", "rows", "checksums"):
+    for name in ("model", "rows", "files", "segments", "next_id"):
         found = json.loads(path.read_text())
         del found[name]
         (tmp_path / "index.json").write_text(json.dumps(found))
@@ -134,37 +213,74 @@ def test_no_index_here(tmp_path: Path):
             read_header(place)
 
 
+def test_a_file_of_another_length_or_content(tmp_path: Path):
+    found = built(tmp_path)
+    path = tmp_path / found.segments[0].vectors
+    path.write_bytes(b"VECTORS")
+    require_whole(tmp_path, found)
+    assert check_sums(tmp_path, found) == [path.name]
+    path.write_bytes(b"vectors and more")
+    with pytest.raises(DamagedError, match="16 bytes long, not 7"):
+        require_whole(tmp_path, found)
+    path.unlink()
+    with pytest.raises(DamagedError, match="cannot be read"):
+        require_whole(tmp_path, found)
+
+
 def test_damaged_rows_are_one_line(tmp_path: Path):
     found = built(tmp_path)
-    path = tmp_path / found.names
+    path = tmp_path / found.segments[0].names
     content = path.read_bytes()
 
-    def a_group() -> None:
+    def changed(name: str, value: object) -> None:
         with h5py.File(path, "r+") as file:
-            del file["box"]
-            file.create_group("box")
+            del file[name]
+            if value is not None:
+                file[name] = value
 
-    def a_link() -> None:
+    def in_chunks() -> None:
         with h5py.File(path, "r+") as file:
             del file["score"]
-            file["score"] = h5py.SoftLink("/sharpness")
+            file.create_dataset("score", data=np.zeros(3, np.float32), chunks=(1,))
+
+    def elsewhere() -> None:
+        with h5py.File(path, "r+") as file:
+            del file["score"]
+            file.create_dataset("score", (3,), np.float32, external=[("/etc/passwd", 0, 12)])
 
     def a_code() -> None:
         with h5py.File(path, "r+") as file:
             file["identity/codes"][:] = 1000
 
-    def a_number() -> None:
+    def an_end() -> None:
         with h5py.File(path, "r+") as file:
-            del file["score"]
-            file["score"] = np.float32(1)
+            file["source/offsets"][1] = 1 << 40
 
-    for damage in (a_group, a_link, a_code, a_number, path.unlink, lambda: path.write_bytes(content[:-9])):
+    damages = (
+        lambda: changed("box", None),
+        lambda: changed("score", h5py.SoftLink("/sharpness")),
+        lambda: changed("score", np.float32(1)),
+        lambda: changed("id", np.zeros(2, np.int64)),
+        lambda: changed("key", np.zeros((3, 20), np.uint8)),
+        lambda: changed("source/offsets", np.zeros(2, np.int64)),
+        in_chunks,
+        elsewhere,
+        a_code,
+        an_end,
+        path.unlink,
+        lambda: path.write_bytes(content[:-9]),
+        lambda: path.write_bytes(b""),
+        lambda: path.write_bytes(b"no HDF5 at all" * 100),
+    )
+    for damage in damages:
         damage()
-        with pytest.raises(DamagedError, match="build it again"), IndexRows(path, 3) as rows:
-            list(rows)
+        with pytest.raises(DamagedError, match="build it again"):
+            list(opened(tmp_path, found))
+        with pytest.raises(DamagedError, match="build it again"):
+            _ = [opened(tmp_path, found)[number] for number in range(3)]
         path.write_bytes(content)
-    with pytest.raises(DamagedError), IndexRows(path, 4) as rows:
-        pass
+    with pytest.raises(DamagedError):
+        IndexRows(path, 4)
 
 
 def test_a_full_disk_is_an_error_and_no_crash(small_disk: Path):

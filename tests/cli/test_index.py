@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
-import faiss
 import h5py
 import numpy as np
 import pytest
@@ -84,11 +85,12 @@ def test_the_same_store_twice_is_indexed_once(cosface: Cosface, made: Path, tmp_
     assert "more than once" in done.err
 
 
-def test_the_index_is_plain_faiss(made: Path) -> None:
+def test_the_index_is_plain_numpy(made: Path) -> None:
     header = json.loads((made / "people.index" / "index.json").read_text())
-    index = faiss.read_index(str(made / "people.index" / header["vectors"]))
+    (segment,) = header["segments"]
+    vectors = np.load(made / "people.index" / segment["vectors"], mmap_mode="r", allow_pickle=False)
     embeddings, _, _ = read(made / "faces.h5")
-    assert index.ntotal == 20 and (index.reconstruct_n(0, 20) == embeddings).all()
+    assert vectors.shape == (20, 128) and (vectors == embeddings).all()
     assert header["metric"] == "cos" and header["model_id"] == read(made / "faces.h5")[2]["model_id"]
 
 
@@ -143,7 +145,8 @@ def test_damaged_files_are_refused_and_a_build_mends_them(cosface: Cosface, made
     index = tmp_path / "i"
     cosface("index", "build", made / "faces.h5", index)
     header = json.loads((index / "index.json").read_text())
-    for name in (header["vectors"], header["names"], "index.json"):
+    (segment,) = header["segments"]
+    for name in (segment["vectors"], segment["names"], "index.json"):
         path = index / name
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
@@ -183,3 +186,94 @@ def test_an_index_of_another_metric_is_refused(cosface: Cosface, made: Path, tmp
     main.write_text(main.read_text().replace('"cos"', '"l2"'))
     done = cosface("index", "search", tmp_path / "i", made / "faces.h5")
     assert done.code == 2 and done.out == "" and "index.json" in done.err and len(done.err.splitlines()) == 1, done
+
+
+def test_one_process_serves_a_pipe_line_by_line(made: Path, people: Path, model_cache: Path) -> None:
+    """Each path is answered before the next one is written; a bad one is a named reject and the process goes on."""
+    command = [sys.executable, "-m", "cosface_cli", "index", "search", made / "people.index", "-", "-k", "1", "--quiet"]
+    process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+
+    def ask(path: Path) -> dict:
+        process.stdin.write(bytes(path) + b"\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    crop = made / "aligned" / "person2" / "near.jpg"
+    assert ask(people / "person1" / "far.jpg")["source"] == "person1/far.jpg"
+    assert ask(people / "nothing.jpg")["status"] == "rejected"
+    assert ask(people)["status"] == "rejected", "a folder is no photo"
+    assert ask(crop)["cos"] > 0.999999, "a crop is known by its folder's manifest"
+    assert ask(people / "person1" / "far.jpg")["source"] == "person1/far.jpg", "as often as it is asked for"
+    process.stdin.close()
+    assert process.wait(timeout=60) == 3
+    process.stdout.close()
+
+
+def test_filters_and_people(cosface: Cosface, made: Path, people: Path) -> None:
+    index, probe = made / "people.index", people / "person4" / "middle.jpg"
+    others = cosface("index", "search", index, probe, "--filter", "identity=person1", "-k", 9)
+    assert {row["identity"] for row in others.rows} == {"person1"} and len(others.rows) == 3
+    by = cosface("index", "search", index, probe, "--by", "identity", "-k", 50)
+    names = [row["identity"] for row in by.rows]
+    assert names[0] == "person4" and len(names) == len(set(names)) == 8
+    sure = cosface("index", "search", index, probe, "--min-cos", "0.93", "-k", 20)
+    assert sure.code == 0 and {row["identity"] for row in sure.rows} == {"person4"}
+    assert cosface("index", "search", index, probe, "--since", "2999-01-01").code == 1, "no photo is that new"
+    assert len(cosface("index", "search", index, probe, "--since", "1999-01-01", "-k", 50).rows) == 20, (
+        "the time of a crop is its photo's, from the manifest"
+    )
+
+
+def test_a_store_is_added(cosface: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
+    cosface("embed", people / "person1", tmp_path / "one.h5")
+    cosface("index", "build", tmp_path / "one.h5", tmp_path / "i")
+    added = cosface("index", "add", made / "faces.h5", tmp_path / "i")
+    assert added.code == 0 and (added.rows[0]["rows"], added.rows[0]["added"]) == (23, 20), added
+    again = cosface("index", "add", made / "faces.h5", tmp_path / "i")
+    assert again.code == 0 and again.rows[0]["added"] == 0 and "20 unchanged" not in again.out
+
+
+def test_a_person_is_forgotten(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    """From photos to crops, store and index, and out of all of them; with the crops of the photos that are still there
+    the person is cropped and embedded again, and the index leaves them out."""
+    aligned, store, index = tmp_path / "aligned", tmp_path / "faces.h5", tmp_path / "people.index"
+    cosface("align", people, aligned)
+    cosface("embed", aligned, store)
+    cosface("index", "build", store, index)
+    asked = cosface("index", "forget", index, "--identity", "person3")
+    assert asked.code == 1 and "would go; --yes does it" in asked.err and (aligned / "person3").exists()
+    crops = [path.read_bytes() for path in (aligned / "person3").iterdir()]
+    done = cosface("index", "forget", index, "--identity", "person3", "--yes")
+    assert done.code == 0 and done.rows[0]["done"] and done.rows[0]["crops"] == 3 and "no trace found" in done.err, done
+    for path in [store, *index.rglob("*"), *aligned.rglob("*")]:
+        content = path.read_bytes() if path.is_file() else b""
+        assert b"person3" not in content and not any(crop[-500:] in content for crop in crops), path
+    found = cosface("index", "search", index, people / "person3" / "near.jpg", "-k", 20)
+    assert len(found.rows) == 17 and "person3" not in {row["identity"] for row in found.rows}
+    assert cosface("index", "check", index).code == 0
+    again = cosface("index", "forget", index, "--identity", "person3", "--yes")
+    assert again.code == 1 and "nobody of that name" in again.err
+    cosface("align", people, aligned)
+    cosface("embed", aligned, store)
+    built = cosface("index", "build", store, index)
+    assert built.rows[0]["forgotten"] == 3 and built.rows[0]["rows"] == 17 and "forgotten once" in built.err
+
+
+def test_info_check_merge_and_export(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+    info = cosface("index", "info", made / "people.index")
+    assert info.code == 0 and info.rows[0]["rows"] == 20 and "20 faces of 8 identities" in info.err
+    check = cosface("index", "check", made / "people.index")
+    assert check.code == 0 and check.rows[0]["ok"] and check.rows[0]["compared"] == 20
+    merged = cosface("index", "merge", made / "people.index", made / "people.index", tmp_path / "m")
+    assert merged.code == 0 and merged.rows[0]["rows"] == 20 and merged.rows[0]["doubles"] == 20
+    for name in ("v.npy", "r.csv", "t.parquet"):
+        assert cosface("index", "export", made / "people.index", tmp_path / name).rows[0]["rows"] == 20
+    wrong = cosface("index", "export", made / "people.index", tmp_path / "t.txt")
+    assert wrong.code == 2 and len(wrong.err.splitlines()) == 1 and "npy, csv, parquet" in wrong.err
+    path = tmp_path / "m" / json.loads((tmp_path / "m" / "index.json").read_text())["segments"][0]["vectors"]
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    bad = cosface("index", "check", tmp_path / "m")
+    assert bad.code == 1 and not bad.rows[0]["ok"] and path.name in bad.err

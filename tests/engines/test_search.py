@@ -1,17 +1,20 @@
-"""Exact search against numpy in double precision, and index files that are not what they say."""
+"""Search against numpy in double precision, and index files that are not what they say."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.engines.search import SEARCHERS
-from cosface_cli.engines.search.faiss_flat import FaissFlat, FlatSearcher
-from cosface_cli.errors import CosfaceError
+from cosface_cli.artifacts.vector_file import VectorFile, VectorWriter, head
+from cosface_cli.engines.search import FLAT_BELOW, SEARCHERS, SQ8_BELOW, Search, by_count
+from cosface_cli.engines.search.ivf import list_count, parts
+from cosface_cli.engines.search.near import nearest
+from cosface_cli.errors import CosfaceError, DamagedError
 
 
 def units(count: int, size: int, seed: int = 0) -> np.ndarray:
@@ -19,10 +22,33 @@ def units(count: int, size: int, seed: int = 0) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def built(path: Path, gallery: np.ndarray, block: int = 100) -> FlatSearcher:
-    blocks = (gallery[at : at + block] for at in range(0, len(gallery), block))
-    FaissFlat.build(gallery.shape[1], blocks, path)
-    return FaissFlat.open(path, gallery.shape[1], len(gallery))
+def people(count: int, size: int, seed: int = 0) -> np.ndarray:
+    """Vectors with structure, as faces have it: four photos of each person, cosine near .67."""
+    rng = np.random.default_rng(seed)
+    vectors = np.repeat(rng.normal(size=(-(-count // 4), size)), 4, 0)[:count]
+    vectors = vectors + 0.7 * rng.normal(size=vectors.shape)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def written(path: Path, gallery: np.ndarray, block: int = 100) -> VectorFile:
+    with VectorWriter(path, gallery.shape[1]) as writer:
+        for at in range(0, len(gallery), block):
+            writer.add(gallery[at : at + block])
+    return VectorFile(path, gallery.shape[1], len(gallery))
+
+
+class Opened:
+    """An engine over a gallery, asked for the k nearest."""
+
+    def __init__(self, path: Path, gallery: np.ndarray, name: str = "flat", recall: float = 0.95) -> None:
+        self.vectors = written(path, gallery)
+        engine: Search = SEARCHERS.load(name)
+        self.lists = path.with_suffix(".lists")
+        self.built = engine.build(self.vectors, self.lists, None, recall)
+        self.searcher = engine.open(self.vectors, str(self.built.file), None, self.built.settings)
+
+    def search(self, probes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return nearest(self.vectors, probes, self.searcher.propose(probes, k), k)
 
 
 def brute(gallery: np.ndarray, probes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +62,7 @@ def brute(gallery: np.ndarray, probes: np.ndarray, k: int) -> tuple[np.ndarray, 
 @pytest.mark.parametrize(("count", "k"), ((1, 1), (7, 3), (300, 1), (300, 10), (2500, 50), (300, 300)))
 def test_as_brute_force(tmp_path: Path, size: int, count: int, k: int):
     gallery, probes = units(count, size), units(20, size, seed=1)
-    cosines, ids = built(tmp_path / "i", gallery).search(probes, k)
+    cosines, ids = Opened(tmp_path / "i", gallery).search(probes, k)
     want_cosines, want_ids = brute(gallery, probes, k)
     np.testing.assert_array_equal(ids, want_ids)
     np.testing.assert_allclose(cosines, want_cosines, atol=1e-12)
@@ -50,7 +76,7 @@ def test_as_brute_force_with_many_equal_vectors(
 ):
     """A gallery drawn from five vectors: whole rows of ties."""
     gallery = units(5, 8)[np.random.default_rng(seed).integers(0, 5, count)]
-    cosines, ids = built(tmp_path_factory.mktemp("index") / "i", gallery).search(units(5, 8), k)
+    cosines, ids = Opened(tmp_path_factory.mktemp("index") / "i", gallery).search(units(5, 8), k)
     want_cosines, want_ids = brute(gallery, units(5, 8), k)
     np.testing.assert_array_equal(ids, want_ids)
     np.testing.assert_allclose(cosines, want_cosines, atol=1e-12)
@@ -61,7 +87,7 @@ def test_many_copies_come_in_the_order_of_their_ids(tmp_path: Path, copies: int,
     gallery = units(2000, 128)
     places = np.sort(np.random.default_rng(2).choice(2000, copies, replace=False))
     gallery[places] = gallery[places[0]]
-    cosines, ids = built(tmp_path / "i", gallery).search(gallery[places[:3]], k)
+    cosines, ids = Opened(tmp_path / "i", gallery).search(gallery[places[:3]], k)
     for row in ids:
         np.testing.assert_array_equal(row, places[:k])
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
@@ -69,29 +95,27 @@ def test_many_copies_come_in_the_order_of_their_ids(tmp_path: Path, copies: int,
 
 def test_k_beyond_the_gallery(tmp_path: Path):
     gallery = units(3, 16)
-    searcher = built(tmp_path / "i", gallery)
-    cosines, ids = searcher.search(gallery, 10)
-    assert len(searcher) == 3 and cosines.shape == ids.shape == (3, 3)
+    cosines, ids = Opened(tmp_path / "i", gallery).search(gallery, 10)
+    assert cosines.shape == ids.shape == (3, 3)
     assert sorted(ids[0]) == [0, 1, 2] and (ids[:, 0] == [0, 1, 2]).all() and (ids >= 0).all()
 
 
 def test_an_empty_gallery_and_no_probes(tmp_path: Path):
-    empty = built(tmp_path / "e", np.zeros((0, 16), np.float32))
-    cosines, ids = empty.search(units(4, 16), 5)
-    assert len(empty) == 0 and cosines.shape == ids.shape == (4, 0)
-    some = built(tmp_path / "s", units(9, 16))
-    cosines, ids = some.search(np.zeros((0, 16), np.float32), 5)
-    assert cosines.shape == ids.shape == (0, 5)
+    cosines, ids = Opened(tmp_path / "e", np.zeros((0, 16), np.float32)).search(units(4, 16), 5)
+    assert cosines.shape == ids.shape == (4, 0)
+    cosines, ids = Opened(tmp_path / "s", units(9, 16)).search(np.zeros((0, 16), np.float32), 5)
+    assert len(cosines) == len(ids) == 0
 
 
-def test_the_batch_changes_no_bit(tmp_path: Path):
-    gallery = units(1500, 128)
+@pytest.mark.parametrize("name", ("flat", "sq8", "pq"))
+def test_the_batch_changes_no_bit(tmp_path: Path, name: str):
+    gallery = people(1500, 32)
     gallery[1000:1040] = gallery[7]
-    probes = np.concatenate([gallery[:20], units(50, 128, seed=3)])
-    searcher = built(tmp_path / "i", gallery)
-    cosines, ids = searcher.search(probes, 12)
+    probes = np.concatenate([gallery[:20], people(50, 32, seed=3)])
+    opened = Opened(tmp_path / "i", gallery, name)
+    cosines, ids = opened.search(probes, 12)
     for size in (1, 19, 20, 64):
-        parts = [searcher.search(probes[at : at + size], 12) for at in range(0, len(probes), size)]
+        parts = [opened.search(probes[at : at + size], 12) for at in range(0, len(probes), size)]
         np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), cosines)
         np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), ids)
 
@@ -99,21 +123,106 @@ def test_the_batch_changes_no_bit(tmp_path: Path):
 def test_the_blocks_change_no_byte(tmp_path: Path):
     gallery = units(250, 32)
     for block in (1, 99, 250):
-        built(tmp_path / str(block), gallery, block)
+        written(tmp_path / str(block), gallery, block)
     assert (tmp_path / "1").read_bytes() == (tmp_path / "99").read_bytes() == (tmp_path / "250").read_bytes()
+
+
+def test_the_file_of_vectors_is_numpys_own(tmp_path: Path):
+    for count in (0, 1, 50):
+        gallery = units(50, 24)[:count]
+        np.save(tmp_path / "theirs.npy", gallery)
+        written(tmp_path / "ours.npy", gallery)
+        assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()
+        loaded = np.load(tmp_path / "ours.npy", mmap_mode="r", allow_pickle=False)
+        assert (loaded == gallery).all() and loaded.shape == (count, 24)
+
+
+def test_one_probe_is_searched_by_all_threads(tmp_path: Path):
+    """From some size on; the same answer as in a batch, also about copies that lie in the parts of several threads."""
+    gallery = units(9000, 512)
+    gallery[[10, 4400, 4600, 8999]] = gallery[10]
+    opened = Opened(tmp_path / "i", gallery)
+    cosines, ids = opened.search(gallery[[10, 77]], 6)
+    alone = [opened.search(gallery[[n]], 6) for n in (10, 77)]
+    np.testing.assert_array_equal(np.concatenate([one[1] for one in alone]), ids)
+    np.testing.assert_array_equal(np.concatenate([one[0] for one in alone]), cosines)
+    assert ids[0, :4].tolist() == [10, 4400, 4600, 8999]
 
 
 def test_cosines_never_leave_their_range(tmp_path: Path):
     gallery = units(500, 3)
-    cosines, ids = built(tmp_path / "i", np.concatenate([gallery, -gallery])).search(gallery, 1000)
+    cosines, ids = Opened(tmp_path / "i", np.concatenate([gallery, -gallery])).search(gallery, 1000)
     assert cosines.max() <= 1 and cosines.min() >= -1
     np.testing.assert_array_equal(ids[:, 0], np.arange(500))
 
 
-@pytest.mark.parametrize("change", ("gone", "folder", "empty", "text", "halved", "last byte", "header"))
-def test_a_damaged_file_is_one_line(tmp_path: Path, change: str):
-    path = tmp_path / "i"
-    built(path, units(50, 16))
+def test_only_among_some(tmp_path: Path):
+    gallery, probes = units(900, 32), units(30, 32, seed=5)
+    opened = Opened(tmp_path / "i", gallery)
+    for among in (np.arange(0, 900, 7), np.array([3, 5]), np.zeros(0, np.int64)):
+        cosines, ids = nearest(opened.vectors, probes, opened.searcher.propose(probes, 5, among), 5)
+        want, at = brute(gallery[among], probes, 5)
+        np.testing.assert_array_equal(ids, among[at])
+        np.testing.assert_allclose(cosines, want, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ("sq8", "pq"))
+def test_the_recall_is_what_it_says(tmp_path: Path, name: str):
+    """Counted again by brute force, over the rows themselves and over other photos of the same people."""
+    everybody = people(3000, 32)
+    gallery, others = everybody[np.arange(3000) % 4 < 3], everybody[3::4]
+    opened = Opened(tmp_path / "i", gallery, name)
+    settings = opened.built.settings
+    assert settings["recall"] >= 0.95 and 1 <= settings["nprobe"] < settings["lists"] == list_count(2250) == 256
+    cosines, ids = opened.search(gallery[::9], 2)
+    want_cosines, want = brute(gallery, gallery[::9], 2)
+    assert (ids[:, 0] == np.arange(0, 2250, 9)).all(), "each finds itself"
+    assert abs(float((ids[:, 1] == want[:, 1]).mean()) - settings["recall"]) < 0.04
+    assert (opened.search(others, 1)[1] == brute(gallery, others, 1)[1]).mean() > 0.9
+    np.testing.assert_allclose(cosines[:, 0], want_cosines[:, 0], atol=1e-12)
+
+
+def test_without_structure_more_lists_are_looked_through(tmp_path: Path, name: str = "sq8"):
+    """A fixed number of lists finds nothing there; the recall wanted is reached, or is told as not reached."""
+    few = Opened(tmp_path / "a", people(1500, 32), name).built.settings
+    many = Opened(tmp_path / "b", units(1500, 32), name).built.settings
+    assert many["nprobe"] > 2 * few["nprobe"]
+    assert many["recall"] >= 0.95 or many["nprobe"] == many["lists"]
+
+
+def test_copies_do_not_count_as_found(tmp_path: Path):
+    """Rows that stand twice would make any search look perfect."""
+    once = units(1500, 64)
+    settings = Opened(tmp_path / "i", np.concatenate([once, once]), "sq8").built.settings
+    assert settings["nprobe"] > 16
+
+
+def test_the_threads_change_no_byte(tmp_path: Path):
+    vectors = written(tmp_path / "i", people(1000, 16))
+    for name in ("sq8", "pq"):
+        contents = []
+        for number in (1, 2):
+            before = faiss.omp_get_max_threads()
+            faiss.omp_set_num_threads(number)
+            index = SEARCHERS.load(name)._trained(vectors)
+            index.add(vectors.between(0, 1000))
+            contents.append(faiss.serialize_index(index).tobytes())
+            faiss.omp_set_num_threads(before)
+        assert contents[0] == contents[1]
+
+
+def test_chosen_by_the_number_of_rows():
+    names = [by_count(rows) for rows in (0, FLAT_BELOW - 1, FLAT_BELOW, SQ8_BELOW - 1, SQ8_BELOW)]
+    assert names == ["flat", "flat", "sq8", "sq8", "pq"]
+    assert [list_count(n) for n in (0, 1, 10_000, 200_000, 1_000_000, 10**12)] == [4, 4, 512, 2048, 4096, 65536]
+    assert [parts(size) for size in (1, 16, 128, 512, 100)] == [1, 2, 16, 64, 10]
+
+
+@pytest.mark.parametrize("change", ("gone", "folder", "empty", "text", "halved", "last byte", "head", "longer"))
+@pytest.mark.parametrize("name", ("flat", "sq8", "pq"))
+def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, change: str):
+    opened = Opened(tmp_path / "i", people(1000, 8), name)
+    path = opened.vectors.path if name == "flat" else opened.lists
     content = path.read_bytes()
     match change:
         case "gone":
@@ -124,69 +233,97 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, change: str):
         case "empty":
             path.write_bytes(b"")
         case "text":
-            path.write_bytes(b"no index, but long enough to be one. " * 200)
+            path.write_bytes(b"no index, but long enough to be one. " * 5000)
         case "halved":
             path.write_bytes(content[: len(content) // 2])
         case "last byte":
             path.write_bytes(content[:-1])
-        case "header":
-            path.write_bytes(b"IwFl" + content[4:])
-    with pytest.raises(CosfaceError, match="build it again"):
-        FaissFlat.open(path, 16, 50)
+        case "head":
+            path.write_bytes(b"IxF2" + content[4:])
+        case "longer":
+            path.write_bytes(content + b"x")
+    with pytest.raises(DamagedError) as caught:
+        vectors = VectorFile(tmp_path / "i", 8, 1000)
+        SEARCHERS.load(name).open(vectors, str(opened.lists), None, opened.built.settings)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
-def test_cut_anywhere_near_its_end(tmp_path: Path):
-    """Where a length in the file says more than there is, a memory map would be read beyond its end."""
-    path = tmp_path / "i"
-    built(path, units(50, 16))
-    content = path.read_bytes()
-    for cut in range(1, len(content) - 50 * 16 * 4 + 4):
-        path.write_bytes(content[:-cut])
-        with pytest.raises(CosfaceError):
-            FaissFlat.open(path, 16, 50)
-
-
-@pytest.mark.parametrize(("size", "count"), ((16, 51), (16, 49), (8, 100), (32, 25), (15, 50)))
+@pytest.mark.parametrize(("size", "count"), ((16, 51), (16, 49), (17, 50), (15, 50), (32, 25)))
 def test_a_file_that_holds_other_than_was_said(tmp_path: Path, size: int, count: int):
-    built(tmp_path / "i", units(50, 16))
-    with pytest.raises(CosfaceError):
-        FaissFlat.open(tmp_path / "i", size, count)
+    written(tmp_path / "i", units(50, 16))
+    with pytest.raises(DamagedError):
+        VectorFile(tmp_path / "i", size, count)
 
 
-def test_an_index_of_distances_is_refused(tmp_path: Path):
-    import faiss
-
-    index = faiss.IndexFlatL2(16)
-    index.add(units(50, 16))
-    faiss.write_index(index, str(tmp_path / "i"))
-    with pytest.raises(CosfaceError, match="do not fit"):
-        FaissFlat.open(tmp_path / "i", 16, 50)
+def test_another_numpy_file_is_refused(tmp_path: Path):
+    np.save(tmp_path / "d.npy", units(50, 16).astype(np.float64))
+    (tmp_path / "d.npy").rename(tmp_path / "i")
+    with pytest.raises(DamagedError, match="not the 50 vectors"):
+        VectorFile(tmp_path / "i", 16, 50)
 
 
-def test_mutated_headers_neither_crash_nor_answer_nonsense(tmp_path: Path):
-    path = tmp_path / "i"
-    gallery = units(50, 16)
-    built(path, gallery)
+@pytest.mark.parametrize("name", ("flat", "sq8", "pq"))
+def test_mutated_heads_neither_crash_nor_take_memory(tmp_path: Path, name: str):
+    """Whatever stands in the lengths that a file declares: it is refused, or it is searched as before."""
+    import resource
+
+    opened = Opened(tmp_path / "i", people(1000, 8), name)
+    path = opened.vectors.path if name == "flat" else opened.lists
     content = path.read_bytes()
-    header = len(content) - 50 * 16 * 4
+    lists = opened.built.settings.get("lists", 0)
+    ends = [128] if name == "flat" else [110, content.index(b"ilar") + 40 + 8 * lists]
     random = np.random.default_rng(0)
-    for _ in range(200):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused = 0
+    for _ in range(300):
         damaged = bytearray(content)
-        for at in random.integers(0, header, 2):
+        end = int(random.choice(ends))
+        for at in random.integers(max(0, end - 400), end, 2):
             damaged[at] = random.integers(256)
         path.write_bytes(damaged)
         try:
-            searcher = FaissFlat.open(path, 16, 50)
+            vectors = VectorFile(tmp_path / "i", 8, 1000)
+            engine = SEARCHERS.load(name)
+            searcher = engine.open(vectors, str(opened.lists), None, opened.built.settings)
+            nearest(vectors, vectors.between(0, 50), searcher.propose(vectors.between(0, 50), 3), 3)
         except CosfaceError:
-            continue
-        assert (searcher.search(gallery, 1)[1][:, 0] == np.arange(50)).all()
+            refused += 1
+    assert refused > 100
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+@pytest.mark.parametrize(
+    "settings", ({}, {"lists": 8}, {"lists": "8", "nprobe": None}, {"lists": 1 << 40, "nprobe": 1})
+)
+def test_settings_that_do_not_fit_the_lists(tmp_path: Path, settings: dict):
+    opened = Opened(tmp_path / "i", people(1000, 8), "sq8")
+    with pytest.raises(DamagedError):
+        SEARCHERS.load("sq8").open(opened.vectors, str(opened.lists), None, settings)
+
+
+def test_rows_that_the_lists_invent_are_refused(tmp_path: Path):
+    opened = Opened(tmp_path / "i", people(1000, 8), "sq8", recall=1.0)
+    content = bytearray(opened.lists.read_bytes())
+    content[-8:] = (10**9).to_bytes(8, "little")
+    opened.lists.write_bytes(content)
+    settings = {**opened.built.settings, "nprobe": opened.built.settings["lists"]}
+    searcher = SEARCHERS.load("sq8").open(opened.vectors, str(opened.lists), None, settings)
+    with pytest.raises(DamagedError, match="rows that are not there"):
+        searcher.propose(opened.vectors.between(0, 1000), 1000)
 
 
 @pytest.mark.parametrize("count", (0, 50, 100_000))
 def test_a_full_disk_is_told(count: int):
+    with pytest.raises(OSError, match="No space left on device"), VectorWriter(Path("/dev/full"), 16) as writer:
+        writer.add(units(count, 16))
+
+
+@pytest.mark.parametrize("name", ("sq8", "pq"))
+def test_a_full_disk_is_told_of_lists(tmp_path: Path, name: str):
+    vectors = written(tmp_path / "i", people(1000, 8))
     with pytest.raises(OSError, match="No space left on device"):
-        FaissFlat.build(16, [units(count, 16)], Path("/dev/full"))
+        SEARCHERS.load(name).build(vectors, Path("/dev/full"), None, 0.95)
 
 
-def test_the_table_leads_here():
-    assert SEARCHERS.load("flat") is FaissFlat
+def test_a_head_has_one_length():
+    assert {len(head(512, count)) for count in (0, 1, 10**6, 10**12)} == {128}

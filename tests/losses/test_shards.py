@@ -54,6 +54,13 @@ def composed(parts: list[nn.Module], x: Tensor) -> Tensor:
     return F.cross_entropy(torch.cat(logits, dim=1), LABELS) + parts[0].penalty(x, LABELS)
 
 
+@pytest.mark.parametrize("name", SHARDED)
+def test_only_what_has_a_row_an_identity_is_cut(name: str):
+    whole = build(name, D, C, {}, seed=0)
+    assert {len(parameter) for parameter in whole.parameters()} == {C}
+    assert all(buffer.dim() == 0 for buffer in whole.buffers())
+
+
 def test_which_losses_can_be_sharded():
     assert set(LOSSES.names) - set(SHARDED) == {"l-softmax", "center", "contrastive", "triplet"}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +16,16 @@ from cosface_cli.artifacts.run_record import read_metrics
 from cosface_cli.backbones.loading import declaration
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles
+from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.data import Batch
 from cosface_cli.train.footprint import Footprint, available_memory, measure
 from cosface_cli.train.learner import Learner, new_learner
-from cosface_cli.train.preflight import say_costs
+from cosface_cli.train.preflight import check_parts, say_costs
+from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.settings import resolve
 from cosface_cli.train.stage import preflight, train
+from cosface_cli.train.task import task_of
 from tests.train.conftest import Heard, MakeCrops, contents
 
 
@@ -102,10 +107,10 @@ def test_the_optimizer_s_memory(tiny: str):
 def test_a_batch_that_does_not_fit_is_said(heard: Heard):
     cost = Footprint(1000, 3000, 1000, 2000, 0, available=21_000, seconds_per_crop=0.5)
     assert cost.fixed == 6000 and cost.largest_batch == 10
-    row = say_costs(cost, resolve(TrainConfig(batch=64)), 64, 30, heard)
+    row = say_costs(cost, resolve(TrainConfig(batch=64)), 64, 1, 30, heard)
     assert row["seconds"] == 30 * 64 * 0.5 and row["largest_batch"] == 10
     assert "warning: 64 crops at once do not fit: lower --batch, or --accumulate 7" in heard.notes
-    say_costs(cost, resolve(TrainConfig(batch=64, accumulate=7)), 64, 30, heard := Heard())
+    say_costs(cost, resolve(TrainConfig(batch=64, accumulate=7)), 64, 1, 30, heard := Heard())
     assert "warning" not in heard.notes
 
 
@@ -163,6 +168,27 @@ def test_slices_of_one_are_refused(make_crops: MakeCrops, tiny: str, plain: str)
     )
     with pytest.raises(CosfaceError, match="cuts a step's 3 crops into slices of one"):
         preflight(config)
+
+
+@pytest.mark.parametrize(
+    ("processes", "changes", "words"),
+    [
+        (3, {"batch": 2}, "3 processes get 0 crops each of a step's 2; raise --batch, or take fewer processes"),
+        (3, {"batch": 6, "accumulate": 3}, "3 processes get 0 crops each of a step's 6 in 3 slices;"),
+        (2, {"batch": 2, "sync_bn": False}, "get 1 crops each of a step's 2, and batch norm nothing to compare;"),
+        (5, {"batch": 8}, "5 processes share the weights of 4 identities; take 4 at most"),
+        (2, {"batch": 2}, None),
+        (1, {"batch": 2, "sync_bn": False}, None),
+    ],
+)
+def test_too_little_to_share(
+    make_crops: MakeCrops, tiny: str, plain: str, processes: int, changes: dict[str, Any], words: str | None
+):
+    task = task_of(
+        TrainConfig(aligned=make_crops(), template="arcface", backbone=tiny, recipe=plain, **changes), ignore
+    )
+    with pytest.raises(CosfaceError, match=words) if words else nullcontext():
+        check_parts(task.settings, task.data, Ranks(0, processes))
 
 
 def test_a_loss_over_pairs_is_told_of_the_sampler(make_crops: MakeCrops, tiny: str, plain: str, heard: Heard):

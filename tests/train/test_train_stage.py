@@ -20,9 +20,10 @@ from cosface_cli.backbones.loading import load
 from cosface_cli.errors import BusyError, CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import Done, Moved, Skipped, Tally
-from cosface_cli.train import TrainConfig, loop
+from cosface_cli.train import TrainConfig
 from cosface_cli.train.data import LabelledCrops
 from cosface_cli.train.device import settled
+from cosface_cli.train.learner import Learner
 from cosface_cli.train.stage import train
 from tests.train.conftest import Heard, MakeCrops, contents
 
@@ -227,9 +228,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     read = LabelledCrops.batches
     done = 0
 
-    def batches(self: LabelledCrops, epoch: int, begin: int = 0):
+    def batches(self: LabelledCrops, epoch: int, begin: int = 0, **part: object):
         nonlocal done
-        for batch in read(self, epoch, begin):
+        for batch in read(self, epoch, begin, **part):
             if done == steps + 1:  # one batch is read for the row of epoch 0
                 raise KeyboardInterrupt
             done += 1
@@ -340,7 +341,7 @@ def test_it_stops_at_the_first_step_that_is_no_number(config: TrainConfig):
 def test_a_gradient_that_is_no_number_changes_nothing(config: TrainConfig, monkeypatch: pytest.MonkeyPatch):
     train(config)
     before = contents(config.out)
-    monkeypatch.setattr(loop.nn.utils, "clip_grad_norm_", lambda parameters, clip: torch.tensor(math.nan))
+    monkeypatch.setattr(Learner, "clip", lambda learner, longest: torch.tensor(math.nan))
     with pytest.raises(CosfaceError, match=r"after step 8 in epoch 3.*gradient nan.*the weights of epoch 2 are kept"):
         train(changed(config, epochs=3, resume=True))
     after = contents(config.out)

@@ -129,7 +129,7 @@ def test_class_weights_begin_at_the_means(tmp_path: Path, tiny: str):
     images = np.stack([crop_pixels(data, index) for index in range(3)])  # the first person's
     vectors = learner.embed(images).astype(np.float64)
     mean = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).sum(axis=0)
-    assert np.allclose(learner.head.weight[0].detach().numpy(), mean / np.linalg.norm(mean), atol=1e-5)
+    assert np.allclose(learner.head.loss.weight[0].detach().numpy(), mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def crop_pixels(data: LabelledCrops, index: int) -> np.ndarray:

@@ -112,7 +112,7 @@ def single_threaded() -> None:
 def _start(openers: tuple[Opener, ...], numbers: SimpleQueue[int]) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells us when to stop
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     single_threaded()
     try:
         _worker = openers[numbers.get()].open()
@@ -132,7 +132,8 @@ def _work(task: Any) -> Any:
     return _worker(task)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """End this process when the one that started it is gone, however that ended; for a thread of its own."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from cosface_cli.engines.sources import EVERY, Asked, File, Item, Listing
 from cosface_cli.engines.sources.folder import PHOTOS
@@ -29,6 +30,20 @@ def split_paths(content: bytes) -> list[str]:
     """Paths from a list: separated by NUL where there is one, else by newlines; bytes first, so that any name fits."""
     separator = b"\0" if b"\0" in content else b"\n"
     return [os.fsdecode(part) for part in content.split(separator) if part]
+
+
+def stream_paths(stream: BinaryIO) -> Iterator[str]:
+    """The same from a stream, each path as soon as it is there; what comes first tells the separator."""
+    rest, separator = b"", b""
+    while content := os.read(stream.fileno(), 1 << 16):
+        rest += content
+        if not separator:
+            separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""
+        if separator:
+            *parts, rest = rest.split(separator)
+            yield from (os.fsdecode(part) for part in parts if part)
+    if rest:
+        yield os.fsdecode(rest)
 
 
 def list_paths(paths: Iterable[str], base: Path | None = None, every: float = EVERY) -> Listing:

@@ -26,7 +26,7 @@ from cosface_cli.artifacts.ijb_meta import (
 )
 from cosface_cli.engines.pair_files import named_inputs
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.identification import open_set, ranks
+from cosface_cli.maths.open_set import open_set, ranks
 from cosface_cli.outcomes import Tell
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import Embedded, Faces, InputFaces, is_store, open_faces

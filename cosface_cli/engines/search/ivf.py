@@ -1,0 +1,163 @@
+"""Approximate search by FAISS's inverted lists over compressed vectors; how many lists are looked through is measured.
+
+The lists lie in a file of FAISS's own format. It is checked to be laid out as ours are before FAISS, which believes any
+length that a file declares, maps it into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.vector_file import MEND, VectorFile
+from cosface_cli.engines.search import RECALL, Built
+from cosface_cli.engines.search.flat import SPARE, tune
+from cosface_cli.engines.search.lists_file import require_lists
+from cosface_cli.engines.search.recall import Sample
+from cosface_cli.errors import DamagedError
+
+_TRAINED_ON = 1 << 25  # numbers of the vectors that lists are trained on, at most: 128 MiB
+_PER_LIST = 64  # of them for each list, at most
+_BLOCK = 1 << 14  # vectors added at a time
+_CLOSE = 1e-5  # a difference of cosines that the batch could turn round
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """See Search. code: how vectors are compressed."""
+
+    code: Literal["sq8", "pq"]
+
+    def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> Built:
+        """Train on rows that lie evenly, add all, and look through as many lists as the recall needs: that of the
+        nearest other row, as recall.Sample measures it."""
+        tune(len(vectors))
+        index, count = self._trained(vectors), len(vectors)
+        for low in range(0, count, _BLOCK):
+            index.add(vectors.between(low, min(low + _BLOCK, count)))
+        with part.open("wb") as file:  # FAISS's own writer does not notice where the last bytes find no room
+            faiss.write_index(index, vars(faiss)["PyCallbackIOWriter"](file.write))
+        settings = {"lists": int(index.nlist)}
+        del index
+        searcher = self.open(vectors, str(part), None, {**settings, "nprobe": 1})
+        return Built(file=part, settings={**settings, **searcher.measured(vectors, recall)})
+
+    def open(
+        self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]
+    ) -> ListsSearcher:
+        """See Search.open."""
+        path = Path(str(lists))
+        try:
+            count, nprobe = int(settings["lists"]), int(settings["nprobe"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError("index.json does not say how it is searched", path, MEND) from error
+        require_lists(path, self.code, vectors.size, len(vectors), count, parts(vectors.size))
+        if not 1 <= nprobe <= count:
+            raise DamagedError("index.json does not say how it is searched", path, MEND)
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except (RuntimeError, MemoryError) as error:
+            raise DamagedError("FAISS cannot read it", path, MEND) from error
+        return ListsSearcher(index, nprobe, path)
+
+    def _trained(self, vectors: VectorFile) -> Any:
+        size, count = vectors.size, len(vectors)
+        lists = list_count(count)
+        coarse = faiss.IndexFlatIP(size)
+        ip = faiss.METRIC_INNER_PRODUCT
+        index: Any
+        if self.code == "sq8":  # of the vectors themselves: a score does not hang on the list's
+            kind = faiss.ScalarQuantizer.QT_8bit
+            index = faiss.IndexIVFScalarQuantizer(coarse, size, lists, kind, ip, False)
+        else:
+            index = faiss.IndexIVFPQ(coarse, size, lists, parts(size), 8, ip)
+        index.cp.spherical = True
+        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 1 << 30
+        sample = max(lists, min(count, _PER_LIST * lists, _TRAINED_ON // size))
+        index.train(vectors.take(np.linspace(0, count - 1, sample).astype(np.int64)))
+        return index
+
+
+class ListsSearcher:
+    """See Searcher."""
+
+    def __init__(self, index: Any, nprobe: int, path: Path) -> None:
+        self._path = path
+        self._params: Any = faiss.SearchParametersIVF()
+        self.nprobe = nprobe
+        self._index = index
+        self._count, self._lists = int(index.ntotal), int(index.nlist)
+        self._coarse = faiss.downcast_index(index.quantizer)
+        self._residual = bool(index.by_residual)
+
+    @property
+    def nprobe(self) -> int:
+        """How many lists are looked through."""
+        return int(self._params.nprobe)
+
+    @nprobe.setter
+    def nprobe(self, count: int) -> None:
+        self._params.nprobe = count
+
+    def propose(self, probes: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """See Searcher.propose; the same whatever the batch."""
+        wide = min(k + SPARE if not self._residual else 4 * k + 64, self._count)
+        if not wide or not len(probes):
+            return np.zeros((len(probes), 0), np.int64)
+        probes = np.ascontiguousarray(probes, np.float32)
+        tune(len(probes))
+        near, lists = self._nearest_lists(probes)
+        found = np.empty((len(probes), wide), np.int64)
+        scores = np.empty(found.shape, np.float32)
+        given = [faiss.swig_ptr(array) for array in (lists, near, scores, found)]
+        self._index.search_preassigned_c(len(probes), faiss.swig_ptr(probes), wide, *given, False, self._params)
+        if found.size and (int(found.max()) >= self._count or int(found.min()) < -1):
+            raise DamagedError("it names rows that are not there", self._path, MEND)
+        return found
+
+    def measured(self, vectors: VectorFile, recall: float) -> dict[str, Any]:
+        """Sets nprobe to the least of 1, 2, 3, 4, 6, 8, 12, 16, ... that reaches the recall, and says what it is."""
+        sample = Sample(vectors)
+        self.nprobe, found = 1, sample.recall(self)
+        while found < recall and self.nprobe < self._lists:
+            half = self.nprobe // 2 if self.nprobe & (self.nprobe - 1) == 0 else self.nprobe // 3
+            self.nprobe = min(self.nprobe + max(1, half), self._lists)
+            found = sample.recall(self)
+        return {"nprobe": self.nprobe, "recall": round(found, 4), "recall_of": len(sample), "recall_wanted": recall}
+
+    def _nearest_lists(self, probes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Cosines and numbers (M, nprobe) of the lists to look through."""
+        near, lists = self._coarse.search(probes, min(self.nprobe + 1, self._lists))
+        if self._residual:  # their cosines are a part of the scores
+            close = np.arange(len(probes))
+        elif self.nprobe < self._lists:
+            (close,) = (near[:, self.nprobe - 1] - near[:, self.nprobe] < _CLOSE).nonzero()
+        else:
+            close = np.zeros(0, np.int64)
+        if len(close):
+            _, wider = self._coarse.search(probes[close], min(self.nprobe + SPARE, self._lists))
+            centres = self._coarse.reconstruct_batch(wider.ravel()).reshape(*wider.shape, -1).astype(np.float64)
+            exact = np.einsum("mld,md->ml", centres, probes[close].astype(np.float64))
+            order = np.lexsort((wider, -exact), axis=1)[:, : near.shape[1]]
+            near[close] = np.take_along_axis(exact, order, 1)
+            lists[close] = np.take_along_axis(wider, order, 1)
+        return np.ascontiguousarray(near[:, : self.nprobe]), np.ascontiguousarray(lists[:, : self.nprobe])
+
+
+def list_count(rows: int) -> int:
+    """A power of two near four times the square root."""
+    return int(2 ** min(16, max(0, round(np.log2(4 * max(1, rows) ** 0.5)))))
+
+
+def parts(size: int) -> int:
+    """Into how many parts of a byte each a product quantizer cuts a vector: about a bit a number."""
+    return max(part for part in range(1, max(1, size // 8) + 1) if size % part == 0)
+
+
+SQ8, PQ = Lists("sq8"), Lists("pq")

@@ -1,0 +1,137 @@
+"""Search on a Milvus server: each segment is a collection there, and the folder keeps the vectors and what is known.
+
+The server proposes ids; the cosines are computed from the folder's vectors, as with every engine. What it needs to let
+one in is read from MILVUS_TOKEN, and never written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import DataType, MilvusClient, MilvusException
+
+from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.model_cache import file_sha256
+from cosface_cli.artifacts.vector_file import VectorFile
+from cosface_cli.engines.search import RECALL, Built
+from cosface_cli.engines.search.flat import SPARE
+from cosface_cli.engines.search.recall import Sample
+from cosface_cli.errors import CosfaceError
+
+NAME = "milvus.id"  # in the index folder: tells its collections from other folders'
+_NUMBERS = 1 << 20  # of vectors sent at a time
+_PROBES = 1000  # probes sent at a time
+_MOST = 16384  # hits that a server gives, at most
+_SECONDS = 30.0
+_VECTOR = "vector"
+
+
+class Milvus:
+    """See Search."""
+
+    @staticmethod
+    def build(vectors: VectorFile, part: Path, uri: str | None, recall: float = RECALL) -> Built:
+        """Fill a collection, and measure its recall; one of the same name is left from a run that was stopped."""
+        name = f"cosface_{_folder_id(part.parent)}_{file_sha256(vectors.path)[:16]}"
+        with _told(uri):
+            client = _client(str(uri))
+            client.drop_collection(name)
+            schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("id", DataType.INT64, is_primary=True)
+            schema.add_field(_VECTOR, DataType.FLOAT_VECTOR, dim=vectors.size)
+            client.create_collection(name, schema=schema)
+            step = max(1, _NUMBERS // vectors.size)
+            for low in range(0, len(vectors), step):
+                block = vectors.between(low, min(low + step, len(vectors)))
+                client.insert(name, [{"id": low + i, _VECTOR: row} for i, row in enumerate(block.tolist())])
+            client.flush(name)
+            index = client.prepare_index_params()
+            index.add_index(_VECTOR, index_type="AUTOINDEX", metric_type="IP")
+            client.create_index(name, index)
+            client.load_collection(name)
+            sample = Sample(vectors)
+            found = round(sample.recall(MilvusSearcher(vectors, name, str(uri))), 4)
+        return Built(collection=name, settings={"recall": found, "recall_of": len(sample), "recall_wanted": recall})
+
+    @staticmethod
+    def open(vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]) -> MilvusSearcher:
+        """See Search.open. Raises CosfaceError where the server or the collection is not there."""
+        with _told(uri):
+            if not _client(str(uri)).has_collection(str(lists)):
+                raise CosfaceError(f"there is no collection {lists}", uri, "build the index again")
+        return MilvusSearcher(vectors, str(lists), str(uri))
+
+    @staticmethod
+    def sweep(folder: Path, uri: str, named: Iterable[str]) -> None:
+        """Drop the collections of a folder's index that it does not name any more."""
+        kept = set(named)
+        with _told(uri):
+            client = _client(uri)
+            for name in client.list_collections():
+                if name.startswith(f"cosface_{_folder_id(folder)}_") and name not in kept:
+                    client.drop_collection(name)
+
+
+class MilvusSearcher:
+    """See Searcher."""
+
+    def __init__(self, vectors: VectorFile, collection: str, uri: str) -> None:
+        self._count, self._collection, self._uri = len(vectors), collection, uri
+
+    def propose(self, probes: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """See Searcher.propose."""
+        wide = min(k + SPARE, self._count)
+        out = np.full((len(probes), wide), -1, np.int64)
+        for low in range(0, len(probes) if wide else 0, _PROBES):
+            with _told(self._uri):
+                answers = _client(self._uri).search(
+                    self._collection,
+                    data=probes[low : low + _PROBES].tolist(),
+                    limit=min(wide, _MOST),
+                    anns_field=_VECTOR,
+                    search_params={"metric_type": "IP"},
+                    output_fields=["id"],
+                    consistency_level="Strong",
+                )
+            for row, hits in enumerate(answers, low):
+                ids = [int(hit["id"]) for hit in hits]
+                if ids and not 0 <= min(ids) <= max(ids) < self._count:
+                    raise CosfaceError(f"{self._collection} holds other rows", self._uri, "build the index again")
+                out[row, : len(ids)] = ids
+        return out
+
+
+@lru_cache(maxsize=4)
+def _client(uri: str) -> Any:
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what is wrong is raised, and told in one line
+    return MilvusClient(uri=uri, token=os.environ.get("MILVUS_TOKEN", ""), timeout=_SECONDS)
+
+
+@contextmanager
+def _told(uri: str | None) -> Iterator[None]:
+    try:
+        yield
+    except MilvusException as error:
+        words = str(error.message or error).split("\n")[0]
+        raise CosfaceError(
+            f"the Milvus server says: {words}", uri, "look whether it runs, and at MILVUS_TOKEN"
+        ) from error
+
+
+def _folder_id(folder: Path) -> str:
+    path = folder / NAME
+    if not path.is_file():
+        atomic.write_text(path, secrets.token_hex(8) + "\n")
+    return path.read_text().strip()
+
+
+MILVUS = Milvus

@@ -1,0 +1,39 @@
+"""From proposals to the nearest: cosines in double precision, best first, equal ones in the order of their ids."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.vector_file import VectorFile
+
+_AT_ONCE = 1 << 22  # numbers that are gathered at a time
+
+
+def nearest(
+    vectors: VectorFile, probes: NDArray[np.float32], proposed: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Cosines (M, K) and ids (M, K) of the k best among the ids proposed (M, P) to each probe (M, D), K = min(k, P).
+
+    Where a probe was proposed fewer (-1), its rows end with -inf and -1.
+    """
+    count, wide = proposed.shape
+    keep = min(k, wide)
+    cosines = np.full((count, keep), -np.inf)
+    ids = np.full((count, keep), -1, np.int64)
+    step = max(1, _AT_ONCE // max(1, wide * vectors.size))
+    for low in range(0, count if keep else 0, step):
+        part = slice(low, low + step)
+        own = proposed[part]
+        none = own < 0
+        some = none.any()
+        near = vectors.take(np.where(none, 0, own) if some else own).astype(np.float64)
+        scores = np.einsum("mpd,md->mp", near, probes[part].astype(np.float64))
+        if some:
+            scores[none] = -np.inf
+        order = np.lexsort((own, -scores), axis=1)[:, :keep]
+        rows = np.arange(len(own))[:, None]
+        cosines[part], ids[part] = scores[rows, order], own[rows, order]
+    np.minimum(cosines, 1.0, out=cosines)
+    np.copyto(cosines, -1.0, where=(cosines < -1.0) & (ids >= 0))
+    return cosines, ids

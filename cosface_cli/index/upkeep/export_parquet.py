@@ -1,0 +1,37 @@
+"""An index as a Parquet table, row group by row group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cosface_cli.artifacts.rows import encode
+from cosface_cli.index.gallery import Gallery
+from cosface_cli.index.upkeep.export import FIELDS, NUMBERS, parts, values
+
+_WHOLE = ("id", "face", "size", "mtime_ns")
+
+
+def write_parquet(gallery: Gallery, path: Path, vectors: bool) -> None:
+    """FIELDS, and `embedding`: a list of D float32. Text is UTF-8: bytes of a name that are none become escapes."""
+    size = gallery.header.size
+    columns = [pa.field(name, _kind(name)) for name in FIELDS]
+    schema = pa.schema([*columns, pa.field("embedding", pa.list_(pa.float32(), size))])
+    schema = schema.with_metadata({"model": gallery.header.model, "model_id": gallery.header.model_id})
+    with pq.ParquetWriter(str(path), schema) as writer:
+        for ids, rows, found in parts(gallery):
+            table = list(zip(*(values(n, row) for n, row in zip(ids, rows, strict=True)), strict=True))
+            arrays = [pa.array(map(_text, own), kind.type) for own, kind in zip(table, columns, strict=True)]
+            embedding = pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), size)
+            writer.write_table(pa.Table.from_arrays([*arrays, embedding], schema=schema))
+
+
+def _kind(name: str) -> Any:
+    return pa.string() if name not in NUMBERS else pa.int64() if name in _WHOLE else pa.float64()
+
+
+def _text(value: object) -> object:
+    return encode(value).decode("utf-8", "backslashreplace") if isinstance(value, str) else value

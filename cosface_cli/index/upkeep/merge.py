@@ -1,0 +1,80 @@
+"""Several indexes of one model to one, each row once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+
+from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.forgotten import forgotten_faces, join_receipts
+from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, settle
+from cosface_cli.artifacts.index_rows import IndexRows
+from cosface_cli.artifacts.rows import FACE_KEY, SOURCE_KEY
+from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.index import BuildReport
+from cosface_cli.index.build import found_in, middle_of, report, start_of
+from cosface_cli.index.forget.plan import require_forgotten
+from cosface_cli.index.segments import Block, How, Writer, blocks, changed
+from cosface_cli.index.upkeep import MergeConfig
+from cosface_cli.outcomes import Done, Planned, Tell, ignore
+
+
+def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
+    """Write the rows of all indexes to config.out, in their order; what one of them forgot is left out of all.
+
+    A row that stands in several (same file, face and content) is taken from the first. Raises ModelMismatch for indexes
+    of different models, CosfaceError where config.out is there already.
+    """
+    headers = [read_header(root) for root in config.indexes]
+    first = headers[0]
+    for root, header in zip(config.indexes, headers, strict=True):
+        require_forgotten(root)
+        _require_alike(header, first, str(root), str(config.indexes[0]))
+    if (config.out / MAIN).exists():
+        raise CosfaceError("there is an index already", config.out, "give a new folder")
+    atomic.make_folder(config.out)
+    with ExitStack() as held:
+        for root in dict.fromkeys(path.resolve() for path in (*config.indexes, config.out)):
+            held.enter_context(atomic.lock(root / MAIN))
+        held.enter_context(atomic.told(config.out))
+        join_receipts(config.indexes, config.out)
+        keys = [
+            np.array(IndexRows(root / segment.names, segment.rows).keys)
+            for root, header in zip(config.indexes, headers, strict=True)
+            for segment in header.segments
+        ]
+        every = np.concatenate([np.zeros(0, "S24"), *keys])
+        wanted = np.zeros(len(every), bool)
+        wanted[np.unique(start_of(every, FACE_KEY), return_index=True)[1]] = True
+        doubles = len(every) - int(wanted.sum())
+        gone = found_in(middle_of(every, SOURCE_KEY, FACE_KEY), forgotten_faces(config.out))
+        forgotten = int((wanted & gone).sum())
+        wanted &= ~gone
+        tell(Planned(int(wanted.sum())))
+
+        def rows() -> Iterator[Block]:
+            at = 0
+            for root, header in zip(config.indexes, headers, strict=True):
+                for segment in header.segments:
+                    for block in blocks(root, header, segment, wanted[at : at + segment.rows]):
+                        if len(block.keys):
+                            yield replace(block, ids=None)
+                            tell(Done(str(root), count=len(block.keys)))
+                    at += segment.rows
+
+        writer = Writer(config.out, first.size, How(config.search, None, config.recall), 0, tell)
+        changed(writer, replace(first, segments=()), [], rows, int(wanted.sum()))
+        stores = dict.fromkeys(store for header in headers for store in header.stores)
+        out = replace(first, engine="faiss", uri=None, stores=tuple(stores))
+        settle(config.out, writer.header(out))
+    return report(config.out, read_header(config.out), int(wanted.sum()), 0, doubles, forgotten)
+
+
+def _require_alike(header: IndexHeader, first: IndexHeader, path: str, other: str) -> None:
+    for what in ("model_id", "template", "flip", "size", "mapped"):
+        have, want = getattr(header, what), getattr(first, what)
+        if have != want:
+            raise ModelMismatch(f"its {what} is {have}, that of {other} is {want}", path, "merge indexes of one model")

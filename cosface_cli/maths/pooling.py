@@ -1,0 +1,23 @@
+"""Several photos of one person as one vector."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def pooled(vectors: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float32]:
+    """The weighted mean of unit vectors (N, D), brought to unit length (D,). weights (N,): not negative, else equal.
+
+    Raises ValueError where nothing is left: no vectors, no weight, or vectors that cancel out.
+    """
+    rows = np.asarray(vectors, dtype=np.float64)
+    share = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if share.shape != (len(rows),) or not np.isfinite(share).all() or (share < 0).any():
+        raise ValueError("weights are one number for each vector, 0 or more")
+    total = float(share.max(initial=0.0))
+    mean = (share / total if total else share) @ rows  # also for the least of weights
+    length = float(np.linalg.norm(mean))
+    if not length > 1e-9:
+        raise ValueError("the vectors cancel out")
+    return np.asarray(mean / length, dtype=np.float32)

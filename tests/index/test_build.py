@@ -1,0 +1,314 @@
+"""Building an index: what is new is added, what is gone goes, and everything else stays as it is."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.index_files import MAIN, check_sums, read_header
+from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.store_update import journal_of
+from cosface_cli.engines import search as engines
+from cosface_cli.errors import BusyError, CosfaceError, ModelMismatch
+from cosface_cli.index import BuildConfig, BuildReport
+from cosface_cli.index.build import build
+from cosface_cli.index.gallery import Gallery
+from cosface_cli.outcomes import Note, Outcome, Rejected
+from tests.index.stores import HEADER, row, store, vectors
+
+
+def made(root: Path, *stores: Path, tell=lambda outcome: None, **options) -> BuildReport:
+    return build(BuildConfig(stores, root, **options), tell)
+
+
+def held(root: Path) -> dict[str, np.ndarray]:
+    """By source, the vector that the index has; each row finds itself."""
+    gallery = Gallery(root, exact=True)
+    found = gallery.vectors(np.arange(len(gallery)))
+    sources = [r.source for r in gallery.rows()]
+    if len(gallery):
+        cosines, numbers = gallery.search(found, 1)
+        assert (found[numbers[:, 0]] == found).all() and (cosines[:, 0] > 0.999999).all()
+    assert not check_sums(root, gallery.header)
+    return dict(zip(sources, found, strict=True))
+
+
+def stands(path: Path) -> dict[str, np.ndarray]:
+    with Store(path) as opened:
+        return {r.source: vector for r, vector in opened.pairs()}
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return set(one) == set(other) and all((one[name] == other[name]).all() for name in one)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in root.iterdir()}
+
+
+def test_a_grown_store_adds_only_its_new_rows(tmp_path: Path) -> None:
+    root = tmp_path / "i"
+    first = made(root, store(tmp_path / "s.h5", range(500)))
+    before = files(root)
+    grown = made(root, store(tmp_path / "s.h5", range(520)))
+    assert (first.rows, first.added, grown.rows, grown.added, grown.removed) == (500, 500, 520, 20, 0)
+    after = files(root)
+    assert {name for name in before if name != MAIN} <= set(after), "what stays is not written again"
+    assert len(read_header(root).segments) == 2
+    assert same(held(root), stands(tmp_path / "s.h5"))
+
+
+def test_the_time_of_a_row_more_does_not_hang_on_the_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by the rows that are written."""
+    from cosface_cli.artifacts import vector_file
+
+    written = 0
+    add = vector_file.VectorWriter.add
+
+    def counting(self: vector_file.VectorWriter, found: np.ndarray) -> None:
+        nonlocal written
+        written += len(found)
+        add(self, found)
+
+    made(tmp_path / "i", store(tmp_path / "s.h5", range(3000)))
+    monkeypatch.setattr(vector_file.VectorWriter, "add", counting)
+    made(tmp_path / "i", store(tmp_path / "one.h5", [3500]), add=True)
+    assert written == 1
+    for number in range(30):
+        made(tmp_path / "i", store(tmp_path / "one.h5", [3501 + number]), add=True)
+    assert written < 31 * 6 and len(read_header(tmp_path / "i").segments) < 8
+    assert len(held(tmp_path / "i")) == 3031
+
+
+def test_the_same_again_changes_no_byte(tmp_path: Path) -> None:
+    made(tmp_path / "i", store(tmp_path / "s.h5", range(100)))
+    before = files(tmp_path / "i")
+    again = made(tmp_path / "i", tmp_path / "s.h5")
+    assert (again.added, again.removed, again.rows) == (0, 0, 100) and files(tmp_path / "i") == before
+    made(tmp_path / "j", tmp_path / "s.h5")
+    assert files(tmp_path / "j") == before
+
+
+def test_what_the_stores_hold_no_more_goes(tmp_path: Path) -> None:
+    notes: list[Outcome] = []
+    made(tmp_path / "i", store(tmp_path / "s.h5", range(200)))
+    less = made(tmp_path / "i", store(tmp_path / "s.h5", range(0, 200, 2)), tell=notes.append)
+    assert (less.rows, less.added, less.removed) == (100, 0, 100)
+    assert any(isinstance(n, Note) and "100 rows of the index were taken out" in n.text for n in notes)
+    assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
+    assert read_header(tmp_path / "i").next_id == 200, "ids are not given twice"
+
+
+def test_a_photo_that_changed_or_was_found_otherwise_replaces_its_row(tmp_path: Path) -> None:
+    for change in ({"hash": "ab" * 32}, {"settings": "other"}, {"box": (0.0, 0.0, 9.0, 9.0)}):
+        for add in (False, True):
+            root = tmp_path / f"{next(iter(change))}{add}"
+            made(root, store(tmp_path / "s.h5", range(40)))
+            rows = [row(n) for n in range(40)]
+            rows[7] = replace(rows[7], **change)
+            after = made(root, store(tmp_path / "s.h5", range(40), seed=1, rows=rows), add=add)
+            assert (after.rows, after.added, after.removed) == (40, 1, 1)
+            new = stands(tmp_path / "s.h5")[rows[7].source]
+            assert (held(root)[rows[7].source] == new).all()
+
+
+def test_add_keeps_what_other_stores_gave(tmp_path: Path) -> None:
+    a, b = store(tmp_path / "a.h5", range(100)), store(tmp_path / "b.h5", range(90, 150))
+    made(tmp_path / "i", a)
+    report = made(tmp_path / "i", b, add=True)
+    assert (report.rows, report.added, report.removed) == (150, 50, 0)
+    assert made(tmp_path / "i", b, add=True).added == 0
+    assert same(held(tmp_path / "i"), stands(a) | stands(b))
+    assert read_header(tmp_path / "i").stores == (str(a), str(b))
+
+
+def test_a_random_walk_of_changes(tmp_path: Path) -> None:
+    """Whatever was added and taken away before: the index holds what the store holds, and each row its own name."""
+    rng = random.Random(3)
+    have: set[int] = set()
+    for _ in range(16):
+        have -= set(rng.sample(sorted(have), min(len(have), rng.choice((0, 0, 1, 40)))))
+        have |= set(rng.sample(range(600), rng.choice((0, 1, 5, 100))))
+        report = made(tmp_path / "i", store(tmp_path / "s.h5", sorted(have)))
+        assert report.rows == len(have) and report.identities == len({n // 4 for n in have})
+        assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
+    ids = np.concatenate([part.rows.ids for part in Gallery(tmp_path / "i").parts])
+    assert (np.diff(ids) > 0).all()
+
+
+def test_rows_of_no_use_are_rejected_by_name(tmp_path: Path) -> None:
+    store(tmp_path / "s.h5", range(50))
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["embeddings"][3] *= 2
+        file["embeddings"][4] = np.nan
+        file["embeddings"][5] = np.inf
+        file["embeddings"][6] = 0
+    told: list[Outcome] = []
+    assert made(tmp_path / "i", tmp_path / "s.h5", tell=told.append).rows == 46
+    rejected = [outcome for outcome in told if isinstance(outcome, Rejected)]
+    assert [r.source for r in rejected] == [row(n).source for n in (3, 4, 5, 6)]
+    assert all(str(tmp_path / "s.h5") in r.words and "embed it again" in r.words for r in rejected)
+
+
+def test_vectors_of_any_length_would_not_find_themselves(tmp_path: Path) -> None:
+    """What the refusal is for: by inner product a long vector wins everywhere."""
+    found = vectors(100) * np.linspace(0.2, 5, 100)[:, None].astype(np.float32)
+    assert ((found @ found.T).argmax(1) == np.arange(100)).sum() < 100
+    store(tmp_path / "s.h5", range(100))
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["embeddings"][:] = found
+    report = made(tmp_path / "i", tmp_path / "s.h5")
+    assert report.rows == 0 and len(Gallery(tmp_path / "i")) == 0
+
+
+@pytest.mark.parametrize("what", ("model_id", "template", "flip", "size"))
+def test_another_kind_is_refused_by_name(tmp_path: Path, what: str) -> None:
+    other = replace(HEADER, **{what: 16 if what == "size" else "sum" if what == "flip" else "other"})
+    a, b = store(tmp_path / "a.h5", range(20)), store(tmp_path / "b.h5", range(20), header=other)
+    made(tmp_path / "i", a)
+    before = files(tmp_path / "i")
+    for add in (False, True):
+        with pytest.raises(ModelMismatch) as caught:
+            made(tmp_path / "i", b, add=add)
+        assert str(b) in str(caught.value) and str(tmp_path / "i") in str(caught.value)
+    with pytest.raises(ModelMismatch):
+        made(tmp_path / "j", a, b)
+    assert files(tmp_path / "i") == before
+    assert made(tmp_path / "i", b, fresh=True).rows == 20 and read_header(tmp_path / "i").size == other.size
+
+
+def test_a_store_that_is_being_filled_is_refused(tmp_path: Path) -> None:
+    journal_of(store(tmp_path / "s.h5", range(20))).write_bytes(b"x")
+    with pytest.raises(CosfaceError, match="has not ended"):
+        made(tmp_path / "i", tmp_path / "s.h5")
+    assert not (tmp_path / "i").exists()
+
+
+def test_chosen_by_rows_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "FLAT_BELOW", 1500)
+    monkeypatch.setattr(engines, "SQ8_BELOW", 3000)
+    notes: list[Outcome] = []
+    assert made(tmp_path / "i", store(tmp_path / "s.h5", range(1000))).search == "flat"
+    report = made(tmp_path / "i", store(tmp_path / "s.h5", range(2500)), tell=notes.append)
+    words = " ".join(n.text for n in notes if isinstance(n, Note))
+    assert report.search == "sq8" and report.recall is not None and report.recall >= 0.95
+    assert "too many to look at each" in words and "256 inverted lists" in words and "finds the nearest" in words
+    assert made(tmp_path / "j", store(tmp_path / "s.h5", range(3500))).search == "pq"
+    found = made(tmp_path / "i", store(tmp_path / "s.h5", range(2520)))
+    assert found.search == "sq8+flat" and found.added == 20
+    flat = made(tmp_path / "i", tmp_path / "s.h5", search="flat")
+    assert flat.search == "flat" and flat.recall is None and len(read_header(tmp_path / "i").segments) == 1
+    assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
+
+
+def test_a_higher_recall_looks_through_more(tmp_path: Path) -> None:
+    store(tmp_path / "s.h5", range(2000))
+    settings = []
+    for recall in (0.5, 0.95, 1.0):
+        made(tmp_path / "i", tmp_path / "s.h5", search="sq8", recall=recall)
+        settings.append(read_header(tmp_path / "i").segments[0].settings)
+    assert settings[0]["nprobe"] < settings[1]["nprobe"] < settings[2]["nprobe"]
+    assert all(s["recall"] >= s["recall_wanted"] for s in settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    (
+        ({"engine": "fais"}, "did you mean 'faiss'"),
+        ({"search": "sq9"}, "did you mean 'sq8'"),
+        ({"recall": 0.0}, "--recall 0"),
+        ({"recall": 1.5}, "--recall 1.5"),
+        ({"engine": "milvus"}, "--uri go together"),
+        ({"uri": "http://localhost:1"}, "--uri go together"),
+    ),
+)
+def test_wrong_options_are_one_line(tmp_path: Path, options: dict, words: str) -> None:
+    with pytest.raises(CosfaceError, match=words):
+        made(tmp_path / "i", store(tmp_path / "s.h5", range(5)), **options)
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    (tmp_path / "s").mkdir()
+    with pytest.raises(CosfaceError, match="holds other things"):
+        made(tmp_path, store(tmp_path / "s" / "s.h5", range(5)))
+    made(tmp_path / "i", tmp_path / "s" / "s.h5")
+    (tmp_path / "i" / "people.jsonl").write_text("names\n")
+    made(tmp_path / "i", store(tmp_path / "s" / "s.h5", range(9)))
+    assert (tmp_path / "i" / "people.jsonl").read_text() == "names\n", "what lies beside it is carried along"
+
+
+def test_two_writers(tmp_path: Path) -> None:
+    store(tmp_path / "s.h5", range(20))
+    made(tmp_path / "i", tmp_path / "s.h5")
+    before = files(tmp_path / "i")
+    with atomic.lock(tmp_path / "i" / MAIN), pytest.raises(BusyError, match="another cosface is writing"):
+        made(tmp_path / "i", store(tmp_path / "s.h5", range(30)))
+    assert files(tmp_path / "i") == before
+
+
+def test_a_damaged_index_is_built_anew_and_not_added_to(tmp_path: Path) -> None:
+    store(tmp_path / "s.h5", range(20))
+    made(tmp_path / "i", tmp_path / "s.h5")
+    name = read_header(tmp_path / "i").segments[0].vectors
+    (tmp_path / "i" / name).write_bytes(b"short")
+    with pytest.raises(CosfaceError, match="bytes long"):
+        made(tmp_path / "i", tmp_path / "s.h5", add=True)
+    notes: list[Outcome] = []
+    assert made(tmp_path / "i", tmp_path / "s.h5", tell=notes.append).added == 20
+    assert any(isinstance(n, Note) and "built anew" in n.text for n in notes)
+    assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
+
+
+def test_readers_see_the_old_index_or_the_new_one(tmp_path: Path) -> None:
+    """An index that was opened stays readable when another has taken its place."""
+    made(tmp_path / "i", store(tmp_path / "s.h5", range(100)))
+    old = Gallery(tmp_path / "i")
+    made(tmp_path / "i", store(tmp_path / "s.h5", range(50, 200), seed=1), fresh=True)
+    found = old.vectors(np.arange(100))
+    assert (found == vectors(4000)[:100]).all() and old.row(99).source == row(99).source
+    assert (old.search(found, 1)[1][:, 0] == np.arange(100)).all()
+
+
+def test_the_memory_of_a_build(tmp_path: Path) -> None:
+    """Its peak stays under the size of the index and what a search process takes anyway."""
+    count, size = 40_000, 512
+    header = replace(HEADER, size=size)
+    code = (
+        "import sys, resource\nfrom pathlib import Path\n"
+        "from cosface_cli.index import BuildConfig\nfrom cosface_cli.index.build import build\n"
+        "at = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "build(BuildConfig((Path(sys.argv[1]),), Path(sys.argv[2])))\nbefore = at()\n"
+        "build(BuildConfig((Path(sys.argv[3]),), Path(sys.argv[4])))\nprint(at() - before)"
+    )
+    small = store(tmp_path / "a.h5", range(10), header=header)
+    big = tmp_path / "b.h5"
+    from cosface_cli.artifacts.store import write_store
+
+    def pairs():
+        rng = np.random.default_rng(0)
+        for low in range(0, count, 1000):
+            block = rng.normal(size=(1000, size)).astype(np.float32)
+            block /= np.linalg.norm(block, axis=1, keepdims=True)
+            yield from ((row(low + i), vector) for i, vector in enumerate(block))
+
+    write_store(big, header, pairs(), [])
+    words = [sys.executable, "-c", code, small, tmp_path / "i", big, tmp_path / "j"]
+    done = subprocess.run(list(map(os.fspath, words)), capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 120, "an index of 80 MB; mapped pages count for it where the system keeps them"
+
+
+def test_a_row_without_identity_or_hash_of_its_own(tmp_path: Path) -> None:
+    rows: list[Row] = [replace(row(n), identity=None, root="") for n in range(4)]
+    made(tmp_path / "i", store(tmp_path / "s.h5", range(4), rows=rows))
+    assert list(Gallery(tmp_path / "i").rows()) == rows

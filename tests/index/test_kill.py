@@ -1,0 +1,270 @@
+"""kill -9 at random moments, two writers, a full disk and hostile files: the old state or the new one, never a
+third."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosface_cli.artifacts.index_files import check_sums, read_header
+from cosface_cli.artifacts.people import People, Person, face_key, read_people, write_people
+from cosface_cli.errors import CosfaceError
+from cosface_cli.index import BuildConfig
+from cosface_cli.index.build import build
+from cosface_cli.index.forget import ForgetConfig
+from cosface_cli.index.forget import plan as plans
+from cosface_cli.index.forget.stage import forget
+from cosface_cli.index.gallery import Gallery
+from tests.index.stores import row, store
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = {"new": 12, "append": 12, "fresh": 6, "forget": 12, "label": 8}  # 50
+
+
+class Forker:
+    """See tests.index.forker."""
+
+    def __init__(self) -> None:
+        words = [sys.executable, "-m", "tests.index.forker"]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+        )
+
+    def run(self, job: list[object], kill_after: float | None = None) -> tuple[int, float]:
+        """The exit code of one operation (-9 where it was killed), and its seconds."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        child = int(self._process.stdout.readline())
+        started = time.monotonic()
+        if kill_after is not None:
+            time.sleep(kill_after)
+            os.kill(child, signal.SIGKILL)
+        self._process.stdin.write("wait\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        return code, time.monotonic() - started
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def forker() -> Iterator[Forker]:
+    made = Forker()
+    yield made
+    made.close()
+
+
+def state(root: Path) -> dict[str, bytes]:
+    """What lies in an index, but for locks and what is half written."""
+    if not root.is_dir():
+        return {}
+    return {p.name: p.read_bytes() for p in root.iterdir() if not p.name.startswith(".")}
+
+
+def answers(root: Path) -> list[tuple[str, bytes]]:
+    """What a reader sees: the names, and the vectors that it finds under them."""
+    if not (root / "index.json").is_file():
+        return []
+    gallery = Gallery(root)
+    assert not check_sums(root, gallery.header)
+    vectors = gallery.vectors(np.arange(len(gallery)))
+    return [(r.source, vector.tobytes()) for r, vector in zip(gallery.rows(), vectors, strict=True)]
+
+
+@pytest.mark.parametrize("kind", ("new", "append", "fresh"))
+def test_build(forker: Forker, tmp_path: Path, kind: str) -> None:
+    rng = random.Random(kind)
+    store(tmp_path / "old.h5", range(2500))
+    store(tmp_path / "new.h5", range(500, 3900))
+    job: list[object] = [
+        "build",
+        "",
+        {"stores": [str(tmp_path / "new.h5")], "search": "auto", "fresh": kind == "fresh"},
+    ]
+    if kind == "fresh":
+        job[2]["search"] = "sq8"  # type: ignore[index]
+    if kind != "new":
+        build(BuildConfig((tmp_path / "old.h5",), tmp_path / "before"))
+    else:
+        (tmp_path / "before").mkdir()
+    shutil.copytree(tmp_path / "before", tmp_path / "want")
+    job[1] = str(tmp_path / "want")
+    code, seconds = forker.run(job)
+    old, new, want = answers(tmp_path / "before"), answers(tmp_path / "want"), state(tmp_path / "want")
+    assert code == 0 and len(new) == 3400 and new != old
+    killed = 0
+    for number in range(KILLS[kind]):
+        root = tmp_path / str(number)
+        shutil.copytree(tmp_path / "before", root)
+        job[1] = str(root)
+        code, _ = forker.run(job, rng.uniform(0, seconds))
+        killed += code == -signal.SIGKILL
+        assert code in (0, -signal.SIGKILL) and answers(root) in (old, new)
+        assert forker.run(job)[0] == 0 and state(root) == want
+        assert not list(root.glob(".*")) or [p.name for p in root.glob(".*")] == [".index.json.lock"]
+        shutil.rmtree(root)
+    assert killed >= KILLS[kind] // 3
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """s.h5, i/ with people 1 and 2 who have no names yet; to be copied."""
+    base = tmp_path_factory.mktemp("named")
+    store(base / "s.h5", range(800))
+    build(BuildConfig((base / "s.h5",), base / "i"))
+    persons = {n: Person(n, None, False, (face_key(row(4 * n)), face_key(row(4 * n + 1)))) for n in range(1, 150)}
+    ordered = {n: Person(n, None, False, tuple(sorted(p.faces))) for n, p in persons.items()}
+    write_people(base / "i", People(ordered, 150))
+    return base
+
+
+def test_label(forker: Forker, named: Path, tmp_path: Path) -> None:
+    rng = random.Random(5)
+    shutil.copytree(named / "i", tmp_path / "want")
+    _, seconds = forker.run(["label", str(tmp_path / "want"), {"who": "2", "name": "Zoë"}])
+    want = state(tmp_path / "want")
+    assert read_people(tmp_path / "want").persons[2].name == "Zoë"
+    for number in range(KILLS["label"]):
+        root = tmp_path / str(number)
+        shutil.copytree(named / "i", root)
+        forker.run(["label", str(root), {"who": "2", "name": "Zoë"}], rng.uniform(0, seconds))
+        assert state(root) in (state(named / "i"), want)
+        if state(root) != want:
+            assert forker.run(["label", str(root), {"who": "2", "name": "Zoë"}])[0] == 0 and state(root) == want
+
+
+def test_forget(forker: Forker, named: Path, tmp_path: Path) -> None:
+    """Index and store are each the old or the new one whenever it is killed, and the next run ends it."""
+    rng = random.Random(6)
+    home = tmp_path / "home"
+
+    def begin() -> None:
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        shutil.copy(named / "s.h5", home / "s.h5")
+        build(BuildConfig((home / "s.h5",), home / "i"))
+        shutil.copy(named / "i" / "people.jsonl", home / "i" / "people.jsonl")
+
+    def whole() -> dict[str, bytes]:
+        return {**state(home / "i"), "s.h5": (home / "s.h5").read_bytes()} | {"forgotten.jsonl": b""}
+
+    begin()
+    old = answers(home / "i")
+    _, seconds = forker.run(["forget", str(home / "i"), {"identity": "person0003"}])
+    want, new = whole(), answers(home / "i")
+    assert len(new) == len(old) - 4
+    shutil.copytree(home, tmp_path / "kept")
+    stopped = 0
+    for _ in range(KILLS["forget"]):
+        begin()
+        forker.run(["forget", str(home / "i"), {"identity": "person0003"}], rng.uniform(0, seconds))
+        assert answers(home / "i") in (old, new)
+        unfinished = (home / "i" / plans.FILE).exists()
+        stopped += unfinished
+        if unfinished:
+            with pytest.raises(CosfaceError, match="has not ended"):
+                build(BuildConfig((home / "s.h5",), home / "i"))
+        if unfinished or answers(home / "i") == old:
+            words = {} if unfinished else {"identity": "person0003"}
+            assert forget(ForgetConfig(home / "i", yes=True, **words)).done
+        assert whole() == want
+        assert b"person0003" not in b"".join(p.read_bytes() for p in home.rglob("*") if p.is_file())
+    assert stopped, "no kill fell into the work"
+
+
+def test_two_writers_at_once(tmp_path: Path) -> None:
+    """One of them writes, the other is refused or comes after it; what is there is what one of them would have left."""
+    stores = [store(tmp_path / "a.h5", range(2000)), store(tmp_path / "b.h5", range(1500, 3500))]
+    command = [sys.executable, "-m", "cosface_cli", "index", "build"]
+    both = [
+        subprocess.Popen(
+            [*command, str(path), str(tmp_path / "i"), "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        for path in stores
+    ]
+    ends = [(one.communicate(timeout=60)[1], one.returncode) for one in both]
+    assert 0 in [code for _, code in ends]
+    assert all(code == 0 or (code == 2 and b"another cosface is writing" in err) for err, code in ends), ends
+    alone = []
+    for number, path in enumerate(stores):
+        build(BuildConfig((path,), tmp_path / str(number)))
+        alone.append(sorted(answers(tmp_path / str(number))))
+    assert sorted(answers(tmp_path / "i")) in alone
+
+
+@pytest.mark.parametrize("room", (0, 200_000, 700_000))
+def test_a_full_disk_leaves_the_old_index(tmp_path: Path, small_disk: Path, room: int) -> None:
+    subprocess.run(["mount", "-o", "remount,size=2m", str(small_disk)], check=True)
+    build(BuildConfig((store(tmp_path / "s.h5", range(1000)),), small_disk / "i", search="sq8"))
+    before, files = answers(small_disk / "i"), state(small_disk / "i")
+    store(tmp_path / "s.h5", range(500, 4000))
+    filler = small_disk / "filler"
+    with pytest.raises(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    os.truncate(filler, max(0, filler.stat().st_size - room))
+    with pytest.raises(CosfaceError, match="the disk is full"):
+        build(BuildConfig((tmp_path / "s.h5",), small_disk / "i", search="sq8"))
+    assert answers(small_disk / "i") == before and state(small_disk / "i") == files
+    filler.unlink()
+    assert build(BuildConfig((tmp_path / "s.h5",), small_disk / "i", search="sq8")).rows == 3500
+
+
+def test_hostile_indexes_are_refused_or_searched(tmp_path: Path) -> None:
+    """Bytes of every file changed, cut off, doubled or taken from another file: an error of one line, or an answer that
+    names rows of the index; never a crash, and no memory that only a file declares."""
+    import resource
+
+    build(BuildConfig((store(tmp_path / "s.h5", range(1200)),), tmp_path / "i", search="sq8"))
+    build(BuildConfig((store(tmp_path / "s.h5", range(1210)),), tmp_path / "i"))
+    probes = Gallery(tmp_path / "i").vectors(np.arange(0, 1200, 60))
+    names = {row(n).source for n in range(1210)}
+    contents = {p: p.read_bytes() for p in (tmp_path / "i").iterdir()}
+    rng = random.Random(0)
+    Gallery(tmp_path / "i").search(probes, 3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused = 0
+    for _ in range(250):
+        path = rng.choice(sorted(contents))
+        content = bytearray(contents[path])
+        match rng.randrange(5):
+            case 0:
+                content = content[: rng.randrange(len(content))]
+            case 1:
+                at = rng.randrange(len(content))
+                content[at : at + 8] = rng.choice((b"\xff" * 8, bytes(8), (1 << 62).to_bytes(8, "little")))
+            case 2:
+                content = bytearray(contents[rng.choice(sorted(contents))])
+            case 3:
+                for _ in range(4):
+                    content[rng.randrange(min(len(content), 4096))] = rng.randrange(256)
+            case 4:
+                content = content + contents[path]
+        path.write_bytes(content)
+        try:
+            gallery = Gallery(tmp_path / "i")
+            cosines, numbers = gallery.search(probes, 3)
+            assert numbers.max() < 1210 and cosines.shape == (20, 3)
+            found = [gallery.row(int(number)) for number in numbers.ravel()]
+            _ = [r.source in names for r in found]
+        except CosfaceError as error:
+            refused += 1
+            assert len(str(error).splitlines()) == 1
+        path.write_bytes(contents[path])
+    assert refused > 100
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    assert read_header(tmp_path / "i").rows == 1210

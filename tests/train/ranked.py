@@ -1,0 +1,42 @@
+"""Work that a test does in several processes, where the tiny backbones must be in the table too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from cosface_cli.backbones import BACKBONES
+from cosface_cli.outcomes import Tell
+from cosface_cli.registry import Row
+from cosface_cli.train import TrainConfig, ending, stage
+from cosface_cli.train.ranks import Ranks
+
+Changes = dict[str, Any]
+
+
+@contextmanager
+def toys() -> Iterator[None]:
+    """The backbones "tiny" and "plain" in the table for a while."""
+    added = {name: Row(name, f"tests.train.tiny:{name.upper()}", "for tests") for name in ("tiny", "plain")}
+    BACKBONES._rows.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del BACKBONES._rows[name]
+
+
+class Runs:
+    """Trainings one after another, which each change the configuration; then other work, whose result it is."""
+
+    def __init__(self, runs: Sequence[Changes], then: Callable[[Ranks], Any] | None = None) -> None:
+        self.runs, self.then = tuple(runs), then
+
+    def __call__(self, config: TrainConfig, ranks: Ranks, tell: Tell) -> Any:
+        with toys(), mock.patch.object(ending, "to_onnx", return_value=b"takes long, and is tested elsewhere"):
+            for changes in self.runs:
+                stage._train(replace(config, processes=None, **changes), ranks, tell)
+        return self.then(ranks) if self.then else None
