@@ -68,15 +68,6 @@ def test_the_shell_lines_as_written(folder: Path) -> None:
         assert len(done.stdout.splitlines()) == (4 if "align" in line else 23), (line, done)
 
 
-def test_a_calibration_as_written(folder: Path) -> None:
-    lines = next(block for block in blocks(README, "sh") if block.startswith("cosface verify calibrate")).splitlines()
-    assert shell("cosface align raw aligned", folder).returncode == 3  # cloth has no face
-    for line in lines:
-        done = shell(line, folder)
-        assert done.returncode == 0, (line, done)
-    assert len(lines) == 2 and json.loads(done.stdout)["same"]
-
-
 def test_looking_after_an_index_as_written(folder: Path) -> None:
     for line in next(block for block in blocks(README, "sh") if "index info" in block).splitlines():
         done = shell(line, folder)
@@ -90,6 +81,15 @@ def test_whose_faces_they_are_as_written(folder: Path) -> None:
         done = shell(line, folder)
         assert done.returncode == 0 and (done.stdout or " export " in line), (line, done)
     assert (folder / "people.html").is_file() and (folder / "names.csv").is_file() and (folder / "by-person").is_dir()
+
+
+def test_a_calibration_as_written(folder: Path) -> None:
+    lines = next(block for block in blocks(README, "sh") if block.startswith("cosface verify calibrate")).splitlines()
+    assert shell("cosface align raw aligned", folder).returncode == 3  # cloth has no face
+    for line in lines:
+        done = shell(line, folder)
+        assert done.returncode == 0, (line, done)
+    assert len(lines) == 2 and json.loads(done.stdout)["same"]
 
 
 def test_the_first_screen_names_the_two_commands() -> None:
@@ -110,6 +110,6 @@ def test_every_flag_that_the_documents_name_is_there() -> None:
     known = flags(mounted(*COMMANDS.names)) | {"--help", "--upgrade"}
     known |= set().union(*(flags(mounted(inner=(name, word))) for name, table in INNER.items() for word in table.names))
     text = README + (ROOT / "CHANGELOG.md").read_text("utf-8")
-    text = re.sub(r".*\b(ray start|tensorboard) --.*", "", text)  # their own
+    text = re.sub(r".*\b(ray start|tensorboard|torchrun) --.*", "", text)  # their own
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))
     assert named and named <= known, named - known

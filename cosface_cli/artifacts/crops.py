@@ -215,30 +215,33 @@ def _from_record(root: Path, record: CropRecord) -> Crop:
 
 
 class CropFinder:
-    """Finds the crop that a path names inside a crop folder; a manifest is read once while it stays as it is."""
+    """Finds the crops that paths name inside crop folders; a manifest is read once while it stays as it is."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[Path, int, int], dict[str, tuple[int, int]]] = {}
+        self._roots: dict[Path, Path | None] = {}  # by folder, the crop folder that it is in
+        self._lines: dict[Path, tuple[tuple[int, int], dict[str, tuple[int, int]]]] = {}
 
     def find(self, path: Path) -> Crop | None:
         """The crop, or None where the path is a photo. Raises CosfaceError for a damaged manifest."""
-        for root in path.absolute().parents:
-            if is_crop_folder(root):
-                span = self._of(root).get(path.absolute().relative_to(root).as_posix())
-                if span is None:
-                    return None
-                with (root / MANIFEST).open("rb") as file:
-                    file.seek(span[0])
-                    values = json.loads(file.read(span[1] - span[0]))
-                return _from_record(root, crop_record(values, root / MANIFEST))
-        return None
+        folder = path.absolute().parent
+        if folder not in self._roots:
+            self._roots[folder] = next((root for root in (folder, *folder.parents) if is_crop_folder(root)), None)
+        root = self._roots[folder]
+        span = None if root is None else self._of(root).get(path.absolute().relative_to(root).as_posix())
+        if root is None or span is None:
+            return None
+        with (root / MANIFEST).open("rb") as file:
+            file.seek(span[0])
+            values = json.loads(file.read(span[1] - span[0]))
+        return _from_record(root, crop_record(values, root / MANIFEST))
 
     def _of(self, root: Path) -> dict[str, tuple[int, int]]:
         status = (root / MANIFEST).stat()
-        key = (root, status.st_size, status.st_mtime_ns)
-        if key not in self._lines:
-            self._lines = {key: {str(values.get("crop")): span for span, values in read_spans(root / MANIFEST)}}
-        return self._lines[key]
+        state = status.st_size, status.st_mtime_ns
+        if root not in self._lines or self._lines[root][0] != state:
+            spans = {str(values.get("crop")): span for span, values in read_spans(root / MANIFEST)}
+            self._lines[root] = state, spans
+        return self._lines[root][1]
 
 
 def find_crop(path: Path) -> Crop | None:
@@ -248,21 +251,5 @@ def find_crop(path: Path) -> Crop | None:
 
 def find_crops(paths: Sequence[Path]) -> list[Crop | None]:
     """The same for many paths, each manifest read once."""
-    roots: dict[Path, Path | None] = {}  # by folder, the crop folder that it is in
-    wanted: dict[Path, dict[str, list[int]]] = {}
-    for number, path in enumerate(paths):
-        folder = path.absolute().parent
-        if folder not in roots:
-            roots[folder] = next((root for root in (folder, *folder.parents) if is_crop_folder(root)), None)
-        root = roots[folder]
-        if root is not None:
-            name = path.absolute().relative_to(root).as_posix()
-            wanted.setdefault(root, {}).setdefault(name, []).append(number)
-    found: list[Crop | None] = [None] * len(paths)
-    for root, names in wanted.items():
-        last = {crop: values for values in read_lines(root / MANIFEST) if (crop := values.get("crop")) in names}
-        for name, values in last.items():
-            crop = _from_record(root, crop_record(values, root / MANIFEST))
-            for number in names[name]:
-                found[number] = crop
-    return found
+    finder = CropFinder()
+    return [finder.find(path) for path in paths]

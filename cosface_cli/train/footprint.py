@@ -74,7 +74,7 @@ def measure(learner: Learner, settings: Settings, batch: Batch) -> Footprint:
         head=head + (2 * of_head if laid_by else of_head),  # the rows of a step beside all that are laid by
         optimizer=copies * (of_network + of_head + laid_by),
         average=network if learner.average else 0,
-        available=available_memory(learner.device),
+        available=_share_of(available_memory(learner.device), learner),
         seconds_per_crop=seconds,
     )
 
@@ -92,6 +92,13 @@ def available_memory(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     found = [value for value in (_free_of_machine(), _free_of_container()) if value is not None]
     return min(found) if found else None
+
+
+def _share_of(available: int | None, learner: Learner) -> int | None:
+    """Of the machine's memory what is left to this process, where others compute there too; a GPU is its own."""
+    if available is None or learner.device.type == "cuda":
+        return available
+    return available // learner.ranks.on_machine
 
 
 def _pass(learner: Learner, batch: Batch, size: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from cosface_cli.artifacts.weights import Weights, read_header, read_tensors, save_weights, tensors_id
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.backbones.export import to_onnx
-from cosface_cli.backbones.inputs import network_input
+from cosface_cli.backbones.inputs import network_input, network_tensor
 from cosface_cli.backbones.loading import build, declaration, load, tensors_of
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
@@ -295,7 +295,17 @@ def test_mean_and_std_are_per_channel():
     assert network_input(crop, (100, 90, 80), (1, 2, 4)).ravel().tolist() == [0.0, 5.0, 5.0]
 
 
+@pytest.mark.parametrize(("mean", "std"), [((127.5,) * 3, (128.0,) * 3), ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4))])
+def test_the_same_to_the_bit_as_a_tensor(mean: tuple[float, ...], std: tuple[float, ...]):
+    some = np.random.default_rng(0).integers(0, 256, (3, 20, 18, 3)).astype(np.uint8)
+    x = network_tensor(some, mean, std, torch.device("cpu"))
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert np.array_equal(x.numpy(), network_input(some, mean, std))
+
+
 @pytest.mark.parametrize("wrong", (np.zeros((2, 112, 112, 3)), np.zeros((112, 112, 3), np.uint8)))
 def test_other_pixels_are_refused(wrong: np.ndarray):
     with pytest.raises(ValueError, match="uint8"):
         network_input(wrong, (127.5,) * 3, (128.0,) * 3)
+    with pytest.raises(ValueError, match="uint8"):
+        network_tensor(wrong, (127.5,) * 3, (128.0,) * 3, torch.device("cpu"))

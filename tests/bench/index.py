@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ import numpy as np
 from tests.bench.measure import COSFACE, timed
 
 SIZE, K, PROBES, ROUNDS = 512, 5, 1024, 5
+BATCHES = (1, 32, 256)
+Search = Callable[[np.ndarray], np.ndarray]
 SAME = 0.6  # cosine of two photos of a person
 
 
@@ -76,18 +78,20 @@ def write_store(path: Path, rows: int, structure: bool) -> np.ndarray:
     return np.concatenate(probes)[:PROBES]
 
 
-def rate(search: Callable[[np.ndarray], object], probes: np.ndarray, batch: int, seconds: float = 4.0) -> float:
-    """Probes a CPU second, the best of rounds of at most some seconds."""
-    search(probes[:batch])
-    best = 0.0
+def rates(ways: Sequence[Search], probes: np.ndarray, batch: int, seconds: float = 8.0) -> list[float]:
+    """Probes a CPU second of each way, the best of rounds that take turns."""
+    best = [0.0 for _ in ways]
+    for way in ways:
+        way(probes[:batch])
     for _ in range(ROUNDS):
-        started, done = time.process_time(), 0
-        for low in range(0, len(probes) - batch + 1, batch):
-            search(probes[low : low + batch])
-            done += batch
-            if time.process_time() - started > seconds / ROUNDS:
-                break
-        best = max(best, done / (time.process_time() - started))
+        for number, way in enumerate(ways):
+            started, done = time.process_time(), 0
+            for low in range(0, len(probes) - batch + 1, batch):
+                way(probes[low : low + batch])
+                done += batch
+                if time.process_time() - started > seconds / ROUNDS / len(ways):
+                    break
+            best[number] = max(best[number], done / (time.process_time() - started))
     return best
 
 
@@ -116,9 +120,10 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
     loaded = np.concatenate(list(blocks(rows, structure)))
     want = np.concatenate([(probes[low : low + 64] @ loaded.T).argmax(1) for low in range(0, len(probes), 64)])
 
-    def add(name: str, ours: float | None, one: float, many: float, found: np.ndarray, **more: object) -> None:
-        line = {"rows": rows, "data": "people" if structure else "random", "way": name, "q/s batch 1": round(one, 1)}
-        line |= {"q/s batch 256": round(many, 1), "recall@1": round(float((found == want).mean()), 3), **more}
+    def add(name: str, *speeds: float | np.ndarray, **more: object) -> None:
+        line: dict[str, object] = {"rows": rows, "data": "people" if structure else "random", "way": name}
+        line |= {f"q/s batch {batch}": round(float(speed), 1) for batch, speed in zip(BATCHES, speeds, strict=False)}
+        line |= {"recall@1": round(float((speeds[-1] == want).mean()), 3), **more}
         out.append(line)
         print(json.dumps(line), flush=True)
 
@@ -127,9 +132,6 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
         best = np.argpartition(-cosines, K - 1, axis=1)[:, :K]
         order = np.argsort(-np.take_along_axis(cosines, best, 1), axis=1)
         return np.take_along_axis(best, order, 1)
-
-    few = probes[: 64 if rows > 200_000 else len(probes)]
-    add("NumPy", None, rate(brute, few, 1), rate(brute, probes, 256), want)
 
     for search in ("flat", "sq8"):
         words = ["index", "build", str(root / "s.h5"), str(root / search), "--search", search]
@@ -162,16 +164,14 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
             faiss.cvar.distance_compute_blas_threshold = default
             return index.search(part, K)[1]  # type: ignore[attr-defined]
 
-        sample = probes[:256] if search == "flat" and rows > 200_000 else probes
-        theirs = [rate(bare, sample, batch) for batch in (1, 256)]
-        own = [rate(ours, sample, batch) for batch in (1, 256)]
-        again = [rate(bare, sample, batch) for batch in (1, 256)]
-        theirs = [max(pair) for pair in zip(theirs, again, strict=True)]
-        add(f"bare FAISS {search}", None, *theirs, bare(probes)[:, 0])  # type: ignore[arg-type]
+        ways = [bare, ours, brute] if search == "flat" else [bare, ours]
+        theirs, own, *numpys = zip(*(rates(ways, probes, batch) for batch in BATCHES), strict=True)
+        for speeds in numpys:
+            add("NumPy", *speeds, want)
+        add(f"bare FAISS {search}", *theirs, bare(probes)[:, 0])
         add(
             f"ours {search}",
-            None,
-            *own,  # type: ignore[arg-type]
+            *own,
             ours(probes),
             **{
                 "ours / bare": [round(a / b, 3) for a, b in zip(own, theirs, strict=True)],

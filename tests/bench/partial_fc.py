@@ -1,6 +1,6 @@
 """Memory and time of a classifier of a million identities: all of it in a step, or a share (Partial FC).
 
-usage: python -m tests.bench.partial_fc [--identities N] [--size 512] [--batch 64] [--share 1 .1] [--processes 1 2]
+usage: python -m tests.bench.partial_fc [--identities 1000000] [--size 512] [--batch 64] [--share S] [--processes N]
 
 CosFace's head as a training has it, after SGD's steps with momentum on random embeddings. For each process, in MB:
 weights and momentum of the identities that lie there; of a step, what it takes of the classes that are drawn (weights,

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from cosface_cli.artifacts.run_record import RunFolder
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Outcome
-from cosface_cli.train import TrainConfig
+from cosface_cli.train import TrainConfig, device
 from cosface_cli.train.launch import is_first, is_spread, spread
 from cosface_cli.train.ranks import Ranks
 from tests.conftest import Cosface, Result
@@ -34,6 +35,7 @@ class Fails:
 
     def __call__(self, config: TrainConfig, ranks: Ranks, tell: Any) -> None:
         tell(Note(f"{ranks.rank} of {ranks.count}"))
+        dist.barrier()  # else it could fail before the first one has said a word
         if not ranks.is_first:
             if self.how == "error":
                 raise CosfaceError("no more", Path("some") / "file", "mend it")
@@ -81,6 +83,13 @@ def test_who_speaks():
     assert not is_spread({"RANK": "0", "WORLD_SIZE": "1"})  # as good as alone
     assert is_spread({"RANK": "1", "WORLD_SIZE": "2"}) and not is_first({"RANK": "1", "WORLD_SIZE": "2"})
     assert is_first({"RANK": "0", "WORLD_SIZE": "2"})
+
+
+def test_threads_of_each(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(device, "cpu_count", lambda: 8)
+    for set_to, processes, each in ((8, 1, 8), (3, 1, 3), (8, 2, 4), (8, 16, 1), (1, 2, 1), (3, 2, 3)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=set_to: threads)
+        assert device.threads_for(processes) == each
 
 
 @pytest.fixture
