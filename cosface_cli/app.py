@@ -178,7 +178,7 @@ def _hide_variables(command: Any) -> None:
         parameter.show_envvar = False
         if parameter.name == "version":  # COSFACE_VERSION is often set, and not for us
             parameter.allow_from_autoenv = False
-        if parameter.name == "model" and getattr(parameter, "multiple", False):  # a path may have blanks
+        if parameter.name in ("model", "store") and getattr(parameter, "multiple", False):  # a path may have blanks
             parameter.split_envvar_value = _paths
     for inner in getattr(command, "commands", {}).values():
         _hide_variables(inner)

@@ -125,15 +125,15 @@ class CalibrateReport:
 @dataclass(frozen=True, slots=True)
 class LeakageConfig:
     """train: the store of what a model was trained on; test: a store, crops or photos, embedded like it; models: what
-    embeds photos, none: the store's, where it is embedded; threshold: the cosine from which two are one person, None:
-    the model's at a false accept rate of `far`; pairs: a list of the test's to score again; the rest as for embed."""
+    embeds photos, none: the store's, where it is embedded; threshold: the cosine from which the means of two people's
+    faces are of one, None: the one that only `far` of the training faces reach with other people of theirs; pairs: a
+    list of the test's to score again; the rest as for embed."""
 
     train: Path
     test: Path
     models: tuple[str, ...] = ()
     threshold: float | None = None
     far: float = 1e-6
-    calibration: Path | None = None
     pairs: Path | None = None
     detector: str = "mtcnn"
     faces: str = "largest"
@@ -145,7 +145,7 @@ class LeakageConfig:
 class LeakageReport:
     """train_faces, test_faces: compared with each other, at threshold; same_files: faces of the test whose file is in
     the training set; copies: others that are a copy or mirror image of one in it; people: of the test who are in it, by
-    their faces. by_chance: pairs of faces expected to reach the threshold if nobody were, as calibrated, else None.
+    their faces. by_chance: pairs of people expected to reach the threshold if nobody were, None of a given threshold.
     scores: what the test says with all, without those photos, and without those people: by "of", tar_at_far (as
     maths.rates.Rate), and accuracy where a list with folds was scored. clean: nothing was found."""
 

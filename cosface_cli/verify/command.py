@@ -27,17 +27,19 @@ COLUMNS = ("cos", "same", "far", "far_low", "far_high", "threshold", "left", "ri
 
 def verify(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="A B | A GALLERY | - | SOURCE",
             help="Two photos; a photo and a folder, archive or store of many; pairs on stdin; what a protocol scores.",
         ),
-    ],
+    ] = None,
     protocol: Annotated[
         str | None, typer.Option(help=f"Of SOURCE: {', '.join(PROTOCOLS.names)}; else guessed from its files.")
     ] = RUN.protocol,
-    pairs: Annotated[Path | None, typer.Option(help="The protocol's list, such as LFW's pairs.txt.")] = RUN.pairs,
-    models: Annotated[
+    pairs: Annotated[
+        Path | None, typer.Option(help="The protocol's list, such as LFW's pairs.txt; or a CSV of pairs to compare.")
+    ] = RUN.pairs,
+    model: Annotated[
         list[str] | None,
         typer.Option(
             "--model",
@@ -49,7 +51,7 @@ def verify(
         str, typer.Option(help="Several models: mean of their cosines, or concat of their embeddings.")
     ] = COMPARE.fuse,
     flip: options.FlipMode = COMPARE.flip,
-    stores: Annotated[
+    store: Annotated[
         list[Path] | None,
         typer.Option("--store", metavar="<path>", help="A and B are rows of this store; several are fused."),
     ] = None,
@@ -100,8 +102,8 @@ def verify(
     groups: Annotated[
         str | None, typer.Option(help="A column of the list (also left_/right_...): TAR and FAR by group and across.")
     ] = RUN.groups,
-    page: Annotated[
-        Path | None, typer.Option("--report", help="Of a protocol: an HTML page with curves, bands and hardest errors.")
+    report: Annotated[
+        Path | None, typer.Option(help="Of a protocol: an HTML page with curves, bands and hardest errors.")
     ] = None,
     workers: options.Workers = COMPARE.workers,
     output: options.Format = None,
@@ -113,12 +115,12 @@ def verify(
     with folds each one's threshold is chosen on the others. Pairs on stdin: a line each, A<TAB>B or
     {"left": A, "right": B}, or all names by NUL. More: cosface verify calibrate --help, cosface verify leakage --help.
     """
-    names = [str(path) for path in paths]
+    names = [str(path) for path in paths or ()]
     compare = CompareConfig(
-        tuple(models or ()),
+        tuple(model or ()),
         fuse,
         flip,
-        tuple(stores or ()),
+        tuple(store or ()),
         threshold,
         far,
         calibration,
@@ -127,11 +129,12 @@ def verify(
         min_face,
         workers,
     )
+    source = Path(names[0]) if names else (store or [pairs or Path()])[0]
     run = ProtocolConfig(
-        source=paths[0],
+        source=source,
         protocol=protocol,
-        pairs=pairs,
-        model=models[0] if models else RUN.model,
+        pairs=None if pairs == source else pairs,
+        model=model[0] if model else RUN.model,
         flip=flip,
         crops_template=template,
         detector=detector,
@@ -149,32 +152,43 @@ def verify(
         weight_by_detector=weight_by_detector,
         scores=scores,
         groups=groups,
-        fused_with=tuple((models or ())[1:]),
+        fused_with=tuple((model or ())[1:]),
         fuse=fuse,
     )
-    alone = len(paths) == 1 and names != ["-"] and not stores
-    if pairs is None and protocol is None and not alone:
-        shared = {"model", "fused_with", "fuse", "flip", "detector", "faces", "min_face", "workers"}
+    alone = len(names) == 1 and names != ["-"] and not store
+    listed = _unjudged(pairs, names, bool(store)) if pairs is not None and protocol is None else None
+    if listed is not None or (pairs is None and protocol is None and not alone):
+        shared = {"pairs", "model", "fused_with", "fuse", "flip", "detector", "faces", "min_face", "workers"}
         if changed := run.changed() - shared:
             flag = "--" + min(changed).replace("crops_", "").replace("_", "-")
             raise CosfaceError(f"{flag} goes with a protocol, not with two photos", mend="leave it out")
-        if page is not None:
+        if report is not None:
             raise CosfaceError("--report goes with a protocol, not with two photos", mend="leave it out")
-        return _compared(names, compare, output, quiet)
-    if len(paths) != 1:
+        return _compared(names, compare, output, quiet) if listed is None else _list(listed, compare, output, quiet)
+    if len(names) > 1 or (names and store) or len(store or ()) > 1:
         mend = "give A B for two photos, or one SOURCE and --pairs or --protocol"
-        raise CosfaceError(f"{len(paths)} paths are neither two photos nor one source", mend=mend)
-    shared = {"models", "fuse", "flip", "detector", "faces", "min_face", "workers"}
+        raise CosfaceError(f"{len(names) + len(store or ())} paths are neither two photos nor one source", mend=mend)
+    shared = {"stores", "models", "fuse", "flip", "detector", "faces", "min_face", "workers"}
     if changed := compare.changed() - shared:
         flag = "--" + min(changed).removesuffix("s")
         raise CosfaceError(f"{flag} goes with two photos", mend="leave it out: a protocol has its own rules")
-    return _protocol(run, page, output, quiet)
+    return _protocol(run, report, output, quiet)
+
+
+def _unjudged(pairs: Path, names: list[str], in_store: bool) -> list[tuple[str, str]] | None:
+    """The pairs of a list that are to be compared, None where a protocol is to score them."""
+    from cosface_cli.verify.pair_lines import unjudged_pairs
+
+    root = None if in_store else Path(names[0]) if names else pairs.parent
+    return unjudged_pairs(pairs, root) if len(names) < 2 else None
 
 
 def _compared(names: list[str], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
     if names == ["-"]:
-        return _listed(config, output, quiet)
-    if len(names) > 2:
+        from cosface_cli.verify.pair_lines import split_pairs
+
+        return _list(split_pairs(sys.stdin.buffer.read()), config, output, quiet)
+    if not 1 <= len(names) <= 2:
         mend = "give A B, a photo and a folder of many, - for pairs on stdin, or SOURCE with --pairs or --protocol"
         raise CosfaceError(f"{len(names)} paths are neither two photos nor one source", mend=mend)
     from cosface_cli.verify.compare import are_many, compare_many, compare_two
@@ -202,12 +216,11 @@ def _share_cores() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def _listed(config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
+def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
     from cosface_cli.verify.compare import compare_list
-    from cosface_cli.verify.pair_lines import split_pairs
 
     with following("verify", output, quiet, COLUMNS) as tell:
-        report = compare_list(split_pairs(sys.stdin.buffer.read()), config, tell)
+        report = compare_list(pairs, config, tell)
     return EXIT_NO if tell.exit_code == EXIT_DONE and not report.same else tell.exit_code
 
 
@@ -237,7 +250,7 @@ def calibrate(
             metavar="PEOPLE", help="A store, crops or photos of people new to the model, a folder for each."
         ),
     ],
-    models: Annotated[
+    model: Annotated[
         list[str] | None, typer.Option("--model", metavar="<str>", help="As for cosface verify; several are fused.")
     ] = None,
     fuse: Annotated[
@@ -270,9 +283,9 @@ def calibrate(
 
     config = CalibrateConfig(
         source,
-        model=models[0] if models else CALIBRATE.model,
+        model=model[0] if model else CALIBRATE.model,
         flip=flip,
-        fused_with=tuple((models or ())[1:]),
+        fused_with=tuple((model or ())[1:]),
         fuse=fuse,
         out=out,
         leave_out=tuple(leave_out or ()),
@@ -294,18 +307,16 @@ def calibrate(
 def leakage(
     train: Annotated[Path, typer.Argument(metavar="TRAIN.h5", help="The store of what a model was trained on.")],
     test: Annotated[Path, typer.Argument(metavar="TEST", help="A store, crops or photos that it is tested on.")],
-    models: Annotated[
+    model: Annotated[
         list[str] | None, typer.Option("--model", metavar="<str>", help="What embeds photos; else the store's own.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=-1, max=1, help="Cosine from which two are one person, else the model's.")
+        float | None, typer.Option(min=-1, max=1, help="Cosine from which two people's mean faces are one person's.")
     ] = LEAKAGE.threshold,
     far: Annotated[
-        float, typer.Option(min=0, max=1, help="False accept rate whose threshold is taken from the calibration.")
+        float,
+        typer.Option(min=0, max=1, help="Else: the share of TRAIN's faces as near to other people's mean."),
     ] = LEAKAGE.far,
-    calibration: Annotated[
-        Path | None, typer.Option(help="A file of cosface verify calibrate, else the model's own.")
-    ] = LEAKAGE.calibration,
     pairs: Annotated[Path | None, typer.Option(help="A list of TEST's pairs, to be scored again.")] = LEAKAGE.pairs,
     detector: options.DetectorName = LEAKAGE.detector,
     faces: options.Faces = LEAKAGE.faces,
@@ -321,16 +332,14 @@ def leakage(
     _share_cores()
     from cosface_cli.verify.leakage import leakage as run
 
-    config = LeakageConfig(
-        train, test, tuple(models or ()), threshold, far, calibration, pairs, detector, faces, min_face, workers
-    )
-    with following("leakage", output, quiet, ("kind", "cos", "pairs", "test", "train")) as tell:
+    config = LeakageConfig(train, test, tuple(model or ()), threshold, far, pairs, detector, faces, min_face, workers)
+    with following("leakage", output, quiet, ("kind", "cos", "test", "train")) as tell:
         report = run(config, tell)
         for part in report.scores:
             tell.rows.write({"kind": "score", **part})
     say(f"{report.same_files} files, {report.copies} copies, {report.people} people in both", quiet)
     if report.by_chance is not None:
-        say(f"about {report.by_chance:.1f} pairs of two people reach {report.threshold:.4f} by chance", quiet)
+        say(f"about {report.by_chance:.1f} pairs of people reach {report.threshold:.4f} by chance", quiet)
     if not report.clean:
         return EXIT_NO
     return EXIT_PART if tell.tally.rejected else EXIT_DONE

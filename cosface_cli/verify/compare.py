@@ -35,7 +35,7 @@ def compare_two(left: str, right: str, config: CompareConfig, tell: Tell = ignor
     """
     if config.stores:
         with _stores(config) as stores:
-            matcher, found = known_matcher(stores, config), stores.find([left, right])
+            matcher, found = _matcher(stores, config), stores.find([left, right])
         seen = [found[left], found[right]]
     else:
         photos = Photos(config)
@@ -62,7 +62,7 @@ def compare_many(left: str, right: str | None, config: CompareConfig, tell: Tell
             raise CosfaceError("with --store both names are of its rows", right, "leave it out to compare with all")
         with _stores(config) as stores:
             one = stores.find([left])[left]
-            return _many(one, stores.each(), len(stores), known_matcher(stores, config), tell)
+            return _many(one, stores.each(), len(stores), _matcher(stores, config), tell)
     if right is None:
         raise CosfaceError("nothing to compare it with", left, "give a second photo, a folder or a store")
     if _names_store(right):
@@ -85,7 +85,7 @@ def compare_list(pairs: Sequence[tuple[str, str]], config: CompareConfig, tell: 
     tell(Planned(len(pairs)))
     if config.stores:
         with _stores(config) as stores:
-            matcher, found = known_matcher(stores, config), stores.find(names)
+            matcher, found = _matcher(stores, config), stores.find(names)
         return _listed(pairs, (found[name] for name in names), matcher, tell)
     photos = Photos(config)
     return _listed(pairs, photos.each(photos.named(names)), photos.matcher, tell)
@@ -175,7 +175,7 @@ def _stores(config: CompareConfig) -> Stores:
     return Stores(config.stores, fuse, config.faces)
 
 
-def known_matcher(stores: Stores, config: CompareConfig) -> Matcher:
+def _matcher(stores: Stores, config: CompareConfig) -> Matcher:
     """By what is known of the stores' model: an embedded one's, or that of the weights which config.models names."""
     headers = stores.headers
     if config.flip not in ("none", headers[0].flip):

@@ -22,7 +22,7 @@ from cosface_cli.maths.histogram import curve_of_bins
 from cosface_cli.maths.rates import tar_at_far
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell, ignore
 from cosface_cli.verify import CompareConfig, LeakageConfig, LeakageReport, ProtocolConfig
-from cosface_cli.verify.compare import known_matcher
+from cosface_cli.verify.centres import SAMPLE, Gathering, pairs_over, stranger_threshold
 from cosface_cli.verify.faces import is_store
 from cosface_cli.verify.figures import FARS, report_of
 from cosface_cli.verify.photos import Photos
@@ -44,29 +44,38 @@ class _Face:
     hash: str
     vector: NDArray[np.float32]
 
+    @property
+    def person(self) -> str:
+        """Whom it counts for: a face of nobody known is somebody of his own."""
+        return self.identity or self.name
+
 
 @dataclass(slots=True, eq=False)
 class _Found:
     """files: by test face, the training row of the same content; near: the nearest rows over the threshold, best first;
-    people: by test and training identity: pairs over the threshold, the best cosine, and whose faces that is of."""
+    people: cosine, person of the test and person of the training set, best first; firsts: by person of the training
+    set, a row; threshold: of people; faces, trained: how many faces and people were trained on."""
 
     files: dict[int, Row] = field(default_factory=dict)
     near: dict[int, list[tuple[float, Row, NDArray[np.float32]]]] = field(default_factory=dict)
-    people: dict[tuple[str, str], tuple[int, float, int, Row]] = field(default_factory=dict)
+    people: list[tuple[float, str, str]] = field(default_factory=list)
+    firsts: dict[str, Row] = field(default_factory=dict)
+    threshold: float = 1.0
+    faces: int = 0
+    trained: int = 0
 
 
 def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
-    """Compare every face of the test with every face that was trained on; one row is told for each find.
+    """Compare the test with all that was trained on; one row is told for each find.
 
-    Photos of near faces are read again from where the stores say they are, and compared by look. Raises ModelMismatch
-    for stores of two models, CosfaceError where neither model nor caller gives a threshold.
+    People are compared by the mean of their faces. Photos of near faces are read again from where the stores say they
+    are, and compared by look. Raises ModelMismatch for stores of two models, CosfaceError where the training set has no
+    two people to take a threshold from.
     """
     require_finished(config.train)
     compare = CompareConfig(
         config.models,
-        threshold=config.threshold,
-        far=config.far,
-        calibration=config.calibration,
+        threshold=0.0,  # nothing is decided by it
         detector=config.detector,
         faces=config.faces,
         min_face=config.min_face,
@@ -75,7 +84,6 @@ def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
     with Stores([config.train], "mean", "all") as stores:
         header = stores.headers[0]
         photos = Photos(compare, header, config.train) if config.models or header.model in EMBEDDERS else None
-        matcher = photos.matcher if photos is not None else known_matcher(stores, compare)
         if is_store(config.test):
             test = list(_of_store(config.test, stores))
         elif photos is None:
@@ -84,29 +92,25 @@ def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
             test = list(_of_photos(config.test, photos, tell))
     if not test:
         raise CosfaceError("no face to compare", config.test, "give photos with faces, or their store")
-    found, train_faces = _compared(config.train, test, matcher.threshold)
+    found = _compared(config, test)
     again = Photos(replace(compare, faces="all"), header, config.train) if photos is not None else None
     copies = _copies(test, found, again, tell)
     rows = list(_rows(test, found, copies))
     for row in rows:
         tell(Done(str(row["test"]), (row,)))
-    leaked = {*found.files, *copies}
-    people = {test_identity for test_identity, _ in found.people}
-    by_chance = None
-    if matcher.calibration is not None:
-        by_chance = matcher.calibration.far_at(matcher.threshold)[0] * train_faces * len(test)
+    people = {person for _, person, _ in found.people}
     return LeakageReport(
-        train_faces,
-        len(test),
-        matcher.threshold,
-        len(found.files),
-        len(copies),
-        len(people),
-        by_chance,
-        _scored_again(config, test, leaked, people, tell),
-        not rows,
-        header.model,
-        header.model_id,
+        train_faces=found.faces,
+        test_faces=len(test),
+        threshold=found.threshold,
+        same_files=len(found.files),
+        copies=len(copies),
+        people=len(people),
+        by_chance=None if config.threshold is not None else config.far * found.trained * len({f.person for f in test}),
+        scores=_scored_again(config, test, {*found.files, *copies}, people, tell),
+        clean=not rows,
+        model=header.model,
+        model_id=header.model_id,
     )
 
 
@@ -131,34 +135,51 @@ def _of_photos(source: Path, photos: Photos, tell: Tell) -> Iterator[_Face]:
             yield _Face(name, str(item.place), name.partition("/")[0] if "/" in name else "", seen.vectors.hash, vector)
 
 
-def _compared(train: Path, test: Sequence[_Face], threshold: float) -> tuple[_Found, int]:
+def _compared(config: LeakageConfig, test: Sequence[_Face]) -> _Found:
     found = _Found()
     by_hash: dict[str, list[int]] = {}
     for number, face in enumerate(test):
         by_hash.setdefault(face.hash, []).append(number)
-    vectors = np.stack([face.vector for face in test]).T  # (D, M)
-    with Store(train) as store:
-        for low in range(0, len(store), CHUNK):
-            high = min(low + CHUNK, len(store))
-            block, rows = store.vectors(low, high), list(store.rows(low, high))
+    with Store(config.train) as store:
+        found.faces = len(store)
+        every = -(-len(store) // SAMPLE)
+        gathering, sample, codes = Gathering(store.header.size), [], []
+        for block, rows in _blocks(store):
             for row in rows:
+                found.firsts.setdefault(row.identity or row.source, row)
                 for number in by_hash.get(row.hash, ()):
                     found.files.setdefault(number, row)
+            numbers = gathering.add(block, [row.identity or row.source for row in rows])
+            sample.append(block[::every])
+            codes.append(numbers[::every])
+        trained = gathering.centres()
+        found.trained = len(trained.names)
+        threshold = config.threshold
+        if threshold is None:
+            threshold = stranger_threshold(np.concatenate(sample), np.concatenate(codes), trained, config.far)
+        if threshold is None:
+            raise CosfaceError("only one person in it: no threshold to be found", config.train, "give one: --threshold")
+        found.threshold = threshold
+        own = Gathering(store.header.size)
+        own.add(np.stack([face.vector for face in test]), [face.person for face in test])
+        tested = own.centres()
+        pairs = pairs_over(tested, trained, threshold)
+        found.people = [(cos, tested.names[one], trained.names[other]) for cos, one, other in pairs]
+        vectors = np.stack([face.vector for face in test]).T  # (D, M)
+        for block, rows in _blocks(store):
             cosines = block @ vectors
             for at, number in np.argwhere(cosines >= threshold):
-                _note(found, test, int(number), float(cosines[at, number]), rows[at], block[at])
-        return found, len(store)
+                near = found.near.setdefault(int(number), [])
+                near.append((float(cosines[at, number]), rows[at], block[at]))
+                near.sort(key=lambda one: -one[0])
+                del near[LOOKED_AT:]
+    return found
 
 
-def _note(found: _Found, test: Sequence[_Face], number: int, cos: float, row: Row, vector: NDArray[np.float32]) -> None:
-    near = found.near.setdefault(number, [])
-    near.append((cos, row, vector))
-    near.sort(key=lambda one: -one[0])
-    del near[LOOKED_AT:]
-    who = (test[number].identity or test[number].name, row.identity or row.source)
-    count, best, best_number, best_row = found.people.get(who, (0, -2.0, number, row))
-    nearer = (cos, number, row) if cos > best else (best, best_number, best_row)
-    found.people[who] = (count + 1, *nearer)
+def _blocks(store: Store) -> Iterator[tuple[NDArray[np.float32], list[Row]]]:
+    for low in range(0, len(store), CHUNK):
+        high = min(low + CHUNK, len(store))
+        yield store.vectors(low, high), list(store.rows(low, high))
 
 
 def _copies(
@@ -200,14 +221,15 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """Of output: photos first, then people by how near they come."""
     for number, row in sorted(found.files.items()):
-        yield _row("same_file", test[number], row, 1.0, None)
+        yield _row("same_file", test[number], row, 1.0)
     for number, (kind, cos, row) in sorted(copies.items()):
-        yield _row(kind, test[number], row, cos, None)
-    for count, cos, number, row in sorted(found.people.values(), key=lambda one: (-one[1], one[2])):
-        yield _row("same_person", test[number], row, cos, count)
+        yield _row(kind, test[number], row, cos)
+    firsts = {face.person: face for face in reversed(test)}
+    for cos, person, trained in found.people:
+        yield _row("same_person", firsts[person], found.firsts[trained], cos)
 
 
-def _row(kind: str, face: _Face, row: Row, cos: float, pairs: int | None) -> dict[str, Any]:
+def _row(kind: str, face: _Face, row: Row, cos: float) -> dict[str, Any]:
     return {
         "kind": kind,
         "test": face.name,
@@ -215,7 +237,6 @@ def _row(kind: str, face: _Face, row: Row, cos: float, pairs: int | None) -> dic
         "test_identity": face.identity or None,
         "train_identity": row.identity,
         "cos": round(cos, 6),
-        "pairs": pairs,
     }
 
 
@@ -231,7 +252,7 @@ def _scored_again(
     if photos:
         parts["without the photos"] = np.array([number not in photos for number in range(len(test))])
     if people:
-        apart = np.array([(face.identity or face.name) not in people for face in test])
+        apart = np.array([face.person not in people for face in test])
         parts["without the people"] = apart & parts.get("without the photos", True)
     if config.pairs is None:
         return tuple(

@@ -1,10 +1,12 @@
-"""Pairs of names from a list: lines of A<TAB>B, lines of JSON, or names by NUL."""
+"""Pairs of names that nobody has judged yet: on standard input, or in a list without a column for that."""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
+from cosface_cli.artifacts.pair_rows import list_kind, read_pair_rows
 from cosface_cli.errors import CosfaceError
 
 _SHAPE = 'write A<TAB>B, {"left": A, "right": B}, or all names with NUL behind each'
@@ -25,6 +27,20 @@ def split_pairs(content: bytes) -> list[tuple[str, str]]:
     if not pairs:
         raise CosfaceError("no pairs on standard input", mend=_SHAPE)
     return pairs
+
+
+def unjudged_pairs(listed: Path, root: Path | None) -> list[tuple[str, str]] | None:
+    """The pairs of a list with named columns that says of none whether they are the same; None of any other list.
+
+    root: what their names are relative to, None: they stay as they are. Raises CosfaceError for a damaged list.
+    """
+    if list_kind(listed) != "csv":
+        return None
+    rows = read_pair_rows(listed)
+    if any(row.same is not None or row.score is not None or not row.left for row in rows):
+        return None
+    sides = [(row.left, row.right) for row in rows]
+    return sides if root is None else [(str(root / left), str(root / right)) for left, right in sides]
 
 
 def _pair(line: bytes, number: int) -> tuple[str, str]:

@@ -268,3 +268,20 @@ def test_settings_from_a_file(cosface: Cosface, people: Path, tmp_path: Path) ->
     (tmp_path / "cosface.toml").write_text('[verify]\nmodel = "dlib-int8"\nthreshold = 1.0\n')
     done = cosface("verify", *pair, cwd=tmp_path)
     assert done.code == 1 and done.rows[0]["model"] == "dlib-int8" and done.rows[0]["threshold"] == 1
+
+
+def test_a_list_that_says_nothing_is_compared(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+    """Without a column for it there is nothing to score: each pair gets its row. Names are relative to the list."""
+    for number in (1, 2):
+        shutil.copytree(people / f"person{number}", tmp_path / f"p{number}")
+    (tmp_path / "pairs.csv").write_text("a,b,why\np1/near.jpg,p1/far.jpg,x\np1/near.jpg,p2/far.jpg,y\n")
+    done = cosface("verify", "--pairs", tmp_path / "pairs.csv", "--workers", 1)
+    assert done.code == 0 and [row["same"] for row in done.rows] == [True, False], done
+    cosface("embed", tmp_path, tmp_path / "f.h5")
+    stored = cosface("verify", "--pairs", tmp_path / "pairs.csv", "--store", tmp_path / "f.h5")
+    assert [row["cos"] for row in stored.rows] == pytest.approx([row["cos"] for row in done.rows], abs=1e-6)
+    (tmp_path / "labelled.csv").write_text("a,b,same\np1/near.jpg,p1/far.jpg,1\np1/near.jpg,p2/far.jpg,0\n")
+    for words in (("--store", tmp_path / "f.h5"), ()):
+        scored = cosface("verify", "--pairs", tmp_path / "labelled.csv", "--workers", 1, *words)
+        assert scored.code == 0 and scored.rows[0]["protocol"] == "csv" and scored.rows[0]["scored"] == 2, scored
+    assert "neither" in cosface("verify").err

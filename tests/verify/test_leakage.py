@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,7 +16,7 @@ from cosface_cli.outcomes import Done, Note, Outcome
 from cosface_cli.verify import LeakageConfig, LeakageReport
 from cosface_cli.verify.leakage import leakage
 from tests.cli.conftest import people  # noqa: F401
-from tests.verify.conftest import MakeStore, at_angle
+from tests.verify.conftest import MakeStore, at_angle, unit
 
 
 def found(config: LeakageConfig) -> tuple[LeakageReport, list[dict], list[str]]:
@@ -32,21 +33,49 @@ def train(make_store: MakeStore) -> Path:
     )
 
 
-def test_people_by_face(train: Path, make_store: MakeStore) -> None:
-    """X is 2 degrees from both photos of A, cosine .9994; Y and Z are nobody's. Without X there is one person less."""
+def test_people_by_the_mean_of_their_faces(train: Path, make_store: MakeStore) -> None:
+    """X is at 3.5 degrees, A at 2: cosine .99966; Y and Z are nobody's. Without X there is one person less."""
     vectors = {"X/1.jpg": at_angle(2), "X/2.jpg": at_angle(5), "Y/1.jpg": at_angle(40), "Y/2.jpg": at_angle(41)}
     test = make_store({**vectors, "Z/1.jpg": at_angle(60), "Z/2.jpg": at_angle(61)}, name="test.h5")
     report, rows, notes = found(LeakageConfig(train, test, threshold=0.999))
     assert (report.train_faces, report.test_faces, report.people, report.clean) == (3, 6, 1, False)
     (row,) = rows
     assert row["kind"] == "same_person" and row["test_identity"] == "X" and row["train_identity"] == "A"
-    assert row["pairs"] == 3  # 2, 2 and 1 degree apart; the fourth are 5 degrees, cosine .9962
-    assert row["cos"] == pytest.approx(0.999848, abs=1e-5) and row["test"] == "X/2.jpg" and row["train"] == "A/2.jpg"
+    assert row["cos"] == pytest.approx(np.cos(np.radians(1.5)), abs=1e-6)
+    assert row["test"] == "X/1.jpg" and row["train"] == "A/1.jpg"
     whole, without = report.scores
     assert whole["of"] == "all" and without["of"] == "without the people"
     assert whole["tar_at_far"][0]["genuine"] == 3 and whole["tar_at_far"][0]["impostors"] == 12
     assert without["tar_at_far"][0]["genuine"] == 2 and without["tar_at_far"][0]["impostors"] == 4
     assert any("--model" in note for note in notes) and report.by_chance is None
+
+
+def test_the_threshold_is_the_training_sets_own(make_store: MakeStore) -> None:
+    """Twelve people at random, three photos each; one of the test is one of them, by photos that are not there."""
+    random = np.random.default_rng(4)
+    centres = random.normal(size=(14, 64))
+
+    def photos(person: int, count: int) -> list[np.ndarray]:
+        return [unit(*(centres[person] + 0.7 * random.normal(size=64))) for _ in range(count)]
+
+    trained = {f"t{n}/{k}.jpg": vector for n in range(12) for k, vector in enumerate(photos(n, 3))}
+    tested = {f"v{n}/{k}.jpg": vector for n in (5, 12, 13) for k, vector in enumerate(photos(n, 2))}
+    train = make_store(trained, name="train.h5", first=90)
+    report, rows, _ = found(LeakageConfig(train, make_store(tested, name="test.h5"), far=0.001))
+    assert [(row["test_identity"], row["train_identity"]) for row in rows] == [("v5", "t5")]
+    assert report.by_chance == pytest.approx(0.001 * 12 * 3) and 0.2 < report.threshold < 0.8
+
+
+def test_people_under_two_names_do_not_blind_it(make_store: MakeStore) -> None:
+    """The threshold of a training set where one person is there as two is that of the set without the second name."""
+    random = np.random.default_rng(7)
+    centres = random.normal(size=(20, 64))
+    trained = {f"t{n}/{k}.jpg": unit(*(centres[n] + 0.7 * random.normal(size=64))) for n in range(20) for k in range(4)}
+    again = {f"also/{k}.jpg": unit(*(centres[3] + 0.7 * random.normal(size=64))) for k in range(4)}
+    test = make_store({"X/1.jpg": unit(*random.normal(size=64))}, name="test.h5")
+    once = found(LeakageConfig(make_store(trained, name="a.h5", first=90), test, far=0.001))[0].threshold
+    twice = found(LeakageConfig(make_store({**trained, **again}, name="b.h5", first=90), test, far=0.001))[0].threshold
+    assert twice < once + 0.1 < 0.7  # where it counted, four faces would come as near as .8
 
 
 def test_nothing_in_common(train: Path, make_store: MakeStore) -> None:
@@ -61,8 +90,8 @@ def test_stores_that_cannot_be_compared(train: Path, make_store: MakeStore) -> N
         leakage(LeakageConfig(train, make_store(vectors, name="o.h5", model="other"), threshold=0.9))
     with pytest.raises(ModelMismatch, match="--flip sum"):
         leakage(LeakageConfig(train, make_store(vectors, name="f.h5", flip="sum"), threshold=0.9))
-    with pytest.raises(CosfaceError, match="no threshold is known"):
-        leakage(LeakageConfig(train, make_store(vectors, name="t.h5")))
+    with pytest.raises(CosfaceError, match="only one person"):
+        leakage(LeakageConfig(make_store({"A/1.jpg": at_angle(0)}, first=9), make_store(vectors, name="t.h5")))
 
 
 def test_a_list_is_scored_again(train: Path, make_store: MakeStore, tmp_path: Path) -> None:
