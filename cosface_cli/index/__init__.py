@@ -65,6 +65,7 @@ class SearchConfig:
     detector: str = "mtcnn"
     faces: str = "largest"
     min_face: float = 20.0
+    min_score: float = 0.0
     workers: int = 0
 
 

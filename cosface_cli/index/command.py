@@ -90,6 +90,7 @@ def search(
     detector: options.DetectorName = SEARCH.detector,
     faces: options.Faces = SEARCH.faces,
     min_face: options.MinFace = SEARCH.min_face,
+    min_score: options.MinScore = SEARCH.min_score,
     workers: options.Workers = SEARCH.workers,
     output: options.Format = None,
     quiet: options.Quiet = False,
@@ -113,6 +114,7 @@ def search(
         detector=detector,
         faces=faces,
         min_face=min_face,
+        min_score=min_score,
         workers=workers,
     )
     with following("search", output, quiet, COLUMNS, _reject_row) as tell:
@@ -185,7 +187,7 @@ def _split(paths: list[Path]) -> tuple[tuple[Path, ...], Path]:
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
     if not isinstance(outcome, Rejected):
         return None
-    empty = dict.fromkeys(("probe_face", "rank", "cos", "identity", "source", "face", "box"))
+    empty = dict.fromkeys(("probe_face", "probe_score", "rank", "cos", "identity", "source", "face", "box"))
     return {"probe": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}
 
 

@@ -44,6 +44,7 @@ class Asked:
     faces: str = "largest"
     min_face: float = 20.0
     workers: int = 0
+    min_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +110,7 @@ def _of_photos(
     open_detector(asked.detector, asked.min_face)  # a wrong name fails before any work
     flip: Any = header.flip
     choice: Any = asked.faces
-    how = VectorsOpener((model,), flip, asked.detector, choice, Limits(asked.min_face))
+    how = VectorsOpener((model,), flip, asked.detector, choice, Limits(asked.min_face, asked.min_score))
     if photos == ["-"] and asked.workers <= 1:
         single_threaded()
         work = FaceVectors([embedder], how)

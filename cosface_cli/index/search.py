@@ -32,12 +32,20 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
         raise CosfaceError(f"-k {config.k} asks for nothing", mend="give 1 or more")
     gallery = Gallery(config.index, config.exact)
     finder = Finder(gallery, config, chosen(gallery, config.filters, config.since))
-    asked = Asked(config.probes, config.model, config.detector, config.faces, config.min_face, config.workers)
+    asked = Asked(
+        config.probes,
+        config.model,
+        config.detector,
+        config.faces,
+        config.min_face,
+        config.workers,
+        config.min_score,
+    )
     tally = Tally()
     hits = 0
     for batch in read_probes(asked, gallery.header, config.index, tell):
         probes = [probe for probe in batch if not isinstance(probe, Rejected)]
-        names = [(probe.name, face) for probe in probes for face in range(1, len(probe.vectors) + 1)]
+        names = [(probe.name, face, score) for probe in probes for face, score in enumerate(probe.scores, 1)]
         vectors = [probe.vectors for probe in probes]
         found = iter(finder.rows(names, finder.hits(np.concatenate(vectors))) if names else [])
         for probe in batch:
@@ -66,11 +74,11 @@ class Finder:
             return self._people(probes)
         return self._listed(*self._gallery.search(probes, self._k, self._among))
 
-    def rows(self, probes: Sequence[tuple[str, int]], found: Sequence[Hits]) -> list[list[dict[str, Any]]]:
-        """The hits of each probe (name, face) as rows of output."""
+    def rows(self, probes: Sequence[tuple[str, int, float]], found: Sequence[Hits]) -> list[list[dict[str, Any]]]:
+        """The hits of each probe (name, face, the detector's score) as rows of output."""
         shown = iter(self._gallery.shown(np.array([number for hits in found for _, number in hits], np.int64)))
         out = []
-        for (name, face), hits in zip(probes, found, strict=True):
+        for (name, face, score), hits in zip(probes, found, strict=True):
             rows = []
             for rank, (cos, _) in enumerate(hits, 1):
                 identity, source, of_photo, box = next(shown)
@@ -80,6 +88,7 @@ class Finder:
                         "status": "ok",
                         "reason": None,
                         "probe_face": face,
+                        "probe_score": round(score, 5),
                         "rank": rank,
                         "cos": round(cos, 6),
                         "identity": identity,

@@ -144,7 +144,7 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
 
         def ours(part: np.ndarray, finder: Finder = finder) -> np.ndarray:
             hits = finder.hits(part)
-            assert all(finder.rows([("probe", 1)] * len(part), hits))
+            assert all(finder.rows([("probe", 1, 0.9)] * len(part), hits))
             return np.array([own[0][1] for own in hits])
 
         path = root / search / (segment.lists or segment.vectors)

@@ -219,6 +219,11 @@ def test_filters_and_people(cosface: Cosface, made: Path, people: Path) -> None:
     assert names[0] == "person4" and len(names) == len(set(names)) == 8
     sure = cosface("index", "search", index, probe, "--min-cos", "0.93", "-k", 20)
     assert sure.code == 0 and {row["identity"] for row in sure.rows} == {"person4"}
+    score = sure.rows[0]["probe_score"]
+    assert 0.9 < score <= 1 and score != sure.rows[0]["cos"], "how sure the detector is, and how alike the faces are"
+    unsure = cosface("index", "search", index, probe, "--min-score", min(1.0, score + 1e-5), "-k", 1)
+    assert unsure.code == 2 and unsure.rows[0]["status"] == "rejected", "no face is that sure"
+    assert cosface("index", "search", index, probe, "--min-cos", "0.9999", "-k", 3).code == 1, "no face is that like"
     assert cosface("index", "search", index, probe, "--since", "2999-01-01").code == 1, "no photo is that new"
     assert len(cosface("index", "search", index, probe, "--since", "1999-01-01", "-k", 50).rows) == 20, (
         "the time of a crop is its photo's, from the manifest"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
+
+from cosface_cli.artifacts import atomic
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.outcomes import Tell
 from cosface_cli.registry import Row
@@ -15,6 +20,19 @@ from cosface_cli.train import TrainConfig, ending, stage
 from cosface_cli.train.ranks import Ranks
 
 Changes = dict[str, Any]
+_PATIENCE = 280.0  # seconds, below a test's time limit
+
+
+def once(name: str, make: Callable[[Path], Any], factory: pytest.TempPathFactory, worker_id: str) -> Any:
+    """What make gives for a new folder, done by one of pytest's workers for all of them."""
+    base = factory.getbasetemp() if worker_id == "master" else factory.getbasetemp().parent
+    folder, result = base / name, base / f"{name}.pickle"
+    with atomic.lock(folder, _PATIENCE):
+        if not result.exists():
+            folder.mkdir()
+            made = make(folder)
+            result.write_bytes(pickle.dumps(made))
+        return pickle.loads(result.read_bytes())
 
 
 @contextmanager

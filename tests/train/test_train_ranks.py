@@ -13,19 +13,20 @@ from torch import Tensor, nn
 
 from cosface_cli.losses import LOSSES
 from cosface_cli.losses.loading import build
+from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.batch_norm import share_statistics
 from cosface_cli.train.head import WholeHead
 from cosface_cli.train.launch import spread
 from cosface_cli.train.partial_fc import PartialFC, cross_entropy
 from cosface_cli.train.ranks import Ranks
-
-pytestmark = pytest.mark.xdist_group("ranks")
+from tests.train.ranked import once
 
 SHARDED = [name for name in LOSSES.names if LOSSES.load(name).SHARDABLE]
 C, D = 5, 6
 LABELS = torch.tensor([0, 4, 2, 3, 1, 4, 2])
 CPU = torch.device("cpu")
+TWO = TrainConfig(processes=2, device="cpu")
 
 
 @given(st.integers(1, 9), st.integers(0, 60), st.integers(1, 4))
@@ -217,9 +218,9 @@ def steep(ranks: Ranks) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
+def found(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Any]:
     """What two processes found, as the first one has it."""
-    result: dict[str, Any] = spread(everything, TrainConfig(processes=2, device="cpu"), lambda outcome: None)
+    result: dict[str, Any] = once("two", lambda folder: spread(everything, TWO, ignore), tmp_path_factory, worker_id)
     return result
 
 

@@ -18,9 +18,7 @@ from cosface_cli.train.launch import spread
 from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.task import learner_of, task_of
 from tests.train.conftest import contents, write_crops
-from tests.train.ranked import Changes, Runs, toys
-
-pytestmark = pytest.mark.xdist_group("several")
+from tests.train.ranked import Changes, Runs, once, toys
 
 CLOSE = 1e-5
 FIFTY: dict[str, Changes] = {  # epochs of one step, so that each row is a step's
@@ -81,9 +79,13 @@ def going_on(root: Path, began: int, ends: int, now: int) -> list[Changes]:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder with all the runs."""
-    root = tmp_path_factory.mktemp("several")
+    folder: Path = once("several", train_all, tmp_path_factory, worker_id)
+    return folder
+
+
+def train_all(root: Path) -> Path:
     config = base(root)
     write_crops(root / "many", people=15, images=3)
     threads = torch.get_num_threads()
