@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 POINTS = 240  # of a curve, at most
 BINS = 80
-_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
+_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.97)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +101,7 @@ def of_scores(curve: Curve, thresholds: Sequence[float]) -> str:
         for threshold in thresholds:
             axes.axvline(threshold, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         axes.set(title="Scores", xlabel="cosine", ylabel="share of the pairs")
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
 
     words = ", ".join(f"{name} {_median(scores, counts):.3f}" for name, counts in
                       (("one person", genuine), ("two people", impostors)))  # fmt: skip
