@@ -38,7 +38,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
-    """What the networks are verified on: fields of PairsConfig. flip: "concat" is the paper's (section 4.1)."""
+    """What the networks are verified on: fields of ProtocolConfig. flip: "concat" is the paper's (section 4.1)."""
 
     pairs: Path
     root: Path
