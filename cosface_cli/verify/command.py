@@ -198,6 +198,8 @@ def _compared(names: list[str], config: CompareConfig, output: options.Output | 
         with following("verify", output, quiet, COLUMNS) as tell:
             report = compare_many(left, right, config, tell)
         return EXIT_NO if tell.exit_code == EXIT_DONE and not report.same else tell.exit_code
+    if config.workers:
+        raise CosfaceError("--workers goes with more than two photos", mend="leave it out")
 
     def hear(outcome: Outcome) -> None:
         if isinstance(outcome, Note):

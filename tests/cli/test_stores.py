@@ -73,6 +73,7 @@ def test_info_of_a_store(cosface: Cosface, whole: Path) -> None:
             "template": "dlib",
             "flip": "none",
             "size": 4,
+            "precision": "fp32",
             "identities": 3,
             "sources": 11,
             "rejects": {"no_face": 2, "truncated": 1},
