@@ -93,7 +93,8 @@ def _recipe(config: TrainConfig, tell: Tell) -> Recipe:
         return recipes.named("finetune")
     images, words = recipes.census(config.aligned)
     recipe, why = recipes.chosen(images)
-    tell(Note(f"recipe {recipe.name}, for {words}: {why}; --recipe NAME takes another"))
+    if images:
+        tell(Note(f"recipe {recipe.name}, for {words}: {why}; --recipe NAME takes another"))
     return recipe
 
 

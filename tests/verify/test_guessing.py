@@ -50,6 +50,8 @@ def test_every_protocol_is_told_by_its_files(make_store: MakeStore, tmp_path: Pa
         assert guess(config)[0] == name, words
     with pytest.raises(CosfaceError, match="nothing here says which protocol is meant"):
         guess(ProtocolConfig(tmp_path))
+    with pytest.raises(CosfaceError, match="no such file or folder"):
+        guess(ProtocolConfig(tmp_path / "none"))
     with pytest.raises(CosfaceError, match="not a list of pairs that is known here"):
         guess(ProtocolConfig(photos, pairs=made("odd.txt", "one two\n")))
     with pytest.raises(CosfaceError, match="no such file"):

@@ -35,6 +35,8 @@ def guess(config: ProtocolConfig) -> tuple[str, str]:
         return "all-pairs", f"{source} is a store of embeddings"
     if source.is_file() and is_pickle(source):
         return "bin", f"{source} begins as InsightFace's sets do"
+    if not source.exists():
+        raise CosfaceError("no such file or folder", source)
     mend = f"give two photos, or --protocol {'|'.join(PROTOCOLS.names)}"
     raise CosfaceError("nothing here says which protocol is meant", source, mend)
 
