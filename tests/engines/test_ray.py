@@ -112,7 +112,7 @@ def crowd(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # no
 
 @dataclass(frozen=True)
 class Made:
-    """What a command made: its files, its rows, its words without those that tell the time."""
+    """What a command made: its files, its rows, its words without those that tell the time and without Ray's own."""
 
     files: dict[str, bytes]
     rows: str
@@ -120,7 +120,11 @@ class Made:
 
 
 def made(out: Path, stdout: bytes, stderr: bytes) -> Made:
-    words = [line for line in stderr.decode().splitlines() if not re.search(r" left, | done, ", line)]
+    words = [
+        line
+        for line in stderr.decode().splitlines()
+        if not re.search(r" left, | done, |^\[[-0-9 :,]+ [EF] \d+ \d+\] ", line)
+    ]
     rows = stdout.decode().replace(out.name + "/", "")
     return Made(files(out), rows, words)
 
