@@ -269,11 +269,12 @@ def _recipes() -> list[dict[str, Any]]:
 
 
 def _losses() -> list[dict[str, Any]]:
-    rows = []
-    for name in LOSSES.names:
-        loss = LOSSES.load(name)
-        rows.append({"loss": name, "equation": loss.EQUATION, "settings": dict(loss.DEFAULTS), "source": loss.SOURCE})
-    return rows
+    from cosface_cli.losses.listing import listed
+
+    return [
+        {"loss": found.name, "equation": found.equation, "settings": found.settings, "source": found.source}
+        for found in listed()
+    ]
 
 
 def _print(rows: list[dict[str, Any]], output: options.Output | None) -> None:
