@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,6 @@ from cosface_cli.train.scoring import UNSCORED, Judge
 from cosface_cli.train.settings import Settings, default_out
 from cosface_cli.train.task import Task, learner_of, task_of
 from cosface_cli.train.validation import pairs_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
