@@ -11,12 +11,12 @@ import typer
 from cosface_cli import options
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.console import Rows, following
+from cosface_cli.engines.devices import PRECISIONS
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import EXIT_FAILED
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.optimizer import OPTIMIZERS
-from cosface_cli.train.precision import PRECISIONS
 from cosface_cli.train.schedule import SCHEDULES
 
 DEFAULTS = TrainConfig()

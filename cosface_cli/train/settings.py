@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosface_cli.backbones import BACKBONES, Backbone
+from cosface_cli.engines.devices import PRECISIONS
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.losses.loading import build
@@ -17,7 +18,6 @@ from cosface_cli.registry import one_of
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.augment import Augmentation, augmentation
 from cosface_cli.train.optimizer import OPTIMIZERS
-from cosface_cli.train.precision import PRECISIONS
 from cosface_cli.train.recipes import Recipe, filled
 from cosface_cli.train.sampling import Sampling, sampling
 from cosface_cli.train.schedule import SCHEDULES
