@@ -105,6 +105,16 @@ def test_the_optimizer_s_memory(tiny: str):
     assert sizes == {"sgd": 4 * parameters, "adamw": 8 * parameters}
 
 
+def test_a_share_of_the_classes_costs_all_rows_and_those_of_a_step(tiny: str):
+    """Half of four classes: four rows laid by with their momentum, and two with gradient and momentum in a step."""
+    config = TrainConfig(backbone=tiny, sample_rate=0.5)
+    learner, settings = learner_of(config), resolve(config)
+    cost = measure(learner, settings, batch_of(2))
+    network = sum(p.numel() for p in learner.network.parameters())
+    assert cost.head == 4 * settings.embedding_size * (4 + 2 + 2)
+    assert cost.optimizer == 4 * (network + settings.embedding_size * (4 + 2))
+
+
 def test_a_batch_that_does_not_fit_is_said(heard: Heard):
     cost = Footprint(1000, 3000, 1000, 2000, 0, available=21_000, seconds_per_crop=0.5)
     assert cost.fixed == 6000 and cost.largest_batch == 10

@@ -345,12 +345,16 @@ def test_it_stops_at_the_first_step_that_is_no_number(config: TrainConfig):
 def test_a_gradient_that_is_no_number_changes_nothing(config: TrainConfig, monkeypatch: pytest.MonkeyPatch):
     train(config)
     before = contents(config.out)
-    monkeypatch.setattr(Learner, "clip", lambda learner, longest: torch.tensor(math.nan))
-    with pytest.raises(CosfaceError, match=r"after step 8 in epoch 3.*gradient nan.*the weights of epoch 2 are kept"):
-        train(changed(config, epochs=3, resume=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "clip", lambda learner, longest: torch.tensor(math.nan))
+        with pytest.raises(CosfaceError, match=r"step 8 in epoch 3.*gradient nan.*the weights of epoch 2 are kept"):
+            train(changed(config, epochs=3, resume=True))
     after = contents(config.out)
     for name in ("weights.safetensors", "state/training.safetensors", "metrics.jsonl"):
         assert after[name] == before[name]
+    assert "stopped.json" in after
+    train(changed(config, epochs=3))  # goes on, and what stopped it is past
+    assert "stopped.json" not in contents(config.out)
 
 
 def test_batch_norm_with_nine_crops_and_batches_of_four(config: TrainConfig, make_crops: MakeCrops, heard: Heard):
