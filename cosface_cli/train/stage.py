@@ -60,7 +60,7 @@ def _train(config: TrainConfig, ranks: Ranks, tell: Tell) -> TrainReport:
             unit = "epochs" if task.settings.steps is None else "steps"
             tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
             tell(Skipped(str(folder.root)))
-            return report_of(folder, before, task, None, None)
+            return report_of(folder, before, task, None)
         examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
         machine = machine_of(task, config.threads, before)
         if before is not None:
@@ -175,7 +175,7 @@ def _run(
     best_epoch = progress.best_epoch if settings.keep == "best" else None
     if ranks.is_first:
         record = finished(folder, record, task, learner, judge.pairs, metrics, best_epoch, config.report, tell)
-    return report_of(folder, record, task, resumed_from, best_epoch)
+    return report_of(folder, record, task, resumed_from)
 
 
 def _first_batch(task: Task) -> Batch:
