@@ -74,7 +74,7 @@ class RunFolder:
 class RunRecord:
     """What run.json says. settings: all that decides the weights, by name; data: fingerprint and counts of the
     crops; identities: names in the order of the head's rows; machine: device, threads and versions; model_id: hash
-    of the finished weights."""
+    of the finished weights; best_epoch: whose they are, None where the last epoch's are kept."""
 
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -82,6 +82,7 @@ class RunRecord:
     machine: Mapping[str, Any] = field(default_factory=dict)
     finished: bool = False
     model_id: str | None = None
+    best_epoch: int | None = None
     schema: int = SCHEMA
 
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.registry import suggest
+
+if TYPE_CHECKING:
+    import torch
 
 KINDS = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -49,14 +53,25 @@ def device_given_out(word: str) -> str:
     return "cuda:0" if kind == "cuda" else "cpu"
 
 
-def require(device: str) -> None:
-    """Raises CosfaceError where torch cannot use a device: cpu, cuda or mps, with or without a number."""
+def is_there(kind: str) -> bool:
+    """Whether torch can use cpu, cuda or mps here."""
     import torch
 
+    return {"cpu": True, "cuda": _gpus() > 0, "mps": torch.backends.mps.is_available()}[kind]
+
+
+def require(device: str) -> None:
+    """Raises CosfaceError where torch cannot use a device: cpu, cuda or mps, with or without a number."""
     kind = device.partition(":")[0]
-    there = {"cpu": True, "cuda": _gpus() > 0, "mps": torch.backends.mps.is_available()}
-    if not there[kind]:
+    if not is_there(kind):
         raise CosfaceError(f"torch finds no device {kind!r} here", mend="--device auto takes what there is")
+
+
+def autocast_type(precision: str) -> torch.dtype | None:
+    """The type that autocast computes a network in; None for float32 throughout."""
+    import torch
+
+    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
 
 
 def on_gpu(device: str) -> bool:
@@ -78,11 +93,9 @@ def _parsed(word: str) -> tuple[str, tuple[int, ...]]:
 def _best(tell: Tell) -> tuple[str, ...]:
     if sys.platform != "darwin" and not any(Path(driver).exists() for driver in _DRIVERS):
         return CPU
-    import torch
-
     if there := _gpus():
         return tuple(f"cuda:{number}" for number in range(there))
-    if torch.backends.mps.is_available():
+    if is_there("mps"):
         return ("mps",)
     tell(Note("a GPU is in sight, but this torch cannot use it: computing on the CPU"))
     return CPU

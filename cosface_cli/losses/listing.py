@@ -10,19 +10,18 @@ from cosface_cli.losses import LOSSES, Loss
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One loss. parameters: its settings with their defaults."""
+    """One loss. settings: with their defaults."""
 
     name: str
-    summary: str
     equation: str
-    parameters: Mapping[str, float]
+    settings: Mapping[str, float]
     source: str
 
 
 def listed() -> list[Listed]:
     """All the losses, in the order of their table."""
     rows = []
-    for row in LOSSES:
-        loss: type[Loss] = LOSSES.load(row.name)
-        rows.append(Listed(row.name, row.summary, loss.EQUATION, dict(loss.DEFAULTS), loss.SOURCE))
+    for name in LOSSES.names:
+        loss: type[Loss] = LOSSES.load(name)
+        rows.append(Listed(name, loss.EQUATION, dict(loss.DEFAULTS), loss.SOURCE))
     return rows

@@ -11,12 +11,12 @@ import typer
 from cosface_cli import options
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.console import Rows, following
+from cosface_cli.engines.devices import PRECISIONS
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import EXIT_FAILED
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.optimizer import OPTIMIZERS
-from cosface_cli.train.precision import PRECISIONS
 from cosface_cli.train.schedule import SCHEDULES
 
 DEFAULTS = TrainConfig()
@@ -269,11 +269,12 @@ def _recipes() -> list[dict[str, Any]]:
 
 
 def _losses() -> list[dict[str, Any]]:
-    rows = []
-    for name in LOSSES.names:
-        loss = LOSSES.load(name)
-        rows.append({"loss": name, "equation": loss.EQUATION, "settings": dict(loss.DEFAULTS), "source": loss.SOURCE})
-    return rows
+    from cosface_cli.losses.listing import listed
+
+    return [
+        {"loss": found.name, "equation": found.equation, "settings": found.settings, "source": found.source}
+        for found in listed()
+    ]
 
 
 def _print(rows: list[dict[str, Any]], output: options.Output | None) -> None:

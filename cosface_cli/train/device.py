@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cosface_cli.engines.devices import KINDS, is_there, require
 from cosface_cli.engines.runners.local import cpu_count
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
@@ -15,7 +16,6 @@ from cosface_cli.registry import suggest
 from cosface_cli.train.ranks import Ranks
 
 _MOST_LOADERS = 8
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def choose(name: str, tell: Tell, ranks: Ranks | None = None) -> torch.device:
@@ -24,16 +24,13 @@ def choose(name: str, tell: Tell, ranks: Ranks | None = None) -> torch.device:
 
     Raises CosfaceError for another name, or for a device that is not there.
     """
-    if name not in DEVICES:
-        raise CosfaceError(f"no device is called {name!r}", mend=suggest(name, list(DEVICES)))
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in KINDS:
+        raise CosfaceError(f"no device is called {name!r}", mend=suggest(name, list(KINDS)))
     if name == "auto":
-        found = next((gpu for gpu in ("cuda", "mps") if there[gpu]), None)
-        if found is None:
+        name = next(kind for kind in ("cuda", "mps", "cpu") if is_there(kind))
+        if name == "cpu":
             tell(Note("no GPU that torch can use: training on the CPU"))
-        name = found or "cpu"
-    if not there[name]:
-        raise CosfaceError(f"torch finds no device {name!r} here", mend="--device auto takes what there is")
+    require(name)
     if ranks is None or ranks.count == 1 or name == "cpu":
         return torch.device(name)
     gpus = torch.cuda.device_count() if name == "cuda" else 1

@@ -58,14 +58,12 @@ def finished(
     atomic.write_bytes(folder.onnx, to_onnx(network, shape.height, shape.width))
     if report:
         write_report(folder, task, learner, pairs, Trained(network, header, record, rows, best_epoch), tell)
-    record = replace(record, finished=True, model_id=header.model_id)
+    record = replace(record, finished=True, model_id=header.model_id, best_epoch=best_epoch)
     write_record(folder.record, record)
     return record
 
 
-def report_of(
-    folder: RunFolder, record: RunRecord | None, task: Task, resumed_from: int | None, best_epoch: int | None
-) -> TrainReport:
+def report_of(folder: RunFolder, record: RunRecord | None, task: Task, resumed_from: int | None) -> TrainReport:
     """The report, in every process that of the first."""
     assert record is not None
     rows = read_metrics(folder.metrics) if task.ranks.is_first else []
@@ -78,7 +76,7 @@ def report_of(
         epochs=int(rows[-1]["epoch"]) if rows else 0,
         resumed_from=resumed_from,
         last=rows[-1] if rows else {},
-        best_epoch=best_epoch,
+        best_epoch=record.best_epoch,
         suspects=len(list(read_lines(folder.noise))) if folder.noise.is_file() else None,
     )
     return task.ranks.told(report)

@@ -17,7 +17,7 @@ from cosface_cli.train.learner import Learner
 from cosface_cli.train.settings import Settings
 
 _TIMED = 16  # crops at most: more of them take as long each
-# what allocator and convolutions take beside: 1.37 of the count measured for MobileFaceNet, 1.46 for SphereFace-20
+# what allocator and convolutions take beside: of 32 crops 1.1 to 1.5 times the count, of 128 nothing (tests/bench)
 _BESIDE = 1.5
 _SGD_MEMORY, _ADAMW_MEMORY = 1, 2  # tensors that an optimizer keeps of each parameter
 

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cosface_cli.backbones import Backbone
 from cosface_cli.backbones.inputs import network_tensor
 from cosface_cli.backbones.loading import build, put
+from cosface_cli.engines.devices import autocast_type
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES, loading
 from cosface_cli.train.average import Average
@@ -28,7 +29,7 @@ from cosface_cli.train.freezing import freeze
 from cosface_cli.train.head import Head, WholeHead
 from cosface_cli.train.optimizer import optimizer_of, parameters_of
 from cosface_cli.train.partial_fc import PartialFC
-from cosface_cli.train.precision import autocast_type, scaler_of
+from cosface_cli.train.precision import scaler_of
 from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.settings import Settings
 

@@ -1,4 +1,4 @@
-"""In which precision the network is computed. The head, the loss and what is saved stay float32."""
+"""What training in half precision needs. The head, the loss and what is saved stay float32."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ if TYPE_CHECKING:
     import torch
 
     from cosface_cli.train.ranks import Ranks
-
-PRECISIONS = ("fp32", "bf16", "fp16")
-
-
-def autocast_type(precision: str) -> torch.dtype | None:
-    """The type that autocast computes the network in; None for float32 throughout."""
-    import torch
-
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def scaler_of(precision: str, device: torch.device, ranks: Ranks) -> torch.amp.GradScaler:

@@ -214,14 +214,8 @@ def _say_bounds(found: Preflight, settings: Settings, tell: Tell) -> None:
     bounds = ", ".join(f"{bound:.4g} for {probability:g}" for probability, bound in found.s_bounds.items())
     tell(Note(f"s {s:g}; the least by Wang 2018 Eq. 6 is {bounds}"))
     if LOSSES.load(settings.loss).MARGIN_COS:
-        beyond = found.identities > settings.embedding_size + 1
-        tell(
-            Note(
-                f"m {margin:g}; the most by Eq. 7 is {'far below' if beyond else ''} {found.m_bound:.3g}".replace(
-                    "  ", " "
-                )
-            )
-        )
+        below = "far below " if found.identities > settings.embedding_size + 1 else ""
+        tell(Note(f"m {margin:g}; the most by Eq. 7 is {below}{found.m_bound:.3g}"))
     flat = loss_at_right_angles(found.identities, s, margin)
     if found.first_loss is not None:
         tell(Note(f"expected first loss: {flat:.1f} at cosines of 0, {found.first_loss:.1f} with random class weights"))

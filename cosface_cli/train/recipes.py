@@ -26,8 +26,10 @@ _NOT_OF_A_RECIPE = {
     "resume",
     "processes",
     "loaders",
+    "validate",
+    "validate_root",
+    "report",
 }
-_NOT_OF_A_RECIPE |= {"validate", "validate_root"}
 FIELDS = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_OF_A_RECIPE)
 
 _PACKED_CROP = 8 << 10  # bytes, of a JPEG of 112 x 112
@@ -120,7 +122,7 @@ def read(path: Path) -> Recipe:
 
 
 def _as(value: Any, kind: Any, key: str, path: Path) -> Any:
-    (wanted,) = (arm for arm in get_args(kind) if arm is not NoneType)  # every field is KIND | None
+    (wanted,) = (arm for arm in get_args(kind) if arm is not NoneType)  # every one of FIELDS is KIND | None
     if wanted is float and type(value) in (int, float):
         return float(value)
     if isinstance(value, list) and get_args(wanted) and all(type(item) is get_args(wanted)[0] for item in value):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosface_cli.backbones import BACKBONES, Backbone
+from cosface_cli.engines.devices import PRECISIONS
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.losses.loading import build
@@ -17,7 +18,6 @@ from cosface_cli.registry import one_of
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.augment import Augmentation, augmentation
 from cosface_cli.train.optimizer import OPTIMIZERS
-from cosface_cli.train.precision import PRECISIONS
 from cosface_cli.train.recipes import Recipe, filled
 from cosface_cli.train.sampling import Sampling, sampling
 from cosface_cli.train.schedule import SCHEDULES
@@ -98,7 +98,7 @@ def resolve(config: TrainConfig, recipe: Recipe | None = None, start: tuple[str,
     _check_together(config, asked)
     return Settings(
         loss=str(config.loss),
-        head=_head_settings(config),
+        head=_head_settings(config, asked),
         backbone=backbone_name,
         embedding_size=size,
         start=start_id,
@@ -228,7 +228,7 @@ def _check_together(config: TrainConfig, asked: TrainConfig) -> None:
     _require(config.start is not None or not config.freeze, "--freeze keeps layers of a start", "add --start default")
 
 
-def _head_settings(config: TrainConfig) -> dict[str, float]:
+def _head_settings(config: TrainConfig, asked: TrainConfig) -> dict[str, float]:
     name = str(config.loss)
     defaults: Mapping[str, float] = LOSSES.load(name).DEFAULTS
     options = dict(config.loss_options or {})
@@ -243,7 +243,9 @@ def _head_settings(config: TrainConfig) -> dict[str, float]:
         _require(math.isfinite(value), f"--{flag} must be a number")
     _require(options.get("s", 1.0) > 0, "--s must be above 0")
     _require(options.get("m", 0.0) >= 0, "--m must be 0 or more")
-    build(name, 2, 2, options, seed=0)  # raises for what it cannot be built with
+    head = build(name, 2, 2, options, seed=0)  # raises for what it cannot be built with
+    is_moved = asked.head_lr is None or any(True for _ in head.parameters())
+    _require(is_moved, f"the loss {name!r} has no class weights for --head-lr", "leave it out")
     if _of(config.sample_rate) < 1 and not LOSSES.load(name).SHARDABLE:
         raise CosfaceError(f"the loss {name!r} needs all classes in a step", mend="--sample-rate 1")
     return {**defaults, **options}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,6 @@ from cosface_cli.train.scoring import UNSCORED, Judge
 from cosface_cli.train.settings import Settings, default_out
 from cosface_cli.train.task import Task, learner_of, task_of
 from cosface_cli.train.validation import pairs_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
@@ -63,7 +60,7 @@ def _train(config: TrainConfig, ranks: Ranks, tell: Tell) -> TrainReport:
             unit = "epochs" if task.settings.steps is None else "steps"
             tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
             tell(Skipped(str(folder.root)))
-            return report_of(folder, before, task, None, None)
+            return report_of(folder, before, task, None)
         examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
         machine = machine_of(task, config.threads, before)
         if before is not None:
@@ -178,7 +175,7 @@ def _run(
     best_epoch = progress.best_epoch if settings.keep == "best" else None
     if ranks.is_first:
         record = finished(folder, record, task, learner, judge.pairs, metrics, best_epoch, config.report, tell)
-    return report_of(folder, record, task, resumed_from, best_epoch)
+    return report_of(folder, record, task, resumed_from)
 
 
 def _first_batch(task: Task) -> Batch:

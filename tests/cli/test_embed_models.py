@@ -153,6 +153,15 @@ def test_limits_of_another_run_lose_nothing(few: Path, mine: Path, tmp_path: Pat
     assert stores(both)["dlib.h5"] == before
 
 
+def test_other_settings_are_news(few: Path, tmp_path: Path) -> None:
+    """A photo that is there unchanged is looked at again where other faces of it are asked for."""
+    store = tmp_path / "a.h5"
+    assert run(few / "group", store).rows == 1
+    assert run(few / "group", store, faces="all").rows > 1
+    run(few / "group", tmp_path / "b.h5", faces="all")
+    assert store.read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
 def test_killed_and_run_again(cosface: Cosface, few: Path, mine: Path, tmp_path: Path) -> None:
     want = alone(few, tmp_path / "alone", mine)
     at = random.Random(3)

@@ -266,21 +266,21 @@ def test_building_leaves_the_random_state_and_follows_the_seed():
 def test_the_list_says_what_each_is():
     rows = {row.name: row for row in listed()}
     assert list(rows) == LOSSES.names and len(rows) == 17
-    assert rows["cosface"].parameters == {"s": 64.0, "m": 0.35}
-    assert rows["sphereface"].parameters == {
+    assert rows["cosface"].settings == {"s": 64.0, "m": 0.35}
+    assert rows["sphereface"].settings == {
         "m": 4,
         "lambda_min": 5.0,
         "lambda_max": 1000.0,
         "gamma": 0.12,
         "power": 1.0,
     }
-    assert rows["adaface"].parameters == {"s": 64.0, "m": 0.4, "h": 0.333, "alpha": 0.99}
+    assert rows["adaface"].settings == {"s": 64.0, "m": 0.4, "h": 0.333, "alpha": 0.99}
     for row in rows.values():
         assert "\n" not in row.equation + row.source
         assert any(word in row.source for word in ("arXiv", "ECCV")), row.source
         loss = LOSSES.load(row.name)
         assert row.source.split(",")[0] in loss.__doc__, row.name  # author and year
-        assert all(name in row.equation or name in loss.__doc__ for name in row.parameters), row.name
+        assert all(name in row.equation or name in loss.__doc__ for name in row.settings), row.name
 
 
 def test_the_margin_is_part_of_the_gradient():

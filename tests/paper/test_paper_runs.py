@@ -25,6 +25,7 @@ from cosface_cli.paper.people import most_pictured, take_out
 from cosface_cli.paper.published import TABLE2
 from cosface_cli.paper.table1 import table1
 from cosface_cli.paper.table2 import annealing, table2
+from cosface_cli.train import stage
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.protocol import verify_protocol
 from tests.train.conftest import Heard, contents, write_crops
@@ -274,14 +275,18 @@ def test_the_people_with_the_most_crops(tmp_path: Path):
         most_pictured(root, None, 5)
 
 
-def test_as_typed(table: TableConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_as_typed(
+    table: TableConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    cost = stage.preflight
+    monkeypatch.setattr(stage, "preflight", lambda config, tell: {**cost(config, tell), "seconds": 600.0})
     measured = ["--pairs", str(table.measuring.pairs), "--root", str(table.measuring.root), "--workers", "1"]
     small = ["--backbone", "tiny", "--epochs", "1", "--batch", "8", "--device", "cpu", "--threads", "1"]
     asked = ["paper", "fig5", str(table.training.aligned), *measured, *small, "--out", str(tmp_path / "out")]
     assert command_line([*asked, "--margins", "0,0.2", "--seeds", "3", "--dry-run"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["run"] for row in rows] == ["nsl-seed3", "cosface-m0.2-seed3"]
-    assert all(row["steps"] == 2 and row["minutes"] >= 0 and not row["finished"] for row in rows)
+    assert all(row["steps"] == 2 and row["minutes"] == 10 and not row["finished"] for row in rows)
     assert not (tmp_path / "out").exists()
 
     assert command_line([*asked, "--margins", "0.2", "--seeds", "3"]) == 0

@@ -18,7 +18,7 @@ from cosface_cli.artifacts.run_record import RunFolder
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Outcome
 from cosface_cli.train import TrainConfig, device
-from cosface_cli.train.launch import is_first, is_spread, spread
+from cosface_cli.train.launch import StoppedElsewhere, _Failure, is_first, is_spread, spread
 from cosface_cli.train.ranks import Ranks
 from tests.conftest import Cosface, Result
 from tests.train.conftest import contents, write_crops
@@ -76,6 +76,15 @@ def children(parent: int) -> list[int]:
         if int(above) == parent and state != "Z" and "resource_tracker" not in words:
             found.append(int(folder.name))
     return found
+
+
+def test_what_can_be_mended_is_said_first():
+    """Whoever noticed it earlier: a closed connection is no reason."""
+    closed, killed = _Failure(0, 1.0, RuntimeError("connection closed")), _Failure(1, 4.0, None)
+    named, elsewhere = _Failure(2, 3.0, CosfaceError("lower --lr")), _Failure(3, 2.0, StoppedElsewhere("another"))
+    assert sorted([closed, killed, named, elsewhere], key=lambda failure: failure.order) == [
+        named, killed, closed, elsewhere
+    ]  # fmt: skip
 
 
 def test_who_speaks():

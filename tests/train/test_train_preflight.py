@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cosface_cli.backbones.loading import declaration
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles
 from cosface_cli.outcomes import ignore
-from cosface_cli.train import TrainConfig
+from cosface_cli.train import TrainConfig, footprint
 from cosface_cli.train.data import Batch
 from cosface_cli.train.footprint import Footprint, available_memory, measure
 from cosface_cli.train.learner import Learner, new_learner
@@ -104,6 +105,16 @@ def test_the_optimizer_s_memory(tiny: str):
     assert sizes == {"sgd": 4 * parameters, "adamw": 8 * parameters}
 
 
+def test_a_share_of_the_classes_costs_all_rows_and_those_of_a_step(tiny: str):
+    """Half of four classes: four rows laid by with their momentum, and two with gradient and momentum in a step."""
+    config = TrainConfig(backbone=tiny, sample_rate=0.5)
+    learner, settings = learner_of(config), resolve(config)
+    cost = measure(learner, settings, batch_of(2))
+    network = sum(p.numel() for p in learner.network.parameters())
+    assert cost.head == 4 * settings.embedding_size * (4 + 2 + 2)
+    assert cost.optimizer == 4 * (network + settings.embedding_size * (4 + 2))
+
+
 def test_a_batch_that_does_not_fit_is_said(heard: Heard):
     cost = Footprint(1000, 3000, 1000, 2000, 0, available=21_000, seconds_per_crop=0.5)
     assert cost.fixed == 6000 and cost.largest_batch == 10
@@ -117,6 +128,23 @@ def test_a_batch_that_does_not_fit_is_said(heard: Heard):
 def test_free_memory_is_that_of_the_machine():
     found = available_memory(torch.device("cpu"))
     assert found is not None and 2**20 < found < 2**50
+
+
+def test_processes_of_a_machine_share_its_memory(tiny: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(footprint, "available_memory", lambda device: 3000)
+    config = TrainConfig(backbone=tiny)
+    learner = learner_of(config)
+    for processes, each in ((1, 3000), (3, 1000)):
+        learner.ranks = Ranks(on_machine=processes)
+        assert measure(learner, resolve(config), batch_of(4)).available == each
+
+
+def test_the_first_loss_is_over_the_classes_of_a_step(make_crops: MakeCrops, tiny: str, plain: str):
+    """60 % of five people are three."""
+    config = TrainConfig(template="arcface", recipe=plain, backbone=tiny, batch=4)
+    five, three = (replace(config, aligned=make_crops(f"{people}", people=people)) for people in (5, 3))
+    share, whole = preflight(replace(five, sample_rate=0.6)), preflight(three)
+    assert share["first_loss"] == whole["first_loss"] < preflight(five)["first_loss"]
 
 
 def test_a_dry_run_writes_nothing(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str, heard: Heard):

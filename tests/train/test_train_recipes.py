@@ -96,6 +96,7 @@ def test_milestones_move_with_the_length(asked: dict[str, object], milestones: t
         ("learning-rate = 1.0", "unknown field learning-rate; "),
         ("epoch = 1", "unknown field epoch; did you mean 'epochs'?"),
         ("seed = 1", "unknown field seed"),
+        ("report = false", "unknown field report"),
         ("epochs = 'three'", "epochs = 'three' is of another kind"),
         ("epochs = true", "epochs = True is of another kind"),
         ("milestones = [1, 'a']", "milestones = [1, 'a'] is of another kind"),

@@ -64,6 +64,7 @@ from cosface_cli.train.settings import default_out, differences, resolve
         ({"save_seconds": -1.0}, "--save-every"),
         ({"loss": "nsl", "m": 0.3}, "the loss 'nsl' takes no --m"),
         ({"loss": "softmax", "s": 30.0}, "the loss 'softmax' takes no --s"),
+        ({"loss": "triplet", "head_lr": 2.0}, "the loss 'triplet' has no class weights for --head-lr"),
         ({"schedule": "step"}, "--milestones 10,16"),
         ({"schedule": "cosine", "milestones": (1,)}, "has no milestones"),
         ({"milestones": (2, 1)}, "rising epochs"),

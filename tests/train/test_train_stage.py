@@ -318,9 +318,13 @@ def test_a_damaged_state_is_named(config: TrainConfig):
         train(changed(config, epochs=3, resume=True))
 
 
+def assert_finite(path: Path) -> None:
+    assert all(np.isfinite(tensor).all() for tensor in read_tensors(path).values())
+
+
 def test_it_stops_at_the_first_step_that_is_no_number(config: TrainConfig):
     """A rate of a million: weight decay alone multiplies every weight by -500 a step."""
-    first = changed(config, lr=1e6, epochs=40)
+    first = changed(config, lr=1e6, epochs=40, save_seconds=0.0)
     with pytest.raises(CosfaceError) as caught:
         train(first)
     words = str(caught.value)
@@ -332,21 +336,25 @@ def test_it_stops_at_the_first_step_that_is_no_number(config: TrainConfig):
     assert record is not None and not record.finished
     rows = read_metrics(config.out / "metrics.jsonl")
     assert all(math.isfinite(row["loss"]) for row in rows)
+    assert_finite(RunFolder(config.out).state)
     if facts["epoch"] > 1:
-        tensors = read_tensors(config.out / "weights.safetensors")
-        assert all(np.isfinite(tensor).all() for tensor in tensors.values())
+        assert_finite(config.out / "weights.safetensors")
         assert f"the weights of epoch {facts['epoch'] - 1} are kept" in words
 
 
 def test_a_gradient_that_is_no_number_changes_nothing(config: TrainConfig, monkeypatch: pytest.MonkeyPatch):
     train(config)
     before = contents(config.out)
-    monkeypatch.setattr(Learner, "clip", lambda learner, longest: torch.tensor(math.nan))
-    with pytest.raises(CosfaceError, match=r"after step 8 in epoch 3.*gradient nan.*the weights of epoch 2 are kept"):
-        train(changed(config, epochs=3, resume=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "clip", lambda learner, longest: torch.tensor(math.nan))
+        with pytest.raises(CosfaceError, match=r"step 8 in epoch 3.*gradient nan.*the weights of epoch 2 are kept"):
+            train(changed(config, epochs=3, resume=True))
     after = contents(config.out)
     for name in ("weights.safetensors", "state/training.safetensors", "metrics.jsonl"):
         assert after[name] == before[name]
+    assert "stopped.json" in after
+    train(changed(config, epochs=3))  # goes on, and what stopped it is past
+    assert "stopped.json" not in contents(config.out)
 
 
 def test_batch_norm_with_nine_crops_and_batches_of_four(config: TrainConfig, make_crops: MakeCrops, heard: Heard):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_cache import file_sha256
+from cosface_cli.backbones.inputs import network_input
 from cosface_cli.engines.embedders import CPU_BATCH, GPU_BATCH
 from cosface_cli.engines.onnx_session import has_cuda, open_session
 from cosface_cli.errors import CosfaceError
@@ -39,8 +40,7 @@ class OnnxEmbedder:
         self.template = template
         self.batch = GPU_BATCH if device.startswith("cuda") and has_cuda() else CPU_BATCH
         self.thresholds: Mapping[str, float] = dict(thresholds or {})
-        self._mean = np.array(mean, np.float32)
-        self._std = np.array(std, np.float32)
+        self._mean, self._std = mean, std
         self._session = open_session(path, device=device)
         taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._input = taken.name
@@ -55,17 +55,12 @@ class OnnxEmbedder:
         """See Embedder.embed."""
         if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
             raise ValueError(f"crops are RGB uint8 (N, H, W, 3), not {crops.dtype} {crops.shape}")
-        batch = crops if self._pictures else self.normalised(crops)
+        batch = crops if self._pictures else network_input(crops, self._mean, self._std)  # (N, 3, H, W)
         if not len(batch):
             return np.zeros((0, self.size), np.float32)
         if self._one_by_one:
             return np.concatenate([self._run(batch[i : i + 1]) for i in range(len(batch))])
         return self._run(batch)
-
-    def normalised(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Pixels (N, H, W, 3) as planes (N, 3, H, W) of (x - mean) / std."""
-        scaled = (crops.astype(np.float32) - self._mean) / self._std
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
     def _run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
         return np.asarray(self._session.run(None, {self._input: batch})[0], dtype=np.float32)

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cosface_cli.artifacts.weights import read_trained
+from cosface_cli.backbones.inputs import network_tensor
 from cosface_cli.backbones.loading import declaration, load
-from cosface_cli.engines.devices import on_gpu, require
+from cosface_cli.engines.devices import autocast_type, on_gpu, require
 from cosface_cli.engines.embedders import GPU_BATCH
 from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID
 from cosface_cli.engines.embedders.packaged import thresholds
 from cosface_cli.engines.embedders.trained import network_of, shown_name, thresholds_of
 from cosface_cli.engines.starting import DEFAULT, starting_weights
 
-TYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 _CPU_BATCH = 8
 
 
@@ -55,13 +55,10 @@ class TorchEmbedder:
         self.batch = GPU_BATCH if on_gpu(device) else _CPU_BATCH
         self.thresholds: Mapping[str, float] = dict(thresholds)
         self._device = torch.device(device)
-        self._type = TYPES[precision]
+        self._type = autocast_type(precision)
         self._network = network.eval().to(self._device)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean, self._std = (
-            torch.tensor(list(values), dtype=torch.float32, device=self._device).reshape(1, 3, 1, 1)
-            for values in (mean, std)
-        )
+        self._mean, self._std = tuple(mean), tuple(std)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Embedder.embed."""
@@ -76,8 +73,7 @@ class TorchEmbedder:
         return out
 
     def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        pixels = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory
-        planes = (pixels.to(torch.float32) - self._mean) / self._std  # as backbones.inputs.network_input
+        planes = network_tensor(crops, self._mean, self._std, self._device)  # (N, 3, H, W)
         kind = self._device.type
         with torch.inference_mode(), torch.autocast(kind, self._type, enabled=self._type is not None):
             embeddings: torch.Tensor = self._network(planes)  # (N, D)
