@@ -17,8 +17,8 @@ from cosface_cli.artifacts.rows import FACE_KEY, KEY, SOURCE_KEY, decode
 from cosface_cli.artifacts.store import Store, StoreHeader
 from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.index.build import middle_of
 from cosface_cli.index.forget.plan import require_forgotten
+from cosface_cli.index.keys import faces_of
 from cosface_cli.index.segments import BLOCK, Block, How, Writer, blocks, changed
 from cosface_cli.index.upkeep import MigrateConfig, MigrateReport
 from cosface_cli.maths.linear_map import mapped, rank1, ridge
@@ -110,7 +110,7 @@ def _faces_of(store: Store) -> tuple[NDArray[np.bytes_], list[str]]:
     keys, names = [np.zeros(0, f"S{FACE_KEY - SOURCE_KEY}")], []
     for low in range(0, len(store), BLOCK):
         columns = store.columns(low, min(low + BLOCK, len(store)))
-        keys.append(middle_of(columns.keys(), SOURCE_KEY, FACE_KEY))
+        keys.append(faces_of(columns.keys()))
         table, codes = columns.tables["identity"], columns.codes["identity"]
         names += [decode(table[c]) if c >= 0 else f"\0{low + i}" for i, c in enumerate(codes)]
     return np.concatenate(keys), names
