@@ -94,19 +94,17 @@ def identity_count(root: Path, header: IndexHeader) -> int:
 
 def _how(config: BuildConfig) -> How:
     one_of(config.engine, ("faiss", "milvus"), "--engine")
-    one_of(config.search, ("auto", "flat", "sq8", "pq"), "--search")
     if (config.engine == "milvus") != (config.uri is not None):
         raise CosfaceError(
             "--engine milvus and --uri go together", mend="cosface index build --engine milvus --uri URI"
         )
-    if not 0 < config.recall <= 1:
-        raise CosfaceError(f"--recall {config.recall:g} is no share", mend="give a number above 0, up to 1")
+    how = How.asked(config.search, config.recall)
     if config.engine == "milvus":
         if config.search != "auto":
             raise CosfaceError("--search is for --engine faiss", mend="leave it out")
         SEARCHERS.load("milvus")  # a missing package is told before any work
-        return How("milvus", config.uri, config.recall)
-    return How(config.search, None, config.recall)
+        return replace(how, search="milvus", uri=config.uri)
+    return how
 
 
 def _old(config: BuildConfig, stores: StoreHeader, tell: Tell) -> IndexHeader:

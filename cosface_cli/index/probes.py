@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,8 @@ def read_probes(asked: Asked, header: IndexHeader, root: Path, tell: Tell) -> It
     one_of(asked.faces, CHOICES, "--faces")
     stores = [Path(probe) for probe in asked.probes if probe.endswith(".h5") and Path(probe).is_file()]
     photos = [probe for probe in asked.probes if Path(probe) not in stores]
-    if stores and not photos and (asked.model or asked.detector != "mtcnn"):
-        tell(Note("all probes are stores: --model and --detector change nothing"))
+    if stores and not photos and replace(asked, workers=0) != Asked(asked.probes):
+        tell(Note("all probes are stores: what was said of photos (--model, --detector, --faces, ...) changes nothing"))
     for path in stores:
         yield from _of_store(path, header)
     if photos:

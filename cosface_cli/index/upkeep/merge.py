@@ -28,6 +28,7 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
     A row that stands in several (same file, face and content) is taken from the first. Raises ModelMismatch for indexes
     of different models, CosfaceError where config.out is there already.
     """
+    how = How.asked(config.search, config.recall)
     headers = [read_header(root) for root in config.indexes]
     first = headers[0]
     for root, header in zip(config.indexes, headers, strict=True):
@@ -60,7 +61,7 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
                             tell(Done(str(root), count=len(block.keys)))
                     at += segment.rows
 
-        writer = Writer(config.out, first.size, How(config.search, None, config.recall), 0, tell)
+        writer = Writer(config.out, first.size, how, 0, tell)
         changed(writer, replace(first, segments=()), [], rows, int(wanted.sum()))
         stores = dict.fromkeys(store for header in headers for store in header.stores)
         out = replace(first, engine="faiss", uri=None, stores=tuple(stores))

@@ -35,6 +35,7 @@ def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
     model embeds itself take the place of mapped ones when they are built in or added. Raises ModelMismatch where the
     index is not of the old model, CosfaceError where too few faces are in both stores.
     """
+    how = How.asked(config.search, config.recall)
     header = read_header(config.index)
     require_forgotten(config.index)
     for path in (config.old, config.new):
@@ -74,7 +75,7 @@ def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
                     yield replace(block, keys=_other_keys(block.keys), vectors=mapped(block.vectors, matrix))
                     tell(Done(str(config.index), count=len(block.keys)))
 
-        writer = Writer(config.out, new.size, How(config.search, None, config.recall), header.next_id, tell)
+        writer = Writer(config.out, new.size, how, header.next_id, tell)
         changed(writer, new, [], rows, header.rows)
         settle(config.out, writer.header(new))
     return MigrateReport(index=str(config.out), rows=header.rows, model=new.model, **measured)
