@@ -244,12 +244,7 @@ class CropFinder:
         return self._lines[root][1]
 
 
-def find_crop(path: Path) -> Crop | None:
-    """The crop that a path names inside a crop folder, or None where it is a photo."""
-    return CropFinder().find(path)
-
-
 def find_crops(paths: Sequence[Path]) -> list[Crop | None]:
-    """The same for many paths, each manifest read once."""
+    """The crop that each path names inside a crop folder, or None where it is a photo; each manifest is read once."""
     finder = CropFinder()
     return [finder.find(path) for path in paths]

@@ -104,11 +104,6 @@ def sweep(root: Path, named: set[str]) -> None:
                 path.unlink()
 
 
-def own_files(root: Path) -> list[Path]:
-    """All files of builds that lie in a folder, named by its index or not."""
-    return sorted(path for path in root.iterdir() if path.name == MAIN or _OWN.fullmatch(path.name))
-
-
 def require_own(root: Path) -> None:
     """Raises CosfaceError for a folder that holds other things than an index."""
     strangers = sorted(p.name for p in root.iterdir() if p.name != MAIN and not _OWN.fullmatch(p.name))

@@ -26,11 +26,14 @@ def replace_links(root: Path, wanted: Iterable[tuple[str, Path]], hard: bool) ->
     atomic.make_folder(root)
     placed: dict[str, Path] = {}
     folders: dict[str, str] = {}
+    taken: set[str] = set()
     missing = []
     for called, target in wanted:
         if target.is_file():
-            folder = folders.setdefault(called, _free(root, _file_name(called), set(folders.values())))
-            name = _free(root, f"{folder}/{target.name}", placed)
+            if called not in folders:
+                folders[called] = _free(root, _file_name(called), taken)
+                taken.add(folders[called])
+            name = _free(root, f"{folders[called]}/{target.name}", placed)
             placed[name] = target.absolute()
         else:
             missing.append(target)

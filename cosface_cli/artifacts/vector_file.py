@@ -6,6 +6,7 @@ is checked to the byte before anything is read, and the file must be as long as 
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from types import TracebackType
 
@@ -68,15 +69,13 @@ class VectorFile:
         want = head(size, count)
         try:
             with path.open("rb") as file:
-                begins = file.read(len(want))
-            found = path.stat().st_size
-        except OSError as error:
-            raise DamagedError(f"cannot be read ({error.strerror})", path, MEND) from error
-        if begins != want or found != len(want) + count * size * 4:
+                self._pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # an empty file cannot be mapped
+            words = error.strerror if isinstance(error, OSError) else error
+            raise DamagedError(f"cannot be read ({words})", path, MEND) from error
+        if self._pages[: len(want)] != want or len(self._pages) != len(want) + count * size * 4:
             raise DamagedError(f"not the {count} vectors that the index has, or cut short", path, MEND)
-        shape = (count, size)
-        mapped = np.memmap(path, "<f4", "r", len(want), shape) if count else np.zeros(shape, "<f4")
-        self.array: NDArray[np.float32] = mapped.view(np.ndarray)  # the plain class is quicker
+        self.array: NDArray[np.float32] = np.frombuffer(self._pages, "<f4", offset=_HEAD).reshape(count, size)
 
     def __len__(self) -> int:
         return len(self.array)
@@ -84,6 +83,10 @@ class VectorFile:
     def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of these numbers (...,) as (..., size)."""
         return np.asarray(np.take(self.array, numbers, axis=0))
+
+    def let_go(self) -> None:
+        """Give back the memory that the pages read so far are mapped to: they are read again where they are needed."""
+        self._pages.madvise(mmap.MADV_DONTNEED)
 
     def between(self, start: int, stop: int) -> NDArray[np.float32]:
         """Vectors start to stop."""

@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.forgotten import FILE as FORGOTTEN
-from cosface_cli.artifacts.forgotten import forgotten_faces
 from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, require_own, require_whole
 from cosface_cli.artifacts.index_rows import IndexRows
-from cosface_cli.artifacts.rows import FACE_KEY, SOURCE_KEY, Columns, decode
+from cosface_cli.artifacts.rows import Columns, decode
 from cosface_cli.artifacts.store import Store, StoreHeader
 from cosface_cli.artifacts.store_series import common_header, require_finished
 from cosface_cli.engines.search import SEARCHERS
@@ -22,13 +20,11 @@ from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
 from cosface_cli.index import BuildConfig, BuildReport
 from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.gallery import UNIT
+from cosface_cli.index.keys import Keys, Mask, admitted, found_in, sources_of
 from cosface_cli.index.photo_times import PhotoTimes
 from cosface_cli.index.segments import BLOCK, Block, How, Writer, changed, settled
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tell, ignore
 from cosface_cli.registry import one_of
-
-Mask = NDArray[np.bool_]
-Keys = NDArray[np.bytes_]
 
 
 def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
@@ -74,9 +70,6 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
 
 def report(root: Path, header: IndexHeader, added: int, removed: int, doubles: int, forgotten: int) -> BuildReport:
     """What became of an index."""
-    identities: set[bytes] = set()
-    for segment in header.segments:
-        identities.update(IndexRows(root / segment.names, segment.rows).table("identity"))
     recalls = [segment.settings["recall"] for segment in header.segments if "recall" in segment.settings]
     return BuildReport(
         str(root),
@@ -85,7 +78,7 @@ def report(root: Path, header: IndexHeader, added: int, removed: int, doubles: i
         removed,
         doubles,
         forgotten,
-        len(identities),
+        identity_count(root, header),
         header.engine,
         "+".join(dict.fromkeys(segment.search for segment in header.segments)),
         min(recalls, default=None),
@@ -93,21 +86,25 @@ def report(root: Path, header: IndexHeader, added: int, removed: int, doubles: i
     )
 
 
+def identity_count(root: Path, header: IndexHeader) -> int:
+    """How many people the rows of an index are of, by their folders."""
+    tables = (IndexRows(root / segment.names, segment.rows).table("identity") for segment in header.segments)
+    return len({name for table in tables for name in table})
+
+
 def _how(config: BuildConfig) -> How:
     one_of(config.engine, ("faiss", "milvus"), "--engine")
-    one_of(config.search, ("auto", "flat", "sq8", "pq"), "--search")
     if (config.engine == "milvus") != (config.uri is not None):
         raise CosfaceError(
             "--engine milvus and --uri go together", mend="cosface index build --engine milvus --uri URI"
         )
-    if not 0 < config.recall <= 1:
-        raise CosfaceError(f"--recall {config.recall:g} is no share", mend="give a number above 0, up to 1")
+    how = How.asked(config.search, config.recall)
     if config.engine == "milvus":
         if config.search != "auto":
             raise CosfaceError("--search is for --engine faiss", mend="leave it out")
         SEARCHERS.load("milvus")  # a missing package is told before any work
-        return How("milvus", config.uri, config.recall)
-    return How(config.search, None, config.recall)
+        return replace(how, search="milvus", uri=config.uri)
+    return how
 
 
 def _old(config: BuildConfig, stores: StoreHeader, tell: Tell) -> IndexHeader:
@@ -181,22 +178,16 @@ class _Plan:
 
 def _planned(config: BuildConfig, old: IndexHeader) -> _Plan:
     keys = _store_keys(config.stores)
-    faces = start_of(keys, FACE_KEY)
-    first = np.zeros(len(keys), bool)
-    first[np.unique(faces, return_index=True)[1]] = True
-    doubles = len(keys) - int(first.sum())
-    gone = found_in(middle_of(keys, SOURCE_KEY, FACE_KEY), forgotten_faces(config.index))
-    forgotten = int((first & gone).sum())
-    first &= ~gone
-    have = np.sort(keys[first])
+    wanted, doubles, forgotten = admitted(keys, config.index)
+    have = np.sort(keys[wanted])
     held = [np.array(IndexRows(config.index / segment.names, segment.rows).keys) for segment in old.segments]
     masks = [found_in(own, have) for own in held]
     if config.add:  # what other sources gave stays
-        sources = np.sort(start_of(keys, SOURCE_KEY))
-        masks = [mask | ~found_in(start_of(own, SOURCE_KEY), sources) for mask, own in zip(masks, held, strict=True)]
+        sources = np.sort(sources_of(keys))
+        masks = [mask | ~found_in(sources_of(own), sources) for mask, own in zip(masks, held, strict=True)]
     staying = [own[mask] for own, mask in zip(held, masks, strict=True)]
     kept = sum(map(len, staying))
-    new = first & ~found_in(keys, np.sort(np.concatenate([keys[:0], *staying])))
+    new = wanted & ~found_in(keys, np.sort(np.concatenate([keys[:0], *staying])))
     return _Plan(masks, new, kept, old.rows - kept, doubles, forgotten)
 
 
@@ -231,22 +222,3 @@ def _read(stores: Sequence[Path], wanted: Mask, tell: Tell) -> Iterator[Block]:
                 if len(columns):
                     yield Block(columns, columns.keys(), vectors[good])
                     tell(Done(str(path), count=len(columns)))
-
-
-def start_of(keys: Keys, length: int) -> Keys:
-    """The first bytes of each key."""
-    return middle_of(keys, 0, length)
-
-
-def middle_of(keys: Keys, start: int, stop: int) -> Keys:
-    """Some bytes of each key."""
-    digits = np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), keys.itemsize)
-    return np.ascontiguousarray(digits[:, start:stop]).view(f"S{stop - start}").reshape(-1)
-
-
-def found_in(keys: Keys, ordered: Keys) -> Mask:
-    """Which of the keys are among others, which are in order."""
-    if not len(ordered):
-        return np.zeros(len(keys), bool)
-    at = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
-    return np.asarray(ordered[at] == keys)

@@ -40,11 +40,11 @@ def chosen(gallery: Gallery, filters: Sequence[str], since: str | None) -> NDArr
     for part in gallery.parts:
         passes = np.ones(len(part), bool)
         if "identity" in patterns:
-            matching = _matcher(patterns["identity"])
+            matching = _Matcher(patterns["identity"])
             table = np.array([matching(name) for name in part.rows.table("identity")] + [False])  # -1: none
             passes &= table[part.rows.identity_codes]
         if "source" in patterns:
-            matching = _matcher(patterns["source"])
+            matching = _Matcher(patterns["source"])
             for low in range(0, len(part), _BLOCK):
                 names = part.rows.sources(low, min(low + _BLOCK, len(part)))
                 passes[low : low + _BLOCK] &= np.array([matching(name) for name in names], bool)
@@ -54,7 +54,7 @@ def chosen(gallery: Gallery, filters: Sequence[str], since: str | None) -> NDArr
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 
-class _matcher:
+class _Matcher:
     """Whether a name is one of the patterns, as it is written or with its wildcards."""
 
     def __init__(self, patterns: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """name: as it was given, or the source of a store's row; vectors (F, D): of its faces; scores, sharpness: (F,) the
-    detector's, and of the crops; identity: the first folder level of a crop or of a store's row."""
+    """name: as it was given, or the source of a store's row; vectors (F, D): of its faces; scores: (F,) the
+    detector's; identity: the first folder level of a crop or of a store's row."""
 
     name: str
     vectors: NDArray[np.float32]
     scores: tuple[float, ...]
-    sharpness: tuple[float, ...]
     identity: str | None = None
 
 
@@ -68,8 +67,8 @@ def read_probes(asked: Asked, header: IndexHeader, root: Path, tell: Tell) -> It
     one_of(asked.faces, CHOICES, "--faces")
     stores = [Path(probe) for probe in asked.probes if probe.endswith(".h5") and Path(probe).is_file()]
     photos = [probe for probe in asked.probes if Path(probe) not in stores]
-    if stores and not photos and (asked.model or asked.detector != "mtcnn"):
-        tell(Note("all probes are stores: --model and --detector change nothing"))
+    if stores and not photos and replace(asked, workers=0) != Asked(asked.probes):
+        tell(Note("all probes are stores: what was said of photos (--model, --detector, --faces, ...) changes nothing"))
     for path in stores:
         yield from _of_store(path, header)
     if photos:
@@ -91,7 +90,7 @@ def _of_store(path: Path, header: IndexHeader) -> Iterator[list[Probe | Rejected
             for row, vector in zip(store.rows(low, high), store.vectors(low, high), strict=True):
                 length = float(np.linalg.norm(vector.astype(np.float64)))
                 if abs(length - 1) <= UNIT:  # not so where it is not a number
-                    found.append(Probe(row.source, vector[None], (row.score,), (row.sharpness,), row.identity))
+                    found.append(Probe(row.source, vector[None], (row.score,), row.identity))
                 else:
                     words = f"{path}: the embedding of {row.source} has length {length:g}, not 1; embed it again"
                     found.append(Rejected(row.source, "bad_embedding", words))
@@ -162,8 +161,8 @@ def _listed(photos: list[str], tell: Tell) -> Iterator[tuple[str, Input]]:
 def _probe(given: str, item: Input, result: Vectors) -> Probe | Rejected:
     if result.reason is not None or result.vectors is None:
         return Rejected(given, result.reason or "no_face", result.words)
-    _, scores, sharpness = zip(*result.faces, strict=True) if result.faces else ((), (), ())
-    return Probe(given, result.vectors, tuple(scores), tuple(sharpness), item.crop.identity if item.crop else None)
+    scores = tuple(score for _, score, _ in result.faces)
+    return Probe(given, result.vectors, scores, item.crop.identity if item.crop else None)
 
 
 def _require_model(name: str, model_id: str, header: IndexHeader, path: str) -> None:

@@ -23,6 +23,7 @@ from cosface_cli.artifacts.vector_file import VectorFile, VectorWriter
 from cosface_cli.engines.search import RECALL, SEARCHERS, Built, Search, by_count
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell, ignore
+from cosface_cli.registry import one_of
 
 BLOCK = 8192  # rows copied at a time
 _FEW = 1000  # rows below which nothing but exact search is of use
@@ -36,6 +37,16 @@ class How:
     search: str = "auto"
     uri: str | None = None
     recall: float = RECALL
+
+    @staticmethod
+    def asked(search: str, recall: float) -> How:
+        """By an engine embedded here. Raises CosfaceError for what none of them does."""
+        one_of(search, ("auto", "flat", "sq8", "pq"), "--search")
+        if not 0 < recall <= 1:
+            raise CosfaceError(f"--recall {recall:g} is no share", mend="give a number above 0, up to 1")
+        if search == "flat" and recall != RECALL:
+            raise CosfaceError("--search flat finds all: --recall changes nothing", mend="leave one of them out")
+        return How(search, None, recall)
 
     def of(self, rows: int) -> str:
         """The row of SEARCHERS for a segment of so many rows."""

@@ -17,10 +17,10 @@ from cosface_cli.artifacts.crops import (
     MANIFEST,
     REJECTS,
     Crop,
+    CropFinder,
     CropRecord,
     RejectRecord,
     crop_record,
-    find_crop,
     is_crop_folder,
     line,
     open_crops,
@@ -222,7 +222,7 @@ def test_a_photo_done_again_supersedes(tmp_path: Path):
     crops = open_crops(tmp_path)  # a reader sees the same, and no crop twice
     assert sorted(crop.name for crop in crops) == ["a.jpg", "b.jpg"]
     assert {crop.name: crop.record for crop in crops}["a.jpg"] == new
-    found = find_crop(tmp_path / "a.jpg")
+    found = CropFinder().find(tmp_path / "a.jpg")
     assert found is not None and found.record == new
 
 
@@ -301,13 +301,13 @@ def test_nothing_there(tmp_path: Path):
         open_crops(tmp_path, "wide")
 
 
-def test_find_crop(tmp_path: Path):
+def test_a_path_finds_its_crop(tmp_path: Path):
     written(tmp_path, record("a/1.jpg"), record("a/2.jpg"))
     (tmp_path / "a/other.jpg").touch()
-    found = find_crop(tmp_path / "a/2.jpg")
+    found = CropFinder().find(tmp_path / "a/2.jpg")
     assert isinstance(found, Crop) and found.name == "a/2.jpg" and found.record == record("a/2.jpg")
-    assert find_crop(tmp_path / "a/other.jpg") is None
-    assert find_crop(tmp_path.parent / "elsewhere.jpg") is None
+    assert CropFinder().find(tmp_path / "a/other.jpg") is None
+    assert CropFinder().find(tmp_path.parent / "elsewhere.jpg") is None
 
 
 def test_records_can_be_changed_and_written_back(tmp_path: Path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cosface_cli.artifacts import links as module
 from cosface_cli.artifacts.links import LIST, remove, replace_links
 from cosface_cli.errors import CosfaceError
 
@@ -54,6 +55,16 @@ def test_names_that_are_no_folder_names(tmp_path: Path):
     made = sorted(path.name for path in out.iterdir() if path.name != LIST)
     assert len(made) == len(called) and {"a_b", "a_b.2", "_.", "_._.._x", "_hidden", "x_y"} <= set(made)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "p"]
+
+
+def test_the_time_of_a_link_does_not_hang_on_the_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Twice the people: twice the names that are looked through for a free one, not four times."""
+    (own,) = photos(tmp_path / "p", "1.jpg")
+    free, looked = module._free, []
+    monkeypatch.setattr(module, "_free", lambda root, name, taken: looked.append(name) or free(root, name, taken))
+    wanted = [(str(n // 2), own) for n in range(40)]
+    assert replace_links(tmp_path / "out", wanted, hard=False) == (40, [])
+    assert len(looked) == 40 + 20, "a name a link, and a name a person"
 
 
 def test_what_took_a_links_place_and_last_copies_stay(tmp_path: Path):

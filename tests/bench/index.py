@@ -135,7 +135,7 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
 
     for search in ("flat", "sq8"):
         words = ["index", "build", str(root / "s.h5"), str(root / search), "--search", search]
-        run = timed([*COSFACE, *words, "--recall", str(recall), "--quiet"])
+        run = timed([*COSFACE, *words, *(["--recall", str(recall)] if search == "sq8" else []), "--quiet"])
         header = read_header(root / search)
         (segment,) = header.segments
         size = sum(held.bytes for held in header.files.values()) / 1e6

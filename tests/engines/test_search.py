@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosface_cli.artifacts.vector_file import VectorFile, VectorWriter, head
-from cosface_cli.engines.search import FLAT_BELOW, SEARCHERS, SQ8_BELOW, Search, by_count
+from cosface_cli.engines.search import FLAT_BELOW, SEARCHERS, SQ8_BELOW, Search, by_count, near
 from cosface_cli.engines.search.ivf import list_count, parts
+from cosface_cli.engines.search.lists_file import require_lists
 from cosface_cli.engines.search.near import nearest
 from cosface_cli.errors import CosfaceError, DamagedError
 
@@ -120,6 +121,46 @@ def test_the_batch_changes_no_bit(tmp_path: Path, name: str):
         np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), ids)
 
 
+@pytest.mark.parametrize("name", ("sq8", "pq"))
+def test_probes_between_two_lists_are_searched_in_the_same_one(tmp_path: Path, name: str):
+    """As near to one list's centre as to the other's: the last bits, which the batch decides, choose none of them."""
+    opened = Opened(tmp_path / "i", people(3000, 64), name)
+    opened.searcher.nprobe = 1
+    index = faiss.read_index(str(opened.lists))
+    coarse = faiss.downcast_index(index.quantizer)
+    centres = coarse.reconstruct_n(0, coarse.ntotal)
+    order = np.argsort(-(centres @ centres.T), axis=1)
+    between = centres + centres[order[:, 1]]
+    between /= np.linalg.norm(between, axis=1, keepdims=True)
+    together = opened.searcher.propose(between, 3)
+    alone = np.concatenate([opened.searcher.propose(between[n : n + 1], 3) for n in range(len(between))])
+    np.testing.assert_array_equal(np.sort(alone, 1), np.sort(together, 1))
+
+
+def test_blas_is_taken_for_batches_and_not_for_one_or_two_probes(tmp_path: Path):
+    """FAISS's own switch lies at 20 probes and more, where BLAS is quicker from 3 on."""
+    searcher = Opened(tmp_path / "i", units(100, 16)).searcher
+    for probes, blas in ((1, False), (2, False), (3, True), (19, True), (64, True)):
+        searcher.propose(units(probes, 16, seed=1), 3)
+        assert (probes >= faiss.cvar.distance_compute_blas_threshold) == blas
+
+
+def test_pages_that_were_let_go_are_read_again(tmp_path: Path):
+    def mapped() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("RssFile:")[1].split()[0])
+
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("needs Linux's account of memory")
+    gallery = units(1000, 8192)  # 32 MB
+    vectors = written(tmp_path / "i", gallery)
+    before = mapped()
+    assert (vectors.array == gallery).all() and mapped() - before > 25_000
+    vectors.let_go()
+    assert mapped() - before < 5_000
+    assert (vectors.between(0, 1000) == gallery).all()
+
+
 def test_the_blocks_change_no_byte(tmp_path: Path):
     gallery = units(250, 32)
     for block in (1, 99, 250):
@@ -147,6 +188,21 @@ def test_one_probe_is_searched_by_all_threads(tmp_path: Path):
     np.testing.assert_array_equal(np.concatenate([one[1] for one in alone]), ids)
     np.testing.assert_array_equal(np.concatenate([one[0] for one in alone]), cosines)
     assert ids[0, :4].tolist() == [10, 4400, 4600, 8999]
+
+
+@pytest.mark.parametrize("at_once", (1, 3 * 32, 40 * 32))
+def test_what_is_gathered_at_a_time_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int):
+    """However many are proposed, memory holds no more of their vectors than that."""
+    opened = Opened(tmp_path / "i", units(200, 32))
+    probes, proposed = units(7, 32, seed=1), np.tile(np.arange(-1, 199), (7, 1))
+    want = nearest(opened.vectors, probes, proposed, 150)
+    monkeypatch.setattr(near, "_AT_ONCE", at_once)
+    taken: list[int] = []
+    take = VectorFile.take
+    monkeypatch.setattr(VectorFile, "take", lambda self, ids: taken.append(ids.size) or take(self, ids))
+    for one, other in zip(nearest(opened.vectors, probes, proposed, 150), want, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert sum(taken) == proposed.size and max(taken) <= max(1, at_once // 32)
 
 
 def test_cosines_never_leave_their_range(tmp_path: Path):
@@ -299,6 +355,29 @@ def test_settings_that_do_not_fit_the_lists(tmp_path: Path, settings: dict):
     opened = Opened(tmp_path / "i", people(1000, 8), "sq8")
     with pytest.raises(DamagedError):
         SEARCHERS.load("sq8").open(opened.vectors, str(opened.lists), None, settings)
+
+
+@pytest.mark.parametrize("few", (False, True))
+def test_lists_that_do_not_hold_the_rows(tmp_path: Path, few: bool):
+    """Every length in the table of the lists, whole or of those that are not empty, is looked at before FAISS is."""
+    vectors = units(3, 8)[np.arange(1000) % 3] if few else people(1000, 8)
+    opened = Opened(tmp_path / "i", vectors, "sq8")
+    content = opened.lists.read_bytes()
+    table = content.index(b"sprs" if few else b"full") + 12
+    lists = opened.built.settings["lists"]
+
+    def refused(at: int, value: int) -> bool:
+        opened.lists.write_bytes(content[:at] + value.to_bytes(8, "little") + content[at + 8 :])
+        try:
+            require_lists(opened.lists, "sq8", 8, 1000, lists, 1)
+        except DamagedError:
+            return True
+        return False
+
+    own = [int.from_bytes(content[at : at + 8], "little") for at in (table, table + 8)]
+    assert not refused(table, own[0])
+    assert refused(table + 8, own[1] + 1), "more rows than there are"
+    assert refused(table, lists if few else own[0] + 1), "a list that is not there, or another number of rows"
 
 
 def test_rows_that_the_lists_invent_are_refused(tmp_path: Path):

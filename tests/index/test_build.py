@@ -132,6 +132,19 @@ def test_add_keeps_what_other_stores_gave(tmp_path: Path) -> None:
     assert read_header(tmp_path / "i").stores == (str(a), str(b))
 
 
+def test_a_row_that_stands_twice_is_taken_once(tmp_path: Path) -> None:
+    """In one store or in two, and whatever the settings that the face was found with; another face of it is another."""
+    rows = [row(0), row(1), row(0), replace(row(0), settings="t"), replace(row(0), face=2), row(0, content="other")]
+    a = store(tmp_path / "a.h5", [0, 1, 0, 0, 4, 5], rows=rows)
+    b = store(tmp_path / "b.h5", range(3))
+    report = made(tmp_path / "i", a, b)
+    assert (report.rows, report.added, report.doubles) == (5, 5, 4)
+    found = [(r.source, r.face, r.hash) for r in Gallery(tmp_path / "i").rows()]
+    assert found == [(r.source, r.face, r.hash) for r in (rows[0], rows[1], rows[4], rows[5], row(2))]
+    again = made(tmp_path / "i", b, a, add=True)
+    assert (again.rows, again.added, again.doubles) == (5, 0, 4)
+
+
 def test_a_random_walk_of_changes(tmp_path: Path) -> None:
     """Whatever was added and taken away before: the index holds what the store holds, and each row its own name."""
     rng = random.Random(3)
@@ -230,6 +243,8 @@ def test_a_higher_recall_looks_through_more(tmp_path: Path) -> None:
         ({"recall": 1.5}, "--recall 1.5"),
         ({"engine": "milvus"}, "--uri go together"),
         ({"uri": "http://localhost:1"}, "--uri go together"),
+        ({"search": "milvus"}, "choose one of auto, flat, sq8, pq"),
+        ({"search": "flat", "recall": 0.9}, "--recall changes nothing"),
     ),
 )
 def test_wrong_options_are_one_line(tmp_path: Path, options: dict, words: str) -> None:

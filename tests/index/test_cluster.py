@@ -63,6 +63,11 @@ def test_copies_of_a_photo_are_one_face(tmp_path: Path) -> None:
     copies = [(replace(faces[2][0], source=f"copy/{n}.jpg"), faces[2][1]) for n in range(30)]
     _, rows, _ = run(ClusterConfig(index(tmp_path / "i", [*faces, *copies])))
     assert Counter(one["cluster"] for one in rows) == {1: 2, None: 31}, "a photo alone has no company in itself"
+    copies = [(replace(faces[0][0], source=f"copy/{n}.jpg"), faces[0][1]) for n in range(30)]
+    three = people({"ann": 3, "bo": 1})
+    _, rows, _ = run(ClusterConfig(index(tmp_path / "j", [*three, *copies])))
+    means = [np.mean([photo("ann", n) @ photo("ann", other) for other in range(3) if other != n]) for n in range(3)]
+    assert [one["cos"] for one in rows[:3]] == pytest.approx(means, abs=1e-6), "and in a group it counts once"
 
 
 def test_what_was_named_stays_and_takes_new_photos_in(tmp_path: Path) -> None:
@@ -103,6 +108,10 @@ def test_names_outlive_faces_that_are_away_for_a_while(tmp_path: Path) -> None:
     index(root, people({"bo": 3}))
     _, rows, _ = run(ClusterConfig(root))
     assert parts(rows) == {2: {"bo"}} and read_people(root).persons[1].name == "Ann"
+    ann = read_people(root).persons[1].faces
+    index(root, people({"ann": 2, "bo": 3}))
+    run(ClusterConfig(root))
+    assert read_people(root).persons[1].faces == ann and len(ann) == 4, "also those of them that are away"
     index(root, faces)
     assert parts(run(ClusterConfig(root))[1]) == {1: {"ann"}, 2: {"bo"}}
 

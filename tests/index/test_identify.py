@@ -13,6 +13,7 @@ from cosface_cli.artifacts.rows import Row
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index.people import ClusterConfig, Evaluation, IdentifyConfig, IdentifyReport
 from cosface_cli.index.people.cluster import cluster
+from cosface_cli.index.people.faces import Faces
 from cosface_cli.index.people.identify import identify
 from cosface_cli.index.people.names import label
 from cosface_cli.outcomes import Done, Note, Outcome
@@ -75,6 +76,12 @@ def test_the_threshold_worked_by_hand(tmp_path: Path) -> None:
     assert isinstance(report, IdentifyReport) and report.set_on == 4
     assert report.threshold == pytest.approx(np.cos(np.radians(15)), abs=1e-6)
     assert notes == ["1 photos of --strangers are called as somebody enrolled, and were left out"]
+    # the threshold itself is enough
+    cos = float(at(49).astype(np.float64) @ at(40).astype(np.float64))
+    exact = Faces(root).nearest(at(49)[None], 1)[0][0, 0]
+    assert exact == pytest.approx(cos, abs=1e-12)
+    for least, match in ((exact, "c"), (np.nextafter(exact, 1), None)):
+        assert run(IdentifyConfig(root, (probe,), min_cos=float(least)))[1][0]["match"] == match
     with pytest.raises(CosfaceError, match="needs 100 searches by strangers or more, here are 3"):
         run(IdentifyConfig(root, (probe,), fpir=0.01))
 
@@ -126,9 +133,9 @@ def test_several_photos_of_one_person(root: Path, tmp_path: Path, pool: str) -> 
 
 
 def test_max_is_the_nearest_pair_and_quality_weighs_by_the_detectors_score(tmp_path: Path) -> None:
-    enrolled = [(row("a", 0, score=1.0), at(0)), (row("a", 1, score=0.5), at(20)), (row("b", 0), at(90))]
+    enrolled = [(row("a", 0, score=1.0), at(0)), (row("a", 1, score=0.5), at(20)), (row("b", 0), at(180))]
     root = index(tmp_path / "i", enrolled)
-    probe = str(store(tmp_path / "p.h5", [(row("?", 0, score=1.0), at(30)), (row("?", 1, score=0.5), at(50))]))
+    probe = str(store(tmp_path / "p.h5", [(row("?", 0, score=0.5), at(30)), (row("?", 1, score=1.0), at(50))]))
     for pool, together, want in [
         ("max", False, [10, 30]),
         ("max", True, [10]),
@@ -138,9 +145,22 @@ def test_max_is_the_nearest_pair_and_quality_weighs_by_the_detectors_score(tmp_p
         _, rows, _ = run(IdentifyConfig(root, (probe,), min_cos=0.0, pool=pool, together=together))
         assert [round(np.degrees(np.arccos(answer["cos"]))) for answer in rows] == want, pool
     _, rows, _ = run(IdentifyConfig(root, (probe,), min_cos=0.0, pool="quality", together=True))
-    weighted = [at(x).astype(np.float64) + at(y) / 16 for x, y in ((0, 20), (30, 50))]  # (1/2)^4
+    weighted = [at(x).astype(np.float64) + at(y) / 16 for x, y in ((0, 20), (50, 30))]  # (1/2)^4
     want_cos = weighted[0] @ weighted[1] / np.linalg.norm(weighted[0]) / np.linalg.norm(weighted[1])
     assert rows[0]["cos"] == pytest.approx(want_cos, abs=2e-6)
+
+
+def test_strangers_without_a_name_are_not_one_person(tmp_path: Path) -> None:
+    """Photos of nobody known are no several photos of somebody: with two of a person asked for, there is no search."""
+    root = index(tmp_path / "i", faces(("a", 0), ("b", 90)))
+    nameless = [(replace(found, identity=None), vector) for found, vector in faces(("x", 20), ("x", 40), ("x", 60))]
+    strangers = (store(tmp_path / "s.h5", nameless),)
+    probe = str(store(tmp_path / "p.h5", faces(("?", 1), ("?", 2))))
+    config = IdentifyConfig(root, (probe,), fpir=0.4, strangers=strangers)
+    report = run(config)[0]
+    assert isinstance(report, IdentifyReport) and report.set_on == 3
+    with pytest.raises(CosfaceError, match="here are 0"):
+        run(replace(config, together=True))
 
 
 def test_names_go_before_folders_and_the_nameless_are_nobody(tmp_path: Path) -> None:
@@ -210,6 +230,8 @@ def test_at_the_terminal(cosface: Cosface, root: Path, tmp_path: Path, packaged_
     for words, part in [
         ((known, "--fpir", "0.001"), "--strangers"),
         ((known, "--min-cos", ".9", "--strangers", new), "leave one of them out"),
+        ((known, "--min-cos", ".9", "--fpir", ".1"), "leave one of them out"),
+        ((known, "--evaluate", "-k", "5"), "leave -k out"),
         ((known, "--pool", "meen"), "did you mean 'mean'"),
     ]:
         failed = cosface("index", "identify", root, *words)

@@ -130,6 +130,20 @@ def test_merge(root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+WRONG: tuple[tuple[dict, str], ...] = (
+    ({"search": "milvus"}, "choose one of auto, flat, sq8, pq"),
+    ({"recall": 7.0}, "--recall 7 is no share"),
+    ({"search": "flat", "recall": 0.5}, "--recall changes nothing"),
+)
+
+
+def test_merges_that_cannot_be(root: Path, tmp_path: Path) -> None:
+    for change, words in WRONG:
+        with pytest.raises(CosfaceError, match=words):
+            merge(MergeConfig((root,), tmp_path / "out", **change))
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_one_forgot_is_not_merged_in_from_another(root: Path, tmp_path: Path) -> None:
     build(BuildConfig((store(tmp_path / "b.h5", range(8)),), tmp_path / "b"))
     (tmp_path / "b.h5").rename(tmp_path / "aside.h5")
@@ -232,6 +246,9 @@ def test_what_a_migration_costs_is_measured_on_other_people(tmp_path: Path) -> N
 def test_migrations_that_cannot_be(tmp_path: Path) -> None:
     old, new, _ = pair_of_stores(tmp_path, 0.0)
     build(BuildConfig((old,), tmp_path / "i"))
+    for change, words in WRONG:
+        with pytest.raises(CosfaceError, match=words):
+            migrate(MigrateConfig(tmp_path / "i", old, new, tmp_path / "j", **change))
     with pytest.raises(ModelMismatch, match="newer"):
         migrate(MigrateConfig(tmp_path / "i", new, old, tmp_path / "j"))
     with pytest.raises(CosfaceError, match="of one model"):

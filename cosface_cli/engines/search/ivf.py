@@ -41,6 +41,7 @@ class Lists:
         index, count = self._trained(vectors), len(vectors)
         for low in range(0, count, _BLOCK):
             index.add(vectors.between(low, min(low + _BLOCK, count)))
+            vectors.let_go()  # memory holds the growing lists, up to twice what they become, and not these as well
         with part.open("wb") as file:  # FAISS's own writer does not notice where the last bytes find no room
             faiss.write_index(index, vars(faiss)["PyCallbackIOWriter"](file.write))
         settings = {"lists": int(index.nlist)}

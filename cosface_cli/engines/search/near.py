@@ -21,19 +21,22 @@ def nearest(
     keep = min(k, wide)
     cosines = np.full((count, keep), -np.inf)
     ids = np.full((count, keep), -1, np.int64)
-    step = max(1, _AT_ONCE // max(1, wide * vectors.size))
+    wide_step = max(1, _AT_ONCE // vectors.size)
+    step = max(1, wide_step // max(1, wide))
     for low in range(0, count if keep else 0, step):
         part = slice(low, low + step)
         own = proposed[part]
         none = own < 0
         some = none.any()
-        near = vectors.take(np.where(none, 0, own) if some else own).astype(np.float64)
-        scores = np.einsum("mpd,md->mp", near, probes[part].astype(np.float64))
+        rows, sought = np.where(none, 0, own) if some else own, probes[part].astype(np.float64)
+        scores = np.empty(own.shape)
+        for at in range(0, wide, wide_step):
+            near = vectors.take(rows[:, at : at + wide_step]).astype(np.float64)
+            scores[:, at : at + wide_step] = np.einsum("mpd,md->mp", near, sought)
         if some:
             scores[none] = -np.inf
         order = np.lexsort((own, -scores), axis=1)[:, :keep]
-        rows = np.arange(len(own))[:, None]
-        cosines[part], ids[part] = scores[rows, order], own[rows, order]
+        cosines[part], ids[part] = np.take_along_axis(scores, order, 1), np.take_along_axis(own, order, 1)
     np.minimum(cosines, 1.0, out=cosines)
     np.copyto(cosines, -1.0, where=(cosines < -1.0) & (ids >= 0))
     return cosines, ids

@@ -28,7 +28,7 @@ def forget(config: ForgetConfig, tell: Tell = ignore) -> ForgetReport:
     Raises CosfaceError where neither a person is named nor a stopped run is there, or a store is still being filled.
     """
     root = config.index
-    header = read_header(root)
+    read_header(root)
     require_own(root)
     with atomic.lock(root / MAIN), atomic.told(root):
         plan = Plan.read(root)
@@ -39,9 +39,9 @@ def forget(config: ForgetConfig, tell: Tell = ignore) -> ForgetReport:
             report = _done(root, plan, tell)
             if config.identity is None and config.source is None:
                 return report
-            header = read_header(root)
         if (config.identity is None) == (config.source is None):
             raise CosfaceError("say whom to forget", mend="give --identity NAME or --source PATH")
+        header = read_header(root)
         require_whole(root, header)
         plan = gathered(config, header, _stores(config, header, tell))
         crops = sum(map(len, plan.crops.values()))

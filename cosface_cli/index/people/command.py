@@ -121,8 +121,12 @@ def identify(
         min_face=min_face,
         workers=workers,
     )
-    if min_cos is not None and strangers:
-        raise CosfaceError("--min-cos is the threshold, --strangers would set it", mend="leave one of them out")
+    if min_cos is not None and (strangers or fpir != IDENTIFY.fpir):
+        raise CosfaceError(
+            "--min-cos is the threshold, --fpir and --strangers would set it", mend="leave one of them out"
+        )
+    if evaluate and k != IDENTIFY.k:
+        raise CosfaceError("--evaluate prints no candidates", mend="leave -k out")
     shown = options.Output.table if evaluate else output
     with following("identify", shown, quiet, IDENTIFY_COLUMNS, _no_row if evaluate else _reject_row) as tell:
         report = run(config, tell)

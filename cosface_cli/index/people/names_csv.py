@@ -13,7 +13,7 @@ from cosface_cli.artifacts.index_files import MAIN
 from cosface_cli.artifacts.people import Person, face_key, is_name, read_people, write_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people.faces import Faces
-from cosface_cli.outcomes import Done, Rejected, Tally, Tell, ignore
+from cosface_cli.outcomes import Done, Rejected, Tell, ignore
 
 COLUMNS = ("cluster", "name", "source", "face", "hash")
 
@@ -27,7 +27,7 @@ class _Line:
     hash: str
 
 
-def export_names(index: Path, table: Path, tell: Tell = ignore) -> int:
+def export_names(index: Path, table: Path) -> int:
     """Write all persons to a CSV file (UTF-8, a line a face, in order of ids), and give their faces' number.
 
     A face that the index does not hold now has no source.
@@ -46,7 +46,6 @@ def export_names(index: Path, table: Path, tell: Tell = ignore) -> int:
             digest, _, face = key.partition(":")
             writer.writerow((person.id, person.name or "", sources.get(key, ""), face, digest))
             count += 1
-        tell(Done(person.called))
     atomic.write_text(table, text.getvalue())
     return count
 
@@ -70,7 +69,6 @@ def import_names(index: Path, table: Path, tell: Tell = ignore) -> list[Person]:
             for face in (0, row.face):
                 by_source.setdefault((row.source, face), []).append(key)
         keys.update(people.of_faces())
-        tally = Tally()
         names: dict[str, str] = {}  # by face, its new name: the last line holds
         for line in lines:
             own = f"{line.hash}:{line.face or 1}"
@@ -81,7 +79,6 @@ def import_names(index: Path, table: Path, tell: Tell = ignore) -> list[Person]:
                 told: Done | Rejected = Done(where)
             else:
                 told = Rejected(where, "unknown_face", f"{where}: no face of {line.source or own!r} is in {index}")
-            tally.add(told)
             tell(told)
         changed = _moved(people.persons, people.next_id, names)
         gone = [number for number, person in changed.items() if not person.faces]

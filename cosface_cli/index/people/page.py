@@ -30,12 +30,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """number: in Groups; shown: its faces on the page, the doubtful first, then the most typical."""
+    """number: in Groups; cos: the mean of its faces' own; shown: those on the page, the doubtful first, then the most
+    typical."""
 
     person: Person
     number: int
     size: int
     doubtful: int
+    cos: float
     shown: Ints
 
 
@@ -94,7 +96,8 @@ def _shown(groups: Groups, placed: Sequence[Person | None], doubtful: NDArray[np
     for person, number, members in sorted(found, key=lambda one: (-len(one[2]), one[0].id)):
         own_doubtful = doubtful[members]
         ranked = members[np.lexsort((members, -groups.own[members], ~own_doubtful))]
-        yield _Group(person, number, len(members), int(own_doubtful.sum()), ranked[:OF_GROUP])
+        cos = round(float(groups.own[members].mean()), 3)
+        yield _Group(person, number, len(members), int(own_doubtful.sum()), cos, ranked[:OF_GROUP])
 
 
 def _nearest(groups: Groups, shown: Sequence[_Group]) -> dict[int, list[tuple[int, float]]]:
@@ -115,14 +118,13 @@ def _nearest(groups: Groups, shown: Sequence[_Group]) -> dict[int, list[tuple[in
 def _of_group(
     faces: Faces, groups: Groups, doubtful: NDArray[np.bool_], group: _Group, near: list[tuple[int, float]]
 ) -> dict[str, Any]:
-    own = groups.own[groups.of == group.number] if group.size < OF_GROUP else groups.own[group.shown]
     return {
         "id": group.person.id,
         "name": group.person.name,
         "held": group.person.held,
         "size": group.size,
         "doubtful": group.doubtful,
-        "cos": round(float(own.mean()), 3),
+        "cos": group.cos,
         "near": near,
         "faces": [_face(faces, n, groups.own[n], groups.other[n], bool(doubtful[n])) for n in group.shown.tolist()],
     }

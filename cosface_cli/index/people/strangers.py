@@ -63,9 +63,10 @@ def search_by(probes: list[Probe]) -> Search:
 
 
 def _of_stores(config: IdentifyConfig, enrolled: Enrolled, together: int, tell: Tell) -> NDArray[np.float64]:
-    """The best scores of the strangers of stores; who is called as somebody enrolled is left out."""
+    """The best scores of the strangers of stores, each without identity somebody else; who is called as somebody
+    enrolled is left out."""
     names = set(enrolled.names)
-    people: dict[str | None, list[Probe]] = {}
+    people: dict[str | int, list[Probe]] = {}
     left_out = 0
     for batch in read_probes(Asked(tuple(map(str, config.strangers))), enrolled.faces.header, config.index, tell):
         for probe in batch:
@@ -74,7 +75,7 @@ def _of_stores(config: IdentifyConfig, enrolled: Enrolled, together: int, tell: 
             elif probe.identity in names:
                 left_out += 1
             else:
-                people.setdefault(probe.identity, []).append(probe)
+                people.setdefault(len(people) if probe.identity is None else probe.identity, []).append(probe)
     if left_out:
         tell(Note(f"{left_out} photos of --strangers are called as somebody enrolled, and were left out"))
     groups = [own[at : at + together] for own in people.values() for at in range(0, len(own) - together + 1, together)]

@@ -9,12 +9,12 @@ import numpy as np
 
 from cosface_cli.artifacts.forgotten import forgotten_faces
 from cosface_cli.artifacts.index_files import check_sums
-from cosface_cli.artifacts.rows import FACE_KEY, SOURCE_KEY
 from cosface_cli.artifacts.store import Store
 from cosface_cli.errors import CosfaceError, DamagedError
-from cosface_cli.index.build import found_in, middle_of, require_alike
+from cosface_cli.index.build import require_alike
 from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.gallery import UNIT, Gallery, Part
+from cosface_cli.index.keys import faces_of, found_in
 from cosface_cli.index.segments import BLOCK
 from cosface_cli.index.upkeep import CheckConfig, CheckReport
 from cosface_cli.outcomes import Moved, Tell, ignore
@@ -102,7 +102,7 @@ def _compare(gallery: Gallery, path: Path, problems: list[str]) -> int:
             own = columns.keys()
             known = found_in(own, ordered)
             good = np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1) <= UNIT
-            kept_out = found_in(middle_of(own, SOURCE_KEY, FACE_KEY), out)
+            kept_out = found_in(faces_of(own), out)
             missing += int((~known & good & ~kept_out).sum())
             numbers = order[np.searchsorted(ordered, own[known])]
             other += int((gallery.vectors(numbers) != vectors[known]).any(1).sum())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cosface_cli.artifacts.forgotten import forgotten_faces
 from cosface_cli.artifacts.index_files import read_header
-from cosface_cli.artifacts.index_rows import IndexRows
+from cosface_cli.index.build import identity_count
 from cosface_cli.index.forget import plan
 from cosface_cli.index.upkeep import InfoReport
 
@@ -14,13 +14,10 @@ from cosface_cli.index.upkeep import InfoReport
 def info(root: Path) -> InfoReport:
     """Look into an index. Raises CosfaceError for what is none, DamagedError for a damaged one."""
     header = read_header(root)
-    identities: set[bytes] = set()
-    for segment in header.segments:
-        identities.update(IndexRows(root / segment.names, segment.rows).table("identity"))
     return InfoReport(
         index=str(root),
         rows=header.rows,
-        identities=len(identities),
+        identities=identity_count(root, header),
         model=header.model,
         model_id=header.model_id,
         template=header.template,

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.forgotten import forgotten_faces, join_receipts
+from cosface_cli.artifacts.forgotten import join_receipts
 from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, settle
 from cosface_cli.artifacts.index_rows import IndexRows
-from cosface_cli.artifacts.rows import FACE_KEY, SOURCE_KEY
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildReport
-from cosface_cli.index.build import found_in, middle_of, report, start_of
+from cosface_cli.index.build import report
 from cosface_cli.index.forget.plan import require_forgotten
+from cosface_cli.index.keys import admitted
 from cosface_cli.index.segments import Block, How, Writer, blocks, changed
 from cosface_cli.index.upkeep import MergeConfig
 from cosface_cli.outcomes import Done, Planned, Tell, ignore
@@ -28,6 +28,7 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
     A row that stands in several (same file, face and content) is taken from the first. Raises ModelMismatch for indexes
     of different models, CosfaceError where config.out is there already.
     """
+    how = How.asked(config.search, config.recall)
     headers = [read_header(root) for root in config.indexes]
     first = headers[0]
     for root, header in zip(config.indexes, headers, strict=True):
@@ -47,12 +48,7 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
             for segment in header.segments
         ]
         every = np.concatenate([np.zeros(0, "S24"), *keys])
-        wanted = np.zeros(len(every), bool)
-        wanted[np.unique(start_of(every, FACE_KEY), return_index=True)[1]] = True
-        doubles = len(every) - int(wanted.sum())
-        gone = found_in(middle_of(every, SOURCE_KEY, FACE_KEY), forgotten_faces(config.out))
-        forgotten = int((wanted & gone).sum())
-        wanted &= ~gone
+        wanted, doubles, forgotten = admitted(every, config.out)
         tell(Planned(int(wanted.sum())))
 
         def rows() -> Iterator[Block]:
@@ -65,7 +61,7 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
                             tell(Done(str(root), count=len(block.keys)))
                     at += segment.rows
 
-        writer = Writer(config.out, first.size, How(config.search, None, config.recall), 0, tell)
+        writer = Writer(config.out, first.size, how, 0, tell)
         changed(writer, replace(first, segments=()), [], rows, int(wanted.sum()))
         stores = dict.fromkeys(store for header in headers for store in header.stores)
         out = replace(first, engine="faiss", uri=None, stores=tuple(stores))

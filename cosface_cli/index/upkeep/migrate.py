@@ -17,8 +17,8 @@ from cosface_cli.artifacts.rows import FACE_KEY, KEY, SOURCE_KEY, decode
 from cosface_cli.artifacts.store import Store, StoreHeader
 from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.index.build import middle_of
 from cosface_cli.index.forget.plan import require_forgotten
+from cosface_cli.index.keys import faces_of
 from cosface_cli.index.segments import BLOCK, Block, How, Writer, blocks, changed
 from cosface_cli.index.upkeep import MigrateConfig, MigrateReport
 from cosface_cli.maths.linear_map import mapped, rank1, ridge
@@ -35,6 +35,7 @@ def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
     model embeds itself take the place of mapped ones when they are built in or added. Raises ModelMismatch where the
     index is not of the old model, CosfaceError where too few faces are in both stores.
     """
+    how = How.asked(config.search, config.recall)
     header = read_header(config.index)
     require_forgotten(config.index)
     for path in (config.old, config.new):
@@ -74,7 +75,7 @@ def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
                     yield replace(block, keys=_other_keys(block.keys), vectors=mapped(block.vectors, matrix))
                     tell(Done(str(config.index), count=len(block.keys)))
 
-        writer = Writer(config.out, new.size, How(config.search, None, config.recall), header.next_id, tell)
+        writer = Writer(config.out, new.size, how, header.next_id, tell)
         changed(writer, new, [], rows, header.rows)
         settle(config.out, writer.header(new))
     return MigrateReport(index=str(config.out), rows=header.rows, model=new.model, **measured)
@@ -110,7 +111,7 @@ def _faces_of(store: Store) -> tuple[NDArray[np.bytes_], list[str]]:
     keys, names = [np.zeros(0, f"S{FACE_KEY - SOURCE_KEY}")], []
     for low in range(0, len(store), BLOCK):
         columns = store.columns(low, min(low + BLOCK, len(store)))
-        keys.append(middle_of(columns.keys(), SOURCE_KEY, FACE_KEY))
+        keys.append(faces_of(columns.keys()))
         table, codes = columns.tables["identity"], columns.codes["identity"]
         names += [decode(table[c]) if c >= 0 else f"\0{low + i}" for i, c in enumerate(codes)]
     return np.concatenate(keys), names
