@@ -7,7 +7,7 @@ section 4.4): each weighs as much as its outputs are long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -90,8 +90,3 @@ def _part(result: Vectors, fuse: Fuse) -> NDArray[np.float64]:
     if result.lengths is None:  # of a store, which keeps directions only
         raise CosfaceError("a store does not say how long its vectors were", mend="join stores with --fuse mean")
     return np.asarray(own * result.lengths[:, None])
-
-
-def thresholds(embedders: Sequence[Embedder]) -> Mapping[str, float]:
-    """By flip mode, the cosine from which two faces count as one person; of several models nobody knows it."""
-    return embedders[0].thresholds if len(embedders) == 1 else {}

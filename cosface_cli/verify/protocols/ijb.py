@@ -26,7 +26,7 @@ from cosface_cli.artifacts.ijb_meta import (
 )
 from cosface_cli.engines.pair_files import named_inputs
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.open_set import open_set, ranks
+from cosface_cli.maths.identification import NOWHERE, cmc, open_set, ranks
 from cosface_cli.outcomes import Tell
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import Embedded, Faces, InputFaces, is_store, open_faces
@@ -199,16 +199,16 @@ def _searches(
         mated &= seen
     unmated = seen & ~np.isin(who, people)
     wide = gallery[enrolled].astype(np.float64)
-    rank, own, best = np.zeros(len(who), np.int64), np.full(len(who), -np.inf), np.full(len(who), -np.inf)
+    found, own, best = np.full(len(who), NOWHERE), np.full(len(who), -np.inf), np.full(len(who), -np.inf)
     rows = np.flatnonzero(seen)
     for start in range(0, len(rows), PROBES):
         part = rows[start : start + PROBES]
         scores = probes[part].astype(np.float64) @ wide.T
-        rank[part], own[part] = ranks(scores, people[enrolled], who[part])
+        found[part], own[part] = ranks(scores, np.broadcast_to(people[enrolled], scores.shape), who[part])
         best[part] = scores.max(axis=1, initial=-np.inf)
-    rank[mated & (rank == 0)] = len(people) + 1  # somebody who is not to be found
-    sets = [asdict(open_set(rank[mated], own[mated], best[unmated], fpir)) for fpir in FPIRS]
-    closed = {f"rank{limit}": float((rank[mated] <= limit).mean()) if mated.any() else None for limit in RANKS}
+    sets = [asdict(open_set(found[mated], own[mated], best[unmated], fpir)) for fpir in FPIRS]
+    shares = cmc(found[mated], max(RANKS)).tolist() if mated.any() else [None] * max(RANKS)
+    closed = {f"rank{limit}": shares[limit - 1] for limit in RANKS}
     return {
         "gallery": len(people),
         "mated": int(mated.sum()),
