@@ -19,9 +19,20 @@ from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.engines.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.errors import CosfaceError
+from cosface_cli.registry import one_of
 
 Fuse = Literal["mean", "concat"]
 FUSES: tuple[Fuse, ...] = ("mean", "concat")
+
+
+def fuse_of(name: str, models: int) -> Fuse:
+    """How so many models are joined. Raises CosfaceError for an unknown name, and where there is nothing to join."""
+    one_of(name, FUSES, "--fuse")
+    if models < 2 and name != FUSES[0]:
+        raise CosfaceError(
+            f"--fuse {name} joins several models, there is one", mend="name another --model, or leave it out"
+        )
+    return "concat" if name == "concat" else "mean"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.ensemble import FUSES, EnsembleOpener
+from cosface_cli.engines.ensemble import EnsembleOpener, fuse_of
 from cosface_cli.engines.face_vectors import Input, VectorsOpener
 from cosface_cli.engines.pair_files import named_inputs, stem
 from cosface_cli.engines.reader import CHOICES, Limits
@@ -24,11 +24,14 @@ from cosface_cli.engines.runners.local import cpu_count, run
 from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Planned, Rejected, Tell
+from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell
 from cosface_cli.registry import one_of
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify import DEFAULT, ProtocolConfig, flag_of
+from cosface_cli.verify.calibration import CalibrateConfig
 
 CHUNK = 8  # photos handed to a worker at a time
+FOR_PHOTOS = {"detector", "faces", "min_face"}  # crops and stores do not need them
+Config = ProtocolConfig | CalibrateConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +66,7 @@ class Faces(Protocol):
         ...
 
 
-def open_faces(config: ProtocolConfig, root: Path) -> Faces:
+def open_faces(config: Config, root: Path) -> Faces:
     """The faces under root: a store, a crop folder, or photos. Raises CosfaceError where there are none."""
     if is_store(root):
         return StoreFaces(root, config)
@@ -81,17 +84,21 @@ def is_store(path: Path) -> bool:
 class InputFaces:
     """Photos and crops by name, embedded by worker processes."""
 
-    def __init__(self, inputs: Mapping[str, Input], config: ProtocolConfig, root: Path) -> None:
+    def __init__(self, inputs: Mapping[str, Input], config: Config, root: Path) -> None:
         """Raises CosfaceError for a wrong model, flip, choice or detector, and crops that do not show enough."""
         one_of(config.flip, FLIPS, "--flip")
         one_of(config.faces, tuple(c for c in CHOICES if c != "all"), "--faces")
-        one_of(config.fuse, FUSES, "--fuse")
-        embedders = [open_embedder(spec) for spec in (config.model, *config.fused_with)]
+        models = config.models or DEFAULT
+        fuse = fuse_of(config.fuse, len(models))
+        embedders = [open_embedder(spec) for spec in models]
         open_detector(config.detector, config.min_face)  # a wrong name fails before any work
         for name in {item.crop.template.name for item in inputs.values() if item.crop is not None}:
             for embedder in embedders:
                 require_cover(template(name), template(embedder.template), root)
-        self._opener = _opener(config)
+        flip: Any = config.flip
+        choice: Any = config.faces
+        how = VectorsOpener(models, flip, config.detector, choice, Limits(config.min_face))
+        self._opener = EnsembleOpener(how, fuse)
         whose = self._opener.identity(embedders)
         self.model, self.model_id, self.flip = whose.name, whose.model_id, whose.flip
         self._inputs, self._config = inputs, config
@@ -105,8 +112,11 @@ class InputFaces:
         return str(self._inputs[name].place)
 
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
-        tell(Planned(len(names)))
         config = self._config
+        unused = sorted(config.changed() & FOR_PHOTOS)
+        if unused and all(item.crop is not None for item in self._inputs.values()):
+            tell(Note(f"these are crops already: {', '.join(map(flag_of, unused))} changes nothing"))
+        tell(Planned(len(names)))
         inputs = [self._inputs[name] for name in names]
         chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
         rows: list[NDArray[np.float32] | None] = []
@@ -132,18 +142,10 @@ class InputFaces:
         return Embedded(vectors, np.array(scores), tuple(missing), digest.hexdigest())
 
 
-def _opener(config: ProtocolConfig) -> EnsembleOpener:
-    flip: Any = config.flip
-    choice: Any = config.faces
-    fuse: Any = config.fuse
-    models = (config.model, *config.fused_with)
-    return EnsembleOpener(VectorsOpener(models, flip, config.detector, choice, Limits(config.min_face)), fuse)
-
-
 class StoreFaces:
     """The rows of a store by the names of their photos or crops; of several faces of one photo the first counts."""
 
-    def __init__(self, path: Path, config: ProtocolConfig) -> None:
+    def __init__(self, path: Path, config: Config) -> None:
         """Raises as require_asked."""
         require_finished(path)
         with Store(path) as store:
@@ -193,19 +195,18 @@ class StoreFaces:
         return Embedded(vectors, scores, missing, hashlib.sha256(lines).hexdigest())
 
 
-def require_asked(have: StoreHeader, path: Path, config: ProtocolConfig) -> None:
+def require_asked(have: StoreHeader, path: Path, config: Config) -> None:
     """Raises ModelMismatch where the caller names another model or flip than a store's, CosfaceError for an option that
     only photos and crops need."""
-    if "model" in config.changed() and (model := open_embedder(config.model)).model_id != have.model_id:
+    if len(config.models) > 1:
+        raise CosfaceError("a store is of one model", path, "give photos or crops, which several models can embed")
+    if config.models and (model := open_embedder(config.models[0])).model_id != have.model_id:
         held = f"embeddings of {have.model} ({have.model_id}), not of {model.name} ({model.model_id})"
         raise ModelMismatch(held, path, "leave --model out, or embed again")
     if "flip" in config.changed() and config.flip != have.flip:
         raise ModelMismatch(f"written with --flip {have.flip}", path, "leave --flip out, or embed again")
-    if config.fused_with:
-        raise CosfaceError("a store is of one model", path, "give photos or crops, which several models can embed")
-    for option in sorted(config.changed() & {"crops_template", "detector", "faces", "min_face"}):
-        flag = "--" + option.replace("crops_", "").replace("_", "-")
-        raise CosfaceError(f"{flag} changes nothing about a store", path, "leave it out")
+    for option in sorted(config.changed() & {"fuse", "crops_template", *FOR_PHOTOS}):
+        raise CosfaceError(f"{flag_of(option)} changes nothing about a store", path, "leave it out")
 
 
 def _stems(names: Iterable[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from cosface_cli.engines.calibrations import calibrations_of
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import EMBEDDERS, FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.ensemble import FUSES, EnsembleOpener
+from cosface_cli.engines.ensemble import EnsembleOpener, fuse_of
 from cosface_cli.engines.face_vectors import Input, Vectors, VectorsOpener
 from cosface_cli.engines.reader import CHOICES, Limits
 from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
@@ -22,7 +22,7 @@ from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.registry import one_of
-from cosface_cli.verify import CompareConfig
+from cosface_cli.verify import DEFAULT, CompareConfig
 from cosface_cli.verify.matching import Matcher
 from cosface_cli.verify.warnings import Seen
 
@@ -37,16 +37,12 @@ class Photos:
 
     def __init__(self, config: CompareConfig, store: StoreHeader | None = None, path: Path | None = None) -> None:
         """store: the header of the store at path. Raises ModelMismatch where the models are not the store's."""
-        for value, choices, flag in (
-            (config.flip, FLIPS, "--flip"),
-            (config.faces, CHOICES, "--faces"),
-            (config.fuse, FUSES, "--fuse"),
-        ):
-            one_of(value, choices, flag)
-        models, flip = config.models or ("dlib",), config.flip
+        one_of(config.flip, FLIPS, "--flip")
+        one_of(config.faces, CHOICES, "--faces")
+        models, flip = config.models or DEFAULT, config.flip
         if store is not None:
             models, flip = _like(config, store, path)
-        fuse: Any = config.fuse
+        fuse = fuse_of(config.fuse, len(models))
         self._choice: Any = config.faces
         self._workers = config.workers
         self._embedders = [open_embedder(spec) for spec in models]

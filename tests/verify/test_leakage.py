@@ -13,8 +13,8 @@ from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Done, Note, Outcome
-from cosface_cli.verify import LeakageConfig, LeakageReport
-from cosface_cli.verify.leakage import leakage
+from cosface_cli.verify.leakage import LeakageConfig, LeakageReport
+from cosface_cli.verify.leakage.stage import leakage
 from tests.cli.conftest import people  # noqa: F401
 from tests.verify.conftest import MakeStore, at_angle, unit
 

@@ -71,7 +71,7 @@ def test_scores_and_folds(averaging: Path, tmp_path: Path):
     path.write_bytes(pickle.dumps(([encoded(image) for image in images], same), 4))
     notes: list[str] = []
     scored, found = run_protocol(
-        ProtocolConfig(path, model=str(averaging), workers=1),
+        ProtocolConfig(path, models=(str(averaging),), workers=1),
         lambda o: notes.append(o.text) if isinstance(o, Note) else None,
     )
     assert scored.pairs is not None and scored.pairs.scores == pytest.approx(cosines(images), abs=2e-5)
@@ -118,7 +118,7 @@ def test_pictures_that_cannot_be_used_are_named(averaging: Path, tmp_path: Path)
     images[5] = small.getvalue()
     path = tmp_path / "cfp_fp.bin"
     path.write_bytes(pickle.dumps((images, [True, False, True, False]), 2))
-    found = verify_protocol(ProtocolConfig(path, model=str(averaging), workers=1))
+    found = verify_protocol(ProtocolConfig(path, models=(str(averaging),), workers=1))
     assert found.missing == (f"{path}[2]", f"{path}[5]") and (found.pairs, found.scored) == (4, 2)
 
 
@@ -130,6 +130,6 @@ def test_what_does_not_fit_a_set(averaging: Path, tmp_path: Path):
     ):
         verify_protocol(ProtocolConfig(path))
     with pytest.raises(CosfaceError, match="--detector changes nothing"):
-        verify_protocol(ProtocolConfig(path, model=str(averaging), detector="yunet.onnx"))
+        verify_protocol(ProtocolConfig(path, models=(str(averaging),), detector="yunet.onnx"))
     with pytest.raises(CosfaceError, match="no InsightFace set"):
-        verify_protocol(ProtocolConfig(averaging, "bin", model=str(averaging)))
+        verify_protocol(ProtocolConfig(averaging, "bin", models=(str(averaging),)))
