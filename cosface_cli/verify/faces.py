@@ -16,6 +16,7 @@ from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.engines.ensemble import EnsembleOpener, fuse_of
 from cosface_cli.engines.face_vectors import Input, VectorsOpener
 from cosface_cli.engines.pair_files import named_inputs, stem
@@ -183,7 +184,7 @@ class StoreFaces:
                         row = wanted[number] - low
                         vectors[number], scores[number] = block[row], rows[row].score
                         hashes[number] = rows[row].hash
-        wrong = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3)
+        wrong = ~are_unit(vectors)
         vectors[wrong] = np.nan
         for name, bad in zip(names, wrong, strict=True):
             if bad:
