@@ -22,6 +22,7 @@ from cosface_cli.engines.face_vectors import Input, VectorsOpener
 from cosface_cli.engines.pair_files import named_inputs, stem
 from cosface_cli.engines.reader import CHOICES, Limits
 from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.sources import File
 from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
@@ -29,6 +30,7 @@ from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell
 from cosface_cli.registry import one_of
 from cosface_cli.verify import DEFAULT, ProtocolConfig, flag_of
 from cosface_cli.verify.calibration import CalibrateConfig
+from cosface_cli.verify.scores import Shown
 
 CHUNK = 8  # photos handed to a worker at a time
 FOR_PHOTOS = {"detector", "faces", "min_face"}  # crops and stores do not need them
@@ -38,10 +40,11 @@ Config = ProtocolConfig | CalibrateConfig
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
     """vectors: (N, D) float32 of unit length, NaN where a name gave none; scores: (N,) the detector's, 0 for crops;
-    missing: those names; data: a hash of the names and of the files behind them."""
+    shown: what to look at; missing: names that gave none; data: a hash of the names and of the files behind them."""
 
     vectors: NDArray[np.float32]
     scores: NDArray[np.float64]
+    shown: tuple[Shown, ...]
     missing: tuple[str, ...]
     data: str
 
@@ -56,10 +59,6 @@ class Faces(Protocol):
 
     def find(self, name: str) -> str | None:
         """The name that a list means: the same, or the same with another ending or none."""
-        ...
-
-    def place(self, name: str) -> str:
-        """The file behind a name."""
         ...
 
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
@@ -109,9 +108,6 @@ class InputFaces:
     def find(self, name: str) -> str | None:
         return name if name in self._inputs else self._stems.get(name) or self._stems.get(stem(name))
 
-    def place(self, name: str) -> str:
-        return str(self._inputs[name].place)
-
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
         config = self._config
         unused = sorted(config.changed() & FOR_PHOTOS)
@@ -122,6 +118,7 @@ class InputFaces:
         chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
         rows: list[NDArray[np.float32] | None] = []
         scores: list[float] = []
+        shown = []
         missing = []
         digest = hashlib.sha256()
         for chunk, results in run(chunks, self._opener, min(config.workers or cpu_count(), len(chunks))):
@@ -132,15 +129,18 @@ class InputFaces:
                     missing.append(name)
                     rows.append(None)
                     scores.append(0.0)
+                    shown.append(Shown(item.place, None))
                     tell(Rejected(str(item.place), result.reason or "no_face", result.words))
                 else:
                     rows.append(result.vectors[0])
-                    scores.append(result.faces[0][1])
+                    box, score, _ = result.faces[0]
+                    scores.append(score)
+                    shown.append(Shown(item.place, box if item.crop is None else None))
                     tell(Done(str(item.place)))
         size = next((row.size for row in rows if row is not None), 1)
         nothing = np.full(size, np.nan, np.float32)
         vectors = np.stack([nothing if row is None else row for row in rows]) if rows else np.zeros((0, 1), np.float32)
-        return Embedded(vectors, np.array(scores), tuple(missing), digest.hexdigest())
+        return Embedded(vectors, np.array(scores), tuple(shown), tuple(missing), digest.hexdigest())
 
 
 class StoreFaces:
@@ -153,7 +153,6 @@ class StoreFaces:
             header = store.header
             firsts = [(number, row) for number, row in enumerate(store.rows()) if row.face == 1]
         self._rows = {row.source: number for number, row in firsts}
-        self._roots = {row.source: row.root for _, row in firsts}
         require_asked(header, path, config)
         self.path = path
         self.model, self.model_id, self.flip = header.model, header.model_id, header.flip
@@ -163,14 +162,12 @@ class StoreFaces:
     def find(self, name: str) -> str | None:
         return name if name in self._rows else self._stems.get(name) or self._stems.get(stem(name))
 
-    def place(self, name: str) -> str:
-        return str(Path(self._roots[name]) / name)
-
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
         tell(Planned(len(names)))
         wanted = np.array([self._rows[name] for name in names], np.int64)
         scores = np.zeros(len(names))
         hashes = [""] * len(names)
+        shown: list[Shown | None] = [None] * len(names)
         place = np.argsort(wanted, kind="stable")
         with Store(self.path) as store:
             vectors = np.full((len(names), store.header.size), np.nan, np.float32)
@@ -181,9 +178,10 @@ class StoreFaces:
                     high = min(low + 1024, len(store))
                     block, rows = store.vectors(low, high), list(store.rows(low, high))
                     for number in place[first:last]:
-                        row = wanted[number] - low
-                        vectors[number], scores[number] = block[row], rows[row].score
-                        hashes[number] = rows[row].hash
+                        row = rows[wanted[number] - low]
+                        vectors[number], scores[number] = block[wanted[number] - low], row.score
+                        hashes[number] = row.hash
+                        shown[number] = Shown(File(Path(row.root) / row.source), row.box if row.size else None)
         wrong = ~are_unit(vectors)
         vectors[wrong] = np.nan
         for name, bad in zip(names, wrong, strict=True):
@@ -193,7 +191,8 @@ class StoreFaces:
                 tell(Done(name))
         lines = b"".join(file_line(name, digest) for name, digest in zip(names, hashes, strict=True))
         missing = tuple(name for name, bad in zip(names, wrong, strict=True) if bad)
-        return Embedded(vectors, scores, missing, hashlib.sha256(lines).hexdigest())
+        seen = tuple(one for one in shown if one is not None)
+        return Embedded(vectors, scores, seen, missing, hashlib.sha256(lines).hexdigest())
 
 
 def require_asked(have: StoreHeader, path: Path, config: Config) -> None:

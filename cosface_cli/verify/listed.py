@@ -62,7 +62,7 @@ def score_pairs(
         names=names,
         identities=tuple(identities.values()),
         fold=np.array([pair.fold for pair in pairs], np.int64),
-        places=tuple((faces.place(found[name]),) if name in found else () for name in names),
+        shown=tuple((embedded.shown[number],) if number >= 0 else () for number in rows),
     )
     lost = set(embedded.missing)
     return scores, embedded, tuple(name for name in names if name not in found or found[name] in lost)

@@ -14,6 +14,7 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.roc import fold_accuracy
 from cosface_cli.outcomes import Note
 from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.page import write_report
 from cosface_cli.verify.protocol import run_protocol, verify_protocol
 from cosface_cli.verify.protocols.insightface_bin import consecutive_folds
 
@@ -79,6 +80,14 @@ def test_scores_and_folds(averaging: Path, tmp_path: Path):
     assert (found.protocol, found.pairs, found.folds) == ("bin", 24, 10)
     assert found.accuracy == fold_accuracy(cosines(images), same, consecutive_folds(24, 10)).mean
     assert found.details["set"] == "lfw" and any("begins as InsightFace's sets do" in note for note in notes)
+
+
+def test_its_images_are_on_the_page(averaging: Path, tmp_path: Path):
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(pickle.dumps(([encoded(image) for image in pictures(4)], [True, False] * 2), 4))
+    scored, report = run_protocol(ProtocolConfig(path, models=(str(averaging),), workers=1))
+    write_report(tmp_path / "page.html", scored, report)
+    assert (tmp_path / "page.html").read_text().count("data:image/webp;base64,") == 8
 
 
 def test_folds_are_those_of_scikit_learn_s_k_fold():

@@ -31,7 +31,7 @@ from cosface_cli.outcomes import Tell
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import Embedded, Faces, InputFaces, is_store, open_faces
 from cosface_cli.verify.listed import hash_of
-from cosface_cli.verify.scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.scores import PairScores, Scored, Shown, pair_cosines
 
 FPIRS = (1e-1, 1e-2, 1e-3)
 RANKS = (1, 5, 10)
@@ -50,8 +50,8 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     media = read_media(meta.media)
     points = read_points(meta.points) if meta.points is not None else None
     faces = _faces(config, root, points)
-    templates, vectors, embedded = _templates(config, media, faces, points, meta, tell)
-    pairs = None if meta.pairs is None else _verification(meta, templates, vectors)
+    templates, vectors, shown, embedded = _templates(config, media, faces, points, meta, tell)
+    pairs = None if meta.pairs is None else _verification(meta, templates, vectors, shown)
     if pairs is None and (meta.probes is None or not meta.galleries):
         problem = "neither pairs of templates nor galleries and probes here"
         raise CosfaceError(problem, folder, "get the set's meta files again")
@@ -99,8 +99,9 @@ def _faces(config: ProtocolConfig, root: Path, points: Points | None) -> Faces:
 
 def _templates(
     config: ProtocolConfig, media: Media, faces: Faces, points: Points | None, meta: MetaFiles, tell: Tell
-) -> tuple[NDArray[np.int64], NDArray[np.float32], Embedded]:
-    """The templates that there are, rising, their vectors (T, D), NaN for one without a face, and the photos'."""
+) -> tuple[NDArray[np.int64], NDArray[np.float32], tuple[tuple[Shown, ...], ...], Embedded]:
+    """The templates that there are, rising, their vectors (T, D), NaN for one without a face, the photos behind each,
+    and what those photos gave."""
     listed = tuple(dict.fromkeys(media.names))
     there = {name: found for name in listed if (found := faces.find(name)) is not None}
     if not there:
@@ -119,12 +120,14 @@ def _templates(
     order = np.lexsort((media.media, media.templates))
     templates, starts = np.unique(media.templates[order], return_index=True)
     vectors = np.full((len(templates), embedded.vectors.shape[1]), np.nan, np.float32)
+    shown = []
     for number, members in enumerate(np.split(order, starts[1:])):
         members = members[usable[members]]
+        shown.append(tuple(embedded.shown[row] for row in rows[members]))
         if members.size:
             own_vectors = embedded.vectors[rows[members]].astype(np.float64) * weights[members, None]
             vectors[number] = template_vector(own_vectors, media.media[members])
-    return templates, vectors, embedded
+    return templates, vectors, tuple(shown), embedded
 
 
 def template_vector(vectors: NDArray[np.float64], media: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -137,7 +140,12 @@ def template_vector(vectors: NDArray[np.float64], media: NDArray[np.int64]) -> N
     return np.asarray(total / length if length > 0 else np.full_like(total, np.nan))
 
 
-def _verification(meta: MetaFiles, templates: NDArray[np.int64], vectors: NDArray[np.float32]) -> PairScores:
+def _verification(
+    meta: MetaFiles,
+    templates: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+    shown: tuple[tuple[Shown, ...], ...],
+) -> PairScores:
     assert meta.pairs is not None
     listed = read_template_pairs(meta.pairs)
     left, right = _rows(templates, listed.left, meta.pairs), _rows(templates, listed.right, meta.pairs)
@@ -152,6 +160,7 @@ def _verification(meta: MetaFiles, templates: NDArray[np.int64], vectors: NDArra
         names=tuple(map(str, templates)),
         identities=tuple(str(subjects.get(int(number), "")) for number in templates),
         fold=np.ones(len(left), np.int64),
+        shown=shown,
     )
 
 

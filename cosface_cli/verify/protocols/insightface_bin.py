@@ -54,6 +54,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         names=tuple(str(image) for image in found.images),
         identities=("",) * len(found.images),
         fold=consecutive_folds(count, min(FOLDS, count)),
+        shown=tuple((one,) for one in embedded.shown),
     )
     lost = set(embedded.missing)
     return Scored(

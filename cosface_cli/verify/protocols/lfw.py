@@ -121,7 +121,7 @@ def _unrestricted(config: ProtocolConfig, root: Path, listed: Path, tell: Tell) 
         names=tuple(name for name, _ in photos),
         identities=identities,
         fold=folds[left],
-        places=tuple((faces.place(name),) if name is not None else () for name in found),
+        shown=tuple((embedded.shown[row],) if row >= 0 else () for row in rows),
     )
     lost = set(embedded.missing)
     return Scored(

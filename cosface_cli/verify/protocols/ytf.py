@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,8 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         raise CosfaceError(f"none of the clips of {listed} are here, as {names[0]}", root, "give their root folder")
     embedded = faces.embed(wanted, tell)
     means = clip_means(embedded.vectors, [len(frames) for frames in chosen])
+    frames = iter(embedded.shown)
+    shown = tuple(tuple(islice(frames, len(own))) for own in chosen)
     place = {name: number for number, name in enumerate(names)}
     left = np.array([place[row.left] for row in rows], np.int64)
     right = np.array([place[row.right] for row in rows], np.int64)
@@ -65,7 +68,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
             names=names,
             identities=tuple(map(first_level, names)),
             fold=np.array([row.fold for row in rows], np.int64),
-            places=tuple(tuple(map(faces.place, frames)) for frames in chosen),
+            shown=shown,
         )
 
     both = {pooling: pooled(pooling) for pooling in POOLINGS}
