@@ -53,6 +53,16 @@ class PairScores:
         """How many folds there are."""
         return int(np.unique(self.fold).size)
 
+    @property
+    def ranked(self) -> NDArray[np.float64]:
+        """(P,) the scores, -inf for none, which no threshold accepts."""
+        return np.where(self.known, self.scores, -np.inf)
+
+    def counted(self, missing: str) -> NDArray[np.bool_]:
+        """(P,) which pairs count: a genuine one without a score is an error that no threshold mends, or, where missing
+        is "skip", no pair; an impostor pair without one never counts, so that it makes no FAR look better."""
+        return self.known | (self.same if missing == "error" else False)
+
     def people(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """The identities of the two sides as numbers from 0, (P,) each; None where one is not known."""
         if not all(self.identities):
