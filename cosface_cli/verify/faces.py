@@ -6,33 +6,27 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.store import SIGNATURE, Store, StoreHeader
 from cosface_cli.artifacts.store_series import require_finished
-from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import are_unit
-from cosface_cli.engines.ensemble import EnsembleOpener, fuse_of
-from cosface_cli.engines.face_vectors import Input, VectorsOpener
+from cosface_cli.engines.face_vectors import Input
 from cosface_cli.engines.pair_files import named_inputs, stem
-from cosface_cli.engines.reader import CHOICES, Limits
-from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.reader import CHOICES
 from cosface_cli.engines.sources import File
-from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell
 from cosface_cli.registry import one_of
-from cosface_cli.verify import DEFAULT, ProtocolConfig, flag_of
+from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.calibration import CalibrateConfig
+from cosface_cli.verify.embedding import Embedding
 from cosface_cli.verify.scores import Shown
 
-CHUNK = 8  # photos handed to a worker at a time
 FOR_PHOTOS = {"detector", "faces", "min_face"}  # crops and stores do not need them
 Config = ProtocolConfig | CalibrateConfig
 
@@ -70,7 +64,7 @@ def open_faces(config: Config, root: Path) -> Faces:
     """The faces under root: a store, a crop folder, or photos. Raises CosfaceError where there are none."""
     if is_store(root):
         return StoreFaces(root, config)
-    return InputFaces(named_inputs(root, config.crops_template), config, root)
+    return InputFaces(named_inputs(root, config.crops_template), config)
 
 
 def is_store(path: Path) -> bool:
@@ -84,22 +78,12 @@ def is_store(path: Path) -> bool:
 class InputFaces:
     """Photos and crops by name, embedded by worker processes."""
 
-    def __init__(self, inputs: Mapping[str, Input], config: Config, root: Path) -> None:
+    def __init__(self, inputs: Mapping[str, Input], config: Config) -> None:
         """Raises CosfaceError for a wrong model, flip, choice or detector, and crops that do not show enough."""
-        one_of(config.flip, FLIPS, "--flip")
         one_of(config.faces, tuple(c for c in CHOICES if c != "all"), "--faces")
-        models = config.models or DEFAULT
-        fuse = fuse_of(config.fuse, len(models))
-        embedders = [open_embedder(spec) for spec in models]
-        open_detector(config.detector, config.min_face)  # a wrong name fails before any work
-        for name in {item.crop.template.name for item in inputs.values() if item.crop is not None}:
-            for embedder in embedders:
-                require_cover(template(name), template(embedder.template), root)
-        flip: Any = config.flip
-        choice: Any = config.faces
-        how = VectorsOpener(models, flip, config.detector, choice, Limits(config.min_face))
-        self._opener = EnsembleOpener(how, fuse)
-        whose = self._opener.identity(embedders)
+        self._embedding = Embedding(config)
+        self._embedding.require_cover(list(inputs.values()))
+        whose = self._embedding.identity
         self.model, self.model_id, self.flip = whose.name, whose.model_id, whose.flip
         self._inputs, self._config = inputs, config
         self.names = tuple(inputs)
@@ -109,34 +93,30 @@ class InputFaces:
         return name if name in self._inputs else self._stems.get(name) or self._stems.get(stem(name))
 
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
-        config = self._config
-        unused = sorted(config.changed() & FOR_PHOTOS)
+        unused = sorted(self._config.changed() & FOR_PHOTOS)
         if unused and all(item.crop is not None for item in self._inputs.values()):
             tell(Note(f"these are crops already: {', '.join(map(flag_of, unused))} changes nothing"))
         tell(Planned(len(names)))
         inputs = [self._inputs[name] for name in names]
-        chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
         rows: list[NDArray[np.float32] | None] = []
         scores: list[float] = []
         shown = []
         missing = []
         digest = hashlib.sha256()
-        for chunk, results in run(chunks, self._opener, min(config.workers or cpu_count(), len(chunks))):
-            for item, result in zip(chunk, results, strict=True):
-                name = names[len(rows)]
-                digest.update(file_line(name, result.hash))
-                if result.reason is not None or result.vectors is None:
-                    missing.append(name)
-                    rows.append(None)
-                    scores.append(0.0)
-                    shown.append(Shown(item.place, None))
-                    tell(Rejected(str(item.place), result.reason or "no_face", result.words))
-                else:
-                    rows.append(result.vectors[0])
-                    box, score, _ = result.faces[0]
-                    scores.append(score)
-                    shown.append(Shown(item.place, box if item.crop is None else None))
-                    tell(Done(str(item.place)))
+        for name, item, result in zip(names, inputs, self._embedding.each(inputs), strict=True):
+            digest.update(file_line(name, result.hash))
+            if result.reason is not None or result.vectors is None:
+                missing.append(name)
+                rows.append(None)
+                scores.append(0.0)
+                shown.append(Shown(item.place, None))
+                tell(Rejected(str(item.place), result.reason or "no_face", result.words))
+            else:
+                rows.append(result.vectors[0])
+                box, score, _ = result.faces[0]
+                scores.append(score)
+                shown.append(Shown(item.place, box if item.crop is None else None))
+                tell(Done(str(item.place)))
         size = next((row.size for row in rows if row is not None), 1)
         nothing = np.full(size, np.nan, np.float32)
         vectors = np.stack([nothing if row is None else row for row in rows]) if rows else np.zeros((0, 1), np.float32)

@@ -94,7 +94,7 @@ def _faces(config: ProtocolConfig, root: Path, points: Points | None) -> Faces:
     if any(item.crop is not None for item in inputs.values()):
         return open_faces(config, root)
     known = {name: replace(item, landmarks=points.landmarks.get(name)) for name, item in inputs.items()}
-    return InputFaces(known, config, root)
+    return InputFaces(known, config)
 
 
 def _templates(

@@ -42,7 +42,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         f"{number:06}": Input(image, Crop(Path(str(image)), f"{number:06}", have))
         for number, image in enumerate(found.images)
     }
-    faces = InputFaces(crops, config, path)
+    faces = InputFaces(crops, config)
     embedded = faces.embed(faces.names, tell)
     count = len(found.same)
     left, right = np.arange(count) * 2, np.arange(count) * 2 + 1
