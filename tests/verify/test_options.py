@@ -64,15 +64,12 @@ def test_scores_that_are_there(tmp_path: Path) -> None:
         verify_protocol(ProtocolConfig(tmp_path / "scores.csv", models=("dlib", "dlib-int8")))
 
 
-def test_leakage(store: Path, make_store: MakeStore, tmp_path: Path) -> None:
+def test_leakage(store: Path, make_store: MakeStore) -> None:
     train = make_store(PHOTOS, name="train.h5", first=50)
     with pytest.raises(CosfaceError, match="--far asks for a threshold"):
         leakage(LeakageConfig(train, store, threshold=0.9, far=1e-3))
     with pytest.raises(CosfaceError, match="--faces changes nothing about a store"):
         leakage(LeakageConfig(train, store, threshold=0.9, faces="all"))
-    (tmp_path / "splits.txt").write_text("split number, first name, second name, is same\n1, A, B, 0\n1, A, A, 1\n")
-    with pytest.raises(CosfaceError, match="ytf's pairs are not of single photos"):
-        leakage(LeakageConfig(train, store, threshold=0.9, pairs=tmp_path / "splits.txt"))
 
 
 def test_crops_need_no_detector(packaged_photos: Path, tmp_path: Path) -> None:

@@ -73,6 +73,15 @@ def test_of_a_curve_without_pairs(make_store: MakeStore, tmp_path: Path) -> None
     assert (tmp_path / "b.html").read_bytes() == (tmp_path / "a.html").read_bytes()
 
 
+def test_the_hardest_are_the_highest_impostors_and_the_lowest_genuine_pairs(tmp_path: Path) -> None:
+    genuine, impostors = np.linspace(0.5, 0.9, 30), np.linspace(-0.2, 0.6, 30)
+    lines = [f"{score:.4f},{same}" for same, scores in ((1, genuine), (0, impostors)) for score in scores]
+    (tmp_path / "scores.csv").write_text("\n".join(["score,same", *lines]) + "\n")
+    write_report(tmp_path / "a.html", *run_protocol(ProtocolConfig(tmp_path / "scores.csv")))
+    shown = [float(score) for score in re.findall(r"<h3>(-?[\d.]+)", (tmp_path / "a.html").read_text())]
+    assert shown == [round(score, 4) for score in (*impostors[::-1][:12], *genuine[:12])]
+
+
 def test_photos_that_are_gone(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store({f"P{n}/{k}.jpg": at_angle(12 * n + k) for n in range(4) for k in range(2)})
     rows = [f"P{n}/0.jpg,P{n}/1.jpg,1" for n in range(4)] + [f"P{n}/0.jpg,P{(n + 1) % 4}/1.jpg,0" for n in range(4)]

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.engines.all_pairs import count_all_pairs
-from cosface_cli.engines.pair_files import stem
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.histogram import curve_of_bins
 from cosface_cli.maths.rates import tar_at_far
@@ -21,18 +20,6 @@ from cosface_cli.verify.figures import FARS, report_of
 from cosface_cli.verify.leakage import LeakageConfig
 from cosface_cli.verify.leakage.tested import Face
 from cosface_cli.verify.protocol import run_protocol
-from cosface_cli.verify.protocols.guessing import guess
-
-PHOTO_PAIRS = ("lfw", "csv")  # protocols whose pairs are of photos, by the names of the test's
-
-
-def require_photo_pairs(config: LeakageConfig) -> None:
-    """Raises CosfaceError where a list is of another kind: of clips, or templates."""
-    if config.pairs is None:
-        return
-    protocol, _ = guess(_run(config))
-    if protocol not in PHOTO_PAIRS:
-        raise CosfaceError(f"{protocol}'s pairs are not of single photos", config.pairs, "give LFW's pairs, or a CSV")
 
 
 def scored_again(
@@ -49,15 +36,18 @@ def scored_again(
         return tuple(
             {"of": of, "accuracy": None, "tar_at_far": _all_pairs(test, kept, config)} for of, kept in parts.items()
         )
-    run = _run(config)
+    run = ProtocolConfig(config.test, pairs=config.pairs, models=config.models, workers=config.workers)
+    if not is_store(config.test):
+        run = replace(run, detector=config.detector, faces=config.faces, min_face=config.min_face)
     scored, _ = run_protocol(run, tell)
+    if scored.pairs is None:
+        raise CosfaceError("it names no pairs to be scored again", config.pairs, "give a list of pairs")
     out = []
     for of, kept in parts.items():
-        gone = {face.name for face, keep in zip(test, kept, strict=True) if not keep}
-        gone |= {stem(name) for name in gone}
-        assert scored.pairs is not None
-        named = np.array([name not in gone for name in scored.pairs.names])
-        pairs = scored.pairs.chosen(named[scored.pairs.left] & named[scored.pairs.right])
+        gone = {face.path for face, keep in zip(test, kept, strict=True) if not keep}
+        # also a clip, or a template, with one of those photos in it
+        whole = np.array([gone.isdisjoint(str(one.place) for one in shown) for shown in scored.pairs.shown])
+        pairs = scored.pairs.chosen(whole[scored.pairs.left] & whole[scored.pairs.right])
         try:
             report = report_of("", replace(scored, pairs=pairs), run, 0.0)
         except CosfaceError as error:  # too few are left
@@ -65,13 +55,6 @@ def scored_again(
             continue
         out.append({"of": of, "accuracy": report.accuracy, "tar_at_far": report.tar_at_far})
     return tuple(out)
-
-
-def _run(config: LeakageConfig) -> ProtocolConfig:
-    run = ProtocolConfig(config.test, pairs=config.pairs, models=config.models, workers=config.workers)
-    if is_store(config.test):
-        return run
-    return replace(run, detector=config.detector, faces=config.faces, min_face=config.min_face)
 
 
 def _all_pairs(test: Sequence[Face], kept: NDArray[np.bool_], config: LeakageConfig) -> tuple[Mapping[str, Any], ...]:

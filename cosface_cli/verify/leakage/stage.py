@@ -15,7 +15,7 @@ from cosface_cli.verify import CompareConfig
 from cosface_cli.verify.faces import is_store
 from cosface_cli.verify.leakage import LeakageConfig, LeakageReport
 from cosface_cli.verify.leakage.copies import copies_of
-from cosface_cli.verify.leakage.rescored import require_photo_pairs, scored_again
+from cosface_cli.verify.leakage.rescored import scored_again
 from cosface_cli.verify.leakage.search import Found, search
 from cosface_cli.verify.leakage.tested import Face, of_photos, of_store
 from cosface_cli.verify.photos import Photos
@@ -33,7 +33,6 @@ def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
         raise CosfaceError("--far asks for a threshold, --threshold names one", mend="leave one of them out")
     if is_store(config.test) and "faces" in config.changed():
         raise CosfaceError("--faces changes nothing about a store", config.test, "leave it out")
-    require_photo_pairs(config)
     require_finished(config.train)
     compare = CompareConfig(
         config.models,
