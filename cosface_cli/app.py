@@ -33,8 +33,12 @@ STORE_COMMANDS = Table(
 )
 VERIFY_COMMANDS = Table(
     "verify command",
-    Row("calibrate", "cosface_cli.verify.command:calibrate", "What a model's scores mean, from people of your own."),
-    Row("leakage", "cosface_cli.verify.command:leakage", "Photos and people of a training set in a test set."),
+    Row(
+        "calibrate",
+        "cosface_cli.verify.calibration.command:calibrate",
+        "What a model's scores mean, from people of your own.",
+    ),
+    Row("leakage", "cosface_cli.verify.leakage.command:leakage", "Photos and people of a training set in a test set."),
 )
 INNER = {"embed": STORE_COMMANDS, "verify": VERIFY_COMMANDS}
 

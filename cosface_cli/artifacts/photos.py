@@ -129,6 +129,17 @@ def encode_thumbnail(image: Pixels, side: int) -> bytes:
     return out.getvalue()
 
 
+def about(image: Pixels, box: tuple[float, ...], margin: float = 0.3) -> Pixels:
+    """The part of a picture (H, W, 3) about a box of left, top, right, bottom in pixels, and a margin of its sides; the
+    whole one where they do not meet."""
+    left, top, right, bottom = box
+    x, y = margin * (right - left), margin * (bottom - top)
+    columns = slice(max(0, int(left - x)), max(0, int(right + x)))
+    rows = slice(max(0, int(top - y)), max(0, int(bottom + y)))
+    part = np.ascontiguousarray(image[rows, columns])
+    return part if part.size else image
+
+
 def looks_like_photo(head: bytes) -> bool:
     """Whether a file that begins with these bytes (16 or more) is a picture of a kind that we know of."""
     return (

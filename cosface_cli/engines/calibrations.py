@@ -22,28 +22,31 @@ from cosface_cli.errors import CosfaceError
 
 def calibrations_of(spec: str, embedder: Embedder) -> dict[str, Calibration]:
     """By flip mode, none where the model was not calibrated. Raises ModelMismatch for the tables of another model."""
-    path = Path(spec)
     if spec in EMBEDDERS:
         return packaged(spec, embedder.model_id)
-    if path.suffix == ".onnx":
-        place = beside(path)
+    place = place_of(spec)
+    if Path(spec).suffix == ".onnx":
         return read_calibrations(place, embedder.model_id, embedder.name) if place.is_file() else {}
-    file = path / "weights.safetensors" if path.is_dir() else path
-    header = read_header(file)
-    return from_tables(header.calibration, embedder.name, header.model_id, file)
+    header = read_header(place)
+    return from_tables(header.calibration, embedder.name, header.model_id, place)
 
 
-def keep(spec: str, calibrations: Mapping[str, Calibration]) -> Path:
-    """Write a model's tables to where they belong, and give that place.
-
-    Raises CosfaceError for an embedded model, whose tables came with it.
-    """
+def place_of(spec: str) -> Path:
+    """The file for a model's tables. Raises CosfaceError for an embedded model, whose tables came with it."""
     path = Path(spec)
     if spec in EMBEDDERS:
         raise CosfaceError(f"{spec} has a calibration of its own", mend="name a file for this one: --out FILE")
     if path.suffix == ".onnx":
-        write_calibrations(beside(path), calibrations)
         return beside(path)
-    file, header, tensors = read_trained(path)
-    save_weights(file, tensors, replace(header, calibration=to_tables(calibrations)))
-    return file
+    return path / "weights.safetensors" if path.is_dir() else path
+
+
+def keep(spec: str, calibrations: Mapping[str, Calibration]) -> Path:
+    """Write a model's tables to where they belong, and give that place. Raises as place_of."""
+    place = place_of(spec)
+    if Path(spec).suffix == ".onnx":
+        write_calibrations(place, calibrations)
+    else:
+        _, header, tensors = read_trained(place)
+        save_weights(place, tensors, replace(header, calibration=to_tables(calibrations)))
+    return place

@@ -7,7 +7,7 @@ section 4.4): each weighs as much as its outputs are long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,9 +19,20 @@ from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.engines.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.errors import CosfaceError
+from cosface_cli.registry import one_of
 
 Fuse = Literal["mean", "concat"]
 FUSES: tuple[Fuse, ...] = ("mean", "concat")
+
+
+def fuse_of(name: str, models: int) -> Fuse:
+    """How so many models are joined. Raises CosfaceError for an unknown name, and where there is nothing to join."""
+    one_of(name, FUSES, "--fuse")
+    if models < 2 and name != FUSES[0]:
+        raise CosfaceError(
+            f"--fuse {name} joins several models, there is one", mend="name another --model, or leave it out"
+        )
+    return "concat" if name == "concat" else "mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +101,3 @@ def _part(result: Vectors, fuse: Fuse) -> NDArray[np.float64]:
     if result.lengths is None:  # of a store, which keeps directions only
         raise CosfaceError("a store does not say how long its vectors were", mend="join stores with --fuse mean")
     return np.asarray(own * result.lengths[:, None])
-
-
-def thresholds(embedders: Sequence[Embedder]) -> Mapping[str, float]:
-    """By flip mode, the cosine from which two faces count as one person; of several models nobody knows it."""
-    return embedders[0].thresholds if len(embedders) == 1 else {}

@@ -15,11 +15,11 @@ from cosface_cli.artifacts.index_rows import IndexRows
 from cosface_cli.artifacts.rows import Columns, decode
 from cosface_cli.artifacts.store import Store, StoreHeader
 from cosface_cli.artifacts.store_series import common_header, require_finished
+from cosface_cli.engines.embedders.vectors import UNIT
 from cosface_cli.engines.search import SEARCHERS
 from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
 from cosface_cli.index import BuildConfig, BuildReport
 from cosface_cli.index.forget.plan import require_forgotten
-from cosface_cli.index.gallery import UNIT
 from cosface_cli.index.keys import Keys, Mask, admitted, found_in, sources_of
 from cosface_cli.index.photo_times import PhotoTimes
 from cosface_cli.index.segments import BLOCK, Block, How, Writer, changed, settled

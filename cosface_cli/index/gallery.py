@@ -17,8 +17,6 @@ from cosface_cli.engines.search.flat import FlatSearcher
 from cosface_cli.engines.search.near import nearest
 from cosface_cli.errors import CosfaceError, DamagedError
 
-UNIT = 1e-3  # how far from 1 the length of an embedding may be
-
 
 class Part:
     """A segment. start: the number of its first row; rows, vectors: what it holds."""

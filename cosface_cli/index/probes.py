@@ -17,6 +17,7 @@ from cosface_cli.artifacts.store import Store
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.vectors import UNIT
 from cosface_cli.engines.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.engines.reader import CHOICES, Limits
 from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
@@ -25,7 +26,6 @@ from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.paths import list_paths, stream_paths
 from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.index.gallery import UNIT
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Note, Planned, Rejected, Tell
 from cosface_cli.registry import one_of

@@ -7,24 +7,49 @@ ones that are not answered with their own person (ISO/IEC 19795-1; Grother, FRVT
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cosface_cli.maths.rates import impostors_needed
+from cosface_cli.maths.roc import rate_at, threshold_at_far
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+NOWHERE = np.iinfo(np.int64).max  # the rank of who is not found at any
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSet:
+    """Searches at the lowest threshold where at most `fpir` of the unmated ones find anybody.
+
+    tpir: share of the mated searches whose own person is among the first `rank` with a score that reaches it;
+    achieved_fpir: what it is there; None where the unmated searches cannot resolve it: unmated_needed then says how
+    many can. mated, unmated: how many searches there are.
+    """
+
+    fpir: float
+    rank: int
+    tpir: float | None
+    threshold: float | None
+    mated: int
+    unmated: int
+    achieved_fpir: float | None = None
+    unmated_needed: int | None = None
 
 
 def ranks(scores: ArrayLike, candidates: ArrayLike, own: ArrayLike) -> tuple[Ints, Floats]:
-    """The rank (N,), from 1, of each mated probe's own person (N,) among its candidates (N, K), and that one's score.
+    """The rank (N,), from 1, of each probe's own person (N,) among its candidates (N, K), and that one's score.
 
-    scores (N, K): best first. Of equal scores the own one is the last: a gallery of equals is no success. Who is not
-    among the candidates has rank K + 1 and score -inf.
+    scores: (N, K). Of equal scores the own one is the last: a gallery of equals is no success. Who is not among the
+    candidates has rank NOWHERE and score -inf.
     """
     values, who = np.asarray(scores, dtype=np.float64), np.asarray(candidates, dtype=np.int64)
     mine = who == np.asarray(own, dtype=np.int64)[:, None]
     there = mine.any(axis=1)
     own_scores = np.where(there, np.max(np.where(mine, values, -np.inf), axis=1, initial=-np.inf), -np.inf)
-    found = np.where(there, (values >= own_scores[:, None]).sum(axis=1), values.shape[1] + 1)
+    found = np.where(there, (values >= own_scores[:, None]).sum(axis=1), NOWHERE)
     return np.asarray(found, dtype=np.int64), own_scores
 
 
@@ -43,3 +68,20 @@ def detected(found: ArrayLike, own_scores: ArrayLike, threshold: float, rank: in
     """
     places, scores = np.asarray(found, dtype=np.int64), np.asarray(own_scores, dtype=np.float64)
     return int(((places <= rank) & (scores >= threshold)).sum()), int(places.size)
+
+
+def open_set(found: ArrayLike, own_scores: ArrayLike, unmated_best: ArrayLike, fpir: float, rank: int = 20) -> OpenSet:
+    """TPIR at an FPIR (Klare 2015, section 4.2: the mate among the first 20 and over the threshold).
+
+    found, own_scores: (M,) of the mated searches, as ranks gives them; unmated_best: (U,) each unmated search's
+    highest score.
+    """
+    best = np.asarray(unmated_best, dtype=np.float64)
+    threshold = threshold_at_far(best, fpir)
+    mated = np.asarray(found).size
+    if threshold is None or not mated:
+        needed = impostors_needed(fpir) if threshold is None else None
+        return OpenSet(fpir, rank, None, None, mated, best.size, unmated_needed=needed)
+    hits, _ = detected(found, own_scores, threshold, rank)
+    answered, _ = rate_at(best, threshold)
+    return OpenSet(fpir, rank, hits / mated, threshold, mated, best.size, answered / best.size)

@@ -60,7 +60,7 @@ def score(trained: Trained, compared: Photos, out: Path, tell: Tell) -> Score:
             source=measuring.root,
             protocol="lfw",
             pairs=measuring.pairs,
-            model=str(trained.folder),
+            models=(str(trained.folder),),
             flip=measuring.flip,
             crops_template=measuring.crops_template,
             workers=measuring.workers,

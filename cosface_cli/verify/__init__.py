@@ -9,10 +9,13 @@ report = verify_protocol(ProtocolConfig(source=Path("lfw"), pairs=Path("pairs.tx
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+DEFAULT = ("dlib",)  # what embeds photos where nobody names a model
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class CompareConfig:
 
     def changed(self) -> frozenset[str]:
         """The fields that are not as they are by default."""
-        return _changed(self)
+        return changed_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,90 +89,13 @@ class ManyReport:
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrateConfig:
-    """source: a store, crops or photos of people whom the model was not trained on, nor will be tested on, by folder;
-    fused_with: further models, and fuse: how they are joined with the first; out: a file for the table, None: where the
-    model's own is kept; leave_out: people who do not count; the rest as for embed."""
-
-    source: Path
-    model: str = "dlib"
-    flip: str = "none"
-    fused_with: tuple[str, ...] = ()
-    fuse: str = "mean"
-    out: Path | None = None
-    leave_out: tuple[str, ...] = ()
-    crops_template: str | None = None
-    detector: str = "mtcnn"
-    faces: str = "largest"
-    min_face: float = 20.0
-    workers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrateReport:
-    """written: where; faces: with an embedding; rates: for each FAR a mapping as maths.rates.Rate, with 95 % intervals
-    that people drawn anew widen; data: fingerprint of the faces."""
-
-    written: str
-    model: str
-    model_id: str
-    flip: str
-    people: int
-    faces: int
-    genuine: int
-    impostors: int
-    rates: tuple[Mapping[str, Any], ...]
-    data: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeakageConfig:
-    """train: the store of what a model was trained on; test: a store, crops or photos, embedded like it; models: what
-    embeds photos, none: the store's, where it is embedded; threshold: the cosine from which the means of two people's
-    faces are of one, None: the one that only `far` of the training faces reach with other people of theirs; pairs: a
-    list of the test's to score again; the rest as for embed."""
-
-    train: Path
-    test: Path
-    models: tuple[str, ...] = ()
-    threshold: float | None = None
-    far: float = 1e-6
-    pairs: Path | None = None
-    detector: str = "mtcnn"
-    faces: str = "largest"
-    min_face: float = 20.0
-    workers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LeakageReport:
-    """train_faces, test_faces: compared with each other, at threshold; same_files: faces of the test whose file is in
-    the training set; copies: others that are a copy or mirror image of one in it; people: of the test who are in it, by
-    their faces. by_chance: pairs of people expected to reach the threshold if nobody were, None of a given threshold.
-    scores: what the test says with all, without those photos, and without those people: by "of", tar_at_far (as
-    maths.rates.Rate), and accuracy where a list with folds was scored. clean: nothing was found."""
-
-    train_faces: int
-    test_faces: int
-    threshold: float
-    same_files: int
-    copies: int
-    people: int
-    by_chance: float | None
-    scores: tuple[Mapping[str, Any], ...]
-    clean: bool
-    model: str
-    model_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class ProtocolConfig:
     """source: photos, crops, a store, or the file that a protocol is about; protocol: a name of PROTOCOLS, None to be
     guessed; pairs: the protocol's list, where it does not lie in source.
 
-    For photos: model, flip, detector, min_face, workers as for embed; faces: "center", the face with the central pixel,
-    is LFW's own rule; crops_template: says that source holds crops without a manifest; fused_with: further models, and
-    fuse: how they are joined with the first (engines.ensemble). missing: pairs without a score count as errors
+    For photos: models: what embeds them, none: dlib, and fuse: how several are joined (engines.ensemble); flip,
+    detector, min_face, workers as for embed; faces: "center", the face with the central pixel, is LFW's own rule;
+    crops_template: says that source holds crops without a manifest. missing: pairs without a score count as errors
     ("error") or are left out ("skip"); allow_missing: how many photos may lack one.
 
     dev_pairs: LFW's View 1, the list that the threshold is chosen on. pooling, frames: YTF, see protocols.ytf.
@@ -181,7 +107,8 @@ class ProtocolConfig:
     source: Path
     protocol: str | None = None
     pairs: Path | None = None
-    model: str = "dlib"
+    models: tuple[str, ...] = ()
+    fuse: str = "mean"
     flip: str = "none"
     crops_template: str | None = None
     detector: str = "mtcnn"
@@ -199,12 +126,10 @@ class ProtocolConfig:
     weight_by_detector: bool = False
     scores: Path | None = None
     groups: str | None = None
-    fused_with: tuple[str, ...] = ()
-    fuse: str = "mean"
 
     def changed(self) -> frozenset[str]:
         """The fields that are not as they are by default."""
-        return _changed(self)
+        return changed_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +191,21 @@ class ProtocolReport:
         return {**short, "missing": len(self.missing), "model": self.model}
 
 
-def _changed(config: Any) -> frozenset[str]:
+def share_cores() -> None:
+    """No threads of numpy's own, before it is loaded: the cores are shared out by ours."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def flag_of(field: str) -> str:
+    """The option that sets a field of a config."""
+    return "--" + _FLAGS.get(field, field).replace("_", "-")
+
+
+_FLAGS = {"models": "model", "stores": "store", "crops_template": "template"}
+
+
+def changed_fields(config: Any) -> frozenset[str]:
+    """The fields of a config that are not as they are by default."""
     return frozenset(
         f.name for f in fields(config) if f.default is not MISSING and getattr(config, f.name) != f.default
     )

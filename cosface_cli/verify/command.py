@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -15,13 +14,11 @@ from cosface_cli import options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome
-from cosface_cli.verify import CalibrateConfig, CompareConfig, LeakageConfig, ProtocolConfig
+from cosface_cli.verify import CompareConfig, ProtocolConfig, flag_of, share_cores
 from cosface_cli.verify.protocols import PROTOCOLS
 
 COMPARE = CompareConfig()
 RUN = ProtocolConfig(source=Path())
-CALIBRATE = CalibrateConfig(source=Path())
-LEAKAGE = LeakageConfig(train=Path(), test=Path())
 COLUMNS = ("cos", "same", "far", "far_low", "far_high", "threshold", "left", "right", "model")
 
 
@@ -134,7 +131,8 @@ def verify(
         source=source,
         protocol=protocol,
         pairs=None if pairs == source else pairs,
-        model=model[0] if model else RUN.model,
+        models=tuple(model or ()),
+        fuse=fuse,
         flip=flip,
         crops_template=template,
         detector=detector,
@@ -152,16 +150,14 @@ def verify(
         weight_by_detector=weight_by_detector,
         scores=scores,
         groups=groups,
-        fused_with=tuple((model or ())[1:]),
-        fuse=fuse,
     )
     alone = len(names) == 1 and names != ["-"] and not store
     listed = _unjudged(pairs, names, bool(store)) if pairs is not None and protocol is None else None
     if listed is not None or (pairs is None and protocol is None and not alone):
-        shared = {"pairs", "model", "fused_with", "fuse", "flip", "detector", "faces", "min_face", "workers"}
+        shared = {"pairs", "models", "fuse", "flip", "detector", "faces", "min_face", "workers"}
         if changed := run.changed() - shared:
-            flag = "--" + min(changed).replace("crops_", "").replace("_", "-")
-            raise CosfaceError(f"{flag} goes with a protocol, not with two photos", mend="leave it out")
+            problem = f"{flag_of(min(changed))} goes with a protocol, not with two photos"
+            raise CosfaceError(problem, mend="leave it out")
         if report is not None:
             raise CosfaceError("--report goes with a protocol, not with two photos", mend="leave it out")
         return _compared(names, compare, output, quiet) if listed is None else _list(listed, compare, output, quiet)
@@ -170,8 +166,8 @@ def verify(
         raise CosfaceError(f"{len(names) + len(store or ())} paths are neither two photos nor one source", mend=mend)
     shared = {"stores", "models", "fuse", "flip", "detector", "faces", "min_face", "workers"}
     if changed := compare.changed() - shared:
-        flag = "--" + min(changed).removesuffix("s")
-        raise CosfaceError(f"{flag} goes with two photos", mend="leave it out: a protocol has its own rules")
+        problem = f"{flag_of(min(changed))} goes with two photos"
+        raise CosfaceError(problem, mend="leave it out: a protocol has its own rules")
     return _protocol(run, report, output, quiet)
 
 
@@ -213,11 +209,6 @@ def _compared(names: list[str], config: CompareConfig, output: options.Output | 
     return EXIT_DONE if any(match.same for match in matches) else EXIT_NO
 
 
-def _share_cores() -> None:
-    """No threads of numpy's own, before it is loaded: the cores are shared out by ours."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
 def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
     from cosface_cli.verify.compare import compare_list
 
@@ -227,7 +218,7 @@ def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: options.O
 
 
 def _protocol(config: ProtocolConfig, page: Path | None, output: options.Output | None, quiet: bool) -> int:
-    _share_cores()
+    share_cores()
     from cosface_cli.verify.protocol import run_protocol
 
     with following("verify", output, quiet) as tell:
@@ -243,105 +234,3 @@ def _protocol(config: ProtocolConfig, page: Path | None, output: options.Output 
         say(f"cosface: {len(report.missing)} photos gave no score ({shown}); {became}")
         return EXIT_PART
     return EXIT_DONE
-
-
-def calibrate(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PEOPLE", help="A store, crops or photos of people new to the model, a folder for each."
-        ),
-    ],
-    model: Annotated[
-        list[str] | None, typer.Option("--model", metavar="<str>", help="As for cosface verify; several are fused.")
-    ] = None,
-    fuse: Annotated[
-        str, typer.Option(help="Several models: mean of their cosines, or concat of their embeddings.")
-    ] = CALIBRATE.fuse,
-    flip: options.FlipMode = CALIBRATE.flip,
-    out: Annotated[
-        Path | None, typer.Option(help="A file for the table; else the weights' header, or beside an .onnx file.")
-    ] = CALIBRATE.out,
-    leave_out: Annotated[
-        list[str] | None, typer.Option(metavar="<str>", help="A person of PEOPLE who does not count; again for more.")
-    ] = None,
-    template: Annotated[
-        str | None, typer.Option(help="PEOPLE holds crops of this template, without a manifest.")
-    ] = CALIBRATE.crops_template,
-    detector: options.DetectorName = CALIBRATE.detector,
-    faces: options.Faces = CALIBRATE.faces,
-    min_face: options.MinFace = CALIBRATE.min_face,
-    workers: options.Workers = CALIBRATE.workers,
-    output: options.Format = None,
-    quiet: options.Quiet = False,
-) -> int:
-    """Find out what a model's scores mean: thresholds for false accept rates of 1e-2 to 1e-6, over all pairs of PEOPLE.
-
-    Intervals are 95 %, and take into account that the pairs are of the same people again and again. Take people who are
-    neither in the model's training nor in a test set; photos such as those that the model will see.
-    """
-    _share_cores()
-    from cosface_cli.verify.calibrate import calibrate as run
-
-    config = CalibrateConfig(
-        source,
-        model=model[0] if model else CALIBRATE.model,
-        flip=flip,
-        fused_with=tuple((model or ())[1:]),
-        fuse=fuse,
-        out=out,
-        leave_out=tuple(leave_out or ()),
-        crops_template=template,
-        detector=detector,
-        faces=faces,
-        min_face=min_face,
-        workers=workers,
-    )
-    columns = ("far", "threshold", "far_low", "far_high", "tar", "low", "high", "impostors_needed")
-    with following("calibrate", output, quiet, columns) as tell:
-        report = run(config, tell)
-        for rate in report.rates:
-            tell.rows.write({**rate, "model": report.model, "model_id": report.model_id, "flip": report.flip})
-    say(f"{report.impostors} impostor pairs of {report.people} people; the table is in {report.written}", quiet)
-    return tell.exit_code
-
-
-def leakage(
-    train: Annotated[Path, typer.Argument(metavar="TRAIN.h5", help="The store of what a model was trained on.")],
-    test: Annotated[Path, typer.Argument(metavar="TEST", help="A store, crops or photos that it is tested on.")],
-    model: Annotated[
-        list[str] | None, typer.Option("--model", metavar="<str>", help="What embeds photos; else the store's own.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(min=-1, max=1, help="Cosine from which two people's mean faces are one person's.")
-    ] = LEAKAGE.threshold,
-    far: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Else: the share of TRAIN's faces as near to other people's mean."),
-    ] = LEAKAGE.far,
-    pairs: Annotated[Path | None, typer.Option(help="A list of TEST's pairs, to be scored again.")] = LEAKAGE.pairs,
-    detector: options.DetectorName = LEAKAGE.detector,
-    faces: options.Faces = LEAKAGE.faces,
-    min_face: options.MinFace = LEAKAGE.min_face,
-    workers: options.Workers = LEAKAGE.workers,
-    output: options.Format = None,
-    quiet: options.Quiet = False,
-) -> int:
-    """Find what TEST shares with TRAIN.h5, and score TEST without it. Exit 0: nothing; 1: something was found.
-
-    The same file by its content; copies and mirror images by look, where the photos are still there; people by face.
-    """
-    _share_cores()
-    from cosface_cli.verify.leakage import leakage as run
-
-    config = LeakageConfig(train, test, tuple(model or ()), threshold, far, pairs, detector, faces, min_face, workers)
-    with following("leakage", output, quiet, ("kind", "cos", "test", "train")) as tell:
-        report = run(config, tell)
-        for part in report.scores:
-            tell.rows.write({"kind": "score", **part})
-    say(f"{report.same_files} files, {report.copies} copies, {report.people} people in both", quiet)
-    if report.by_chance is not None:
-        say(f"about {report.by_chance:.1f} pairs of people reach {report.threshold:.4f} by chance", quiet)
-    if not report.clean:
-        return EXIT_NO
-    return EXIT_PART if tell.tally.rejected else EXIT_DONE

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosface_cli.engines.calibrations import calibrations_of
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.ensemble import FUSES
+from cosface_cli.engines.ensemble import fuse_of
 from cosface_cli.engines.reader import CHOICES
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.folder import PHOTOS
@@ -19,7 +19,7 @@ from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell, ignore
 from cosface_cli.registry import one_of
-from cosface_cli.verify import CompareConfig, ManyReport, Match
+from cosface_cli.verify import CompareConfig, ManyReport, Match, flag_of
 from cosface_cli.verify.matching import Matcher
 from cosface_cli.verify.photos import Photos
 from cosface_cli.verify.warnings import Seen, of_one
@@ -170,9 +170,9 @@ def _stores(config: CompareConfig) -> Stores:
     from cosface_cli.verify.stores import Stores
 
     one_of(config.faces, CHOICES, "--faces")
-    one_of(config.fuse, FUSES, "--fuse")
-    fuse: Any = config.fuse
-    return Stores(config.stores, fuse, config.faces)
+    for option in sorted(config.changed() & {"detector", "min_face", "workers"}):
+        raise CosfaceError(f"{flag_of(option)} changes nothing about a store", config.stores[0], "leave it out")
+    return Stores(config.stores, fuse_of(config.fuse, len(config.stores)), config.faces)
 
 
 def _matcher(stores: Stores, config: CompareConfig) -> Matcher:

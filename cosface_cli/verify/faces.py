@@ -6,38 +6,39 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.store import SIGNATURE, Store, StoreHeader
 from cosface_cli.artifacts.store_series import require_finished
-from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.ensemble import FUSES, EnsembleOpener
-from cosface_cli.engines.face_vectors import Input, VectorsOpener
+from cosface_cli.engines.embedders.vectors import are_unit
+from cosface_cli.engines.face_vectors import Input
 from cosface_cli.engines.pair_files import named_inputs, stem
-from cosface_cli.engines.reader import CHOICES, Limits
-from cosface_cli.engines.runners.local import cpu_count, run
-from cosface_cli.engines.warp import require_cover
+from cosface_cli.engines.reader import CHOICES
+from cosface_cli.engines.sources import File
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Planned, Rejected, Tell
+from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell
 from cosface_cli.registry import one_of
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify import ProtocolConfig, flag_of
+from cosface_cli.verify.calibration import CalibrateConfig
+from cosface_cli.verify.embedding import Embedding
+from cosface_cli.verify.scores import Shown
 
-CHUNK = 8  # photos handed to a worker at a time
+FOR_PHOTOS = {"detector", "faces", "min_face"}  # crops and stores do not need them
+Config = ProtocolConfig | CalibrateConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
     """vectors: (N, D) float32 of unit length, NaN where a name gave none; scores: (N,) the detector's, 0 for crops;
-    missing: those names; data: a hash of the names and of the files behind them."""
+    shown: what to look at; missing: names that gave none; data: a hash of the names and of the files behind them."""
 
     vectors: NDArray[np.float32]
     scores: NDArray[np.float64]
+    shown: tuple[Shown, ...]
     missing: tuple[str, ...]
     data: str
 
@@ -54,20 +55,16 @@ class Faces(Protocol):
         """The name that a list means: the same, or the same with another ending or none."""
         ...
 
-    def place(self, name: str) -> str:
-        """The file behind a name."""
-        ...
-
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
         """The embeddings of some names, in their order; each is told."""
         ...
 
 
-def open_faces(config: ProtocolConfig, root: Path) -> Faces:
+def open_faces(config: Config, root: Path) -> Faces:
     """The faces under root: a store, a crop folder, or photos. Raises CosfaceError where there are none."""
     if is_store(root):
         return StoreFaces(root, config)
-    return InputFaces(named_inputs(root, config.crops_template), config, root)
+    return InputFaces(named_inputs(root, config.crops_template), config)
 
 
 def is_store(path: Path) -> bool:
@@ -81,18 +78,12 @@ def is_store(path: Path) -> bool:
 class InputFaces:
     """Photos and crops by name, embedded by worker processes."""
 
-    def __init__(self, inputs: Mapping[str, Input], config: ProtocolConfig, root: Path) -> None:
+    def __init__(self, inputs: Mapping[str, Input], config: Config) -> None:
         """Raises CosfaceError for a wrong model, flip, choice or detector, and crops that do not show enough."""
-        one_of(config.flip, FLIPS, "--flip")
         one_of(config.faces, tuple(c for c in CHOICES if c != "all"), "--faces")
-        one_of(config.fuse, FUSES, "--fuse")
-        embedders = [open_embedder(spec) for spec in (config.model, *config.fused_with)]
-        open_detector(config.detector, config.min_face)  # a wrong name fails before any work
-        for name in {item.crop.template.name for item in inputs.values() if item.crop is not None}:
-            for embedder in embedders:
-                require_cover(template(name), template(embedder.template), root)
-        self._opener = _opener(config)
-        whose = self._opener.identity(embedders)
+        self._embedding = Embedding(config)
+        self._embedding.require_cover(list(inputs.values()))
+        whose = self._embedding.identity
         self.model, self.model_id, self.flip = whose.name, whose.model_id, whose.flip
         self._inputs, self._config = inputs, config
         self.names = tuple(inputs)
@@ -101,56 +92,47 @@ class InputFaces:
     def find(self, name: str) -> str | None:
         return name if name in self._inputs else self._stems.get(name) or self._stems.get(stem(name))
 
-    def place(self, name: str) -> str:
-        return str(self._inputs[name].place)
-
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
+        unused = sorted(self._config.changed() & FOR_PHOTOS)
+        if unused and all(item.crop is not None for item in self._inputs.values()):
+            tell(Note(f"these are crops already: {', '.join(map(flag_of, unused))} changes nothing"))
         tell(Planned(len(names)))
-        config = self._config
         inputs = [self._inputs[name] for name in names]
-        chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
         rows: list[NDArray[np.float32] | None] = []
         scores: list[float] = []
+        shown = []
         missing = []
         digest = hashlib.sha256()
-        for chunk, results in run(chunks, self._opener, min(config.workers or cpu_count(), len(chunks))):
-            for item, result in zip(chunk, results, strict=True):
-                name = names[len(rows)]
-                digest.update(file_line(name, result.hash))
-                if result.reason is not None or result.vectors is None:
-                    missing.append(name)
-                    rows.append(None)
-                    scores.append(0.0)
-                    tell(Rejected(str(item.place), result.reason or "no_face", result.words))
-                else:
-                    rows.append(result.vectors[0])
-                    scores.append(result.faces[0][1])
-                    tell(Done(str(item.place)))
+        for name, item, result in zip(names, inputs, self._embedding.each(inputs), strict=True):
+            digest.update(file_line(name, result.hash))
+            if result.reason is not None or result.vectors is None:
+                missing.append(name)
+                rows.append(None)
+                scores.append(0.0)
+                shown.append(Shown(item.place, None))
+                tell(Rejected(str(item.place), result.reason or "no_face", result.words))
+            else:
+                rows.append(result.vectors[0])
+                box, score, _ = result.faces[0]
+                scores.append(score)
+                shown.append(Shown(item.place, box if item.crop is None else None))
+                tell(Done(str(item.place)))
         size = next((row.size for row in rows if row is not None), 1)
         nothing = np.full(size, np.nan, np.float32)
         vectors = np.stack([nothing if row is None else row for row in rows]) if rows else np.zeros((0, 1), np.float32)
-        return Embedded(vectors, np.array(scores), tuple(missing), digest.hexdigest())
-
-
-def _opener(config: ProtocolConfig) -> EnsembleOpener:
-    flip: Any = config.flip
-    choice: Any = config.faces
-    fuse: Any = config.fuse
-    models = (config.model, *config.fused_with)
-    return EnsembleOpener(VectorsOpener(models, flip, config.detector, choice, Limits(config.min_face)), fuse)
+        return Embedded(vectors, np.array(scores), tuple(shown), tuple(missing), digest.hexdigest())
 
 
 class StoreFaces:
     """The rows of a store by the names of their photos or crops; of several faces of one photo the first counts."""
 
-    def __init__(self, path: Path, config: ProtocolConfig) -> None:
+    def __init__(self, path: Path, config: Config) -> None:
         """Raises as require_asked."""
         require_finished(path)
         with Store(path) as store:
             header = store.header
             firsts = [(number, row) for number, row in enumerate(store.rows()) if row.face == 1]
         self._rows = {row.source: number for number, row in firsts}
-        self._roots = {row.source: row.root for _, row in firsts}
         require_asked(header, path, config)
         self.path = path
         self.model, self.model_id, self.flip = header.model, header.model_id, header.flip
@@ -160,14 +142,12 @@ class StoreFaces:
     def find(self, name: str) -> str | None:
         return name if name in self._rows else self._stems.get(name) or self._stems.get(stem(name))
 
-    def place(self, name: str) -> str:
-        return str(Path(self._roots[name]) / name)
-
     def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
         tell(Planned(len(names)))
         wanted = np.array([self._rows[name] for name in names], np.int64)
         scores = np.zeros(len(names))
         hashes = [""] * len(names)
+        shown: list[Shown | None] = [None] * len(names)
         place = np.argsort(wanted, kind="stable")
         with Store(self.path) as store:
             vectors = np.full((len(names), store.header.size), np.nan, np.float32)
@@ -178,10 +158,11 @@ class StoreFaces:
                     high = min(low + 1024, len(store))
                     block, rows = store.vectors(low, high), list(store.rows(low, high))
                     for number in place[first:last]:
-                        row = wanted[number] - low
-                        vectors[number], scores[number] = block[row], rows[row].score
-                        hashes[number] = rows[row].hash
-        wrong = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3)
+                        row = rows[wanted[number] - low]
+                        vectors[number], scores[number] = block[wanted[number] - low], row.score
+                        hashes[number] = row.hash
+                        shown[number] = Shown(File(Path(row.root) / row.source), row.box if row.size else None)
+        wrong = ~are_unit(vectors)
         vectors[wrong] = np.nan
         for name, bad in zip(names, wrong, strict=True):
             if bad:
@@ -190,22 +171,22 @@ class StoreFaces:
                 tell(Done(name))
         lines = b"".join(file_line(name, digest) for name, digest in zip(names, hashes, strict=True))
         missing = tuple(name for name, bad in zip(names, wrong, strict=True) if bad)
-        return Embedded(vectors, scores, missing, hashlib.sha256(lines).hexdigest())
+        seen = tuple(one for one in shown if one is not None)
+        return Embedded(vectors, scores, seen, missing, hashlib.sha256(lines).hexdigest())
 
 
-def require_asked(have: StoreHeader, path: Path, config: ProtocolConfig) -> None:
+def require_asked(have: StoreHeader, path: Path, config: Config) -> None:
     """Raises ModelMismatch where the caller names another model or flip than a store's, CosfaceError for an option that
     only photos and crops need."""
-    if "model" in config.changed() and (model := open_embedder(config.model)).model_id != have.model_id:
+    if len(config.models) > 1:
+        raise CosfaceError("a store is of one model", path, "give photos or crops, which several models can embed")
+    if config.models and (model := open_embedder(config.models[0])).model_id != have.model_id:
         held = f"embeddings of {have.model} ({have.model_id}), not of {model.name} ({model.model_id})"
         raise ModelMismatch(held, path, "leave --model out, or embed again")
     if "flip" in config.changed() and config.flip != have.flip:
         raise ModelMismatch(f"written with --flip {have.flip}", path, "leave --flip out, or embed again")
-    if config.fused_with:
-        raise CosfaceError("a store is of one model", path, "give photos or crops, which several models can embed")
-    for option in sorted(config.changed() & {"crops_template", "detector", "faces", "min_face"}):
-        flag = "--" + option.replace("crops_", "").replace("_", "-")
-        raise CosfaceError(f"{flag} changes nothing about a store", path, "leave it out")
+    for option in sorted(config.changed() & {"fuse", "crops_template", *FOR_PHOTOS}):
+        raise CosfaceError(f"{flag_of(option)} changes nothing about a store", path, "leave it out")
 
 
 def _stems(names: Iterable[str]) -> dict[str, str]:

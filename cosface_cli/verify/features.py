@@ -15,12 +15,12 @@ from cosface_cli.artifacts.atomic import make_folder
 from cosface_cli.artifacts.feature_bin import find_features, read_feature, write_feature
 from cosface_cli.artifacts.store import Store
 from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.engines.pair_files import stem
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.verify.faces import file_line, is_store
 
 ALGORITHM = "cosface"  # in the names of feature files
-UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +105,7 @@ def _of_store(store: Store) -> Features:
     def take(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         first = int(rows.min())
         vectors = store.vectors(first, int(rows.max()) + 1)[rows - first]
-        wrong = np.flatnonzero(~(np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1) < UNIT))
+        wrong = np.flatnonzero(~are_unit(vectors))
         if wrong.size:
             problem = f"the embedding of {names[rows[wrong[0]]]} is not of unit length"
             raise CosfaceError(problem, store.path, "embed it again")

@@ -59,25 +59,21 @@ def report_of(name: str, scored: Scored, config: ProtocolConfig, seconds: float)
 
 
 def curve_of(pairs: PairScores, missing: str) -> Curve | None:
-    """The ROC of pairs; None where one kind is lacking.
-
-    A genuine pair without a score is one that no threshold accepts, or, where missing is "skip", no pair; an
-    impostor pair without a score is left out, so that it makes no FAR look better.
-    """
-    kept = _kept(pairs, missing)
+    """The ROC of pairs, see PairScores.counted; None where one kind is lacking."""
+    kept = pairs.chosen(pairs.counted(missing))
     if kept.same.all() or not kept.same.any():
         return None
-    return roc(np.where(kept.known, kept.scores, -np.inf), kept.same)
+    return roc(kept.ranked, kept.same)
 
 
 def draws_of(pairs: PairScores, missing: str) -> Draws | None:
     """TAR at FARS and equal error rate with people drawn anew; None where people are not known, or pairs too many."""
-    kept = _kept(pairs, missing)
+    kept = pairs.chosen(pairs.counted(missing))
     people = kept.people()
     draws = affordable_draws(len(kept.scores))
     if people is None or not draws or kept.same.all() or not kept.same.any():
         return None
-    return pair_draws(np.where(kept.known, kept.scores, -np.inf), kept.same, *people, FARS, draws)
+    return pair_draws(kept.ranked, kept.same, *people, FARS, draws)
 
 
 def accuracy(pairs: PairScores, config: ProtocolConfig, by_folds: bool, dev: PairScores | None = None) -> Folds | None:
@@ -96,10 +92,6 @@ def accuracy(pairs: PairScores, config: ProtocolConfig, by_folds: bool, dev: Pai
         if not (own.known & (own.fold != fold)).any() or not (own.fold == fold).any():
             raise CosfaceError("a fold, or all others, have no pair with two faces", config.source, "check the photos")
     return fold_accuracy(np.where(own.known, own.scores, -1.0), own.same, own.fold, ~own.known)
-
-
-def _kept(pairs: PairScores, missing: str) -> PairScores:
-    return pairs.chosen(pairs.known | (pairs.same if missing == "error" else False))
 
 
 def _rates(curve: Curve, draws: Draws | None) -> tuple[Mapping[str, Any], ...]:

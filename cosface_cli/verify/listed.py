@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.pair_rows import list_kind, read_pair_rows
+from cosface_cli.artifacts.pair_rows import PairRow, list_kind, read_pair_rows
 from cosface_cli.artifacts.pairs import is_people_list, read_pairs, read_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Tell
+from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import Embedded, Faces
 from cosface_cli.verify.scores import PairScores, pair_cosines
 
 
-@dataclass(frozen=True, slots=True)
-class ListedPair:
-    """Two names of a list, whether they are one person, the fold, and who they are, "" where that is not known."""
-
-    left: str
-    right: str
-    same: bool
-    fold: int = 1
-    left_identity: str = ""
-    right_identity: str = ""
+def places(config: ProtocolConfig, name: str, photos: str) -> tuple[Path, Path]:
+    """The photos' root and the list: pairs under source, or a list called `name` in source, beside a folder `photos` or
+    the photos themselves. Raises CosfaceError where it is not there."""
+    source = config.source
+    if config.pairs is not None:
+        return source, config.pairs
+    if not (source / name).is_file():
+        raise CosfaceError(f"no {name} here", source, "name the list with --pairs")
+    return (source / photos if (source / photos).is_dir() else source), source / name
 
 
 def score_pairs(
-    pairs: Sequence[ListedPair], faces: Faces, listed: Path, root: Path, tell: Tell
+    pairs: Sequence[PairRow], faces: Faces, listed: Path, root: Path, tell: Tell
 ) -> tuple[PairScores, Embedded, tuple[str, ...]]:
     """The scores of a list's pairs, what was embedded for them, and the names without an embedding, in order.
 
@@ -62,7 +62,7 @@ def score_pairs(
         names=names,
         identities=tuple(identities.values()),
         fold=np.array([pair.fold for pair in pairs], np.int64),
-        places=tuple((faces.place(found[name]),) if name in found else () for name in names),
+        shown=tuple((embedded.shown[number],) if number >= 0 else () for number in rows),
     )
     lost = set(embedded.missing)
     return scores, embedded, tuple(name for name in names if name not in found or found[name] in lost)
@@ -83,16 +83,16 @@ def first_level(name: str) -> str:
     return head if slash else ""
 
 
-def guess_identities(pairs: Sequence[ListedPair], of: Callable[[str], str] = first_level) -> list[ListedPair]:
+def guess_identities(pairs: Sequence[PairRow]) -> Sequence[PairRow]:
     """The pairs with the identities that their names tell, where that agrees with every pair, else as they are.
 
     So are lists left that say who people are.
     """
     if any(pair.left_identity or pair.right_identity for pair in pairs):
-        return list(pairs)
-    told = [ListedPair(p.left, p.right, p.same, p.fold, of(p.left), of(p.right)) for p in pairs]
+        return pairs
+    told = [replace(p, left_identity=first_level(p.left), right_identity=first_level(p.right)) for p in pairs]
     fits = all(p.left_identity and p.right_identity and (p.left_identity == p.right_identity) == p.same for p in told)
-    return told if fits else list(pairs)
+    return told if fits else pairs
 
 
 def hash_of(path: Path) -> str:

@@ -85,6 +85,8 @@ def _threshold(
     config: CompareConfig, calibration: Calibration | None, thresholds: Mapping[str, float], identity: Identity
 ) -> float:
     if config.threshold is not None:
+        if "far" in config.changed():
+            raise CosfaceError("--far asks for a threshold, --threshold names one", mend="leave one of them out")
         return config.threshold
     if calibration is not None:
         found = calibration.threshold(config.far)
@@ -92,7 +94,7 @@ def _threshold(
             problem = f"{calibration.impostors} impostor pairs cannot tell where the FAR is {config.far:g}"
             raise CosfaceError(problem, mend="ask for a higher --far, or calibrate on more people")
         return found
-    if identity.flip in thresholds and config.far == CompareConfig().far:
+    if identity.flip in thresholds and "far" not in config.changed():
         return thresholds[identity.flip]
     raise CosfaceError(
         f"no threshold is known for {identity.name} with --flip {identity.flip}",

@@ -14,7 +14,7 @@ from cosface_cli.errors import PhotoError
 from cosface_cli.verify import ProtocolReport
 from cosface_cli.verify.figures import curve_of
 from cosface_cli.verify.plots import banded, of_det, of_roc, of_scores
-from cosface_cli.verify.scores import PairScores, Scored
+from cosface_cli.verify.scores import PairScores, Scored, Shown
 
 HARDEST = 12  # pairs shown of each kind
 SIDE = 112  # pixels of a thumbnail
@@ -101,16 +101,21 @@ def _hardest(pairs: PairScores, thresholds: Sequence[float]) -> list[dict[str, A
 
 
 def _thumbnail(pairs: PairScores, name: int, known: dict[int, str | None]) -> str | None:
-    """Of the middle one of the files behind a name; None where it cannot be read any more."""
+    """The face in the middle one of the files behind a name; None where it cannot be read any more."""
     if name not in known:
         known[name] = None
-        files = pairs.places[name] if pairs.places else ()
+        files = pairs.shown[name] if pairs.shown else ()
         with suppress(PhotoError):
             if files:
-                place = files[len(files) // 2]
-                image = photos.decode(photos.read(place), place, SIDE).image
-                known[name] = pages.picture(photos.encode_thumbnail(image, SIDE))
+                known[name] = _picture(files[len(files) // 2])
     return known[name]
+
+
+def _picture(shown: Shown) -> str:
+    whole = shown.box is None
+    image = photos.decode(shown.place.read(), str(shown.place), SIDE if whole else None).image
+    face = image if shown.box is None else photos.about(image, shown.box)
+    return pages.picture(photos.encode_thumbnail(face, SIDE))
 
 
 def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from cosface_cli.artifacts.pair_rows import write_pair_rows
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell, ignore
 from cosface_cli.registry import one_of
-from cosface_cli.verify import ProtocolConfig, ProtocolReport
+from cosface_cli.verify import ProtocolConfig, ProtocolReport, flag_of
 from cosface_cli.verify.figures import report_of
 from cosface_cli.verify.protocols import OPTIONS, PROTOCOLS
 from cosface_cli.verify.protocols.guessing import guess
@@ -35,8 +35,12 @@ def run_protocol(config: ProtocolConfig, tell: Tell = ignore) -> tuple[Scored, P
     PROTOCOLS.row(name)
     for option in sorted(config.changed() & OPTIONS.keys()):
         if name not in OPTIONS[option]:
-            flag = "--" + option.replace("_", "-")
-            raise CosfaceError(f"{flag} goes with --protocol {' or '.join(OPTIONS[option])}", mend="leave it out")
+            problem = f"{flag_of(option)} goes with --protocol {' or '.join(OPTIONS[option])}"
+            raise CosfaceError(problem, mend="leave it out")
+    if config.allow_missing and config.missing == "skip":
+        raise CosfaceError(
+            "--missing skip allows any number of them: --allow-missing changes nothing", mend="leave it out"
+        )
     if config.scores is not None and not config.scores.parent.is_dir():
         raise CosfaceError("no such folder to write to", config.scores.parent, "make it first")
     scored: Scored = PROTOCOLS.load(name)(config, tell)

@@ -10,10 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.pair_rows import PairRow
+from cosface_cli.engines.sources import Place
 from cosface_cli.maths.bootstrap import Draws
 from cosface_cli.maths.curve import Curve
 
 BLOCK = 1 << 15  # pairs scored at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A file to look at. box: of the face in it, in its pixels; None of a crop, and where no face was found."""
+
+    place: Place
+    box: tuple[float, ...] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +31,7 @@ class PairScores:
 
     left, right: (P,) int64, rows of names; names: each thing compared once: a photo, a clip, a template;
     identities: of each name, "" where it is not known; fold: (P,) int64 from 1, all 1 where there are none;
-    places: of each name, the files behind it as paths, empty where there are none to look at.
+    shown: of each name, the files behind it, empty where there are none to look at.
     """
 
     scores: NDArray[np.float64]
@@ -32,7 +41,7 @@ class PairScores:
     names: tuple[str, ...]
     identities: tuple[str, ...]
     fold: NDArray[np.int64]
-    places: tuple[tuple[str, ...], ...] = ()
+    shown: tuple[tuple[Shown, ...], ...] = ()
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -43,6 +52,16 @@ class PairScores:
     def folds(self) -> int:
         """How many folds there are."""
         return int(np.unique(self.fold).size)
+
+    @property
+    def ranked(self) -> NDArray[np.float64]:
+        """(P,) the scores, -inf for none, which no threshold accepts."""
+        return np.where(self.known, self.scores, -np.inf)
+
+    def counted(self, missing: str) -> NDArray[np.bool_]:
+        """(P,) which pairs count: a genuine one without a score is an error that no threshold mends, or, where missing
+        is "skip", no pair; an impostor pair without one never counts, so that it makes no FAR look better."""
+        return self.known | (self.same if missing == "error" else False)
 
     def people(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """The identities of the two sides as numbers from 0, (P,) each; None where one is not known."""
@@ -55,7 +74,7 @@ class PairScores:
     def chosen(self, keep: NDArray[np.bool_]) -> PairScores:
         """The pairs of a mask (P,)."""
         parts = (self.scores[keep], self.same[keep], self.left[keep], self.right[keep])
-        return PairScores(*parts, self.names, self.identities, self.fold[keep], self.places)
+        return PairScores(*parts, self.names, self.identities, self.fold[keep], self.shown)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.rows import Row
 from cosface_cli.artifacts.store import Store, StoreHeader
+from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.engines.ensemble import Fuse, Identity, fused, identity
 from cosface_cli.engines.face_vectors import Vectors
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.verify.warnings import Seen
-
-UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 
 
 class Stores:
@@ -99,8 +98,7 @@ class Stores:
         if self._choice == "largest":
             rows = [max(rows, key=lambda pair: _area(pair[0]))]
         vectors = np.stack([vector for _, vector in rows])
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-        if not (np.abs(lengths - 1) <= UNIT).all():  # also where it is not a number
+        if not are_unit(vectors).all():
             words = f"{store.path}: the embedding of {name} has not length 1; embed it again"
             return Vectors(rows[0][0].hash, 0, 0, reason="bad_embedding", words=words)
         faces = tuple((row.box, row.score, row.sharpness) for row, _ in rows)

@@ -48,9 +48,8 @@ def by_group(pairs: PairScores, groups: Groups, missing: str) -> tuple[Mapping[s
 
     A rate has an exact 95 % interval and is None without pairs; a pair without a score is as in the figures over all.
     """
-    known = pairs.known
-    counts = known | (pairs.same if missing == "error" else False)
-    scores, same = np.where(known, pairs.scores, -np.inf)[counts], pairs.same[counts]
+    counts = pairs.counted(missing)
+    scores, same = pairs.ranked[counts], pairs.same[counts]
     if same.all() or not same.any():
         return ()
     sides = np.sort(np.stack([side[counts] for side in groups]), axis=0)  # in either order

@@ -88,7 +88,7 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
     measuring = table.measuring
     for row, run in ((report.rows[7], "cosface-m0.35-seed0"), (report.rows[2], "triplet-seed0")):
         config = ProtocolConfig(
-            measuring.root, "lfw", measuring.pairs, str(table.out / "runs" / run), "concat", workers=1
+            measuring.root, "lfw", measuring.pairs, (str(table.out / "runs" / run),), flip="concat", workers=1
         )
         alone = verify_protocol(config)
         assert (row["accuracy"], row["accuracy_se"]) == (alone.accuracy, alone.accuracy_se)

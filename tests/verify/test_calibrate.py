@@ -14,8 +14,9 @@ from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.histogram import UNIT
 from cosface_cli.outcomes import Note, Outcome
-from cosface_cli.verify import CalibrateConfig, CompareConfig
-from cosface_cli.verify.calibrate import calibrate
+from cosface_cli.verify import CompareConfig
+from cosface_cli.verify.calibration import CalibrateConfig
+from cosface_cli.verify.calibration.stage import calibrate
 from cosface_cli.verify.compare import compare_two
 from tests.verify.conftest import MakeStore, at_angle, unit
 
@@ -135,7 +136,7 @@ def test_into_an_onnx_files_neighbour(fan: Path, shared: Path, tmp_path: Path) -
     model = tmp_path / "face.onnx"
     shutil.copy(shared / "models" / "mobilefacenet_diandianti.onnx", model)
     with pytest.raises(ModelMismatch, match="not of face"):
-        calibrate(CalibrateConfig(fan, model=str(model)))
+        calibrate(CalibrateConfig(fan, models=(str(model),)))
     embedder = open_embedder(str(model))
     assert calibrations_of(str(model), embedder) == {}
     calibrate(CalibrateConfig(fan, out=tmp_path / "c.json"))

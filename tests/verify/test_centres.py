@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosface_cli.verify.centres import BLOCK, Gathering, pairs_over, stranger_threshold
+from cosface_cli.verify.leakage.centres import BLOCK, Gathering, pairs_over, stranger_threshold
 from tests.verify.conftest import at_angle
 
 

@@ -18,8 +18,9 @@ from cosface_cli.engines.reader import Reader
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Outcome, Rejected
-from cosface_cli.verify import CalibrateConfig, CompareConfig, Match, ProtocolConfig
-from cosface_cli.verify.calibrate import calibrate
+from cosface_cli.verify import CompareConfig, Match, ProtocolConfig
+from cosface_cli.verify.calibration import CalibrateConfig
+from cosface_cli.verify.calibration.stage import calibrate
 from cosface_cli.verify.compare import are_many, compare_list, compare_many, compare_two
 from cosface_cli.verify.protocol import run_protocol
 from tests.cli.conftest import people  # noqa: F401
@@ -261,9 +262,9 @@ def test_an_ensemble_by_a_protocol_and_calibrated(people: Path, tmp_path: Path) 
         assert scored.pairs is not None and report.model in ("dlib", "dlib-int8", "dlib+dlib-int8")
         return scored.pairs.scores
 
-    alone = [scores(model=model) for model in ("dlib", "dlib-int8")]
-    assert scores(fused_with=("dlib-int8",)) == pytest.approx((alone[0] + alone[1]) / 2, abs=2e-6)
-    both = {"model": "dlib", "fused_with": ("dlib-int8",), "workers": 1}
+    alone = [scores(models=(model,)) for model in ("dlib", "dlib-int8")]
+    assert scores(models=("dlib", "dlib-int8")) == pytest.approx((alone[0] + alone[1]) / 2, abs=2e-6)
+    both = {"models": ("dlib", "dlib-int8"), "workers": 1}
     with pytest.raises(CosfaceError, match="--out FILE"):
         calibrate(CalibrateConfig(raw, **both))
     calibrate(CalibrateConfig(raw, out=tmp_path / "c.json", **both))

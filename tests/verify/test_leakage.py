@@ -13,8 +13,8 @@ from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Done, Note, Outcome
-from cosface_cli.verify import LeakageConfig, LeakageReport
-from cosface_cli.verify.leakage import leakage
+from cosface_cli.verify.leakage import LeakageConfig, LeakageReport
+from cosface_cli.verify.leakage.stage import leakage
 from tests.cli.conftest import people  # noqa: F401
 from tests.verify.conftest import MakeStore, at_angle, unit
 
@@ -104,6 +104,35 @@ def test_a_list_is_scored_again(train: Path, make_store: MakeStore, tmp_path: Pa
     whole, without = report.scores
     assert (whole["tar_at_far"][0]["genuine"], whole["tar_at_far"][0]["impostors"]) == (2, 2)
     assert (without["tar_at_far"][0]["genuine"], without["tar_at_far"][0]["impostors"]) == (1, 1)
+
+
+@pytest.mark.parametrize("ending", ["", ".jpg", ".png"])
+def test_a_list_may_call_its_photos_by_other_endings(
+    train: Path, make_store: MakeStore, tmp_path: Path, ending: str
+) -> None:
+    vectors = {"X/1.jpg": at_angle(2), "X/2.jpg": at_angle(5), "Y/1.jpg": at_angle(40), "Y/2.jpg": at_angle(41)}
+    test = make_store(vectors, name="test.h5")
+    names = [("X/1", "X/2", 1), ("Y/1", "Y/2", 1), ("X/1", "Y/1", 0), ("Y/2", "Y/1", 0)]
+    lines = [f"{one}{ending},{other}{ending},{same}" for one, other, same in names]
+    (tmp_path / "pairs.csv").write_text("\n".join(["left,right,same", *lines]) + "\n")
+    report, _, _ = found(LeakageConfig(train, test, threshold=0.999, pairs=tmp_path / "pairs.csv"))
+    assert [part["tar_at_far"][0]["genuine"] for part in report.scores] == [2, 1]
+
+
+def test_a_clip_goes_with_one_of_its_frames(train: Path, make_store: MakeStore, tmp_path: Path) -> None:
+    """The training set has a frame of X's first clip: both pairs with that clip go."""
+    frames = {"X/0/1.jpg": at_angle(120), "X/0/2.jpg": at_angle(121), "X/1/1.jpg": at_angle(122)}
+    test = make_store(
+        {**frames, "Y/0/1.jpg": at_angle(40), "Y/1/1.jpg": at_angle(41), "Z/0/1.jpg": at_angle(60)}, name="test.h5"
+    )
+    shared = make_store({"A/1.jpg": at_angle(0), "B/1.jpg": at_angle(90)}, name="train.h5", first=1)  # hash 1: X/0/2
+    pairs = ("X/0, X/1, 1", "Y/0, Y/1, 1", "X/0, Z/0, 0", "Y/0, Z/0, 0")
+    lines = ["split number, first name, second name, is same", *(f"1, {pair}" for pair in pairs)]
+    (tmp_path / "splits.txt").write_text("\n".join(lines) + "\n")
+    report, rows, _ = found(LeakageConfig(shared, test, threshold=0.9999, pairs=tmp_path / "splits.txt"))
+    assert {(row["kind"], row["test"]) for row in rows} == {("same_file", "X/0/2.jpg"), ("same_file", "X/1/1.jpg")}
+    rates = [part["tar_at_far"][0] for part in report.scores]
+    assert [(rate["genuine"], rate["impostors"]) for rate in rates] == [(2, 2), (1, 1)]
 
 
 def test_photos_by_content_and_by_look(people: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -9,13 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import beta
 
+from cosface_cli.artifacts import photos
+from cosface_cli.engines.sources import File
 from cosface_cli.maths.curve import roc
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.page import write_report
+from cosface_cli.verify.page import _picture, write_report
 from cosface_cli.verify.plots import banded
 from cosface_cli.verify.protocol import run_protocol
+from cosface_cli.verify.scores import Shown
 from tests.browser import rendered
 from tests.cli.conftest import people  # noqa: F401
 from tests.conftest import Cosface
@@ -67,6 +73,15 @@ def test_of_a_curve_without_pairs(make_store: MakeStore, tmp_path: Path) -> None
     assert (tmp_path / "b.html").read_bytes() == (tmp_path / "a.html").read_bytes()
 
 
+def test_the_hardest_are_the_highest_impostors_and_the_lowest_genuine_pairs(tmp_path: Path) -> None:
+    genuine, impostors = np.linspace(0.5, 0.9, 30), np.linspace(-0.2, 0.6, 30)
+    lines = [f"{score:.4f},{same}" for same, scores in ((1, genuine), (0, impostors)) for score in scores]
+    (tmp_path / "scores.csv").write_text("\n".join(["score,same", *lines]) + "\n")
+    write_report(tmp_path / "a.html", *run_protocol(ProtocolConfig(tmp_path / "scores.csv")))
+    shown = [float(score) for score in re.findall(r"<h3>(-?[\d.]+)", (tmp_path / "a.html").read_text())]
+    assert shown == [round(score, 4) for score in (*impostors[::-1][:12], *genuine[:12])]
+
+
 def test_photos_that_are_gone(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store({f"P{n}/{k}.jpg": at_angle(12 * n + k) for n in range(4) for k in range(2)})
     rows = [f"P{n}/0.jpg,P{n}/1.jpg,1" for n in range(4)] + [f"P{n}/0.jpg,P{(n + 1) % 4}/1.jpg,0" for n in range(4)]
@@ -74,6 +89,24 @@ def test_photos_that_are_gone(make_store: MakeStore, tmp_path: Path) -> None:
     scored, report = run_protocol(ProtocolConfig(store, pairs=tmp_path / "pairs.csv"))
     write_report(tmp_path / "a.html", scored, report)
     assert (tmp_path / "a.html").read_text().count("no picture") == 16
+
+
+def test_the_face_is_shown_not_the_whole_photo(tmp_path: Path) -> None:
+    """A wide photo, red but for a green face; the same file as a crop is shown whole."""
+    picture = np.zeros((100, 400, 3), np.uint8)
+    picture[:, :, 0] = 255
+    picture[30:70, 300:340] = (0, 255, 0)
+    (tmp_path / "1.png").write_bytes(photos.encode_png(picture))
+    file = File(tmp_path / "1.png")
+
+    def shown(box: tuple[float, ...] | None) -> np.ndarray:
+        with Image.open(io.BytesIO(base64.b64decode(_picture(Shown(file, box))))) as image:
+            return np.asarray(image.convert("RGB"), np.float64)
+
+    face, whole = shown((300.0, 30.0, 340.0, 70.0)), shown(None)
+    assert face.shape == (64, 64, 3) and whole.shape == (28, 112, 3)  # 40 pixels and .3 of that on each side
+    assert face[20:44, 20:44, 1].min() > 200 and face[2, 2, 0] > 200 and whole[..., 0].mean() > 200
+    assert shown((900.0, 900.0, 990.0, 990.0)).shape == whole.shape  # a box that is of another picture
 
 
 def test_bands_are_exact_intervals_of_the_curve() -> None:

@@ -128,7 +128,7 @@ def test_a_photo_that_is_nowhere_is_no_error_of_the_list(make_store: MakeStore, 
 
 def test_a_store_of_another_model_or_flip_is_refused(faces: Path, pairs: Path):
     with pytest.raises(ModelMismatch, match="embeddings of net"):
-        verify_protocol(ProtocolConfig(faces, pairs=pairs, model="dlib-int8"))
+        verify_protocol(ProtocolConfig(faces, pairs=pairs, models=("dlib-int8",)))
     with pytest.raises(ModelMismatch, match="written with --flip none"):
         verify_protocol(ProtocolConfig(faces, pairs=pairs, flip="sum"))
     with pytest.raises(CosfaceError, match="--template changes nothing about a store"):

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from cosface_cli.engines.embedders import Embedder, Flip
 from cosface_cli.errors import PhotoError
 
+UNIT = 1e-3  # how far from 1 the length of a stored vector may be
+
 
 def unit_embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none") -> NDArray[np.float32]:
     """Embeddings (N, D) of unit length for RGB crops (N, H, W, 3), see embeddings.
@@ -41,6 +43,11 @@ def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(lengths > 0, wide / lengths, wide).astype(np.float32)
+
+
+def are_unit(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which rows (N, D) have length 1, within UNIT; not those that are no numbers."""
+    return np.asarray(np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1) <= UNIT)
 
 
 def require_finite(vector: NDArray[np.float32], path: str) -> None:

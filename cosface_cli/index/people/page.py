@@ -23,7 +23,6 @@ SIDE = 96  # of a small picture, its longer side in pixels
 MOST = 20_000  # faces that one page shows: it stays usable and below 60 MB
 OF_GROUP = 200  # faces of one group, and of those in none
 NEAREST = 3  # groups shown beside each
-_MARGIN = 0.3  # of the box's sides, about a face that is cut from a photo
 
 Ints = NDArray[np.int64]
 
@@ -151,15 +150,7 @@ def _picture(row: Row) -> str | None:
         photo = photos.decode(photos.read(path), path)
     except (PhotoError, OSError):
         return None
-    image = photo.image
-    if row.size:  # a photo, not a crop: only the face of it
-        height, width = image.shape[:2]
-        left, top, right, bottom = row.box
-        x, y = _MARGIN * (right - left), _MARGIN * (bottom - top)
-        low_x, high_x = max(0, int(left - x)), min(width, int(right + x))
-        low_y, high_y = max(0, int(top - y)), min(height, int(bottom + y))
-        if low_x < high_x and low_y < high_y:
-            image = np.ascontiguousarray(image[low_y:high_y, low_x:high_x])
+    image = photos.about(photo.image, row.box) if row.size else photo.image  # of a photo only the face
     return pages.picture(photos.encode_thumbnail(image, SIDE))
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from cosface_cli.artifacts.forgotten import forgotten_faces
 from cosface_cli.artifacts.index_files import check_sums
 from cosface_cli.artifacts.store import Store
+from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.index.build import require_alike
 from cosface_cli.index.forget.plan import require_forgotten
-from cosface_cli.index.gallery import UNIT, Gallery, Part
+from cosface_cli.index.gallery import Gallery, Part
 from cosface_cli.index.keys import faces_of, found_in
 from cosface_cli.index.segments import BLOCK
 from cosface_cli.index.upkeep import CheckConfig, CheckReport
@@ -62,8 +63,7 @@ def _rows(part: Part, own_keys: bool) -> Iterator[str]:
     try:
         for low in range(0, len(part), BLOCK):
             high = min(low + BLOCK, len(part))
-            lengths = np.linalg.norm(part.vectors.between(low, high).astype(np.float64), axis=1)
-            if not (np.abs(lengths - 1) <= UNIT).all():
+            if not are_unit(part.vectors.between(low, high)).all():
                 yield f"{part.vectors.path.name}: vectors that are not of unit length"
             if own_keys and not (part.rows.columns(low, high).keys() == part.rows.keys[low:high]).all():
                 yield f"{name}: keys that are not of their rows"
@@ -101,7 +101,7 @@ def _compare(gallery: Gallery, path: Path, problems: list[str]) -> int:
             columns, vectors = store.columns(low, high), store.vectors(low, high)
             own = columns.keys()
             known = found_in(own, ordered)
-            good = np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1) <= UNIT
+            good = are_unit(vectors)
             kept_out = found_in(faces_of(own), out)
             missing += int((~known & good & ~kept_out).sum())
             numbers = order[np.searchsorted(ordered, own[known])]

@@ -48,6 +48,7 @@ OPTIONS = {
     "features": ("megaface",),
     "weight_by_detector": ("ijb",),
     "groups": ("csv",),
+    "allow_missing": ("lfw", "ytf", "csv", "bin", "ijb", "all-pairs"),
     "missing": ("lfw", "ytf", "csv", "bin", "ijb"),
     "scores": ("lfw", "ytf", "csv", "bin", "ijb"),
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.store import Store
 from cosface_cli.artifacts.store_series import require_finished
 from cosface_cli.engines.all_pairs import PairCounts, Read, count_all_pairs
+from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.engines.pair_files import stem
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, pairs_between
@@ -25,7 +26,6 @@ from cosface_cli.verify.listed import first_level, hash_of, names_in
 from cosface_cli.verify.scores import Scored
 
 CHUNK = 8192  # rows checked at a time
-UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 SLACK = 1.5  # how many more impostors than a FAR lets pass are kept for its draws
 
 
@@ -79,7 +79,7 @@ def _of_store(store: Store, wanted: Collection[str] | None, tell: Tell) -> _Sour
     nameless = several = 0
     for low in range(0, len(store), CHUNK):
         high = min(low + CHUNK, len(store))
-        lengths = np.linalg.norm(store.vectors(low, high).astype(np.float64), axis=1)
+        good = are_unit(store.vectors(low, high))
         for number, row in enumerate(store.rows(low, high), low):
             if wanted is not None and row.source not in wanted and stem(row.source) not in wanted:
                 continue
@@ -87,7 +87,7 @@ def _of_store(store: Store, wanted: Collection[str] | None, tell: Tell) -> _Sour
             several += row.face > 1
             if row.identity is None:
                 nameless += 1
-            elif not abs(lengths[number - low] - 1) < UNIT:
+            elif not good[number - low]:
                 missing.append(row.source)
                 tell(Rejected(row.source, "bad_embedding", f"{row.source}: its embedding is not of unit length"))
             else:

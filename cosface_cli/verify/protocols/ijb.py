@@ -26,12 +26,12 @@ from cosface_cli.artifacts.ijb_meta import (
 )
 from cosface_cli.engines.pair_files import named_inputs
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.open_set import open_set, ranks
+from cosface_cli.maths.identification import NOWHERE, cmc, open_set, ranks
 from cosface_cli.outcomes import Tell
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import Embedded, Faces, InputFaces, is_store, open_faces
 from cosface_cli.verify.listed import hash_of
-from cosface_cli.verify.scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.scores import PairScores, Scored, Shown, pair_cosines
 
 FPIRS = (1e-1, 1e-2, 1e-3)
 RANKS = (1, 5, 10)
@@ -50,8 +50,8 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     media = read_media(meta.media)
     points = read_points(meta.points) if meta.points is not None else None
     faces = _faces(config, root, points)
-    templates, vectors, embedded = _templates(config, media, faces, points, meta, tell)
-    pairs = None if meta.pairs is None else _verification(meta, templates, vectors)
+    templates, vectors, shown, embedded = _templates(config, media, faces, points, meta, tell)
+    pairs = None if meta.pairs is None else _verification(meta, templates, vectors, shown)
     if pairs is None and (meta.probes is None or not meta.galleries):
         problem = "neither pairs of templates nor galleries and probes here"
         raise CosfaceError(problem, folder, "get the set's meta files again")
@@ -94,13 +94,14 @@ def _faces(config: ProtocolConfig, root: Path, points: Points | None) -> Faces:
     if any(item.crop is not None for item in inputs.values()):
         return open_faces(config, root)
     known = {name: replace(item, landmarks=points.landmarks.get(name)) for name, item in inputs.items()}
-    return InputFaces(known, config, root)
+    return InputFaces(known, config)
 
 
 def _templates(
     config: ProtocolConfig, media: Media, faces: Faces, points: Points | None, meta: MetaFiles, tell: Tell
-) -> tuple[NDArray[np.int64], NDArray[np.float32], Embedded]:
-    """The templates that there are, rising, their vectors (T, D), NaN for one without a face, and the photos'."""
+) -> tuple[NDArray[np.int64], NDArray[np.float32], tuple[tuple[Shown, ...], ...], Embedded]:
+    """The templates that there are, rising, their vectors (T, D), NaN for one without a face, the photos behind each,
+    and what those photos gave."""
     listed = tuple(dict.fromkeys(media.names))
     there = {name: found for name in listed if (found := faces.find(name)) is not None}
     if not there:
@@ -119,12 +120,14 @@ def _templates(
     order = np.lexsort((media.media, media.templates))
     templates, starts = np.unique(media.templates[order], return_index=True)
     vectors = np.full((len(templates), embedded.vectors.shape[1]), np.nan, np.float32)
+    shown = []
     for number, members in enumerate(np.split(order, starts[1:])):
         members = members[usable[members]]
+        shown.append(tuple(embedded.shown[row] for row in rows[members]))
         if members.size:
             own_vectors = embedded.vectors[rows[members]].astype(np.float64) * weights[members, None]
             vectors[number] = template_vector(own_vectors, media.media[members])
-    return templates, vectors, embedded
+    return templates, vectors, tuple(shown), embedded
 
 
 def template_vector(vectors: NDArray[np.float64], media: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -137,7 +140,12 @@ def template_vector(vectors: NDArray[np.float64], media: NDArray[np.int64]) -> N
     return np.asarray(total / length if length > 0 else np.full_like(total, np.nan))
 
 
-def _verification(meta: MetaFiles, templates: NDArray[np.int64], vectors: NDArray[np.float32]) -> PairScores:
+def _verification(
+    meta: MetaFiles,
+    templates: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+    shown: tuple[tuple[Shown, ...], ...],
+) -> PairScores:
     assert meta.pairs is not None
     listed = read_template_pairs(meta.pairs)
     left, right = _rows(templates, listed.left, meta.pairs), _rows(templates, listed.right, meta.pairs)
@@ -152,6 +160,7 @@ def _verification(meta: MetaFiles, templates: NDArray[np.int64], vectors: NDArra
         names=tuple(map(str, templates)),
         identities=tuple(str(subjects.get(int(number), "")) for number in templates),
         fold=np.ones(len(left), np.int64),
+        shown=shown,
     )
 
 
@@ -199,16 +208,16 @@ def _searches(
         mated &= seen
     unmated = seen & ~np.isin(who, people)
     wide = gallery[enrolled].astype(np.float64)
-    rank, own, best = np.zeros(len(who), np.int64), np.full(len(who), -np.inf), np.full(len(who), -np.inf)
+    found, own, best = np.full(len(who), NOWHERE), np.full(len(who), -np.inf), np.full(len(who), -np.inf)
     rows = np.flatnonzero(seen)
     for start in range(0, len(rows), PROBES):
         part = rows[start : start + PROBES]
         scores = probes[part].astype(np.float64) @ wide.T
-        rank[part], own[part] = ranks(scores, people[enrolled], who[part])
+        found[part], own[part] = ranks(scores, np.broadcast_to(people[enrolled], scores.shape), who[part])
         best[part] = scores.max(axis=1, initial=-np.inf)
-    rank[mated & (rank == 0)] = len(people) + 1  # somebody who is not to be found
-    sets = [asdict(open_set(rank[mated], own[mated], best[unmated], fpir)) for fpir in FPIRS]
-    closed = {f"rank{limit}": float((rank[mated] <= limit).mean()) if mated.any() else None for limit in RANKS}
+    sets = [asdict(open_set(found[mated], own[mated], best[unmated], fpir)) for fpir in FPIRS]
+    shares = cmc(found[mated], max(RANKS)).tolist() if mated.any() else [None] * max(RANKS)
+    closed = {f"rank{limit}": shares[limit - 1] for limit in RANKS}
     return {
         "gallery": len(people),
         "mated": int(mated.sum()),

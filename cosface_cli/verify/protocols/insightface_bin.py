@@ -13,7 +13,7 @@ from cosface_cli.engines.face_vectors import Input
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import covers, template
 from cosface_cli.outcomes import Tell
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify import DEFAULT, ProtocolConfig, flag_of
 from cosface_cli.verify.faces import InputFaces
 from cosface_cli.verify.listed import hash_of
 from cosface_cli.verify.scores import PairScores, Scored, pair_cosines
@@ -30,19 +30,19 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     """
     path = config.source
     for option in sorted(config.changed() & set(NOT_HERE)):
-        flag = "--" + option.replace("_", "-")
-        raise CosfaceError(f"the set has its own pairs and crops: {flag} changes nothing", path, "leave it out")
+        problem = f"the set has its own pairs and crops: {flag_of(option)} changes nothing"
+        raise CosfaceError(problem, path, "leave it out")
     found = read_face_bin(path)
     have = template(config.crops_template or TEMPLATE)
-    need = open_embedder(config.model).template
-    if not covers(have, template(need)):
-        problem = f"crops of template {have.name!r} do not show all that a network of template {need!r} needs"
-        raise CosfaceError(problem, path, f"take a --model for {have.name} crops")
+    for need in (open_embedder(spec).template for spec in config.models or DEFAULT):
+        if not covers(have, template(need)):
+            problem = f"crops of template {have.name!r} do not show all that a network of template {need!r} needs"
+            raise CosfaceError(problem, path, f"take a --model for {have.name} crops")
     crops = {
         f"{number:06}": Input(image, Crop(Path(str(image)), f"{number:06}", have))
         for number, image in enumerate(found.images)
     }
-    faces = InputFaces(crops, config, path)
+    faces = InputFaces(crops, config)
     embedded = faces.embed(faces.names, tell)
     count = len(found.same)
     left, right = np.arange(count) * 2, np.arange(count) * 2 + 1
@@ -54,6 +54,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         names=tuple(str(image) for image in found.images),
         identities=("",) * len(found.images),
         fold=consecutive_folds(count, min(FOLDS, count)),
+        shown=tuple((one,) for one in embedded.shown),
     )
     lost = set(embedded.missing)
     return Scored(

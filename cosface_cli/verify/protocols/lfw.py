@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from cosface_cli.artifacts.pair_rows import PairRow
 from cosface_cli.artifacts.pairs import PairList, is_people_list, read_pairs, read_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import open_faces
-from cosface_cli.verify.listed import ListedPair, first_level, hash_of, score_pairs
+from cosface_cli.verify.listed import first_level, hash_of, places, score_pairs
 from cosface_cli.verify.scores import PairScores, Scored, pair_cosines
 
 STANDARD = (10, 600)  # folds of View 2, and pairs in each
@@ -28,7 +29,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     A list of one fold needs another to choose its threshold on: dev_pairs, or View 1's pairsDevTrain.txt beside
     pairsDevTest.txt. Raises CosfaceError without one.
     """
-    root, listed = places(config)
+    root, listed = places(config, LIST, PHOTOS)
     if is_people_list(listed):
         if config.dev_pairs is not None:
             raise CosfaceError("a list of people has no threshold to choose", listed, "leave --dev-pairs out")
@@ -58,16 +59,6 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     )
 
 
-def places(config: ProtocolConfig) -> tuple[Path, Path]:
-    """The photos' root and the list."""
-    source = config.source
-    if config.pairs is not None:
-        return source, config.pairs
-    if not (source / LIST).is_file():
-        raise CosfaceError(f"no {LIST} here", source, "name the list with --pairs")
-    return (source / PHOTOS if (source / PHOTOS).is_dir() else source), source / LIST
-
-
 def _dev(config: ProtocolConfig, listed: Path, test: PairList) -> Path | None:
     if config.dev_pairs is not None:
         return config.dev_pairs
@@ -80,10 +71,9 @@ def _dev(config: ProtocolConfig, listed: Path, test: PairList) -> Path | None:
     raise CosfaceError("one fold leaves nothing to choose its threshold on", listed, mend)
 
 
-def _pairs(listed: PairList) -> list[ListedPair]:
+def _pairs(listed: PairList) -> list[PairRow]:
     return [
-        ListedPair(pair.left, pair.right, pair.same, pair.fold, first_level(pair.left), first_level(pair.right))
-        for pair in listed.pairs
+        PairRow(p.left, p.right, p.same, p.fold, None, first_level(p.left), first_level(p.right)) for p in listed.pairs
     ]
 
 
@@ -121,7 +111,7 @@ def _unrestricted(config: ProtocolConfig, root: Path, listed: Path, tell: Tell) 
         names=tuple(name for name, _ in photos),
         identities=identities,
         fold=folds[left],
-        places=tuple((faces.place(name),) if name is not None else () for name in found),
+        shown=tuple((embedded.shown[row],) if row >= 0 else () for row in rows),
     )
     lost = set(embedded.missing)
     return Scored(

@@ -25,13 +25,13 @@ from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_dr
 from cosface_cli.maths.histogram import BINS, UNIT, binned, count_into, curve_of_bins
 from cosface_cli.maths.intervals import clopper_pearson
 from cosface_cli.outcomes import Done, Note, Tell
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.features import Features, named, open_features, require_one_model, write_features
 from cosface_cli.verify.figures import FARS
 from cosface_cli.verify.scores import Scored
 
 SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
-PHOTOS_ONLY = ("pairs", "model", "flip", "crops_template", "detector", "faces", "min_face")
+PHOTOS_ONLY = ("pairs", "models", "fuse", "flip", "crops_template", "detector", "faces", "min_face")
 LEAST_MATCHED = 0.5  # share of a noise list below which it is another set's
 
 
@@ -42,8 +42,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     than half of its photos here is an error. features: a folder that both stores are written to as feature files.
     """
     for option in sorted(config.changed() & set(PHOTOS_ONLY)):
-        flag = "--" + option.replace("crops_", "").replace("_", "-")
-        raise CosfaceError(f"{flag} changes nothing about embeddings", config.source, "leave it out")
+        raise CosfaceError(f"{flag_of(option)} changes nothing about embeddings", config.source, "leave it out")
     if config.distractors is None:
         raise CosfaceError(
             "MegaFace needs distractors", config.source, "name a store or folder of features: --distractors"

@@ -11,9 +11,9 @@ import numpy as np
 from cosface_cli.artifacts.pair_rows import PairRow, read_pair_rows
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Tell
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.faces import open_faces
-from cosface_cli.verify.listed import ListedPair, guess_identities, hash_of, score_pairs
+from cosface_cli.verify.listed import guess_identities, hash_of, score_pairs
 from cosface_cli.verify.scores import PairScores, Scored
 from cosface_cli.verify.subgroups import groups_of
 
@@ -37,10 +37,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     root = listed.parent if config.pairs is None else config.source
     faces = open_faces(config, root)
     groups = None if config.groups is None else groups_of(rows, config.groups, listed)
-    pairs = guess_identities(
-        [ListedPair(r.left, r.right, bool(r.same), r.fold, r.left_identity, r.right_identity) for r in rows]
-    )
-    scores, embedded, missing = score_pairs(pairs, faces, listed, root, tell)
+    scores, embedded, missing = score_pairs(guess_identities(rows), faces, listed, root, tell)
     by_folds = scores.folds > 1
     if not by_folds:
         tell(Note("one fold only: no accuracy, since nothing is left to choose its threshold on"))
@@ -58,13 +55,13 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
 
 
 def _given(rows: Sequence[PairRow], listed: Path, config: ProtocolConfig) -> Scored:
-    for option in sorted(config.changed() & {"model", "flip", "crops_template", "detector", "faces", "min_face"}):
-        flag = "--" + option.replace("crops_", "").replace("_", "-")
-        raise CosfaceError(f"the scores are in the list: {flag} changes nothing", listed, "leave it out")
+    for option in sorted(
+        config.changed() & {"models", "fuse", "flip", "crops_template", "detector", "faces", "min_face"}
+    ):
+        problem = f"the scores are in the list: {flag_of(option)} changes nothing"
+        raise CosfaceError(problem, listed, "leave it out")
     groups = None if config.groups is None else groups_of(rows, config.groups, listed)
-    pairs = guess_identities(
-        [ListedPair(r.left, r.right, bool(r.same), r.fold, r.left_identity, r.right_identity) for r in rows]
-    )
+    pairs = guess_identities(rows)
     # rows without names have two sides of their own
     sides = [(pair.left or f"{number} left", pair.right or f"{number} right") for number, pair in enumerate(pairs, 1)]
     identities: dict[str, str] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from cosface_cli.registry import one_of
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import open_faces
 from cosface_cli.verify.figures import accuracy
-from cosface_cli.verify.listed import first_level, hash_of
+from cosface_cli.verify.listed import first_level, hash_of, places
 from cosface_cli.verify.scores import PairScores, Scored, pair_cosines
 
 LIST = "splits.txt"
@@ -36,7 +36,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     all pairs of frames, which is the dot product of those means. The accuracy of both is told.
     """
     one_of(config.pooling, POOLINGS, "--pooling")
-    root, listed = places(config)
+    root, listed = places(config, LIST, FRAMES)
     rows = read_pair_rows(listed)
     if any(row.same is None or not row.left for row in rows):
         raise CosfaceError("not every row names two clips and whether they are the same", listed, "get the list again")
@@ -49,6 +49,8 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         raise CosfaceError(f"none of the clips of {listed} are here, as {names[0]}", root, "give their root folder")
     embedded = faces.embed(wanted, tell)
     means = clip_means(embedded.vectors, [len(frames) for frames in chosen])
+    frames = iter(embedded.shown)
+    shown = tuple(tuple(islice(frames, len(own))) for own in chosen)
     place = {name: number for number, name in enumerate(names)}
     left = np.array([place[row.left] for row in rows], np.int64)
     right = np.array([place[row.right] for row in rows], np.int64)
@@ -65,7 +67,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
             names=names,
             identities=tuple(map(first_level, names)),
             fold=np.array([row.fold for row in rows], np.int64),
-            places=tuple(tuple(map(faces.place, frames)) for frames in chosen),
+            shown=shown,
         )
 
     both = {pooling: pooled(pooling) for pooling in POOLINGS}
@@ -90,16 +92,6 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
             "accuracy_by_pooling": {name: found.mean for name, found in accuracies.items() if found is not None},
         },
     )
-
-
-def places(config: ProtocolConfig) -> tuple[Path, Path]:
-    """The clips' root and the list."""
-    source = config.source
-    if config.pairs is not None:
-        return source, config.pairs
-    if not (source / LIST).is_file():
-        raise CosfaceError(f"no {LIST} here", source, "name the list with --pairs")
-    return (source / FRAMES if (source / FRAMES).is_dir() else source), source / LIST
 
 
 def clips_of(names: Sequence[str]) -> dict[str, list[str]]:
