@@ -1,7 +1,8 @@
 """An append-only file of records that survives kill -9: what was written whole is read back, a torn tail is cut off.
 
 A record is a length (8 bytes, little-endian), a CRC-32 (4 bytes) and the content, which is never empty: the zeros of a
-power cut would pass for such. The first record says what the journal is for; one of another purpose is begun anew.
+power cut would pass for such. The first record says what the journal is for; one of another purpose is begun anew,
+unless its holder takes it on.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 from cosface_cli.artifacts.atomic import told
@@ -18,19 +21,23 @@ _HEAD = struct.Struct("<QI")
 
 
 class Journal:
-    """A journal open for appending; only the holder of the target's lock opens it."""
+    """A journal open for appending; only the holder of the target's lock opens it.
 
-    def __init__(self, path: Path, purpose: bytes) -> None:
+    fits: asked with the purpose of a journal that holds records for another, whether they count; it may raise.
+    """
+
+    def __init__(self, path: Path, purpose: bytes, fits: Callable[[bytes], bool] = lambda other: False) -> None:
         self.path = path
-        with told(path):
-            self._file = path.open("a+b", buffering=0)
+        with told(path), ExitStack() as on_error:
+            self._file = on_error.enter_context(path.open("a+b", buffering=0))
             self._end = self._whole_part()
-            first = next(iter(self), None)
-            if first is None or first[1] != purpose:
+            begun = [content for _, content in islice(self, 2)]
+            if begun[:1] != [purpose] and not (len(begun) == 2 and fits(begun[0])):
                 self._end = 0
             self._file.truncate(self._end)
             if self._end == 0:
                 self.append(purpose)
+            on_error.pop_all()
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Offset and content of every record, the purpose first."""

@@ -53,7 +53,8 @@ class StoreUpdate:
     """A store under its lock, open for adding. known: by root and source, in the order of the store."""
 
     def __init__(self, path: Path, header: StoreHeader) -> None:
-        """Raises ModelMismatch where the store was written by another model, template, flip or precision.
+        """Raises ModelMismatch where the store, or what a stopped run left of one, was written by another model,
+        template, flip or precision.
 
         A damaged store is moved aside; a file that never was one is an error.
         """
@@ -64,8 +65,11 @@ class StoreUpdate:
         self._fresh = 0
         self._dropped = False
         self._store = self._open()
-        purpose = json.dumps(asdict(header), sort_keys=True).encode()
-        self._journal = Journal(journal_of(path), purpose)
+        with ExitStack() as on_error:
+            if self._store is not None:
+                on_error.callback(self._store.close)
+            self._journal = Journal(journal_of(path), _purpose(header), self._fits)
+            on_error.pop_all()
         self._read_journal()
 
     def add(
@@ -102,9 +106,8 @@ class StoreUpdate:
         for key in keys:  # from now on they are read from the store
             self.known[key] = _moved(self.known.pop(key), starts, -1)
             starts += self.known[key].rows
-        purpose = json.dumps(asdict(self.header), sort_keys=True).encode()
         self._journal.remove()
-        self._journal = Journal(self._journal.path, purpose)
+        self._journal = Journal(self._journal.path, _purpose(self.header))
         self._fresh = 0
         self._dropped = False
         return count
@@ -152,6 +155,19 @@ class StoreUpdate:
                 fields = {name: reject[name] for name in _REJECT_FIELDS}
                 self.known[reject["root"], reject["source"]] = Known(**fields, rows=0, start=0, offset=-1)
 
+    def _fits(self, purpose: bytes) -> bool:
+        try:
+            left = StoreHeader(**json.loads(purpose))
+        except (ValueError, TypeError):  # of a version that wrote it otherwise
+            return False
+        try:
+            _require_same(left, self.header, self.path)
+        except ModelMismatch as error:
+            problem = f"a stopped run left a part of it: {error.problem}"
+            mend = f"{error.mend}, or delete {journal_of(self.path).name}"
+            raise ModelMismatch(problem, self.path, mend) from None
+        return True  # the model goes by another name now
+
     def _read_journal(self) -> None:
         records = iter(self._journal)
         next(records)
@@ -195,6 +211,10 @@ def _moved(known: Known, start: int, offset: int, rows: int | None = None) -> Kn
 
 def _values(record: Row | Known) -> list[Any]:
     return [getattr(record, field.name) for field in fields(record)]
+
+
+def _purpose(header: StoreHeader) -> bytes:
+    return json.dumps(asdict(header), sort_keys=True).encode()
 
 
 def _packed(rows: Sequence[Row], vectors: NDArray[np.float32], known: Known, key: Key) -> bytes:

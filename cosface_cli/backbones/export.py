@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import warnings
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -12,10 +13,11 @@ from torch import nn
 _OPSET = 17
 
 
-def to_onnx(network: nn.Module, height: int, width: int) -> bytes:
+def to_onnx(network: nn.Module, height: int, width: int, notes: Mapping[str, str] | None = None) -> bytes:
     """The network as ONNX: input "crops" (N, 3, H, W) float32, (x - mean) / std; output "embedding" (N, D).
 
-    N is free. The same weights give the same bytes. The network is left as it was.
+    N is free. notes: the file's metadata, see engines.embedders.onnx_file. The same weights give the same bytes. The
+    network is left as it was.
     """
     still = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     out = io.BytesIO()
@@ -31,4 +33,10 @@ def to_onnx(network: nn.Module, height: int, width: int) -> bytes:
             opset_version=_OPSET,
             dynamo=False,
         )
-    return out.getvalue()
+    if not notes:
+        return out.getvalue()
+    import onnx
+
+    noted = onnx.load_from_string(out.getvalue())
+    onnx.helper.set_model_props(noted, dict(notes))
+    return bytes(noted.SerializeToString(deterministic=True))

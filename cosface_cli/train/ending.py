@@ -12,6 +12,7 @@ from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_metrics,
 from cosface_cli.artifacts.weights import read_header, read_tensors
 from cosface_cli.backbones.export import to_onnx
 from cosface_cli.backbones.loading import load
+from cosface_cli.engines.embedders.onnx_file import notes_of
 from cosface_cli.engines.starting import Start
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Note, Tell
@@ -55,7 +56,8 @@ def finished(
     shape = template(task.backbone.template)
     header = read_header(folder.weights)
     network = load(header.backbone, header.embedding_size, read_tensors(folder.weights))
-    atomic.write_bytes(folder.onnx, to_onnx(network, shape.height, shape.width))
+    notes = notes_of(header.template, header.mean, header.std)
+    atomic.write_bytes(folder.onnx, to_onnx(network, shape.height, shape.width, notes))
     if report:
         write_report(folder, task, learner, pairs, Trained(network, header, record, rows, best_epoch), tell)
     record = replace(record, finished=True, model_id=header.model_id, best_epoch=best_epoch)

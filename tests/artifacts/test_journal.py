@@ -108,6 +108,25 @@ def test_a_journal_of_another_purpose_is_begun_anew(tmp_path: Path):
     assert reopened(tmp_path / "j") == [b"purpose"]
 
 
+def test_what_another_purpose_left_is_asked_about(tmp_path: Path):
+    asked: list[bytes] = []
+
+    def fits(other: bytes) -> bool:
+        asked.append(other)
+        return True
+
+    written(tmp_path / "j", [])
+    Journal(tmp_path / "j", b"another", fits).close()
+    assert asked == []  # there was nothing to lose
+    whole = written(tmp_path / "k")
+    journal = Journal(tmp_path / "k", b"another", fits)
+    assert asked == [b"purpose"] and contents(journal)[1:] == RECORDS
+    journal.close()
+    with pytest.raises(ZeroDivisionError):
+        Journal(tmp_path / "k", b"another", lambda other: 1 // 0 > 0)
+    assert (tmp_path / "k").read_bytes() == whole
+
+
 def test_remove_takes_it_away(tmp_path: Path):
     journal = Journal(tmp_path / "j", b"purpose")
     journal.remove()

@@ -158,6 +158,26 @@ def test_killed_between_the_store_and_the_end_of_its_journal(
     assert finished(path) == straight
 
 
+@pytest.mark.parametrize(
+    ("other", "words"),
+    (
+        ({"model_id": "other-0123"}, r"embeddings of dlib \(dlib-0123\), not of dlib \(other-0123\)"),
+        ({"flip": "sum"}, "written with --flip none, not sum"),
+    ),
+)
+def test_what_a_stopped_run_of_another_model_left_is_not_lost(tmp_path: Path, other: dict[str, str], words: str):
+    path = tmp_path / "s.h5"
+    filled(path, SOURCES[:9]).close()
+    journal = tmp_path / ".s.h5.journal"
+    left = journal.read_bytes()
+    with pytest.raises(ModelMismatch, match=f"a stopped run left a part of it: .*{words}; .*, or delete .s.h5.journal"):
+        StoreUpdate(path, replace(HEADER, **other))
+    assert journal.read_bytes() == left and not path.exists()
+    update = StoreUpdate(path, replace(HEADER, model="by another name"))
+    assert sorted(update.known) == ORDER[:9]
+    update.close()
+
+
 def test_a_run_that_adds_nothing_changes_no_byte(tmp_path: Path, straight: bytes):
     path = tmp_path / "straight.h5"
     before = path.stat()

@@ -17,6 +17,7 @@ from cosface_cli.artifacts.run_record import RunFolder, read_metrics, read_recor
 from cosface_cli.artifacts.weights import read_header, read_tensors, tensors_id
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.backbones.loading import load
+from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.errors import BusyError, CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import Done, Moved, Skipped, Tally
@@ -116,6 +117,8 @@ def test_the_run_folder(config: TrainConfig):
     with torch.no_grad():
         expected = load(header.backbone, header.embedding_size, tensors)(torch.from_numpy(x)).numpy()
     assert np.abs(session.run(["embedding"], {"crops": x})[0] - expected).max() < 1e-4
+    alone = open_embedder(str(config.out / "model.onnx"))  # fed by its own notes
+    assert alone.template == header.template and np.abs(alone.embed(crops) - expected).max() < 1e-4
 
 
 def test_the_same_seed_gives_the_same_files(config: TrainConfig, tmp_path: Path):

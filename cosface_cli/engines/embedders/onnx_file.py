@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from cosface_cli.artifacts.model_cache import file_sha256
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.engines.embedders import CPU_BATCH, GPU_BATCH
 from cosface_cli.engines.onnx_session import has_cuda, open_session
-from cosface_cli.errors import CosfaceError
+from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.maths.geometry import TEMPLATES, template
 
 
@@ -67,14 +68,17 @@ class OnnxEmbedder:
 
 
 def open_onnx(path: Path, template_name: str | None = None, device: str = "cpu") -> OnnxEmbedder:
-    """A foreign recognition network by path, fed RGB (x - 127.5) / 127.5 as insightface's models are, or bare pixels
-    where the graph begins with its own Sub and Mul.
+    """A recognition network by path, fed RGB as its notes say, where it has some; else (x - 127.5) / 127.5 as
+    insightface's models are, or bare pixels where the graph begins with its own Sub and Mul.
 
-    template_name: of the crops it was trained on; by default the one template of the graph's input size, `arcface` for
-    112x112; device: as for open_session. Raises CosfaceError where the size fits no template.
+    template_name: of the crops it was trained on; by default what its notes say, or the one template of the graph's
+    input size, `arcface` for 112x112; device: as for open_session. Raises CosfaceError where the size fits no template.
     """
-    taken = open_session(path).get_inputs()[0]
+    session = open_session(path)
+    taken = session.get_inputs()[0]
+    notes = session.get_modelmeta().custom_metadata_map
     height, width = taken.shape[2:4] if len(taken.shape) == 4 else (None, None)
+    template_name = template_name or notes.get("cosface.template")
     if template_name is None:
         fitting = [t.name for t in TEMPLATES.values() if (t.height, t.width) == (height, width)]
         if len(fitting) != 1:
@@ -87,20 +91,34 @@ def open_onnx(path: Path, template_name: str | None = None, device: str = "cpu")
             path,
             "name another --template",
         )
-    own = _normalises_itself(path)
+    mean, std = _normalisation(path, notes)
     return OnnxEmbedder(
         path,
         name=path.stem,
         model_id=f"onnx-{file_sha256(path)[:16]}",
         template=template_name,
-        mean=(0.0,) * 3 if own else (127.5,) * 3,
-        std=(1.0,) * 3 if own else (127.5,) * 3,
+        mean=mean,
+        std=std,
         device=device,
     )
 
 
-def _normalises_itself(path: Path) -> bool:
+def notes_of(template_name: str, mean: Sequence[float], std: Sequence[float]) -> dict[str, str]:
+    """The metadata of a graph that tells how to feed it, by name: crops of a template, (x - mean) / std a channel."""
+    return {"cosface.template": template_name, "cosface.mean": json.dumps(mean), "cosface.std": json.dumps(std)}
+
+
+def _normalisation(path: Path, notes: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if "cosface.mean" in notes:
+        try:
+            mean, std = (tuple(map(float, json.loads(notes[f"cosface.{name}"]))) for name in ("mean", "std"))
+            if (len(mean), len(std)) != (3, 3) or not np.isfinite(mean + std).all() or not min(std) > 0:
+                raise ValueError("no mean and std of three channels")
+        except (LookupError, ValueError, TypeError) as error:
+            raise DamagedError(f"its notes are damaged ({error})", path, "export the network again") from error
+        return mean, std
     import onnx
 
     kinds = {node.op_type for node in onnx.load(path, load_external_data=False).graph.node[:8]}
-    return "Sub" in kinds and "Mul" in kinds
+    own = "Sub" in kinds and "Mul" in kinds
+    return ((0.0,) * 3, (1.0,) * 3) if own else ((127.5,) * 3, (127.5,) * 3)
