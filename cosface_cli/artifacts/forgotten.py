@@ -6,7 +6,7 @@ crop file), counts of rows, and what was looked through for traces.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,21 @@ def forgotten_faces(root: Path) -> NDArray[np.bytes_]:
     """Digests of the faces that were forgotten, in order: bytes SOURCE_KEY to FACE_KEY of the keys of their rows."""
     digests = []
     try:
-        for receipt in read_lines(root / FILE):
-            for digest, face in (str(known).split(":") for known in receipt["faces"]):
-                digests.append(face_digest(int(face), bytes.fromhex(digest)))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DamagedError("damaged", root / FILE, "remove the line that is no receipt") from error
+        for digest, face in (known.split(":") for known in forgotten_keys(root)):
+            digests.append(face_digest(int(face), bytes.fromhex(digest)))
+    except (ValueError, OverflowError) as error:
+        raise _damaged(root) from error
     return np.sort(np.array(digests, f"S{FACE_KEY - SOURCE_KEY}"))
+
+
+def forgotten_keys(root: Path) -> Iterator[str]:
+    """The same faces as SHA-256 of the file and number in it, as in artifacts.people. Raises DamagedError."""
+    try:
+        for receipt in read_lines(root / FILE):
+            yield from map(str, receipt["faces"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(root) from error
+
+
+def _damaged(root: Path) -> DamagedError:
+    return DamagedError("damaged", root / FILE, "remove the line that is no receipt")

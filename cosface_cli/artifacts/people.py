@@ -15,6 +15,7 @@ from typing import Any
 
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.crops import line
+from cosface_cli.artifacts.forgotten import forgotten_keys
 from cosface_cli.artifacts.rows import Row
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.registry import suggest
@@ -128,6 +129,39 @@ def forget(root: Path, faces: Iterable[str]) -> int:
     if found or people.views:
         write_people(root, replace(people, persons=kept, views=()))
     return found
+
+
+def join(roots: Iterable[Path], target: Path) -> list[str]:
+    """Add the people of several indexes to another's, and say in words what could not stay as it was.
+
+    The first people's ids stay, others are new. A face that stands in two is the earlier one's; people of one name are
+    one. What the target forgot is left out, and so are views. The caller holds the locks, and has joined the receipts.
+    A second call finishes what a stopped one began.
+    """
+    taken = set(forgotten_keys(target))
+    joined, words = People(), []
+    for root in dict.fromkeys([target, *roots]):
+        people, first = read_people(root), joined == People()
+        named: dict[str | None, Person] = {p.name: p for p in joined.persons.values() if p.name is not None}
+        changed, next_id = [], joined.next_id
+        for person in people.persons.values():
+            faces = tuple(face for face in person.faces if face not in taken)
+            namesake = named.get(person.name)
+            if namesake is not None:
+                words.append(f"{root}: {person.name} is taken for the {person.name} of an index before")
+                both = tuple(sorted({*namesake.faces, *faces}))
+                changed.append(replace(namesake, held=namesake.held or person.held, faces=both))
+            elif faces:
+                changed.append(replace(person, id=person.id if first else next_id, faces=faces))
+                next_id = changed[-1].id + 1
+            elif person.name is not None:
+                words.append(f"{root}: no face of {person.name} is left that is not forgotten or of somebody before")
+        taken.update(face for person in changed for face in person.faces)
+        joined = replace(joined.with_persons(changed), views=people.views if root == target else joined.views)
+        joined = replace(joined, next_id=people.next_id) if first else joined
+    if joined != People():
+        write_people(target, joined)
+    return words
 
 
 def _lines(people: People) -> Iterator[str]:

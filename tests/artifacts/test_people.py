@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cosface_cli.artifacts.forgotten import write_receipt
 from cosface_cli.artifacts.links import replace_links
-from cosface_cli.artifacts.people import FILE, People, Person, forget, read_people, write_people
+from cosface_cli.artifacts.people import FILE, People, Person, forget, join, read_people, write_people
 from cosface_cli.errors import CosfaceError, DamagedError
 
 
@@ -113,3 +114,44 @@ def test_who_is_forgotten_leaves_nothing(tmp_path: Path):
     before = (index / FILE).stat().st_mtime_ns
     assert forget(index, [face(1)]) == 0 and (index / FILE).stat().st_mtime_ns == before
     assert forget(tmp_path, [face(1)]) == 0 and not (tmp_path / FILE).exists()
+
+
+def written(root: Path, *persons: Person, next_id: int = 20, views: tuple[str, ...] = ()) -> Path:
+    root.mkdir()
+    write_people(root, People({person.id: person for person in persons}, next_id, views))
+    return root
+
+
+def test_people_of_several_indexes(tmp_path: Path):
+    one = written(tmp_path / "one", *some().persons.values(), views=("/a/page.html",))
+    two = written(
+        tmp_path / "two",
+        Person(2, "Bo", False, (face(5), face(7), face(8))),
+        Person(3, 'Ann, "Lee"', False, (face(3), face(9))),
+        Person(4, None, True, (face(6),)),
+        Person(6, "Cy", True, (face(1), face(10))),
+        Person(7, None, False, (face(11), face(12))),
+    )
+    nobody = tmp_path / "nobody"
+    nobody.mkdir()
+    target = tmp_path / "target"
+    target.mkdir()
+    write_receipt(target, {"faces": [face(10), face(12), face(4)]})
+    words = join([one, two, nobody], target)
+    want = [
+        Person(2, 'Ann, "Lee"', True, (face(1), face(2), face(9))),  # face 3 was somebody's before
+        Person(5, None, False, (face(3),)),
+        Person(9, "人 é", True, (face(5), face(6))),
+        Person(20, "Bo", False, (face(7), face(8))),
+        Person(21, None, False, (face(11),)),
+    ]
+    assert list(read_people(target).persons.values()) == want
+    assert (read_people(target).next_id, read_people(target).views) == (22, ())
+    assert words == [
+        f'{two}: Ann, "Lee" is taken for the Ann, "Lee" of an index before',
+        f"{two}: no face of Cy is left that is not forgotten or of somebody before",
+    ]
+    first = (target / FILE).read_bytes()
+    join([one, two, nobody], target)  # after kill -9, say
+    assert (target / FILE).read_bytes() == first
+    assert join([nobody], tmp_path / "nobody") == [] and list(nobody.iterdir()) == []

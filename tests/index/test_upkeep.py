@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import ortho_group
 
 from cosface_cli.artifacts.index_files import read_header, settle
+from cosface_cli.artifacts.people import read_people
 from cosface_cli.artifacts.store import Store
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildConfig
@@ -20,12 +21,16 @@ from cosface_cli.index.build import build
 from cosface_cli.index.forget import ForgetConfig
 from cosface_cli.index.forget.stage import forget
 from cosface_cli.index.gallery import Gallery
+from cosface_cli.index.people import ClusterConfig
+from cosface_cli.index.people.cluster import cluster
+from cosface_cli.index.people.names import label
 from cosface_cli.index.upkeep import CheckConfig, CheckReport, MergeConfig, MigrateConfig
 from cosface_cli.index.upkeep.check import check
 from cosface_cli.index.upkeep.export import export
 from cosface_cli.index.upkeep.info import info
 from cosface_cli.index.upkeep.merge import merge
 from cosface_cli.index.upkeep.migrate import migrate
+from cosface_cli.outcomes import Note, Outcome
 from tests.index.stores import HEADER, row, store, vectors
 
 
@@ -135,6 +140,21 @@ WRONG: tuple[tuple[dict, str], ...] = (
     ({"recall": 7.0}, "--recall 7 is no share"),
     ({"search": "flat", "recall": 0.5}, "--recall changes nothing"),
 )
+
+
+def test_names_come_along(tmp_path: Path) -> None:
+    old, new, _ = pair_of_stores(tmp_path, 0.0)
+    build(BuildConfig((old,), tmp_path / "i"))
+    cluster(ClusterConfig(tmp_path / "i", min_cos=0.5))
+    label(tmp_path / "i", "3", "Ann")
+    want = read_people(tmp_path / "i")
+    migrate(MigrateConfig(tmp_path / "i", old, new, tmp_path / "j"))
+    merge(MergeConfig((tmp_path / "i",), tmp_path / "k"))
+    assert want.persons[3].name == "Ann" and len(want.persons) > 10
+    assert read_people(tmp_path / "j") == read_people(tmp_path / "k") == want
+    told: list[Outcome] = []
+    merge(MergeConfig((tmp_path / "i", tmp_path / "k"), tmp_path / "l"), told.append)
+    assert [one for one in told if isinstance(one, Note) and "Ann is taken for the Ann" in one.text]
 
 
 def test_merges_that_cannot_be(root: Path, tmp_path: Path) -> None:

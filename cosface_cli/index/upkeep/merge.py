@@ -12,6 +12,7 @@ from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.forgotten import join_receipts
 from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, settle
 from cosface_cli.artifacts.index_rows import IndexRows
+from cosface_cli.artifacts.people import join
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildReport
 from cosface_cli.index.build import report
@@ -19,14 +20,14 @@ from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.keys import admitted
 from cosface_cli.index.segments import Block, How, Writer, blocks, changed
 from cosface_cli.index.upkeep import MergeConfig
-from cosface_cli.outcomes import Done, Planned, Tell, ignore
+from cosface_cli.outcomes import Done, Note, Planned, Tell, ignore
 
 
 def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
     """Write the rows of all indexes to config.out, in their order; what one of them forgot is left out of all.
 
-    A row that stands in several (same file, face and content) is taken from the first. Raises ModelMismatch for indexes
-    of different models, CosfaceError where config.out is there already.
+    A row that stands in several (same file, face and content) is taken from the first. Names come along. Raises
+    ModelMismatch for indexes of different models, CosfaceError where config.out is there already.
     """
     how = How.asked(config.search, config.recall)
     headers = [read_header(root) for root in config.indexes]
@@ -65,6 +66,8 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
         changed(writer, replace(first, segments=()), [], rows, int(wanted.sum()))
         stores = dict.fromkeys(store for header in headers for store in header.stores)
         out = replace(first, engine="faiss", uri=None, stores=tuple(stores))
+        for words in join(config.indexes, config.out):
+            tell(Note(words))
         settle(config.out, writer.header(out))
     return report(config.out, read_header(config.out), int(wanted.sum()), 0, doubles, forgotten)
 

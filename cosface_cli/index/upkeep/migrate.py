@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts import atomic
 from cosface_cli.artifacts.forgotten import join_receipts
 from cosface_cli.artifacts.index_files import MAIN, read_header, settle
+from cosface_cli.artifacts.people import join
 from cosface_cli.artifacts.rows import FACE_KEY, KEY, SOURCE_KEY, decode
 from cosface_cli.artifacts.store import Store, StoreHeader
 from cosface_cli.artifacts.store_series import require_finished
@@ -29,7 +30,7 @@ _FIT, _CHOOSE = 0.6, 0.2  # shares of the people; on the rest the cost is measur
 
 
 def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
-    """Write the index anew with vectors as the new model would give them, so far as a linear map can.
+    """Write the index anew with vectors as the new model would give them, so far as a linear map can. Names come along.
 
     The map is learned on some people, its strength chosen on others, its cost measured on the rest. Rows that the new
     model embeds itself take the place of mapped ones when they are built in or added. Raises ModelMismatch where the
@@ -77,6 +78,8 @@ def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
 
         writer = Writer(config.out, new.size, how, header.next_id, tell)
         changed(writer, new, [], rows, header.rows)
+        for words in join([config.index], config.out):
+            tell(Note(words))
         settle(config.out, writer.header(new))
     return MigrateReport(index=str(config.out), rows=header.rows, model=new.model, **measured)
 
