@@ -61,8 +61,11 @@ def test_folds_by_hand(faces: Path, pairs: Path):
 
 
 def test_the_list_may_lie_in_the_source(faces: Path, pairs: Path, tmp_path: Path):
-    with pytest.raises(CosfaceError, match="nothing here says"):
+    with pytest.raises(CosfaceError, match="no such file or folder"):
         verify_protocol(ProtocolConfig(tmp_path / "none"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CosfaceError, match="nothing here says"):
+        verify_protocol(ProtocolConfig(tmp_path / "empty"))
     with pytest.raises(CosfaceError, match=r"no pairs\.txt here"):
         verify_protocol(ProtocolConfig(faces, protocol="lfw"))
 
