@@ -25,6 +25,7 @@ from cosface_cli.errors import DamagedError
 _TRAINED_ON = 1 << 25  # numbers of the vectors that lists are trained on, at most: 128 MiB
 _PER_LIST = 64  # of them for each list, at most
 _BLOCK = 1 << 14  # vectors added at a time
+_AT_ONCE = 1 << 20  # numbers of centres that are compared at a time
 _CLOSE = 1e-5  # a difference of cosines that the batch could turn round
 
 
@@ -142,13 +143,25 @@ class ListsSearcher:
         else:
             close = np.zeros(0, np.int64)
         if len(close):
-            _, wider = self._coarse.search(probes[close], min(self.nprobe + SPARE, self._lists))
-            centres = self._coarse.reconstruct_batch(wider.ravel()).reshape(*wider.shape, -1).astype(np.float64)
-            exact = np.einsum("mld,md->ml", centres, probes[close].astype(np.float64))
-            order = np.lexsort((wider, -exact), axis=1)[:, : near.shape[1]]
-            near[close] = np.take_along_axis(exact, order, 1)
-            lists[close] = np.take_along_axis(wider, order, 1)
+            near[close], lists[close] = self._settled(probes[close], near.shape[1])
         return np.ascontiguousarray(near[:, : self.nprobe]), np.ascontiguousarray(lists[:, : self.nprobe])
+
+    def _settled(self, probes: NDArray[np.float32], wide: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The same, the first `wide` of them, with those that could be in or out decided in double precision."""
+        near, lists = self._coarse.search(probes, min(self.nprobe + SPARE, self._lists))
+        surely = near > near[:, self.nprobe - 1 : self.nprobe] + _CLOSE
+        first = 0 if self._residual else int(surely.sum(1).min())
+        doubtful = lists[:, first:]
+        step = max(1, _AT_ONCE // (doubtful.shape[1] * probes.shape[1]))
+        for low in range(0, len(probes), step):
+            part = slice(low, low + step)
+            own = doubtful[part]
+            centres = self._coarse.reconstruct_batch(own.ravel()).reshape(*own.shape, -1).astype(np.float64)
+            exact = np.einsum("mld,md->ml", centres, probes[part].astype(np.float64))
+            order = np.lexsort((own, -exact), axis=1)
+            near[part, first:] = np.take_along_axis(exact, order, 1)
+            lists[part, first:] = np.take_along_axis(own, order, 1)
+        return near[:, :wide], lists[:, :wide]
 
 
 def list_count(rows: int) -> int:
