@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_BLOCK = 1 << 17  # numbers worked on at a time: half a megabyte
+_BLOCK = 1 << 17  # numbers that each thread works on at a time: half a megabyte
 
 
 class PReLU(nn.PReLU):
@@ -47,7 +47,7 @@ class _Blockwise(torch.autograd.Function):
         x, slope = ctx.saved_tensors
         out = torch.empty_like(x)  # (B, C, H, W), channels last
         of_slope = []
-        rows = max(1, _BLOCK // x.shape[1])
+        rows = max(1, _BLOCK * torch.get_num_threads() // x.shape[1])
         blocks = (torch.split(_pixels(t), rows) for t in (x, gradient, out))
         for x_block, g, out_block in zip(*blocks, strict=True):
             above = torch.ops.aten.threshold_backward(g, x_block, 0)  # g where x > 0, else 0

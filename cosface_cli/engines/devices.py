@@ -6,6 +6,7 @@ two workers that run torch on the CPU, as `cuda:0,1` is two that run it on GPUs.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -107,3 +108,13 @@ def _gpus() -> int:
     with warnings.catch_warnings():  # of a driver that is too old: what is told says enough
         warnings.simplefilter("ignore")
         return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def wait_briefly() -> None:
+    """Before torch is loaded: its threads on a CPU that wait for each other spin for some microseconds, and then sleep.
+
+    Spinning for long makes training beside other work four times slower, and sleeping at once makes it a third slower
+    alone. Who sets OpenMP's OMP_WAIT_POLICY or GOMP_SPINCOUNT decides otherwise.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")

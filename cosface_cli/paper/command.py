@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from cosface_cli import options
 from cosface_cli.console import following
+from cosface_cli.engines.devices import wait_briefly
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Tell
 from cosface_cli.paper import (
@@ -289,8 +289,7 @@ def bounds(
 
 
 def _follow(run: Callable[[Tell], Found], output: options.Output | None, quiet: bool) -> int:
-    # before torch is loaded: threads that wait by spinning made training four times slower beside other work
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()
     with following("paper", output, quiet) as tell:
         found = run(tell)
         for row in found.rows if isinstance(found, PaperReport) else found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from cosface_cli import options
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.console import Rows, following
-from cosface_cli.engines.devices import PRECISIONS
+from cosface_cli.engines.devices import PRECISIONS, wait_briefly
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import EXIT_FAILED
@@ -247,8 +246,7 @@ def train(
     if list_recipes or list_losses:
         _print(_recipes() if list_recipes else _losses(), output)
         return
-    # before torch is loaded: threads that wait by spinning made training four times slower beside other work
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()
     from cosface_cli.train import stage
     from cosface_cli.train.launch import StoppedElsewhere, is_first
 

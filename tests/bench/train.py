@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from cosface_cli.engines.devices import wait_briefly
 from tests.bench.measure import timed
 
 WARM = 2
@@ -158,10 +159,10 @@ def main() -> None:
     words.add_argument("--folder", type=Path)
     words.add_argument("--template", default="")
     given = words.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as cosface train has it
     if given.loop:
         rest = (given.steps, given.batch, given.cores[0])
         if given.loop.startswith("ours"):
+            wait_briefly()  # as cosface train does
             found = ours(given.folder, given.template, *rest, in_memory="memory" in given.loop)
         else:
             found = plain(*rest, given.classes, own_prelu="our" in given.loop)
