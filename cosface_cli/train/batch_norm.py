@@ -69,9 +69,8 @@ class _Normalised(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, ranks: Ranks
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        exact = x if x.dtype == torch.float64 else x.float()
         channels = x.shape[1]
-        here, mine = torch.var_mean(exact, _but_channels(x), correction=0)  # (C,), (C,)
+        here, mine = _variance_and_mean(x)  # (C,), (C,)
         every = ranks.stacked(torch.cat([mine, here, mine.new_tensor([x.numel() / channels])]))  # (N, 2 C + 1)
         means, variances, counts = every[:, :channels], every[:, channels:-1], every[:, -1:]
         count = counts.sum()
@@ -85,16 +84,29 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
         x, weight, mean, scale, count = ctx.saved_tensors
-        given = gradients[0].to(mean.dtype)
-        dims = _but_channels(x)
-        apart = (x - _along(mean, x)) * _along(scale, x)  # (b, C, ...)
-        sums = torch.stack([given.sum(dims), (given * apart).sum(dims)])  # (2, C)
+        exact, given = x.to(mean.dtype), gradients[0].to(mean.dtype)
+        ones = torch.ones_like(mean)
+        # sum(given (x - mean) scale) and sum(given), by channel
+        told = (given, exact, ones, mean, ones, mean, scale, True, 0.0, [False, True, True])
+        _, slanted, straight = torch.ops.aten.native_batch_norm_backward(*told)
+        sums = torch.stack([straight, slanted])  # (2, C)
         straight, slanted = ctx.ranks.sum(sums) / count
         factor = scale if weight is None else scale * weight
-        to_x = _along(factor, x) * (given - _along(straight, x) - apart * _along(slanted, x))
+        # factor (given - straight - (x - mean) scale slanted)
+        to_x = exact - _along(mean, x)
+        to_x.mul_(_along(-factor * scale * slanted, x)).addcmul_(given, _along(factor, x))
+        to_x.sub_(_along(factor * straight, x))
         if weight is None:
             return to_x.to(x.dtype), None, None, None, None
         return to_x.to(x.dtype), sums[1].to(weight.dtype), sums[0].to(weight.dtype), None, None
+
+
+def _variance_and_mean(x: Tensor) -> tuple[Tensor, Tensor]:
+    if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
+        mean, variance = torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)  # twenty times as fast
+        return variance, mean
+    exact = x if x.dtype == torch.float64 else x.float()
+    return torch.var_mean(exact, _but_channels(x), correction=0)
 
 
 def _but_channels(x: Tensor) -> list[int]:
