@@ -90,10 +90,13 @@ def chromium(profile: Path) -> Iterator[Browser]:
     ):
         os.close(questions)
         os.close(written)
+        browser = Browser(asking, answering)
         try:
-            yield Browser(asking, answering)
-        finally:
+            yield browser
+            browser.ask("Browser.close")  # then it takes its temporary files away, and ends
+        except BaseException:
             process.kill()
+            raise
 
 
 def pipe() -> tuple[int, int]:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 STEPS, BATCH = 900, 16  # where nothing else is asked for: a recipe's passes are over thousands of crops
-# in two dimensions class weights of the network's rate fall into one direction before it tells anybody apart, and
-# there the cosines have no slope that would part them
 HEAD_RATE = 0.1
 
 
@@ -73,13 +71,16 @@ def trainings(config: Fig4Config) -> dict[str, Run]:
                 f"{config.people} identities on a circle leave room for (Wang 2018 Eq. 7)",
                 mend="lower --margins; the paper's are 0,0.1,0.2",
             )
-    flat = {"embedding_size": 2, "head_lr": HEAD_RATE}
-    runs = {"Softmax": Run("fig4-softmax", "softmax", flat)}
+    rate = {"head_lr": HEAD_RATE}
+    softmax = Run("fig4-softmax", "softmax", {**rate, "embedding_size": 2})
+    runs = {"Softmax": softmax}
+    # a new network sees all faces in one direction; in a plane, class weights fall in there before it tells anybody
+    # apart, and then the cosines have no slope that would part them
     for m in sorted(set(config.margins)):
         if m:
-            runs[f"LMCL, m = {m:g}"] = Run(f"fig4-cosface-m{m:g}", "cosface", {**flat, "m": m})
+            runs[f"LMCL, m = {m:g}"] = Run(f"fig4-cosface-m{m:g}", "cosface", {**rate, "m": m}, after=softmax)
         else:
-            runs["NSL (LMCL, m = 0)"] = Run("fig4-nsl", "nsl", flat)
+            runs["NSL (LMCL, m = 0)"] = Run("fig4-nsl", "nsl", rate, after=softmax)
     return runs
 
 
@@ -145,7 +146,8 @@ def _differences(trained: Trained) -> list[str]:
     of_scale = [words for words in differences(trained) if words.startswith("scale")]
     data = f"data: {trained.identities} people, {trained.images} crops; the paper's 8 people are not told"
     length = f"network and length: {trained.settings['backbone']}, {trained.steps} steps; the paper's are not told"
-    return [data, length, *of_scale]
+    begun = ["beginning: softmax's network and each person's mean, for the others; the paper's is not told"]
+    return [data, length, *of_scale, *(begun if trained.run.after else [])]
 
 
 def _draw_plane(axes: Axes, panel: Panel) -> None:
