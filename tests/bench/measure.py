@@ -29,6 +29,7 @@ class Run:
 def timed(words: Sequence[str], cores: int = 1) -> Run:
     """Run a command on that many cores, libraries held to as many threads. Exits where it fails (3 is done in part)."""
     read, write = os.pipe()
+    waits, begins = os.pipe()  # closed when the command begins: until then the child has our own memory
     own = set(sorted(os.sched_getaffinity(0))[:cores])
     started = time.monotonic()
     child = os.fork()
@@ -39,6 +40,9 @@ def timed(words: Sequence[str], cores: int = 1) -> Run:
         os.close(read)
         os.execv(words[0], list(words))
     os.close(write)
+    os.close(begins)
+    os.read(waits, 1)
+    os.close(waits)
     text, peak, looked = b"", 0.0, 0.0
     while True:
         if select.select([read], [], [], 0.1)[0]:
@@ -47,13 +51,13 @@ def timed(words: Sequence[str], cores: int = 1) -> Run:
                 break
             text += part
         if time.monotonic() - looked >= 0.25:
-            peak, looked = max(peak, memory(child)), time.monotonic()
+            peak, looked = max(peak, memory(child), highest(child)), time.monotonic()
     os.close(read)
     _, status, usage = os.wait4(child, 0)
     if status not in (0, 3 << 8):
         raise SystemExit(f"{' '.join(words)} failed")
     seconds = usage.ru_utime + usage.ru_stime
-    return Run(text.decode(), seconds, time.monotonic() - started, max(peak, usage.ru_maxrss / 1024))
+    return Run(text.decode(), seconds, time.monotonic() - started, peak)
 
 
 def memory(process: int) -> float:
@@ -71,6 +75,15 @@ def memory(process: int) -> float:
         more = {child for child, parent in parents.items() if parent in tree} - tree
         tree, found = tree | more, len(more)
     return sum(pages.get(member, 0) for member in tree) * _PAGE
+
+
+def highest(process: int) -> float:
+    """MB that a process had at the most, as far as is known; not by wait4, which counts what it was forked from."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 def rate(few: Run, every: Run, count: int, by_wall: bool) -> float:
