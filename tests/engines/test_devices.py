@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from cosface_cli.engines import devices as module
 from cosface_cli.engines import onnx_session
-from cosface_cli.engines.devices import CPU, device_given_out, devices, on_gpu, require
+from cosface_cli.engines.devices import CPU, device_given_out, devices, on_gpu, require, wait_briefly
 from cosface_cli.engines.embedders.opening import fallback, open_embedder
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Outcome, ignore
@@ -137,3 +138,19 @@ def test_a_graph_has_its_own_precision(spec: str, tmp_path: Path, monkeypatch: p
     Path("a.onnx").touch()
     with pytest.raises(CosfaceError, match="is a graph with a precision of its own; leave --precision out"):
         open_embedder(spec, "cpu", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("before", "want"),
+    (({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "PASSIVE"}, None)),
+)
+def test_threads_wait_briefly_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, before: dict[str, str], want: str | None
+):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set here goes with the test
+    wait_briefly()
+    assert os.environ.get("GOMP_SPINCOUNT") == want
