@@ -50,9 +50,36 @@ def test_gradcheck():
     )
 
 
+def test_under_autocast_it_equals_torch_and_sums_the_slope_in_float32():
+    x = torch.randn(6, 8, 40, 41, generator=torch.Generator().manual_seed(1))
+    x[:, 0] = -1  # the sum over this channel is 9840, which bfloat16 does not have
+    x = x.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    slopes = torch.linspace(-0.2, 0.6, 8)
+    upstream = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)).to(torch.bfloat16)
+    upstream[:, 0] = 1
+    found = []
+    for kind in (PReLU, nn.PReLU):
+        module = kind(8)
+        with torch.no_grad():
+            module.weight.copy_(slopes)
+        leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = module(leaf)
+        y.backward(upstream)
+        found.append((y.detach(), leaf.grad, module.weight.grad, y.grad_fn.name()))
+    (y, of_x, of_slope, made_by), (expected, of_x_expected, of_slope_expected, torchs) = found
+    assert made_by != torchs
+    assert y.dtype == torch.bfloat16 and torch.equal(y, expected)
+    assert torch.equal(of_x, of_x_expected)
+    assert of_slope.dtype == torch.float32
+    assert of_slope[0] == -9840 != of_slope_expected[0]
+    exact = (upstream.double() * x.double() * (x <= 0)).sum(dim=(0, 2, 3))
+    torch.testing.assert_close(of_slope.double(), exact, rtol=0, atol=0.5)  # products of up to 8, rounded to 1 in 512
+
+
 def test_what_has_no_advantage_is_torch_s():
     x = torch.randn(2, 8, 4, 4).contiguous(memory_format=torch.channels_last)
-    for a, b in zip(*both(x, 8, autocast=True), strict=True):
+    for a, b in zip(*both(x, 8, autocast=True), strict=True):  # float32 in: autocast has its way
         assert torch.equal(a, b) and a.dtype == b.dtype
     flat = torch.randn(5, 8, requires_grad=True)
     assert PReLU(8)(flat).grad_fn.name() == nn.PReLU(8)(flat).grad_fn.name()
