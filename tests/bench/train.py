@@ -1,13 +1,14 @@
 """Images a second in training: our loop from files, our loop over pixels in memory, and a plain torch loop.
 
 usage: python -m tests.bench.train [CROPS] [--cores 1 2] [--steps 12] [--batch 32] [--classes 10000]
+       [--precision fp32]
 
 CROPS: a crop folder whose pictures are trained on (else drawn ones), packed into one train.rec of 10,000 people, as
 cosface train reads them. All loops: MobileFaceNet, channels last, CosFace's head, SGD with Nesterov momentum, weight
 decay, clipped gradients, every other crop mirrored; each in a process of its own, bound to that many cores. The plain
 loop has its pixels in memory and tells nothing; once with torch's PReLU and once with ours, so that what the loop and
 what the network brings can be told apart. A figure is batch / the median step, after two steps to warm up; by CPU
-seconds on one core, by wall time on more.
+seconds on one core, by wall time on more. bf16: by autocast, in all loops.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def pack(folder: Path, crops: Path | None, count: int) -> str:
     return template
 
 
-def ours(folder: Path, template: str, steps: int, batch: int, cores: int, in_memory: bool) -> dict[str, Any]:
+def ours(
+    folder: Path, template: str, steps: int, batch: int, cores: int, precision: str, in_memory: bool
+) -> dict[str, Any]:
     """cosface train as from Python, stopped after so many steps."""
     from cosface_cli.outcomes import Moved, Outcome
     from cosface_cli.train import TrainConfig
@@ -87,14 +90,14 @@ def ours(folder: Path, template: str, steps: int, batch: int, cores: int, in_mem
     config = TrainConfig(
         aligned=folder / "train.rec", template=template, out=folder / f"run{os.getpid()}", backbone="mobilefacenet",
         loss="cosface", s=S, m=M, batch=batch, lr=LR, warmup=1, weight_decay=DECAY, clip=CLIP, epochs=1, augment=(),
-        device="cpu", threads=cores,
+        device="cpu", threads=cores, precision=precision,
     )  # fmt: skip
     with contextlib.suppress(Enough):
         train(config, tell)
     return {"steps": np.diff(at[WARM:]).tolist(), "waited": waited[-1] - waited[WARM]}
 
 
-def plain(steps: int, batch: int, cores: int, classes: int, own_prelu: bool) -> dict[str, Any]:
+def plain(steps: int, batch: int, cores: int, precision: str, classes: int, own_prelu: bool) -> dict[str, Any]:
     """The loop as one writes it who knows torch well."""
     import torch
     from torch import nn
@@ -120,7 +123,9 @@ def plain(steps: int, batch: int, cores: int, classes: int, own_prelu: bool) -> 
         x = pixels[chosen].permute(0, 3, 1, 2).float().sub_(127.5).div_(128.0)  # (B, 3, H, W), channels last
         x = torch.where(torch.rand(batch, 1, 1, 1) < 0.5, x.flip(3), x)
         labels = people[chosen]
-        embeddings = network(x)  # (B, D)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            embeddings = network(x)  # (B, D)
+        embeddings = embeddings.float()
         cos = F.linear(F.normalize(embeddings), F.normalize(weight))  # (B, C)
         cos = cos - M * F.one_hot(labels, classes)
         loss = F.cross_entropy(S * cos, labels)
@@ -141,7 +146,8 @@ def measured(name: str, folder: Path, given: argparse.Namespace, cores: int) -> 
     """One loop in a process of its own: images a second, share of waiting, peak MB."""
     words = [sys.executable, "-m", "tests.bench.train", "--loop", name, "--folder", str(folder)]
     words += ["--template", given.template, "--cores", str(cores), "--steps", str(given.steps)]
-    run = timed([*words, "--batch", str(given.batch), "--classes", str(given.classes)], cores)
+    words += ["--batch", str(given.batch), "--classes", str(given.classes), "--precision", given.precision]
+    run = timed(words, cores)
     found = json.loads(run.text.splitlines()[-1])
     seconds = found["steps"]
     rate = given.batch / statistics.median(seconds)
@@ -155,12 +161,13 @@ def main() -> None:
     words.add_argument("--steps", type=int, default=12)
     words.add_argument("--batch", type=int, default=32)
     words.add_argument("--classes", type=int, default=10_000)
+    words.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     words.add_argument("--loop", default="")
     words.add_argument("--folder", type=Path)
     words.add_argument("--template", default="")
     given = words.parse_args()
     if given.loop:
-        rest = (given.steps, given.batch, given.cores[0])
+        rest = (given.steps, given.batch, given.cores[0], given.precision)
         if given.loop.startswith("ours"):
             wait_briefly()  # as cosface train does
             found = ours(given.folder, given.template, *rest, in_memory="memory" in given.loop)
@@ -171,7 +178,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         given.template = pack(folder, given.crops, given.classes)
-        print(f"MobileFaceNet, batch {given.batch}, {given.classes} people, crops of template {given.template}")
+        print(
+            f"MobileFaceNet in {given.precision}, batch {given.batch}, {given.classes} people, "
+            f"crops of template {given.template}"
+        )
         rates: dict[tuple[str, int], float] = {}
         for cores in given.cores:
             for loop in LOOPS:
