@@ -71,8 +71,7 @@ def check_margin(settings: Settings, identities: int) -> None:
     name: str | None = LOSSES.load(settings.loss).MARGIN_COS
     m = settings.head[name] if name else 0.0
     bound = margin_upper_bound(identities, settings.embedding_size)
-    beyond_simplex = identities > settings.embedding_size + 1  # there the bound itself is out of reach
-    if m > bound or (beyond_simplex and m == bound):
+    if m > bound or (m == bound and _is_far_above(identities, settings.embedding_size)):
         raise CosfaceError(
             f"the margin {m:g} is above {bound:.3g}, the most that {identities} identities in "
             f"{settings.embedding_size} dimensions leave room for (Wang 2018 Eq. 7)",
@@ -214,7 +213,7 @@ def _say_bounds(found: Preflight, settings: Settings, tell: Tell) -> None:
     bounds = ", ".join(f"{bound:.4g} for {probability:g}" for probability, bound in found.s_bounds.items())
     tell(Note(f"s {s:g}; the least by Wang 2018 Eq. 6 is {bounds}"))
     if LOSSES.load(settings.loss).MARGIN_COS:
-        below = "far below " if found.identities > settings.embedding_size + 1 else ""
+        below = "far below " if _is_far_above(found.identities, settings.embedding_size) else ""
         tell(Note(f"m {margin:g}; the most by Eq. 7 is {below}{found.m_bound:.3g}"))
     flat = loss_at_right_angles(found.identities, s, margin)
     if found.first_loss is not None:
@@ -228,6 +227,11 @@ def _say_bounds(found: Preflight, settings: Settings, tell: Tell) -> None:
                 f"a probability of {least:g} (Wang 2018 Eq. 6): the loss cannot fall far"
             )
         )
+
+
+def _is_far_above(identities: int, embedding_size: int) -> bool:
+    """Whether the bound of Eq. 7 is itself out of reach; on a circle it is exact for any number of identities."""
+    return embedding_size > 2 and identities > embedding_size + 1
 
 
 def _slices(batch: int, fits: int) -> int:

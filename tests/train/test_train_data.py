@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,7 @@ def test_scale_and_margin_bounds(tmp_path: Path, heard: Heard):
         check_margin(resolve(TrainConfig(m=1.4)), 4)
     with pytest.raises(CosfaceError, match=r"above 0\.293"):
         check_margin(resolve(TrainConfig(m=0.3, embedding_size=2)), 8)
+    check_margin(resolve(TrainConfig(m=1 - math.cos(math.pi / 4), embedding_size=2)), 8)
     check_margin(resolve(TrainConfig(loss="softmax")), 4)
 
 

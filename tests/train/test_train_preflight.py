@@ -172,6 +172,18 @@ def test_a_dry_run_writes_nothing(make_crops: MakeCrops, tmp_path: Path, tiny: s
     assert first["loss"] == pytest.approx(row["first_loss"], abs=0.3)
 
 
+@pytest.mark.parametrize(
+    ("size", "words"), ((2, "the most by Eq. 7 is 0.691"), (3, "the most by Eq. 7 is far below 1.25"))
+)
+def test_on_a_circle_the_bound_of_m_is_exact(
+    make_crops: MakeCrops, tiny: str, plain: str, heard: Heard, size: int, words: str
+):
+    """1 - cos(72 degrees) for five identities; in three dimensions nobody knows it."""
+    config = TrainConfig(aligned=make_crops(people=5), template="arcface", recipe=plain, backbone=tiny, batch=4)
+    preflight(replace(config, embedding_size=size, m=0.1), heard)
+    assert f"m 0.1; {words}" in heard.notes.splitlines()
+
+
 def test_a_dry_run_changes_no_bit_of_the_run_after_it(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str):
     config = TrainConfig(
         aligned=make_crops(), template="arcface", out=tmp_path / "a", recipe=plain, backbone=tiny, epochs=1, batch=4
