@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
+from cosface_cli.losses.angles import psi
 from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles, margin_upper_bound, scale_lower_bound
 from cosface_cli.outcomes import Note, Tell
 from cosface_cli.train.data import Dropped, LabelledCrops
@@ -28,7 +30,7 @@ _MARGINS: Mapping[str, Callable[[Mapping[str, float]], float]] = {
     "elasticface": lambda head: head["m"],
     "nsl": lambda head: 0.0,
     "arcface": lambda head: math.sin(head["m"]),
-    "combined": lambda head: head["m3"] - math.cos(head["m1"] * math.pi / 2 + head["m2"]),
+    "combined": lambda head: head["m3"] - float(psi(torch.tensor(head["m1"] * math.pi / 2 + head["m2"]))),
 }
 
 
@@ -112,6 +114,7 @@ def examine(
     _say_dropped(data, dropped, settings, tell)
     _say_few(data, counts, settings, tell)
     identities = len(data.identities)
+    classes = max(2, round(settings.sample_rate * identities))
     found = Preflight(
         identities=identities,
         images=len(data.crops),
@@ -120,10 +123,10 @@ def examine(
         dropped=dropped.loose + dropped.images,
         s_bounds={probability: scale_lower_bound(identities, probability) for probability in PROBABILITIES},
         m_bound=margin_upper_bound(identities, settings.embedding_size),
-        first_loss=_first_loss(settings, max(2, round(settings.sample_rate * identities))),
+        first_loss=_first_loss(settings, classes),
         steps=steps,
     )
-    _say_bounds(found, settings, tell)
+    _say_bounds(found, settings, classes, tell)
     return found
 
 
@@ -197,26 +200,30 @@ def _say_few(data: LabelledCrops, counts: Any, settings: Settings, tell: Tell) -
 
 
 def _first_loss(settings: Settings, identities: int) -> float | None:
+    if settings.start:
+        return None
     if settings.loss == "softmax":
         return math.log(identities)
-    if settings.loss not in _MARGINS or settings.start:
+    if settings.loss not in _MARGINS:
         return None
     margin = _MARGINS[settings.loss](settings.head)
     return loss_at_random(identities, settings.embedding_size, settings.head["s"], margin)
 
 
-def _say_bounds(found: Preflight, settings: Settings, tell: Tell) -> None:
+def _say_bounds(found: Preflight, settings: Settings, classes: int, tell: Tell) -> None:
+    """classes: of a step."""
     s = settings.head.get("s")
-    if s is None or settings.loss not in _MARGINS:
-        return
-    margin = _MARGINS[settings.loss](settings.head)
-    bounds = ", ".join(f"{bound:.4g} for {probability:g}" for probability, bound in found.s_bounds.items())
-    tell(Note(f"s {s:g}; the least by Wang 2018 Eq. 6 is {bounds}"))
-    if LOSSES.load(settings.loss).MARGIN_COS:
+    if s is not None:
+        bounds = ", ".join(f"{bound:.4g} for {probability:g}" for probability, bound in found.s_bounds.items())
+        tell(Note(f"s {s:g}; the least by Wang 2018 Eq. 6 is {bounds}"))
+    name: str | None = LOSSES.load(settings.loss).MARGIN_COS
+    if name:
         below = "far below " if _is_far_above(found.identities, settings.embedding_size) else ""
-        tell(Note(f"m {margin:g}; the most by Eq. 7 is {below}{found.m_bound:.3g}"))
-    flat = loss_at_right_angles(found.identities, s, margin)
+        tell(Note(f"{name} {settings.head[name]:g}; the most by Eq. 7 is {below}{found.m_bound:.3g}"))
+    if s is None:
+        return
     if found.first_loss is not None:
+        flat = loss_at_right_angles(classes, s, _MARGINS[settings.loss](settings.head))
         tell(Note(f"expected first loss: {flat:.1f} at cosines of 0, {found.first_loss:.1f} with random class weights"))
     short = [probability for probability, bound in found.s_bounds.items() if s < bound]
     if short:

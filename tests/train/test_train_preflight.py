@@ -16,12 +16,14 @@ from torch import nn
 from cosface_cli.artifacts.run_record import read_metrics
 from cosface_cli.backbones.loading import declaration
 from cosface_cli.errors import CosfaceError
+from cosface_cli.losses import loading
 from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles
 from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig, footprint
 from cosface_cli.train.data import Batch
 from cosface_cli.train.footprint import Footprint, available_memory, measure
 from cosface_cli.train.learner import Learner, new_learner
+from cosface_cli.train.preflight import _MARGINS as MARGINS
 from cosface_cli.train.preflight import check_parts, say_costs
 from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.settings import resolve
@@ -49,6 +51,26 @@ def test_the_first_loss_of_random_weights(s: float, identities: int, size: int):
     expected = float(np.log(np.exp(s * cosines).sum(axis=1)).mean()) + s * 0.35
     assert 0.995 * expected < loss_at_random(identities, size, s, 0.35) < 1.07 * expected
     assert loss_at_right_angles(identities, s, 0.35) < expected
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("cosface", {"m": 0.35}),
+        ("nsl", {}),
+        ("elasticface", {"m": 0.35, "sigma": 0.0}),
+        ("arcface", {"m": 0.5}),
+        ("combined", {"m1": 1.0, "m2": 0.3, "m3": 0.2}),
+        ("combined", {"m1": 3.0, "m2": 0.0, "m3": 0.1}),
+        ("combined", {"m1": 4.0, "m2": 0.3, "m3": 0.0}),
+    ],
+)
+def test_a_margin_at_right_angles_is_the_loss_s_own(name: str, values: dict[str, float]):
+    head = loading.build(name, 6, 5, {"s": 8.0, **values}, seed=0).double()
+    with torch.no_grad():
+        head.weight.copy_(torch.eye(5, 6))
+    found = head(torch.eye(6, dtype=torch.float64)[5:], torch.tensor([1])).item()
+    assert found == pytest.approx(loss_at_right_angles(5, 8.0, MARGINS[name](values)), rel=1e-5)
 
 
 def test_a_first_loss_needs_two():
@@ -143,8 +165,28 @@ def test_the_first_loss_is_over_the_classes_of_a_step(make_crops: MakeCrops, tin
     """60 % of five people are three."""
     config = TrainConfig(template="arcface", recipe=plain, backbone=tiny, batch=4)
     five, three = (replace(config, aligned=make_crops(f"{people}", people=people)) for people in (5, 3))
-    share, whole = preflight(replace(five, sample_rate=0.6)), preflight(three)
+    told = {people: Heard() for people in (3, 5)}
+    share, whole = preflight(replace(five, sample_rate=0.6), told[5]), preflight(three, told[3])
     assert share["first_loss"] == whole["first_loss"] < preflight(five)["first_loss"]
+    for heard in told.values():
+        assert f"{loss_at_right_angles(3, 64.0, 0.35):.1f} at cosines of 0" in heard.notes
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ("adaface", ["s 2; the least by Wang 2018 Eq. 6 is 2.867 for 0.9", "warning: s 2 is below 2.867"]),
+        ("combined", ["s 2; the least", "m3 0.2; the most by Eq. 7 is 1.25", "warning: s 2"]),
+        ("cosface-unnormalised", ["m 0.35; the most by Eq. 7 is 1.25"]),
+    ],
+)
+def test_the_bounds_are_said_for_every_loss_that_has_such_a_setting(
+    make_crops: MakeCrops, tiny: str, plain: str, heard: Heard, loss: str, words: list[str]
+):
+    s = None if loss == "cosface-unnormalised" else 2.0
+    aligned = make_crops(people=5)
+    preflight(TrainConfig(aligned=aligned, template="arcface", recipe=plain, backbone=tiny, loss=loss, s=s), heard)
+    assert all(sentence in heard.notes for sentence in words)
 
 
 def test_a_dry_run_writes_nothing(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str, heard: Heard):
@@ -182,6 +224,15 @@ def test_on_a_circle_the_bound_of_m_is_exact(
     config = TrainConfig(aligned=make_crops(people=5), template="arcface", recipe=plain, backbone=tiny, batch=4)
     preflight(replace(config, embedding_size=size, m=0.1), heard)
     assert f"m 0.1; {words}" in heard.notes.splitlines()
+
+
+def test_after_a_start_no_first_loss_is_expected(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str):
+    config = TrainConfig(
+        aligned=make_crops(), template="arcface", out=tmp_path / "a", recipe=plain, loss="softmax", epochs=1, batch=4
+    )
+    assert preflight(replace(config, backbone=tiny))["first_loss"] == math.log(4)
+    train(replace(config, backbone=tiny))
+    assert preflight(replace(config, start=str(config.out)))["first_loss"] is None
 
 
 def test_a_dry_run_changes_no_bit_of_the_run_after_it(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str):
