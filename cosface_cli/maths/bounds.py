@@ -48,12 +48,13 @@ def loss_at_random(identities: int, embedding_size: int, s: float, m: float) -> 
 
     Their cosines scatter by 1 / sqrt(K) about 0, so that the mean of e^{s cos} is close to e^{s^2 / 2K}:
     s m + ln(e^{-s m} + (C - 1) e^{s^2 / 2K}), a little more than the loss on average (Jensen). From
-    s = sqrt(2 K ln(C - 1)) on the largest cosine rules the sum: s m + s sqrt(2 ln(C - 1) / K) at most.
+    s = sqrt(2 K ln(C - 1)) on the largest cosine rules the sum: s m + s sqrt(2 ln(C - 1) / K) at most, and no more
+    than s m + s.
     """
     others = identities - 1
     if others < 1 or embedding_size < 2:
         raise ValueError(f"no first loss of {identities} identities in {embedding_size} dimensions")
     spread = s * s / (2.0 * embedding_size)
-    frozen = s * math.sqrt(2.0 * math.log(others) / embedding_size)
+    frozen = s * min(1.0, math.sqrt(2.0 * math.log(others) / embedding_size))
     of_others = math.log(others) + spread if spread <= math.log(others) else frozen
     return s * m + of_others + math.log1p(math.exp(-s * m - of_others))

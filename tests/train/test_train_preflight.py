@@ -73,6 +73,14 @@ def test_a_margin_at_right_angles_is_the_loss_s_own(name: str, values: dict[str,
     assert found == pytest.approx(loss_at_right_angles(5, 8.0, MARGINS[name](values)), rel=1e-5)
 
 
+def test_the_first_loss_on_a_circle():
+    """The nearest of eight directions lies close by, but no cosine is above 1."""
+    cosines = np.cos(np.random.default_rng(2).uniform(0, 2 * np.pi, (2000, 8)))
+    cosines[:, 0] -= 0.1
+    expected = float((np.log(np.exp(30.0 * cosines).sum(axis=1)) - 30.0 * cosines[:, 0]).mean())
+    assert expected < loss_at_random(8, 2, 30.0, 0.1) < 1.15 * expected
+
+
 def test_a_first_loss_needs_two():
     with pytest.raises(ValueError):
         loss_at_random(1, 128, 30.0, 0.35)
