@@ -57,10 +57,12 @@ def compare(
     A row has accuracy (mean over the seeds, 0..1), accuracy_se (standard error over the folds, mean over the seeds),
     accuracy_sd (deviation over the seeds, None for one), train_accuracy (of the last epoch, mean over the seeds, None
     for a loss that does not classify), seeds (how many) and place (1 for the most accurate), None where every run was
-    stopped. Raises CosfaceError where no seed is given, and as the stages do.
+    stopped. Raises CosfaceError where no seed is given, or one below 0, and as the stages do.
     """
     if not seeds:
         raise CosfaceError("no seed", mend="give --seeds 0")
+    if min(seeds) < 0:
+        raise CosfaceError("--seeds must be 0 or more")
     seeds = list(dict.fromkeys(seeds))
     compared = scores.photos(measuring)
     shown = [entry.run for entry in entries]

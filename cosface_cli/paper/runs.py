@@ -68,9 +68,9 @@ def lmcl(m: float) -> Run:
     return Run(f"cosface-m{m:g}", "cosface", {"m": m}) if m else Run("nsl", "nsl")
 
 
-def steps_of(training: Training) -> int:
-    """How many steps each run has. Raises CosfaceError for what cannot be trained."""
-    task = task_of(config_of(SOFTMAX, training, 0, Path()), ignore)
+def steps_of(training: Training, run: Run = SOFTMAX) -> int:
+    """How many steps each run has. Raises CosfaceError where this one cannot be trained."""
+    task = task_of(config_of(replace(run, after=None), training, 0, Path()), ignore)  # its start may not be there yet
     with closing(task.data.readers):
         return task.schedule.steps
 
@@ -122,9 +122,11 @@ def train_all(
     """Each run with each seed: trained, gone on with, or found done already. Raises CosfaceError as the stage does.
 
     A run whose loss is no number any more is told as rejected, and is among the results; so is one that would begin
-    with its weights.
+    with its weights. What cannot be trained is known before the first of them begins.
     """
     turn = in_turn(runs, seeds)
+    for run, _ in in_turn(runs, [0]):
+        steps_of(training, run)
     done: dict[tuple[str, int], Trained] = {}
     for place, (run, seed) in enumerate(turn):
         start = done[run.after.name, seed] if run.after else None

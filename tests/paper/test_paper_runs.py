@@ -218,6 +218,22 @@ def test_what_cannot_be_scored_is_known_before_anything_is_trained(table: TableC
     assert not table.out.exists()
 
 
+def test_what_cannot_be_trained_is_known_before_anything_is(table: TableConfig):
+    """Among the runs: a margin, a scale, and batches of four crops a person, which softmax alone could do without."""
+    for wrong, words in (
+        (replace(table, m=1.5), r"the margin 1\.5 is above 1\.33"),
+        (replace(table, training=replace(table.training, s=0.0)), "--s must be above 0"),
+        (replace(table, training=replace(table.training, batch=6)), "no multiple of --images-per-identity 4"),
+        (replace(table, seeds=(0, -1)), "--seeds must be 0 or more"),
+    ):
+        with pytest.raises(CosfaceError, match=words):
+            table2(wrong)
+        if "margin" in words:
+            with pytest.raises(CosfaceError, match=words):
+                table1(wrong)
+        assert not (table.out / "runs").exists()
+
+
 def test_fig_4_on_the_circle(training: Training, plain: str, tmp_path: Path, heard: Heard):
     crops = write_varied_crops(tmp_path / "aligned", people=7, images=8)
     write_crops(tmp_path / "few", people=1, images=3)
