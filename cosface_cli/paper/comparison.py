@@ -39,8 +39,9 @@ class Comparison:
 
     @property
     def errors(self) -> list[float | None]:
-        """Of each row: its deviation over the seeds, or over the folds where there is one seed."""
-        return [row["accuracy_se"] if row["accuracy_sd"] is None else row["accuracy_sd"] for row in self.rows]
+        """Of each row: its deviation over the seeds, none where one alone was not stopped; or over the folds where
+        there is one seed."""
+        return self.column("accuracy_sd" if max(self.column("seeds")) > 1 else "accuracy_se")
 
     @property
     def bars(self) -> str:

@@ -19,6 +19,7 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.losses.annealing import Annealing
 from cosface_cli.outcomes import Done, Outcome, Rejected, Skipped
 from cosface_cli.paper import Fig4Config, Fig5Config, Measuring, TableConfig, Training, scores
+from cosface_cli.paper.comparison import Comparison
 from cosface_cli.paper.fig4 import fig4
 from cosface_cli.paper.fig5 import fig5
 from cosface_cli.paper.people import most_pictured, take_out
@@ -152,6 +153,18 @@ def test_table_1_begins_without_normalisation_with_softmax_s_weights(table: Tabl
     assert report.rows[1]["accuracy_sd"] == pytest.approx(abs(first - second) / np.sqrt(2))
     assert report.rows[1]["seeds"] == 2
     assert not (table.out / "scores" / "softmax-seed0.json").exists()  # only a beginning
+
+
+def test_bars_are_of_one_kind():
+    """Of two seeds one was stopped: its row has no deviation, and not that over the folds instead."""
+    both, one = (
+        {"seeds": 2, "accuracy_se": 0.1, "accuracy_sd": 0.02},
+        {"seeds": 1, "accuracy_se": 0.1, "accuracy_sd": None},
+    )
+    found = Comparison((both, one), (), ())
+    assert (found.errors, found.bars) == ([0.02, None], "deviation over 2 seeds")
+    found = Comparison((one, one), (), ())
+    assert (found.errors, found.bars) == ([0.1, 0.1], "standard error over the folds")
 
 
 def test_scores_follow_the_photos(table: TableConfig, heard: Heard):
