@@ -200,6 +200,11 @@ def differences(trained: Trained) -> list[str]:
     return found
 
 
+def margin_differences(m: float) -> list[str]:
+    """Whether LMCL's margin is another than the paper's."""
+    return [] if m == published.M else [f"margin: m {m:g}; the paper's {published.M:g}"]
+
+
 def _heard(name: str, tell: Tell) -> Tell:
     """What the train stage tells, as of one input among several: sentences under the run's name, and how far it is.
 

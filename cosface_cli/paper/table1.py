@@ -10,7 +10,7 @@ from cosface_cli.paper.comparison import Entry, compare
 from cosface_cli.paper.plots import side_by_side
 from cosface_cli.paper.published import TABLE1
 from cosface_cli.paper.results import write
-from cosface_cli.paper.runs import SOFTMAX, Run, lmcl
+from cosface_cli.paper.runs import SOFTMAX, Run, lmcl, margin_differences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,5 +34,6 @@ def table1(config: TableConfig, tell: Tell = ignore) -> PaperReport:
         side_by_side(figure, labels, found.column("accuracy"), found.errors, found.bars, found.column("paper_lfw"))
 
     more = {"runs": found.runs}
-    differs = (*found.differs, "without normalisation: after softmax as many steps again; the paper's are not told")
+    begun = "without normalisation: after softmax as many steps again; the paper's are not told"
+    differs = (*found.differs, *margin_differences(config.m), begun)
     return write(config.out / "table1", "Table 1", found.rows, differs, more, (7.0, 2.2), draw, tell)

@@ -10,7 +10,7 @@ from cosface_cli.paper.comparison import Entry, compare
 from cosface_cli.paper.plots import side_by_side
 from cosface_cli.paper.published import TABLE2
 from cosface_cli.paper.results import write
-from cosface_cli.paper.runs import CONTRASTIVE, SOFTMAX, TRIPLET, Run, lmcl, steps_of
+from cosface_cli.paper.runs import CONTRASTIVE, SOFTMAX, TRIPLET, Run, lmcl, margin_differences, steps_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +55,7 @@ def table2(config: TableConfig, tell: Tell = ignore) -> PaperReport:
     own = "" if gamma == _GAMMA else f", to its least in {(_MOST / _LEAST - 1) / gamma:.0f} steps, not 1,658"
     differs = (
         *found.differs,
+        *margin_differences(config.m),
         f"A-Softmax, L-Softmax: lambda anneals as SphereFace's{own}",
         "pairs, triplets: of 4 crops a person",
     )

@@ -155,6 +155,18 @@ def test_table_1_begins_without_normalisation_with_softmax_s_weights(table: Tabl
     assert not (table.out / "scores" / "softmax-seed0.json").exists()  # only a beginning
 
 
+def test_another_margin_or_flip_than_the_paper_s_is_said(table: TableConfig):
+    said = ("margin: m 0.2; the paper's 0.35", "test: flip none; the paper's concat")
+    assert not set(said) & set(table1(table).differs)
+    other = replace(table, m=0.2, measuring=replace(table.measuring, flip="none"))
+    for report in (
+        table1(other),
+        table2(replace(other, training=replace(other.training, epochs=1), out=other.out / "2")),
+    ):
+        assert set(said) <= set(report.differs)
+    assert set(said) <= set(json.loads((other.out / "table1.json").read_text())["differs"])
+
+
 def test_bars_are_of_one_kind():
     """Of two seeds one was stopped: its row has no deviation, and not that over the folds instead."""
     both, one = (
