@@ -33,7 +33,7 @@ class LSoftmax(ClassifierHead):
     }
     EQUATION: ClassVar[str] = (
         "-log( e^{f_y} / (e^{f_y} + sum_{j!=y} e^{|W_j||x| cos_j}) ), "
-        " f_y = |W_y||x| (lambda cos_y + psi) / (1 + lambda), psi = (-1)^k cos(m theta_y) - 2k"
+        "f_y = |W_y||x| (lambda cos_y + psi) / (1 + lambda), psi = (-1)^k cos(m theta_y) - 2k"
     )
     SOURCE: ClassVar[str] = "Liu 2016, arXiv 1612.02295, Eq. 4-6"
     SHARDABLE: ClassVar[bool] = False

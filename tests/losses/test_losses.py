@@ -276,7 +276,7 @@ def test_the_list_says_what_each_is():
     }
     assert rows["adaface"].settings == {"s": 64.0, "m": 0.4, "h": 0.333, "alpha": 0.99}
     for row in rows.values():
-        assert "\n" not in row.equation + row.source
+        assert "\n" not in row.equation + row.source and "  " not in row.equation
         assert any(word in row.source for word in ("arXiv", "ECCV")), row.source
         loss = LOSSES.load(row.name)
         assert row.source.split(",")[0] in loss.__doc__, row.name  # author and year
