@@ -12,7 +12,7 @@ class Annealing(nn.Module):
     """lambda = max(lambda_min, lambda_max (1 + gamma n)^-power) in step n = 1, 2, ..., n a buffer.
 
     The logit with the margin is (lambda cos + psi) / (1 + lambda), so that it begins almost without (Liu 2017,
-    appendix). A step in training mode counts.
+    appendix). A pass in training mode counts, as in the authors' code: each slice of --accumulate is one.
     """
 
     iteration: Tensor
