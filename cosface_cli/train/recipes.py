@@ -161,8 +161,8 @@ def chosen(images: int) -> tuple[Recipe, str]:
 def filled(config: TrainConfig, recipe: Recipe) -> TrainConfig:
     """The configuration with every field that it leaves open as the recipe says, or as silence means.
 
-    Where another loss, optimizer, start or length is asked for than the recipe's, what hangs on the recipe's goes:
-    its margin, its rates, its backbone. Its milestones move with the length in proportion.
+    Where another loss, optimizer, start, sampler or length is asked for than the recipe's, what hangs on the recipe's
+    goes: its margin, its rates, its backbone. Its milestones move with the length in proportion.
     """
     given = {name: getattr(config, name) for name in FIELDS if getattr(config, name) is not None}
     values = {**SILENT, **recipe.values}
@@ -176,9 +176,13 @@ def filled(config: TrainConfig, recipe: Recipe) -> TrainConfig:
         values = {name: value for name, value in values.items() if name not in ("momentum", "nesterov")}
         values.update(_OF_OPTIMIZER.get(given["optimizer"], {}))
     if given.get("start") or values.get("start"):
-        values.pop("backbone", None)  # the start's
+        values = {name: value for name, value in values.items() if name not in ("backbone", "embedding_size")}
     if given.get("backbone", values.get("backbone")) != values.get("backbone"):
         values.pop("embedding_size", None)
+    if given.get("sampler", values["sampler"]) != values["sampler"]:
+        values.pop("images_per_identity", None)
+    for name in {"s", "m"} & set(given.get("loss_options", {})):  # asked for by its other name
+        values.pop(name, None)
     if given.get("epochs") is not None or given.get("steps") is not None:
         values = _of_length(values, given)
     elif "steps" in recipe.values:

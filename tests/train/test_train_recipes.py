@@ -9,7 +9,8 @@ import pytest
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.recipes import FIELDS, SILENT, census, chosen, filled, listed, named, read
+from cosface_cli.train.recipes import FIELDS, SILENT, Recipe, census, chosen, filled, listed, named, read
+from cosface_cli.train.sampling import SHUFFLED
 from cosface_cli.train.settings import resolve
 from tests.conftest import Cosface
 from tests.train.conftest import write_crops
@@ -70,11 +71,19 @@ def test_silence_and_recipes_leave_nothing_open_that_decides():
         ({"steps": 500}, {"epochs": None, "steps": 500}),
         ({"schedule": "step", "milestones": (3,)}, {"milestones": (3,), "epochs": 16}),
         ({"milestones": (3,)}, {"schedule": "step"}),
+        ({"loss_options": {"m": 0.2}}, {"s": 30.0, "m": None}),
     ),
 )
 def test_what_hangs_on_what_is_replaced_goes_too(asked: dict[str, object], expected: dict[str, object]):
     config = filled(TrainConfig(**asked), named("small"))
     assert {name: getattr(config, name) for name in expected} == expected
+
+
+def test_another_sampler_or_start_than_a_recipe_s_can_be_asked_for():
+    recipe = Recipe("mine", "", {"sampler": "balanced", "images_per_identity": 8, "embedding_size": 64})
+    assert resolve(TrainConfig(sampler="shuffled"), recipe).sampling == SHUFFLED
+    assert resolve(TrainConfig(sampler="balanced"), recipe).sampling.images == 8
+    assert resolve(TrainConfig(start="run"), recipe, ("sphere4", 32, "id")).embedding_size == 32
 
 
 @pytest.mark.parametrize(
