@@ -25,7 +25,7 @@ def _places(text: str | tuple[int, ...] | list[int]) -> tuple[int, ...]:
     """Milestones as written, 10,16; a list where they come from cosface.toml."""
     words = text.split(",") if isinstance(text, str) else text if isinstance(text, (list, tuple)) else [text]
     try:
-        return tuple(int(word) for word in words if word != "")
+        return tuple(int(str(word)) for word in words if word != "")
     except ValueError:
         raise CosfaceError(f"--milestones {text!r} are no epochs", mend="write them as 10,16") from None
 
@@ -46,8 +46,8 @@ def _numbers(pairs: list[str] | None) -> dict[str, float] | None:
 
 def _names(text: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
     """Names as written, crop,grey, or none; a list where they come from cosface.toml."""
-    words = text.split(",") if isinstance(text, str) else [str(word) for word in text]
-    return tuple(word.strip() for word in words if word.strip() not in ("", "none"))
+    words = text.split(",") if isinstance(text, str) else text if isinstance(text, (list, tuple)) else [text]
+    return tuple(word for word in (str(word).strip() for word in words) if word not in ("", "none"))
 
 
 def train(

@@ -205,7 +205,7 @@ def _check_numbers(config: TrainConfig) -> None:
     _require(_of(config.min_images) >= 1, "--min-images must be at least 1")
     _require(_of(config.patience) >= 0, "--patience must be 0 or more")
     _require(config.loaders is None or config.loaders >= 0, "--loaders must be 0 or more")
-    _require(config.seed >= 0, "--seed must be 0 or more")
+    _require(0 <= config.seed < 2**63, "--seed must be from 0 to below 2^63")
     _require(config.threads is None or config.threads >= 1, "--threads must be at least 1")
     _require(config.save_seconds >= 0, "--save-every must be 0 or more")
     one_of(_of(config.precision), PRECISIONS, "--precision")

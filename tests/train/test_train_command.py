@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Cosface
 from tests.engines.test_recordio import as_insightface
 from tests.engines.test_recordio import write as write_records
@@ -66,6 +68,20 @@ def test_milestones_may_stand_in_the_configuration(cosface: Cosface, tmp_path: P
     result = cosface("train", cwd=tmp_path)
     assert result.code == 0, result
     assert [round(row["lr"], 6) for row in result.rows] == [0.1, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    (
+        ("milestones = [1.5, 2]", "--milestones [1.5, 2] are no epochs; write them as 10,16"),
+        ("augment = 5", "--augment '5' is not known"),
+    ),
+)
+def test_what_is_no_list_in_the_configuration_is_one_line(cosface: Cosface, tmp_path: Path, line: str, words: str):
+    write_crops(tmp_path / "aligned")
+    (tmp_path / "cosface.toml").write_text(f'[train]\n{line}\ntemplate = "arcface"\n')
+    result = cosface("train", cwd=tmp_path)
+    assert result.code == 2 and words in result.err.splitlines()[-1], result
 
 
 def test_records_balanced_and_augmented(cosface: Cosface, tmp_path: Path):

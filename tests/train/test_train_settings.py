@@ -58,6 +58,7 @@ from cosface_cli.train.settings import default_out, differences, resolve
         ({"m": -0.1}, "--m"),
         ({"m": math.nan}, "--m"),
         ({"seed": -1}, "--seed"),
+        ({"seed": 2**64}, "--seed"),
         ({"threads": 0}, "--threads"),
         ({"min_images": 0}, "--min-images"),
         ({"embedding_size": 1}, "--embedding-size"),
