@@ -114,7 +114,7 @@ def examine(
     _say_dropped(data, dropped, settings, tell)
     _say_few(data, counts, settings, tell)
     identities = len(data.identities)
-    classes = max(2, round(settings.sample_rate * identities))
+    classes = _classes_of_a_step(data, settings)
     found = Preflight(
         identities=identities,
         images=len(data.crops),
@@ -175,7 +175,7 @@ def _say_dropped(data: LabelledCrops, dropped: Dropped, settings: Settings, tell
             )
         )
     ragged = len(data.crops) - data.steps * data.batch_size
-    if ragged:
+    if ragged and settings.sampling.name != "balanced":  # which repeats crops too
         tell(Note(f"each epoch leaves out {ragged} crops that do not fill a batch, others each time"))
 
 
@@ -197,6 +197,14 @@ def _say_few(data: LabelledCrops, counts: Any, settings: Settings, tell: Tell) -
             f"--accumulate {settings.accumulate} cuts a step's {data.batch_size} crops into slices of one",
             mend=f"give at most {data.batch_size // 2}",
         )
+
+
+def _classes_of_a_step(data: LabelledCrops, settings: Settings) -> int:
+    """Of the first one: all, or the share that is drawn, which those of its crops are always among."""
+    if settings.sample_rate == 1:
+        return len(data.identities)
+    present = np.unique(data.labels[data.order(1)[: data.batch_size]]).size
+    return max(2, present, round(settings.sample_rate * len(data.identities)))
 
 
 def _first_loss(settings: Settings, identities: int) -> float | None:
@@ -221,6 +229,8 @@ def _say_bounds(found: Preflight, settings: Settings, classes: int, tell: Tell) 
         below = "far below " if _is_far_above(found.identities, settings.embedding_size) else ""
         tell(Note(f"{name} {settings.head[name]:g}; the most by Eq. 7 is {below}{found.m_bound:.3g}"))
     if s is None:
+        if found.first_loss is not None:
+            tell(Note(f"expected first loss: {found.first_loss:.1f}"))
         return
     if found.first_loss is not None:
         flat = loss_at_right_angles(classes, s, _MARGINS[settings.loss](settings.head))

@@ -29,6 +29,7 @@ from cosface_cli.train.ranks import Ranks
 from cosface_cli.train.settings import resolve
 from cosface_cli.train.stage import preflight, train
 from cosface_cli.train.task import task_of
+from tests.runs import a_run
 from tests.train.conftest import Heard, MakeCrops, contents
 
 
@@ -171,7 +172,7 @@ def test_processes_of_a_machine_share_its_memory(tiny: str, monkeypatch: pytest.
 
 def test_the_first_loss_is_over_the_classes_of_a_step(make_crops: MakeCrops, tiny: str, plain: str):
     """60 % of five people are three."""
-    config = TrainConfig(template="arcface", recipe=plain, backbone=tiny, batch=4)
+    config = TrainConfig(template="arcface", recipe=plain, backbone=tiny, batch=2)
     five, three = (replace(config, aligned=make_crops(f"{people}", people=people)) for people in (5, 3))
     told = {people: Heard() for people in (3, 5)}
     share, whole = preflight(replace(five, sample_rate=0.6), told[5]), preflight(three, told[3])
@@ -195,6 +196,33 @@ def test_the_bounds_are_said_for_every_loss_that_has_such_a_setting(
     aligned = make_crops(people=5)
     preflight(TrainConfig(aligned=aligned, template="arcface", recipe=plain, backbone=tiny, loss=loss, s=s), heard)
     assert all(sentence in heard.notes for sentence in words)
+
+
+def test_the_classes_of_a_step_s_crops_are_always_among_them(
+    make_crops: MakeCrops, tiny: str, plain: str, heard: Heard
+):
+    """A tenth of five is none, but a batch of all crops has all five."""
+    five = TrainConfig(aligned=make_crops(people=5), template="arcface", recipe=plain, backbone=tiny, batch=64)
+    assert preflight(replace(five, sample_rate=0.1), heard)["first_loss"] == preflight(five)["first_loss"]
+    few = replace(five, aligned=make_crops("twenty", people=20), batch=2, sample_rate=0.25, s=64.0, m=0.35)
+    preflight(few, heard)
+    assert f"{loss_at_right_angles(5, 64.0, 0.35):.1f} at cosines of 0" in heard.notes.splitlines()[-3]
+
+
+def test_the_first_loss_of_softmax_is_said_but_not_that_of_a_start(
+    make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str, heard: Heard
+):
+    config = TrainConfig(aligned=make_crops(), template="arcface", recipe=plain, loss="softmax", batch=8)
+    assert preflight(replace(config, backbone=tiny), heard)["first_loss"] == math.log(4)
+    assert "expected first loss: 1.4" in heard.notes
+    assert preflight(replace(config, start=str(a_run(tmp_path / "run", "mobilefacenet"))))["first_loss"] is None
+
+
+def test_a_balanced_epoch_leaves_no_crops_out(make_crops: MakeCrops, tiny: str, plain: str, heard: Heard):
+    """Four people with one crop each fill a batch of 16 by repeating."""
+    config = TrainConfig(aligned=make_crops(images=1), template="arcface", recipe=plain, backbone=tiny, batch=16)
+    preflight(replace(config, sampler="balanced"), heard)
+    assert "leaves out" not in heard.notes
 
 
 def test_a_dry_run_writes_nothing(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str, heard: Heard):
