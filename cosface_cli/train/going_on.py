@@ -39,6 +39,10 @@ def standing(
         return None
     parted = differences(record.settings, settings.as_json())
     longer = {name: parted.pop(name) for name in _LENGTHS if name in parted and settings.as_json()[name] is not None}
+    follows = settings.schedule in FOLLOW_THE_LENGTH
+    if longer and "milestones" in parted and "schedule" not in parted:  # a recipe's move with the length
+        del parted["milestones"]
+        follows = True
     if parted:
         words = "; ".join(f"{_FLAGS.get(name, name.replace('_', '-'))}: {text}" for name, text in parted.items())
         raise CosfaceError(f"another run is here ({words})", root, "choose another --out")
@@ -53,9 +57,11 @@ def standing(
         if not resume:
             mend = "add --resume to go on with it, or choose another --out"
             raise CosfaceError(f"this run is of other {name} ({text})", root, mend)
-        if settings.schedule in FOLLOW_THE_LENGTH:
+        if follows:
             length = settings.as_json()[name]
             tell(Note(f"the learning rate follows the new plan of {length} {name} from here on"))
+    if longer and record.finished and not folder.state.is_file():
+        raise CosfaceError("the state to go on from is missing", folder.state, "choose another --out to begin anew")
     return record
 
 

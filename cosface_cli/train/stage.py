@@ -163,7 +163,6 @@ def _run(
             save_state(folder.state, learner, progress)  # last: with it the epoch counts
             tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1), "wait": round(wait, 4)},)))
             if _is_patience_gone(progress, settings):
-                tell(Note(f"no better score for {settings.patience} epochs (--patience): stopped"))
                 break
             step, began, saved_at, waited = progress.step, time.monotonic(), time.monotonic(), data.readers.waited
     except NotFinite as error:
@@ -171,6 +170,8 @@ def _run(
             raise StoppedElsewhere("the first process says why") from None
         raise stopped(folder, error, settings, progress.best_epoch) from None
 
+    if _is_patience_gone(progress, settings):
+        tell(Note(f"no better score for {settings.patience} epochs (--patience): stopped"))
     say_kept(progress, settings, task.start, tell)
     best_epoch = progress.best_epoch if settings.keep == "best" else None
     if ranks.is_first:

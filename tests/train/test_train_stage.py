@@ -177,6 +177,30 @@ def test_a_cosine_that_is_drawn_out_is_said(config: TrainConfig, heard: Heard):
         train(changed(config, epochs=1, resume=True))
 
 
+def test_a_recipe_s_milestones_move_with_a_length_that_is_gone_on_to(config: TrainConfig, tmp_path: Path, heard: Heard):
+    recipe = tmp_path / "stepped.toml"
+    recipe.write_text("epochs = 20\nmilestones = [10]\nwarmup = 0\n")
+    stepped = changed(config, recipe=str(recipe))
+    train(stepped)
+    with pytest.raises(CosfaceError, match="add --resume"):
+        train(changed(stepped, epochs=4))
+    train(changed(stepped, epochs=4, resume=True), heard)
+    assert "follows the new plan of 4 epochs" in heard.notes
+    rows = read_metrics(config.out / "metrics.jsonl")
+    assert [row["lr"] for row in rows[1:]] == pytest.approx([0.1, 0.01, 0.01, 0.01])
+    with pytest.raises(CosfaceError, match=r"another run is here .milestones: 2, asked for 1"):
+        train(changed(stepped, epochs=4, milestones=(1,)))
+
+
+def test_a_finished_run_without_its_state_is_not_begun_anew(config: TrainConfig):
+    train(config)
+    RunFolder(config.out).state.unlink()
+    before = contents(config.out)
+    with pytest.raises(CosfaceError, match="the state to go on from is missing"):
+        train(changed(config, epochs=3, resume=True))
+    assert contents(config.out) == before
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     (

@@ -176,6 +176,9 @@ def test_where_nothing_is_gained_the_start_is_kept(
     assert "the start's weights are kept" in heard.notes
     assert "no better score for 2 epochs (--patience): stopped" in heard.notes
     assert [row["epoch"] for row in read_metrics(config.out / "metrics.jsonl")] == [0, 1, 2]
+    again = Heard()
+    train(replace(config, patience=2, epochs=9, resume=True), again)
+    assert "no better score for 2 epochs (--patience): stopped" in again.notes and not again.rows
     before, after = read_tensors(begun.weights), read_tensors(report.weights)
     assert all(np.array_equal(before[name], after[name]) for name in before)
     monkeypatch.undo()
