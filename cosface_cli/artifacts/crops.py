@@ -196,7 +196,7 @@ def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
         found = sorted(
             (path.relative_to(root).as_posix(), path)
             for path in root.rglob("*")
-            if path.suffix.lower() in PICTURES and not path.name.startswith(".")
+            if path.suffix.lower() in PICTURES and not any(p.startswith(".") for p in path.relative_to(root).parts)
         )
         crops = [Crop(path, name, have) for name, path in found]
     if not crops:

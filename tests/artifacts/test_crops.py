@@ -276,7 +276,7 @@ def test_a_missing_crop_is_named(tmp_path: Path):
 
 
 def test_a_folder_without_manifest_needs_a_template(tmp_path: Path):
-    for name in ("b/2.png", "b/1.jpg", "a/9.JPEG", "a/.hidden.jpg", "a/notes.txt"):
+    for name in ("b/2.png", "b/1.jpg", "a/9.JPEG", "a/.hidden.jpg", ".thumbnails/1.jpg", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert not is_crop_folder(tmp_path)
