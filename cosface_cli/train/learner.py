@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -217,5 +218,7 @@ def _check_compiler(device: torch.device) -> None:
     if device.type == "cuda":
         if find_spec("triton") is None:
             raise CosfaceError("--compile needs the package triton", mend="pip install triton, or leave out --compile")
-    elif not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")))):
-        raise CosfaceError("--compile needs a C++ compiler, and there is none", mend="leave out --compile")
+        return
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch looks for no other
+    if shutil.which(compiler) is None:
+        raise CosfaceError(f"--compile needs a C++ compiler, and there is no {compiler!r}", mend="leave out --compile")

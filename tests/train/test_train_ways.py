@@ -185,10 +185,11 @@ def test_a_loss_that_is_no_number_names_itself(config: TrainConfig):
         train(replace(config, s=1e39))
 
 
-def test_without_a_compiler_that_is_said(config: TrainConfig, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PATH", "/nowhere")
+@pytest.mark.parametrize("name", ("PATH", "CXX"))
+def test_without_a_compiler_that_is_said(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv(name, "/nowhere")
     with pytest.raises(
-        CosfaceError, match="--compile needs a C\\+\\+ compiler, and there is none; leave out --compile"
+        CosfaceError, match=r"--compile needs a C\+\+ compiler, and there is no '.+'; leave out --compile"
     ):
         train(replace(config, compile=True))
