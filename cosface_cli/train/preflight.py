@@ -20,6 +20,7 @@ from cosface_cli.train.data import Dropped, LabelledCrops
 from cosface_cli.train.footprint import Footprint
 from cosface_cli.train.hold_out import HeldOut
 from cosface_cli.train.ranks import Ranks
+from cosface_cli.train.schedule import Schedule
 from cosface_cli.train.settings import Settings
 
 PROBABILITIES = (0.9, 0.99, 0.999)  # of a class centre's own identity
@@ -102,9 +103,16 @@ def check_parts(settings: Settings, data: LabelledCrops, ranks: Ranks) -> None:
 
 
 def examine(
-    data: LabelledCrops, dropped: Dropped, held: HeldOut | None, settings: Settings, steps: int, source: str, tell: Tell
+    data: LabelledCrops,
+    dropped: Dropped,
+    held: HeldOut | None,
+    settings: Settings,
+    schedule: Schedule,
+    source: str,
+    tell: Tell,
 ) -> Preflight:
-    """Say what is trained on, what was left out and why, of whom there are too few pictures, and the bounds."""
+    """Say what is trained on, what was left out and why, of whom there are too few pictures, the bounds, and rates
+    that the run is too short for."""
     counts = np.bincount(data.labels, minlength=len(data.identities))
     low, median, high = int(counts.min()), float(np.median(counts)), int(counts.max())
     each = f"{low}" if low == high else f"{low} to {high}, median {median:g}"
@@ -124,9 +132,10 @@ def examine(
         s_bounds={probability: scale_lower_bound(identities, probability) for probability in PROBABILITIES},
         m_bound=margin_upper_bound(identities, settings.embedding_size),
         first_loss=_first_loss(settings, classes),
-        steps=steps,
+        steps=schedule.steps,
     )
     _say_bounds(found, settings, classes, tell)
+    _say_too_short(schedule, tell)
     return found
 
 
@@ -249,6 +258,16 @@ def _say_bounds(found: Preflight, settings: Settings, classes: int, tell: Tell) 
 def _is_far_above(identities: int, embedding_size: int) -> bool:
     """Whether the bound of Eq. 7 is itself out of reach; on a circle it is exact for any number of identities."""
     return embedding_size > 2 and identities > embedding_size + 1
+
+
+def _say_too_short(schedule: Schedule, tell: Tell) -> None:
+    steps = f"the run's {schedule.steps:,} steps"
+    if schedule.warmup > schedule.steps:
+        rise = f"the rise of {schedule.warmup:,} (--warmup)"
+        tell(Note(f"warning: {rise} is longer than {steps}: the rate never gets to {schedule.lr:g}"))
+    beyond = [milestone for milestone in schedule.milestones if milestone > schedule.steps]
+    if beyond:
+        tell(Note(f"warning: {len(beyond)} of {len(schedule.milestones)} milestones lie beyond {steps}"))
 
 
 def _slices(batch: int, fits: int) -> int:

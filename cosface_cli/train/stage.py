@@ -61,7 +61,7 @@ def _train(config: TrainConfig, ranks: Ranks, tell: Tell) -> TrainReport:
             tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
             tell(Skipped(str(folder.root)))
             return report_of(folder, before, task, None)
-        examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
+        examine(task.data, task.dropped, task.held, task.settings, task.schedule, task.source, tell)
         machine = machine_of(task, config.threads, before)
         if before is not None:
             compare_machines(before.machine, machine, tell)
@@ -76,7 +76,7 @@ def _train(config: TrainConfig, ranks: Ranks, tell: Tell) -> TrainReport:
 
 def _preflight(config: TrainConfig, ranks: Ranks, tell: Tell) -> dict[str, Any]:
     task = task_of(config, tell, ranks)
-    found = examine(task.data, task.dropped, task.held, task.settings, task.schedule.steps, task.source, tell)
+    found = examine(task.data, task.dropped, task.held, task.settings, task.schedule, task.source, tell)
     with closing(task.data.readers), settled(task.device, machine_of(task, config.threads, None)["threads"]):
         row = found.row | _measured(learner_of(task), task, _first_batch(task), tell)
     tell(Done(task.source, (row,)))

@@ -16,10 +16,12 @@ from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label
 from cosface_cli.train.preflight import check_margin, examine
+from cosface_cli.train.schedule import Schedule
 from cosface_cli.train.settings import resolve
 from tests.train.conftest import Heard, write_crops
 
 ARCFACE = template("arcface")
+ONE_STEP = Schedule("constant", 0.1, 1)
 
 
 def labelled(root: Path, min_images: int = 1, batch: int = 4, seed: int = 0) -> LabelledCrops:
@@ -66,7 +68,7 @@ def test_min_images_leaves_out_and_counts(tmp_path: Path, heard: Heard):
     assert data.identities == ("p0", "p2")
     assert dropped == Dropped(loose=1, identities=1, images=2)
     settings = resolve(TrainConfig(min_images=3, batch=4))
-    examine(data, dropped, None, settings, 1, str(root), heard)
+    examine(data, dropped, None, settings, ONE_STEP, str(root), heard)
     assert "6 crops of 2 identities" in heard.notes
     assert "left out 1 crops that lie outside of identity folders" in heard.notes
     assert "left out 1 identities with fewer than 3 crops (--min-images), 2 crops in all" in heard.notes
@@ -79,7 +81,7 @@ def test_min_images_leaves_out_and_counts(tmp_path: Path, heard: Heard):
 def test_identities_with_one_crop_are_warned_of(tmp_path: Path, heard: Heard):
     root = write_crops(tmp_path / "a", people=3, images=1)
     data, dropped = label(root, "arcface", ARCFACE, 1, 8, 0)
-    examine(data, dropped, None, resolve(TrainConfig(batch=8)), 1, str(root), heard)
+    examine(data, dropped, None, resolve(TrainConfig(batch=8)), ONE_STEP, str(root), heard)
     assert "warning: 3 identities have one crop only" in heard.notes
     assert "fewer crops than --batch 8: each step takes all 3" in heard.notes
 
@@ -87,7 +89,7 @@ def test_identities_with_one_crop_are_warned_of(tmp_path: Path, heard: Heard):
 def test_scale_and_margin_bounds(tmp_path: Path, heard: Heard):
     root = write_crops(tmp_path / "a", people=4, images=1)
     data, dropped = label(root, "arcface", ARCFACE, 1, 4, 0)
-    examine(data, dropped, None, resolve(TrainConfig(s=2.0)), 1, str(root), heard)
+    examine(data, dropped, None, resolve(TrainConfig(s=2.0)), ONE_STEP, str(root), heard)
     # 3/4 ln(3 * 9) = 2.472
     assert "s 2 is below 2.472" in heard.notes
     check_margin(resolve(TrainConfig(m=1.3)), 4)  # 4/3: the bound of four

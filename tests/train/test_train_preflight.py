@@ -225,6 +225,22 @@ def test_a_balanced_epoch_leaves_no_crops_out(make_crops: MakeCrops, tiny: str, 
     assert "leaves out" not in heard.notes
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    (
+        ({"warmup": 9}, "the rise of 9 (--warmup) is longer than the run's 8 steps: the rate never gets to 0.1"),
+        ({"milestones": (1, 2, 3)}, "1 of 3 milestones lie beyond the run's 8 steps"),
+        ({"warmup": 8, "milestones": (2,)}, None),
+    ),
+)
+def test_rates_that_a_run_is_too_short_for_are_said(
+    make_crops: MakeCrops, tiny: str, plain: str, heard: Heard, asked: dict[str, Any], words: str | None
+):
+    config = TrainConfig(aligned=make_crops(), template="arcface", recipe=plain, backbone=tiny, batch=4, epochs=2)
+    preflight(replace(config, **asked), heard)
+    assert (words or "") in heard.notes and ("the run's" in heard.notes) == (words is not None)
+
+
 def test_a_dry_run_writes_nothing(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str, heard: Heard):
     aligned = make_crops(people=5, images=4)
     config = TrainConfig(
