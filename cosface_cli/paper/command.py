@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -125,7 +126,9 @@ def fig4(
 
         if dry_run:
             runs = list(figure.trainings(config).values())
-            return list(costs(runs, figure.prepared(config)[0], [seed], out, tell))
+            with TemporaryDirectory(prefix="cosface-") as aside:
+                on_some, _ = figure.prepared(config, Path(aside) / "fig4-crops")
+                return list(costs(runs, on_some, [seed], out, tell))
         return figure.fig4(config, tell)
 
     return _follow(run, output, quiet)

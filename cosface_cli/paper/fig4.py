@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,11 +85,10 @@ def trainings(config: Fig4Config) -> dict[str, Run]:
     return runs
 
 
-def prepared(config: Fig4Config) -> tuple[Training, list[Crop]]:
+def prepared(config: Fig4Config, folder: Path) -> tuple[Training, list[Crop]]:
     """The training on a folder of the people with the most crops, which is made, and those crops."""
     crops = most_pictured(config.training.aligned, config.training.template, config.people)
-    folder = take_out(crops, config.out / "fig4-crops")
-    training = replace(config.training, aligned=folder, batch=config.training.batch or BATCH)
+    training = replace(config.training, aligned=take_out(crops, folder), batch=config.training.batch or BATCH)
     if training.epochs is None and training.steps is None:
         training = replace(training, steps=STEPS)
     return training, crops
@@ -97,7 +97,7 @@ def prepared(config: Fig4Config) -> tuple[Training, list[Crop]]:
 def fig4(config: Fig4Config, tell: Tell = ignore) -> PaperReport:
     """A row for each loss, see Panel. Raises CosfaceError for a margin beyond the bound, and as train does."""
     runs = trainings(config)
-    training, crops = prepared(config)
+    training, crops = prepared(config, config.out / "fig4-crops")
     names = {run.name: name for name, run in runs.items()}
     panels = [
         _panel(names[trained.run.name], trained, crops)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+from cosface_cli.artifacts.crops import PICTURES
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import suggest
 from cosface_cli.train import TrainConfig
@@ -144,7 +145,7 @@ def census(aligned: Path | tuple[Path, ...]) -> tuple[int, str]:
     identities = images = 0
     for folder in (source for source in sources if source.is_dir()):
         for person in (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-            count = sum(1 for path in person.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+            count = sum(1 for path in person.rglob("*") if path.suffix.lower() in PICTURES)
             identities, images = identities + (count > 0), images + count
     return images, f"{identities:,} people and {images:,} crops"
 

@@ -330,6 +330,12 @@ def test_as_typed(
     assert all(row["steps"] == 2 and row["minutes"] == 10 and not row["finished"] for row in rows)
     assert not (tmp_path / "out").exists()
 
+    of_four = ["paper", "fig4", str(table.training.aligned), "--people", "4", *small, "--out", str(tmp_path / "out")]
+    assert command_line([*of_four, "--margins", "0", "--dry-run"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["run"], row["identities"]) for row in rows] == [("fig4-softmax-seed0", 4), ("fig4-nsl-seed0", 4)]
+    assert not (tmp_path / "out").exists()
+
     assert command_line([*asked, "--margins", "0.2", "--seeds", "3"]) == 0
     (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert row["m"] == 0.2 and 0 <= row["accuracy"] <= 1 and row["place"] == 1

@@ -134,6 +134,9 @@ def test_a_recipe_of_one_s_own(tmp_path: Path):
 
 def test_the_number_of_crops_chooses(tmp_path: Path):
     assert census(write_crops(tmp_path / "a", people=3, images=2)) == (6, "3 people and 6 crops")
+    (tmp_path / "a" / "another").mkdir()
+    (tmp_path / "a" / "another" / "0.WEBP").touch()
+    assert census(tmp_path / "a") == (7, "4 people and 7 crops")
     assert census(tmp_path / "none")[0] == 0
     packed = tmp_path / "train.rec"
     with packed.open("wb") as handle:
