@@ -15,6 +15,7 @@ from cosface_cli.engines.search import FLAT_BELOW, SEARCHERS, SQ8_BELOW, Search,
 from cosface_cli.engines.search.ivf import list_count, parts
 from cosface_cli.engines.search.lists_file import require_lists
 from cosface_cli.engines.search.near import nearest
+from cosface_cli.engines.search.recall import Sample
 from cosface_cli.errors import CosfaceError, DamagedError
 
 
@@ -92,6 +93,49 @@ def test_many_copies_come_in_the_order_of_their_ids(tmp_path: Path, copies: int,
     for row in ids:
         np.testing.assert_array_equal(row, places[:k])
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("alone", (True, False))
+def test_equals_that_rounding_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool):
+    """Some processors' products of equal vectors differ in the last bits, by where they lie: FAISS is made to find the
+    last of 40 copies the nearest."""
+    from cosface_cli.engines.search import flat
+
+    gallery, far = units(300, 64), units(300, 64, seed=5)
+    copies = np.arange(100, 140)
+    gallery[copies] = gallery[7]
+
+    def rounded(probes, array, size, count, rows, wide, scores, found, chosen):
+        own, other = (
+            faiss.rev_swig_ptr(pointer, length) for pointer, length in ((probes, count * size), (array, rows * size))
+        )
+        cosines = own.reshape(count, size) @ other.reshape(rows, size).T
+        cosines = np.where(cosines > 0.999, 1 - np.arange(rows)[::-1] * np.float32(1e-9), cosines)
+        if chosen is not None:
+            cosines[:, [row for row in range(rows) if not chosen.is_member(row)]] = -np.inf
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :wide]
+        faiss.rev_swig_ptr(found, count * wide)[:] = order.ravel()
+        faiss.rev_swig_ptr(scores, count * wide)[:] = np.take_along_axis(cosines, order, 1).ravel()
+
+    monkeypatch.setattr(flat, "_KNN", rounded)
+    monkeypatch.setattr(flat, "_MANY", 1 if alone else 1 << 60)
+    opened = Opened(tmp_path / "i", gallery)
+    probes = gallery[7:8] if alone else np.concatenate([far[:3], gallery[7:8], far[3:4]])
+    at = 0 if alone else 3  # the vector with copies
+    cosines, ids = opened.search(probes, 12)
+    want_cosines, want_ids = brute(gallery, probes, 12)
+    np.testing.assert_array_equal(ids, want_ids)
+    assert want_ids[at].tolist() == [7, *copies[:11]]
+    np.testing.assert_allclose(cosines, want_cosines, atol=1e-12)
+    some = np.sort(np.r_[copies[5:], 200:260])
+    proposed = opened.searcher.propose(probes, 3, some)
+    assert nearest(opened.vectors, probes, proposed, 3)[1][at].tolist() == copies[5:8].tolist()
+
+
+def test_rows_that_have_copies_only_are_no_measure_of_recall(tmp_path: Path):
+    gallery = units(360, 16)
+    gallery[300:] = gallery[299]
+    assert len(Sample(written(tmp_path / "v", gallery))) == 299
 
 
 def test_k_beyond_the_gallery(tmp_path: Path):

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.vector_file import VectorFile
 from cosface_cli.engines.runners.local import cpu_count
 from cosface_cli.engines.search import RECALL, Built
+from cosface_cli.engines.search.near import nearest
 
 # Equal vectors can come back in any order, and the last bits of a cosine depend on the batch: so many more than asked
-# for are proposed, to be scored again in double precision.
+# for are proposed, to be scored again in double precision. Where they are all as near as CLOSE, more are looked for.
 SPARE = 16
+CLOSE = 1e-5  # a difference of cosines that the batch could turn round
+_BLOCK = 1 << 22  # numbers of a gallery that are compared at a time
 _KNN: Any = faiss.knn_inner_product  # its stub knows no selector
 _FEW = 2
 _MANY = 1 << 22  # numbers of a gallery from which on one probe is worth several threads
@@ -57,27 +60,51 @@ class FlatSearcher:
             passes[among] = True
             bits = np.packbits(passes, bitorder="little")
             chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-        elif len(probes) == 1 and count * self._vectors.size >= _MANY and cpu_count() > 1:
-            return self._by_threads(probes, wide)
-        return self._nearest(probes, 0, count, wide, chosen)
+        if len(probes) == 1 and among is None and count * self._vectors.size >= _MANY and cpu_count() > 1:
+            found, scores = self._by_threads(probes, wide)
+        else:
+            found, scores = self._nearest(probes, 0, count, wide, chosen)
+        if wide == k + SPARE:
+            last = np.partition(scores, -k, axis=1)[:, -k, None]  # (M, 1), of the k nearest
+            for row in np.flatnonzero((scores[:, wide - 1 :: wide] >= last - CLOSE).any(axis=1)):
+                found[row, :k], found[row, k:] = self._among_equals(probes[row], last[row] - 2 * CLOSE, k, among), -1
+        return found
 
     def _nearest(
         self, probes: NDArray[np.float32], start: int, stop: int, wide: int, chosen: Any = None
-    ) -> NDArray[np.int64]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Ids and cosines (M, wide), best first."""
         found = np.empty((len(probes), wide), np.int64)
         scores = np.empty(found.shape, np.float32)
         gallery = self._vectors.array[start:stop]
         arrays = [faiss.swig_ptr(array) for array in (probes, gallery)]
         given = [faiss.swig_ptr(array) for array in (scores, found)]
         _KNN(*arrays, self._vectors.size, len(probes), len(gallery), wide, *given, chosen)
-        return np.where(found < 0, found, found + start)
+        return np.where(found < 0, found, found + start), scores
 
-    def _by_threads(self, probes: NDArray[np.float32], wide: int) -> NDArray[np.int64]:
-        """FAISS gives each probe one thread: of a single one each core searches a part of the gallery."""
+    def _by_threads(self, probes: NDArray[np.float32], wide: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """FAISS gives each probe one thread: of a single one each core searches a part of the gallery. Ids and cosines
+        (1, wide of each part)."""
         cuts = np.linspace(0, len(self._vectors), cpu_count() + 1).astype(int).tolist()
         with ThreadPoolExecutor(len(cuts) - 1) as pool:
             parts = pool.map(lambda at: self._nearest(probes, cuts[at], cuts[at + 1], wide), range(len(cuts) - 1))
-            return np.concatenate(list(parts), 1)
+            found, scores = zip(*parts, strict=True)
+            return np.concatenate(found, 1), np.concatenate(scores, 1)
+
+    def _among_equals(
+        self, probe: NDArray[np.float32], least: NDArray[np.float32], k: int, among: NDArray[np.int64] | None
+    ) -> NDArray[np.int64]:
+        """The k nearest (k,) of a probe (D,) to which more vectors are equally near than were proposed: of all whose
+        cosine is `least` or more."""
+        rows = np.arange(len(self._vectors)) if among is None else among
+        step = max(1, _BLOCK // self._vectors.size)
+        near = []
+        for low in range(0, len(rows), step):
+            part = rows[low : low + step]
+            near.append(part[self._vectors.array[part] @ probe >= least])
+        _, ids = nearest(self._vectors, probe[None], np.concatenate(near)[None], k)
+        nearest_ids: NDArray[np.int64] = ids[0]
+        return nearest_ids
 
 
 def tune(probes: int) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.vector_file import MEND, VectorFile
 from cosface_cli.engines.search import RECALL, Built
-from cosface_cli.engines.search.flat import SPARE, tune
+from cosface_cli.engines.search.flat import CLOSE, SPARE, tune
 from cosface_cli.engines.search.lists_file import require_lists
 from cosface_cli.engines.search.recall import Sample
 from cosface_cli.errors import DamagedError
@@ -26,7 +26,6 @@ _TRAINED_ON = 1 << 25  # numbers of the vectors that lists are trained on, at mo
 _PER_LIST = 64  # of them for each list, at most
 _BLOCK = 1 << 14  # vectors added at a time
 _AT_ONCE = 1 << 20  # numbers of centres that are compared at a time
-_CLOSE = 1e-5  # a difference of cosines that the batch could turn round
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ class ListsSearcher:
         if self._residual:  # their cosines are a part of the scores
             close = np.arange(len(probes))
         elif self.nprobe < self._lists:
-            (close,) = (near[:, self.nprobe - 1] - near[:, self.nprobe] < _CLOSE).nonzero()
+            (close,) = (near[:, self.nprobe - 1] - near[:, self.nprobe] < CLOSE).nonzero()
         else:
             close = np.zeros(0, np.int64)
         if len(close):
@@ -149,7 +148,7 @@ class ListsSearcher:
     def _settled(self, probes: NDArray[np.float32], wide: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The same, the first `wide` of them, with those that could be in or out decided in double precision."""
         near, lists = self._coarse.search(probes, min(self.nprobe + SPARE, self._lists))
-        surely = near > near[:, self.nprobe - 1 : self.nprobe] + _CLOSE
+        surely = near > near[:, self.nprobe - 1 : self.nprobe] + CLOSE
         first = 0 if self._residual else int(surely.sum(1).min())
         doubtful = lists[:, first:]
         step = max(1, _AT_ONCE // (doubtful.shape[1] * probes.shape[1]))

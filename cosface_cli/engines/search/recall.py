@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.vector_file import VectorFile
 from cosface_cli.engines.search import Searcher
-from cosface_cli.engines.search.flat import SPARE, FlatSearcher
+from cosface_cli.engines.search.flat import FlatSearcher
 from cosface_cli.engines.search.near import nearest
 
 _PROBES = 512  # rows, lying evenly, whose nearest other is searched
+_LOOKED_AT = 32  # nearest rows, for one that is no copy
 _COPY = 0.9999  # cosine from which on another row is the same photo, which any search finds
 
 
@@ -20,8 +21,8 @@ class Sample:
     def __init__(self, vectors: VectorFile) -> None:
         numbers = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
         probes = vectors.take(numbers)
-        cosines, ids = nearest(vectors, probes, FlatSearcher(vectors).propose(probes, SPARE), 2 * SPARE)
-        other = (ids != numbers[:, None]) & (cosines < _COPY)
+        cosines, ids = nearest(vectors, probes, FlatSearcher(vectors).propose(probes, _LOOKED_AT), _LOOKED_AT)
+        other = (ids != numbers[:, None]) & (ids >= 0) & (cosines < _COPY)
         self._probes: NDArray[np.float32] = probes[other.any(1)]
         self._want = np.take_along_axis(ids, other.argmax(1)[:, None], 1)[other.any(1)]
 
