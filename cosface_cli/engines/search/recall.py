@@ -22,7 +22,7 @@ class Sample:
         numbers = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
         probes = vectors.take(numbers)
         cosines, ids = nearest(vectors, probes, FlatSearcher(vectors).propose(probes, _LOOKED_AT), _LOOKED_AT)
-        other = (ids != numbers[:, None]) & (ids >= 0) & (cosines < _COPY)
+        other = (ids != numbers[:, None]) & (cosines < _COPY)
         self._probes: NDArray[np.float32] = probes[other.any(1)]
         self._want = np.take_along_axis(ids, other.argmax(1)[:, None], 1)[other.any(1)]
 
