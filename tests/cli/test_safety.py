@@ -148,4 +148,5 @@ def test_ctrl_c_leaves_no_traceback(people: Path, tmp_path: Path, seconds: float
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to the workers too
     _, err = process.communicate(timeout=60)
     assert b"Traceback" not in err, err.decode()
-    assert process.returncode in (130, 0), (process.returncode, err)
+    # Python itself ends by the signal, which a shell calls 130 too, where it came in the midst of an exec in an import
+    assert process.returncode in (130, -signal.SIGINT, 0), (process.returncode, err)
