@@ -278,15 +278,6 @@ def test_on_a_circle_the_bound_of_m_is_exact(
     assert f"m 0.1; {words}" in heard.notes.splitlines()
 
 
-def test_after_a_start_no_first_loss_is_expected(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str):
-    config = TrainConfig(
-        aligned=make_crops(), template="arcface", out=tmp_path / "a", recipe=plain, loss="softmax", epochs=1, batch=4
-    )
-    assert preflight(replace(config, backbone=tiny))["first_loss"] == math.log(4)
-    train(replace(config, backbone=tiny))
-    assert preflight(replace(config, start=str(config.out)))["first_loss"] is None
-
-
 def test_a_dry_run_changes_no_bit_of_the_run_after_it(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str):
     config = TrainConfig(
         aligned=make_crops(), template="arcface", out=tmp_path / "a", recipe=plain, backbone=tiny, epochs=1, batch=4
