@@ -17,7 +17,10 @@ def most_pictured(aligned: Path, template: str | None, count: int) -> list[Crop]
     crops = sorted((c for c in open_crops(aligned, template) if c.identity is not None), key=lambda c: c.name)
     counts = Counter(str(crop.identity) for crop in crops)
     if len(counts) < count:
-        raise CosfaceError(f"{count} people are asked for, here are {len(counts)}", aligned, "lower --people")
+        mend = (
+            "lower --people" if len(counts) > 1 else f"put crops in a folder a person: {aligned / 'PERSON/photo.jpg'}"
+        )
+        raise CosfaceError(f"{count} people are asked for, here are {len(counts)}", aligned, mend)
     chosen = set(sorted(counts, key=lambda name: (-counts[name], name))[:count])
     return [crop for crop in crops if crop.identity in chosen]
 

@@ -312,8 +312,10 @@ def test_the_people_with_the_most_crops(tmp_path: Path):
     taken = open_crops(folder)
     assert [(crop.name, crop.record) for crop in taken] == [(crop.name, crop.record) for crop in crops]
     assert all((folder / crop.name).read_bytes() == crop.path.read_bytes() for crop in crops)
-    with pytest.raises(CosfaceError, match="5 people are asked for, here are 4"):
+    with pytest.raises(CosfaceError, match="5 people are asked for, here are 4; lower --people"):
         most_pictured(root, None, 5)
+    with pytest.raises(CosfaceError, match=r"2 people are asked for, here are 0; .*/p0/PERSON/photo.jpg"):
+        most_pictured(root / "p0", "arcface", 2)
 
 
 def test_as_typed(
