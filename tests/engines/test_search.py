@@ -102,7 +102,7 @@ def test_equals_that_rounding_told_apart(tmp_path: Path, monkeypatch: pytest.Mon
     from cosface_cli.engines.search import flat
 
     gallery, far = units(300, 64), units(300, 64, seed=5)
-    copies = np.arange(100, 140)
+    copies = np.arange(200, 240)  # in the second thread's half
     gallery[copies] = gallery[7]
 
     def rounded(probes, array, size, count, rows, wide, scores, found, chosen):
@@ -127,7 +127,7 @@ def test_equals_that_rounding_told_apart(tmp_path: Path, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(ids, want_ids)
     assert want_ids[at].tolist() == [7, *copies[:11]]
     np.testing.assert_allclose(cosines, want_cosines, atol=1e-12)
-    some = np.sort(np.r_[copies[5:], 200:260])
+    some = np.sort(np.r_[copies[5:], 240:300])
     proposed = opened.searcher.propose(probes, 3, some)
     assert nearest(opened.vectors, probes, proposed, 3)[1][at].tolist() == copies[5:8].tolist()
 
