@@ -16,7 +16,7 @@ from typing import Any
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import Output
-from cosface_cli.outcomes import EXIT_DONE, Done, Moved, Note, Outcome, Planned, Rejected, Tally
+from cosface_cli.outcomes import EXIT_DONE, Done, Note, Outcome, Planned, Progress, Rejected, Tally
 
 RowOf = Callable[[Outcome], Mapping[str, Any] | None]
 
@@ -126,7 +126,7 @@ class Following:
             case Planned(total=total):
                 self._total = total
                 return
-            case Moved(done=done, total=total):
+            case Progress(done=done, total=total):
                 self._fine = True
                 self._progress.at(done, total, self.tally.rejected)
                 return

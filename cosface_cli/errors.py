@@ -22,15 +22,15 @@ class CosfaceError(Exception):
     mend: what to do about it.
     """
 
-    def __init__(self, problem: str, path: str | PathLike[str] | None = None, mend: str | None = None) -> None:
+    def __init__(self, problem: str, path: str | PathLike[str] | None = None, hint: str | None = None) -> None:
         super().__init__(problem)
         self.problem = problem
         self.path = None if path is None else str(path)
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
         line = self.problem if self.path is None else f"{self.path}: {self.problem}"
-        line = line if self.mend is None else f"{line}; {self.mend}"
+        line = line if self.hint is None else f"{line}; {self.hint}"
         return " ".join(line.split("\n"))
 
 
@@ -38,11 +38,11 @@ class PhotoError(CosfaceError):
     """One photo that cannot be used. reason: a code such as decode_error, no_face, too_small."""
 
     def __init__(
-        self, reason: str, problem: str, path: str | PathLike[str] | None = None, mend: str | None = None
+        self, reason: str, problem: str, path: str | PathLike[str] | None = None, hint: str | None = None
     ) -> None:
-        super().__init__(problem, path, mend)
+        super().__init__(problem, path, hint)
         self.reason = reason
-        self.args = (reason, problem, self.path, mend)  # what pickle calls the class with, between processes
+        self.args = (reason, problem, self.path, hint)  # what pickle calls the class with, between processes
 
 
 class ModelMismatch(CosfaceError):

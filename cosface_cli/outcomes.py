@@ -22,7 +22,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Progress:
     """How far the work is, where it is told in finer steps than its inputs: the steps of a training."""
 
     done: int
@@ -65,8 +65,8 @@ class Rejected:
     row: Mapping[str, Any] | None = None
 
 
-Outcome = Planned | Moved | Note | Done | Skipped | Rejected
-Tell = Callable[[Outcome], None]
+Outcome = Planned | Progress | Note | Done | Skipped | Rejected
+OnOutcome = Callable[[Outcome], None]
 
 
 def ignore(outcome: Outcome) -> None:

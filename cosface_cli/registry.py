@@ -42,7 +42,7 @@ class Table:
         try:
             return self._rows[name]
         except KeyError:
-            raise CosfaceError(f"no {self.kind} is called {name!r}", mend=suggest(name, self.names)) from None
+            raise CosfaceError(f"no {self.kind} is called {name!r}", hint=suggest(name, self.names)) from None
 
     def load(self, name: str) -> Any:
         """Import what the row points to. Raises CosfaceError when its pip extra is not installed."""
@@ -55,7 +55,7 @@ class Table:
                 raise
             raise CosfaceError(
                 f"the {self.kind} {name!r} needs the package {error.name!r}",
-                mend=f"pip install 'cosface[{row.extra}]'",
+                hint=f"pip install 'cosface[{row.extra}]'",
             ) from error
 
 
@@ -71,4 +71,4 @@ def one_of(value: str, choices: Iterable[str], flag: str) -> None:
     """Raises CosfaceError with the near miss unless value is one of choices."""
     names = list(choices)
     if value not in names:
-        raise CosfaceError(f"{flag} {value!r} is not known", mend=suggest(value, names))
+        raise CosfaceError(f"{flag} {value!r} is not known", hint=suggest(value, names))

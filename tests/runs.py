@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from cosface_cli.artifacts.weights import Weights, save_weights, tensors_id
+from cosface_cli.artifacts.run.weights import Weights, save_weights, tensors_id
 from cosface_cli.backbones.loading import build, declaration, tensors_of
 
 

@@ -91,7 +91,7 @@ def test_stages_print_nothing(path: Path) -> None:
 
 def test_one_file_loads_the_runtime_and_keeps_it_silent() -> None:
     loaders = [module_name(p) for p in MODULES if any(i.partition(".")[0] == "onnxruntime" for i in imports(p))]
-    assert loaders == ["cosface_cli.engines.onnx_session"]
+    assert loaders == ["cosface_cli.engines.runtime.onnx_session"]
 
 
 def test_doors_and_commands_are_light() -> None:
@@ -110,7 +110,7 @@ def test_help_is_light() -> None:
 
 def test_workers_start_light() -> None:
     """A worker process imports the program's main file, and what its tasks and its opener are made of."""
-    loaded = loaded_by("import cosface_cli.__main__, cosface_cli.align.work, cosface_cli.engines.face_vectors")
+    loaded = loaded_by("import cosface_cli.__main__, cosface_cli.align.work, cosface_cli.engines.photos.face_vectors")
     assert not loaded & {"typer", "rich", "h5py", "torch", "insightface", "onnx", "scipy", "faiss"}
 
 

@@ -120,13 +120,13 @@ def test_outcomes_become_rows_words_and_a_summary(capsys: pytest.CaptureFixture[
     def row_of(outcome):
         return {"source": outcome.source, "reason": outcome.reason} if isinstance(outcome, Rejected) else None
 
-    with following("align", Output.json, False, ("source",), row_of) as tell:
-        tell(Planned(3))
-        tell(Note("a note"))
-        tell(Done("a", ({"source": "a", "face": 1}, {"source": "a", "face": 2})))
-        tell(Skipped("b"))
-        tell(Rejected("c", "no_face", "c: no face was found"))
-        assert tell.exit_code == 3
+    with following("align", Output.json, False, ("source",), row_of) as emit:
+        emit(Planned(3))
+        emit(Note("a note"))
+        emit(Done("a", ({"source": "a", "face": 1}, {"source": "a", "face": 2})))
+        emit(Skipped("b"))
+        emit(Rejected("c", "no_face", "c: no face was found"))
+        assert emit.exit_code == 3
     captured = capsys.readouterr()
     rows = [json.loads(line) for line in captured.out.splitlines()]
     assert rows == [{"source": "a", "face": 1}, {"source": "a", "face": 2}, {"source": "c", "reason": "no_face"}]
@@ -136,8 +136,8 @@ def test_outcomes_become_rows_words_and_a_summary(capsys: pytest.CaptureFixture[
 
 
 def test_an_interrupted_run_prints_its_table_and_no_summary(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(KeyboardInterrupt), following("align", Output.table, False, ("source",)) as tell:
-        tell(Done("a", ({"source": "a.jpg"},)))
+    with pytest.raises(KeyboardInterrupt), following("align", Output.table, False, ("source",)) as emit:
+        emit(Done("a", ({"source": "a.jpg"},)))
         raise KeyboardInterrupt
     captured = capsys.readouterr()
     assert "a.jpg" in captured.out and "done" not in captured.err
@@ -148,11 +148,11 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
 ):
     now = 100.0
     monkeypatch.setattr(console.time, "monotonic", lambda: now)
-    tell = Following("align", Rows(Output.json), False, lambda outcome: None)
-    tell(Planned(100))
+    emit = Following("align", Rows(Output.json), False, lambda outcome: None)
+    emit(Planned(100))
     for number in range(30):
         now += 1
-        tell(Done(str(number)) if number % 10 else Rejected(str(number), "no_face", "no face"))
+        emit(Done(str(number)) if number % 10 else Rejected(str(number), "no_face", "no face"))
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("align:")]
     assert lines == [
         "align: 10/100, 1.0/s, 90 s left, 1 rejected",

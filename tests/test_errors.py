@@ -14,7 +14,7 @@ EXAMPLES = (
     (CosfaceError("no such file"), "no such file"),
     (CosfaceError("no such file", "a.jpg"), "a.jpg: no such file"),
     (CosfaceError("no such file", Path("p/a.jpg"), "give another"), "p/a.jpg: no such file; give another"),
-    (CosfaceError("no model is called 'x'", mend="did you mean 'y'?"), "no model is called 'x'; did you mean 'y'?"),
+    (CosfaceError("no model is called 'x'", hint="did you mean 'y'?"), "no model is called 'x'; did you mean 'y'?"),
     (PhotoError("no_face", "no face was found", Path("a.jpg")), "a.jpg: no face was found"),
     (PhotoError("too_large", "60 megapixels", "a.jpg", "raise the limit"), "a.jpg: 60 megapixels; raise the limit"),
     (ModelMismatch("of dlib, not of mine", "s.h5", "use another"), "s.h5: of dlib, not of mine; use another"),
@@ -40,7 +40,7 @@ def test_errors_travel_between_processes(error: CosfaceError, words: str):
 
 def test_a_photo_s_error_has_a_code():
     error = PhotoError("no_face", "no face was found", "a.jpg", "take another")
-    assert (error.reason, error.problem, error.path, error.mend) == (
+    assert (error.reason, error.problem, error.path, error.hint) == (
         "no_face",
         "no face was found",
         "a.jpg",

@@ -78,9 +78,9 @@ def align(
         prune=prune,
         report=report,
     )
-    with following("align", output, quiet, COLUMNS, _reject_row) as tell:
-        run(config, tell)
-    return tell.exit_code
+    with following("align", output, quiet, COLUMNS, _reject_row) as emit:
+        run(config, emit)
+    return emit.exit_code
 
 
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cosface_cli.artifacts import pages, photos
-from cosface_cli.artifacts.crop_folder import CropFolder
-from cosface_cli.artifacts.crops import MANIFEST, REJECTS, CropRecord, RejectRecord
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.crops.crop_folder import CropFolder
+from cosface_cli.artifacts.crops.manifest import MANIFEST, REJECTS, CropRecord, RejectRecord
+from cosface_cli.artifacts.pages import page_writer
 from cosface_cli.engines.sources import File, Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import apply, similarity, template
@@ -36,7 +37,7 @@ def write_report(folder: Path, photo_of: Callable[[str], Place | None] = lambda 
     order = {source: number for number, source in enumerate(sorted(held.kept))}
     some, others = _sample(records), _sample(rejects)
     page = folder / REPORT
-    pages.write_page(
+    page_writer.write_page(
         page,
         "align/report.html.j2",
         {
@@ -103,7 +104,7 @@ def _reject(record: RejectRecord, photo: Place | None, order: int) -> dict[str, 
         "order": order,
         "source": record.source,
         "identity": _identity(record.source),
-        "reason": pages.printable(record.reason),
+        "reason": page_writer.printable(record.reason),
         "words": record.words,
         "picture": None if photo is None else _picture(photo),
     }
@@ -112,10 +113,10 @@ def _reject(record: RejectRecord, photo: Place | None, order: int) -> dict[str, 
 def _picture(place: Place) -> str | None:
     """The small picture of a file, or None where it is not one."""
     try:
-        image = photos.decode(place.read(), str(place), SIDE).image
+        image = pictures.decode(place.read(), str(place), SIDE).image
     except (PhotoError, OSError):
         return None
-    return pages.picture(photos.encode_thumbnail(image, SIDE))
+    return page_writer.picture(pictures.encode_thumbnail(image, SIDE))
 
 
 def _identity(name: str) -> str | None:

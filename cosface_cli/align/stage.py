@@ -14,18 +14,18 @@ from cosface_cli.align.doubles import doubles_note
 from cosface_cli.align.naming import Names
 from cosface_cli.align.report import write_report
 from cosface_cli.align.work import AlignOpener, Result, Task, limits_of
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.crop_folder import CropFolder, Kept
-from cosface_cli.artifacts.crops import MANIFEST, CropRecord, RejectRecord
+from cosface_cli.artifacts.crops.crop_folder import CropFolder, Kept
+from cosface_cli.artifacts.crops.manifest import MANIFEST, CropRecord, RejectRecord
+from cosface_cli.artifacts.files import atomic
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.reader import CHOICES
+from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.runners import RUNNERS, Runner, Seeing
 from cosface_cli.engines.sources import Item, Listing
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected, Skipped, Tally, ignore
 from cosface_cli.registry import one_of
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
@@ -34,7 +34,7 @@ CHUNK = 8  # photos handed to a worker at a time: a message costs about half a m
 RETRIED = ("too_large", "missing", "unreadable")  # rejects that another limit or another day may mend
 
 
-def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
+def align(config: AlignConfig, emit: OnOutcome = ignore) -> AlignReport:
     """Align the faces of all photos of config.raw into the crop folder config.aligned.
 
     Photos that are there unchanged are skipped. Raises CosfaceError for a missing source, an unknown name, or a
@@ -48,23 +48,23 @@ def align(config: AlignConfig, tell: Tell = ignore) -> AlignReport:
     presence = Presence(config.raw)
     listing = list_photos(config.raw, config.aligned, config.every, config.root)
     for note in listing.notes:
-        tell(Note(note))
+        emit(Note(note))
     if config.prune:
         require_whole(config.raw, listing.whole)
     if not listing.items:
-        tell(Note(f"{config.raw}: no photos here"))
+        emit(Note(f"{config.raw}: no photos here"))
         return AlignReport(0, 0, 0, 0, 0)
     if config.raw != "-" and listing.root.resolve() == config.aligned.resolve():
         problem = "the photos lie here, and their crops would take their names"
         raise CosfaceError(problem, config.aligned, "give another folder for the crops")
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
-        tell(Planned(len(listing.items)))
-        report = _Run(config, detector, presence, tell).over(listing, runner)
+        emit(Planned(len(listing.items)))
+        report = _Run(config, detector, presence, emit).over(listing, runner)
         if config.report:
             places = {item.name: item.place for item in listing.items}
             page = write_report(config.aligned, places.get)
-            tell(Note(f"contact sheet: {page}"))
+            emit(Note(f"contact sheet: {page}"))
         return report
 
 
@@ -75,7 +75,7 @@ class _Pending:
 
 
 class _Run:
-    def __init__(self, config: AlignConfig, detector: str, presence: Presence, tell: Tell) -> None:
+    def __init__(self, config: AlignConfig, detector: str, presence: Presence, emit: OnOutcome) -> None:
         self.config = config
         self.detector = detector
         self.presence = presence
@@ -85,7 +85,7 @@ class _Run:
         )
         self.made: set[Path] = set()  # folders
         self.tally = Tally()
-        self.tell = tell
+        self.emit = emit
         self.folder = CropFolder(config.aligned)
         self.names = Names(self._named(), SUFFIXES[config.crops])
         self.stale = list(self.folder.dropped)  # crops that no line will name
@@ -130,14 +130,14 @@ class _Run:
             self.stale += self.folder.drop(gone)
         if gone:
             done = "their crops are dropped" if self.config.prune else "--prune drops their crops"
-            self.tell(Note(f"{self.config.aligned}: {len(gone)} of its photos are not in {listing.root}; {done}"))
+            self.emit(Note(f"{self.config.aligned}: {len(gone)} of its photos are not in {listing.root}; {done}"))
         return len(gone)
 
     def _tell_doubles(self, items: tuple[Item, ...]) -> None:
         found = ((item.given, self.folder.kept.get(item.name)) for item in items)
         note = doubles_note((given, kept.hash) for given, kept in found if kept is not None and kept.crops)
         if note is not None:
-            self.tell(Note(note))
+            self.emit(Note(note))
 
     def _refuse_other_settings(self) -> None:
         others = {kept.settings for kept in self.folder.kept.values() if kept.crops} - {self.settings}
@@ -180,7 +180,7 @@ class _Run:
 
     def _count(self, outcome: Done | Skipped | Rejected) -> None:
         self.tally.add(outcome)
-        self.tell(outcome)
+        self.emit(outcome)
 
     def _keep(self, pending: _Pending, result: Result) -> None:
         item, before = pending.item, pending.before

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosface_cli.align import AlignConfig
-from cosface_cli.artifacts import photos
+from cosface_cli.artifacts import pictures
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.reader import Limits, Reader
+from cosface_cli.engines.photos.reader import Limits, Reader
 from cosface_cli.engines.sources import Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import template
@@ -66,7 +66,7 @@ class AlignOpener:
         detector = open_detector(config.detector, config.min_face)
         choice: Any = config.faces
         reader = Reader(detector, template(config.template), choice, limits_of(config), config.try_rotations)
-        encode = photos.encode_png if config.crops == "png" else photos.encode_jpeg
+        encode = pictures.encode_png if config.crops == "png" else pictures.encode_jpeg
         return lambda tasks: [align_photo(task, reader, encode) for task in tasks]
 
 
@@ -75,7 +75,7 @@ def limits_of(config: AlignConfig) -> Limits:
     return Limits(config.min_face, config.min_score, config.max_megapixels, config.min_sharpness, config.max_yaw)
 
 
-def align_photo(task: Task, reader: Reader, encode: Callable[[photos.Pixels], bytes]) -> Result:
+def align_photo(task: Task, reader: Reader, encode: Callable[[pictures.Pixels], bytes]) -> Result:
     """The crops of one photo, or why there are none; a photo's fault is a value here, not an exception."""
     size = mtime_ns = 0
     digest = ""

@@ -47,7 +47,7 @@ def put(module: nn.Module, tensors: Mapping[str, NDArray[Any]], problem: str) ->
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        raise CosfaceError(problem, mend="give the weights that were written with it") from error
+        raise CosfaceError(problem, hint="give the weights that were written with it") from error
 
 
 def tensors_of(module: nn.Module) -> dict[str, NDArray[Any]]:

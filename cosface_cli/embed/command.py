@@ -95,9 +95,9 @@ def embed(
         precision=precision,
         prune=prune,
     )
-    with following("embed", output, quiet, COLUMNS, _reject_row) as tell:
-        run(config, tell)
-    return tell.exit_code
+    with following("embed", output, quiet, COLUMNS, _reject_row) as emit:
+        run(config, emit)
+    return emit.exit_code
 
 
 def info(
@@ -133,9 +133,9 @@ def merge(
     from cosface_cli.embed.merge import merge as run
 
     if len(paths) < 2:
-        raise CosfaceError("stores and the new one are needed", mend="cosface embed merge a.h5 b.h5 all.h5")
-    with following("merge", options.Output.table, quiet) as tell:
-        report = run(MergeConfig(tuple(paths[:-1]), paths[-1]), tell)
+        raise CosfaceError("stores and the new one are needed", hint="cosface embed merge a.h5 b.h5 all.h5")
+    with following("merge", options.Output.table, quiet) as emit:
+        report = run(MergeConfig(tuple(paths[:-1]), paths[-1]), emit)
     _write([asdict(report)], output)
     return EXIT_DONE
 
@@ -153,8 +153,8 @@ def split(
     """
     from cosface_cli.embed.split import split as run
 
-    with following("split", options.Output.table, quiet) as tell:
-        parts = run(SplitConfig(store, folder, by), tell)
+    with following("split", options.Output.table, quiet) as emit:
+        parts = run(SplitConfig(store, folder, by), emit)
     _write([asdict(part) for part in parts], output)
     return EXIT_DONE
 

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from cosface_cli.artifacts.store import Store
-from cosface_cli.artifacts.store_update import journal_of
+from cosface_cli.artifacts.store.store_file import Store
+from cosface_cli.artifacts.store.store_update import journal_of
 from cosface_cli.embed import InfoReport
 
 

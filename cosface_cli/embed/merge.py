@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, write_store
-from cosface_cli.artifacts.store_series import common_header, require_finished
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, write_store
+from cosface_cli.artifacts.store.store_series import common_header, require_finished
 from cosface_cli.embed import MergeConfig, MergeReport
 from cosface_cli.errors import CosfaceError, DamagedError
-from cosface_cli.outcomes import Done, Planned, Skipped, Tell, ignore
+from cosface_cli.outcomes import Done, OnOutcome, Planned, Skipped, ignore
 
 
-def merge(config: MergeConfig, tell: Tell = ignore) -> MergeReport:
+def merge(config: MergeConfig, emit: OnOutcome = ignore) -> MergeReport:
     """Write the rows and rejects of all stores to config.out, in the order of the stores.
 
     A source (root and name) that stands in several comes from the last that has rows of it, else from the last that
@@ -38,9 +38,9 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> MergeReport:
             )
         require_finished(config.out)
         owners = _Owners(config.stores)
-        tell(Planned(owners.rows))
+        emit(Planned(owners.rows))
         rejects = list(owners.rejected())
-        rows = write_store(config.out, header, owners.pairs(tell), rejects)
+        rows = write_store(config.out, header, owners.pairs(emit), rejects)
     return MergeReport(str(config.out), rows, len(rejects), owners.doubles, owners.changed)
 
 
@@ -60,16 +60,16 @@ class _Owners:
                 for reject in store.rejects():
                     self._rejects[_source(reject, path)] = number
 
-    def pairs(self, tell: Tell) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+    def pairs(self, emit: OnOutcome) -> Iterator[tuple[Row, NDArray[np.float32]]]:
         """Rows with their vectors, each source from its owner."""
         for number, path in enumerate(self.stores):
             with Store(path) as store:
                 for row, vector in store.pairs():
                     if self._rows.get(_digest(row.root, row.source), (-1,))[0] != number:
-                        tell(Skipped(row.source))
+                        emit(Skipped(row.source))
                         continue
                     yield row, vector
-                    tell(Done(row.source))
+                    emit(Done(row.source))
 
     def rejected(self) -> Iterator[dict[str, Any]]:
         """Rejects of sources that have no rows anywhere, each from its owner."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cosface_cli.artifacts.store import StoreHeader
+from cosface_cli.artifacts.store.store_file import StoreHeader
 from cosface_cli.embed import EmbedConfig
-from cosface_cli.engines.devices import CPU, PRECISIONS, device_given_out, devices, on_gpu
 from cosface_cli.engines.embedders import GPU_BATCH
 from cosface_cli.engines.embedders.opening import fallback, open_embedder, require_precision
-from cosface_cli.engines.face_vectors import VectorsOpener
+from cosface_cli.engines.photos.face_vectors import VectorsOpener
 from cosface_cli.engines.runners import Opener, Seeing
 from cosface_cli.engines.runners.local import cpu_count
+from cosface_cli.engines.runtime.devices import CPU, PRECISIONS, device_given_out, devices, on_gpu
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.registry import one_of
 
 CHUNK = 8  # sources handed to a worker at a time
@@ -39,27 +39,27 @@ def models_of(config: EmbedConfig) -> tuple[Model, ...]:
     one_of(config.precision, PRECISIONS, "--precision")
     specs = (config.model,) if isinstance(config.model, str) else config.model
     if not specs:
-        raise CosfaceError("a model is needed", mend="--model dlib")
+        raise CosfaceError("a model is needed", hint="--model dlib")
     several = len(specs) > 1
     if several and (config.store.suffix in _STORES or config.store.exists()) and not config.store.is_dir():
-        mend = f"give a folder, as {config.store.with_suffix('') if config.store.suffix else 'stores'}"
-        raise CosfaceError("several models need a folder for their stores, this is a file", config.store, mend)
+        hint = f"give a folder, as {config.store.with_suffix('') if config.store.suffix else 'stores'}"
+        raise CosfaceError("several models need a folder for their stores, this is a file", config.store, hint)
     found: list[Model] = []
     for spec in specs:
         header = _header(spec, config)
         store = config.store / f"{header.model}.h5" if several else config.store
         for other in found:
             if other.header.model_id == header.model_id:
-                raise CosfaceError(f"--model {spec} and --model {other.spec} are one model", mend="name it once")
+                raise CosfaceError(f"--model {spec} and --model {other.spec} are one model", hint="name it once")
             if other.store.name.casefold() == store.name.casefold():
                 raise CosfaceError(
                     f"--model {spec} and --model {other.spec} are both called {header.model!r}",
-                    mend="rename a folder of theirs, or embed by one after the other, each into a store of its own",
+                    hint="rename a folder of theirs, or embed by one after the other, each into a store of its own",
                 )
         found.append(Model(spec, header, store))
     if not several and config.store.is_dir():
-        mend = f"give a file, as {config.store / found[0].header.model}.h5"
-        raise CosfaceError("this is a folder; the store of one model is a file", config.store, mend)
+        hint = f"give a file, as {config.store / found[0].header.model}.h5"
+        raise CosfaceError("this is a folder; the store of one model is a file", config.store, hint)
     return tuple(found)
 
 
@@ -71,16 +71,16 @@ def _header(spec: str, config: EmbedConfig) -> StoreHeader:
 
 
 def placed(
-    config: EmbedConfig, how: VectorsOpener, files: tuple[Path, ...], tell: Tell
+    config: EmbedConfig, how: VectorsOpener, files: tuple[Path, ...], emit: OnOutcome
 ) -> tuple[Opener | tuple[Opener, ...], int]:
     """The worker's opener, or one for each device, and how many sources a worker is handed at a time.
 
     What falls back to the CPU is told. Raises CosfaceError for a device that is not there.
     """
-    where = devices(config.device, tell) if config.engine == "local" else (device_given_out(config.device),)
+    where = devices(config.device, emit) if config.engine == "local" else (device_given_out(config.device),)
     notes = [note for spec in how.models if (note := fallback(spec, where[0])) is not None]
     for note in notes:
-        tell(Note(note))
+        emit(Note(note))
     if where == CPU or len(notes) == len(how.models):
         return Seeing(how, files), CHUNK
     # beside each network as many threads read as its share of the workers: a GPU is quicker than they are

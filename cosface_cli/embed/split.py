@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, write_store
-from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, write_store
+from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.embed import SplitConfig, SplitReport
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Done, Planned, Tell, ignore
+from cosface_cli.outcomes import Done, OnOutcome, Planned, ignore
 
 IDENTITY = "identity"
 UNNAMED = "unnamed"  # the part of rows without identity
@@ -33,29 +33,29 @@ class _Part:
     rejects: list[dict[str, Any]] = field(default_factory=list)
 
 
-def split(config: SplitConfig, tell: Tell = ignore) -> tuple[SplitReport, ...]:
+def split(config: SplitConfig, emit: OnOutcome = ignore) -> tuple[SplitReport, ...]:
     """Write the parts of a store into a folder, all of them or none. The rows of a source stay together.
 
     Raises CosfaceError where config.by is neither "identity" nor a number, the folder is not empty, or the store is
     still being filled.
     """
     if config.by != IDENTITY and not (config.by.isascii() and config.by.isdigit() and int(config.by) > 0):
-        raise CosfaceError(f"--by {config.by!r} is not known", mend="give identity, or the number of parts")
+        raise CosfaceError(f"--by {config.by!r} is not known", hint="give identity, or the number of parts")
     require_finished(config.store)
     if config.folder.exists() and (not config.folder.is_dir() or any(config.folder.iterdir())):
         raise CosfaceError("this is there already, and not an empty folder", config.folder, "choose another one")
     folder = config.folder.absolute()
     with Store(config.store) as store:
         atomic.make_folder(folder.parent)
-        with atomic.lock(folder), atomic.told(folder):
-            tell(Planned(len(store)))
+        with atomic.lock(folder), atomic.write_errors(folder):
+            emit(Planned(len(store)))
             parts = _by_identity(store) if config.by == IDENTITY else _by_number(store, int(config.by))
             growing = atomic.partial(folder)
             shutil.rmtree(growing, ignore_errors=True)  # of a run that was killed
             try:
                 growing.mkdir()
                 rows = [
-                    write_store(growing / part.name, store.header, _pairs(store, part, tell), part.rejects)
+                    write_store(growing / part.name, store.header, _pairs(store, part, emit), part.rejects)
                     for part in parts
                 ]
                 growing.replace(folder)
@@ -68,11 +68,11 @@ def split(config: SplitConfig, tell: Tell = ignore) -> tuple[SplitReport, ...]:
     )
 
 
-def _pairs(store: Store, part: _Part, tell: Tell) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+def _pairs(store: Store, part: _Part, emit: OnOutcome) -> Iterator[tuple[Row, NDArray[np.float32]]]:
     for start, stop in part.ranges:
         for row, vector in store.pairs(start, stop):
             yield row, vector
-            tell(Done(row.source))
+            emit(Done(row.source))
 
 
 def _by_identity(store: Store) -> list[_Part]:

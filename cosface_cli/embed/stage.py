@@ -10,27 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store_update import Key, Known, StoreUpdate
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_update import Key, Known, StoreUpdate
 from cosface_cli.embed import EmbedConfig, EmbedReport
 from cosface_cli.embed.models import Model, models_of, placed
 from cosface_cli.embed.work import Task, Work, limits_of, work_of
 from cosface_cli.engines.embedders import FLIPS
-from cosface_cli.engines.face_vectors import Input, Vectors, VectorsOpener
-from cosface_cli.engines.reader import CHOICES
+from cosface_cli.engines.photos.face_vectors import Input, Vectors, VectorsOpener
+from cosface_cli.engines.photos.reader import CHOICES
+from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners import RUNNERS, Opener, Runner
 from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
-from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tally, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected, Skipped, Tally, ignore
 from cosface_cli.registry import one_of
 
 Ended = Done | Skipped | Rejected
 
 
-def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
+def embed(config: EmbedConfig, emit: OnOutcome = ignore) -> EmbedReport:
     """Embed the faces of config.source into the store config.store, or with several models into one store each there.
 
     Sources that are there unchanged are skipped. Raises CosfaceError for a missing source, an unknown name or device,
@@ -41,21 +41,21 @@ def embed(config: EmbedConfig, tell: Tell = ignore) -> EmbedReport:
     runner: Runner = RUNNERS.load(config.engine)
     models = models_of(config)
     presence = Presence(config.source)
-    work = work_of(config, tell)
+    work = work_of(config, emit)
     if config.prune:
         require_whole(config.source, work.whole)
     for crop_template in {task.input.crop.template.name for task in work.tasks if task.input.crop is not None}:
         for model in models:
             require_cover(template(crop_template), template(model.header.template), config.source)
-    opener, chunk = placed(config, _how(config, models), work.files, tell)
+    opener, chunk = placed(config, _how(config, models), work.files, emit)
     if not work.tasks:
-        tell(Note(f"{config.source}: no photos here"))
+        emit(Note(f"{config.source}: no photos here"))
         return EmbedReport(0, 0, 0, 0)
     with ExitStack() as held:
         for model in models:
             atomic.make_folder(model.store.parent)
             held.enter_context(atomic.lock(model.store))
-        return _Run(config, models, work, presence, tell).over(runner, opener, chunk)
+        return _Run(config, models, work, presence, emit).over(runner, opener, chunk)
 
 
 def _how(config: EmbedConfig, models: Sequence[Model]) -> VectorsOpener:
@@ -74,13 +74,13 @@ def _how(config: EmbedConfig, models: Sequence[Model]) -> VectorsOpener:
 
 class _Run:
     def __init__(
-        self, config: EmbedConfig, models: tuple[Model, ...], work: Work, presence: Presence, tell: Tell
+        self, config: EmbedConfig, models: tuple[Model, ...], work: Work, presence: Presence, emit: OnOutcome
     ) -> None:
         self.config = config
         self.models = models
         self.work = work
         self.presence = presence
-        self.tell = tell
+        self.emit = emit
         self.tally = Tally()
         self.order = [task.key for task in work.tasks]
         self.stores: list[StoreUpdate] = []  # by model
@@ -93,11 +93,11 @@ class _Run:
                 opened.callback(store.close)
                 self.stores.append(store)
                 if store.moved_aside is not None:
-                    self.tell(Note(f"{model.store}: this store is damaged; moved aside as {store.moved_aside.name}"))
+                    self.emit(Note(f"{model.store}: this store is damaged; moved aside as {store.moved_aside.name}"))
             for store in self.stores:
                 opened.callback(self._publish, store)
             tasks = self.work.tasks
-            self.tell(Planned(len(tasks)))
+            self.emit(Planned(len(tasks)))
             gone: set[Key] = set()
             try:
                 for _, results in run(self._chunks(size), opener, self.config.workers, -(-len(tasks) // size)):
@@ -164,7 +164,7 @@ class _Run:
             outcomes.append(ended[0])
         for outcome in outcomes:
             self.tally.add(outcome)
-            self.tell(outcome)
+            self.emit(outcome)
 
     def _gone(self, store: StoreUpdate) -> list[Key]:
         """The photos of a store that the source holds no more: dropped, or told."""
@@ -173,7 +173,7 @@ class _Run:
         if gone:
             done = "their rows are dropped" if self.config.prune else "--prune drops their rows"
             told = f"{len(gone)} of its photos are not in {self.config.source} any more; {done}"
-            self.tell(Note(f"{store.path}: {told}"))
+            self.emit(Note(f"{store.path}: {told}"))
         if self.config.prune:
             store.drop(gone)
         return gone

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosface_cli.artifacts.crops import Crop, is_crop_folder, open_crops
-from cosface_cli.artifacts.store_update import Key
+from cosface_cli.artifacts.crops.manifest import Crop, is_crop_folder, open_crops
+from cosface_cli.artifacts.store.store_update import Key
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.face_vectors import Input
-from cosface_cli.engines.reader import Limits, absolute
+from cosface_cli.engines.photos.face_vectors import Input
+from cosface_cli.engines.photos.reader import Limits, absolute
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos, unused_every
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.outcomes import Note, OnOutcome
 
 FOR_PHOTOS = ["detector", "faces", "min_face", "min_score", "max_megapixels", "min_sharpness", "max_yaw"]
 FOR_PHOTOS += ["try_rotations", "root"]
@@ -41,11 +41,11 @@ class Work:
     files: tuple[Path, ...]
 
 
-def work_of(config: EmbedConfig, tell: Tell) -> Work:
+def work_of(config: EmbedConfig, emit: OnOutcome) -> Work:
     """List config.source. Raises CosfaceError for a missing source, a damaged manifest or an unknown name."""
     if config.crops_template is not None or (config.source != "-" and is_crop_folder(Path(config.source))):
-        return _crop_work(config, tell)
-    return _photo_work(config, tell)
+        return _crop_work(config, emit)
+    return _photo_work(config, emit)
 
 
 def limits_of(config: EmbedConfig) -> Limits:
@@ -53,14 +53,14 @@ def limits_of(config: EmbedConfig) -> Limits:
     return Limits(config.min_face, config.min_score, config.max_megapixels, config.min_sharpness, config.max_yaw)
 
 
-def _crop_work(config: EmbedConfig, tell: Tell) -> Work:
+def _crop_work(config: EmbedConfig, emit: OnOutcome) -> Work:
     for note in unused_every(config.source, config.every, 0):
-        tell(Note(note))
+        emit(Note(note))
     usual = EmbedConfig(config.source, config.store)
     unused = [name for name in FOR_PHOTOS if getattr(config, name) != getattr(usual, name)]
     if unused:
         flags = ", ".join("--" + name.replace("_", "-") for name in unused)
-        tell(Note(f"{config.source}: these are crops already, {flags} changes nothing"))
+        emit(Note(f"{config.source}: these are crops already, {flags} changes nothing"))
     root = absolute(config.source)
     crops: list[Crop] = open_crops(root, config.crops_template)
     tasks = [
@@ -70,10 +70,10 @@ def _crop_work(config: EmbedConfig, tell: Tell) -> Work:
     return Work(tasks, f"crops template={crops[0].template.name}", str(root), whole=True, files=(root,))
 
 
-def _photo_work(config: EmbedConfig, tell: Tell) -> Work:
+def _photo_work(config: EmbedConfig, emit: OnOutcome) -> Work:
     listing = list_photos(config.source, None, config.every, config.root)
     for note in listing.notes:
-        tell(Note(note))
+        emit(Note(note))
     root = str(absolute(listing.root))
     detector = open_detector(config.detector, config.min_face).name
     named = config.source != "-" or config.root is not None  # else the first folder level is anything

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.forgotten import FILE as FORGOTTEN
-from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, require_own, require_whole
-from cosface_cli.artifacts.index_rows import IndexRows
-from cosface_cli.artifacts.rows import Columns, decode
-from cosface_cli.artifacts.store import Store, StoreHeader
-from cosface_cli.artifacts.store_series import common_header, require_finished
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.forgotten import FILE as FORGOTTEN
+from cosface_cli.artifacts.index.index_folder import MAIN, IndexHeader, read_header, require_own, require_whole
+from cosface_cli.artifacts.index.index_rows import IndexRows
+from cosface_cli.artifacts.store.face_rows import Columns, decode
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader
+from cosface_cli.artifacts.store.store_series import common_header, require_finished
 from cosface_cli.engines.embedders.vectors import UNIT
 from cosface_cli.engines.search import SEARCHERS
 from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
@@ -23,11 +23,11 @@ from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.keys import Keys, Mask, admitted, found_in, sources_of
 from cosface_cli.index.photo_times import PhotoTimes
 from cosface_cli.index.segments import BLOCK, Block, How, Writer, changed, settled
-from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected, Skipped, ignore
 from cosface_cli.registry import one_of
 
 
-def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
+def build(config: BuildConfig, emit: OnOutcome = ignore) -> BuildReport:
     """Make the index hold the rows of the stores (with config.add: also what it holds already); the old index, if there
     is one, stands until the new one is whole.
 
@@ -44,27 +44,27 @@ def build(config: BuildConfig, tell: Tell = ignore) -> BuildReport:
         require_finished(path)
     atomic.make_folder(config.index)
     require_own(config.index)
-    with atomic.lock(config.index / MAIN), atomic.told(config.index):
+    with atomic.lock(config.index / MAIN), atomic.write_errors(config.index):
         require_forgotten(config.index)
-        old = _old(config, stores, tell)
+        old = _old(config, stores, emit)
         plan = _planned(config, old)
-        tell(Planned(plan.kept + int(plan.new.sum())))
+        emit(Planned(plan.kept + int(plan.new.sum())))
         if plan.kept:
-            tell(Skipped(str(config.index), plan.kept))
-        writer = Writer(config.index, stores.size, how, old.next_id, tell)
-        changed(writer, old, plan.masks, lambda: _read(config.stores, plan.new, tell), int(plan.new.sum()))
+            emit(Skipped(str(config.index), plan.kept))
+        writer = Writer(config.index, stores.size, how, old.next_id, emit)
+        changed(writer, old, plan.masks, lambda: _read(config.stores, plan.new, emit), int(plan.new.sum()))
         header = writer.header(old if config.add else replace(old, mapped=None))  # its own vectors replace mapped ones
         paths = [str(path.absolute()) for path in config.stores]
         header = replace(header, stores=tuple(dict.fromkeys([*(old.stores if config.add else ()), *paths])))
         settled(config.index, header)
     added = header.rows - plan.kept
     if plan.doubles:
-        tell(Note(f"{plan.doubles} rows stood in the stores more than once and were taken once"))
+        emit(Note(f"{plan.doubles} rows stood in the stores more than once and were taken once"))
     if plan.removed:
-        tell(Note(f"{plan.removed} rows of the index were taken out: the stores hold them no more, or changed"))
+        emit(Note(f"{plan.removed} rows of the index were taken out: the stores hold them no more, or changed"))
     if plan.forgotten:
         words = f"{plan.forgotten} rows of the stores were left out: they were forgotten once"
-        tell(Note(f"{words}; {config.index / FORGOTTEN} says which, and a line less lets them in again"))
+        emit(Note(f"{words}; {config.index / FORGOTTEN} says which, and a line less lets them in again"))
     return report(config.index, header, added, plan.removed, plan.doubles, plan.forgotten)
 
 
@@ -96,18 +96,18 @@ def _how(config: BuildConfig) -> How:
     one_of(config.engine, ("faiss", "milvus"), "--engine")
     if (config.engine == "milvus") != (config.uri is not None):
         raise CosfaceError(
-            "--engine milvus and --uri go together", mend="cosface index build --engine milvus --uri URI"
+            "--engine milvus and --uri go together", hint="cosface index build --engine milvus --uri URI"
         )
     how = How.asked(config.search, config.recall)
     if config.engine == "milvus":
         if config.search != "auto":
-            raise CosfaceError("--search is for --engine faiss", mend="leave it out")
+            raise CosfaceError("--search is for --engine faiss", hint="leave it out")
         SEARCHERS.load("milvus")  # a missing package is told before any work
         return replace(how, search="milvus", uri=config.uri)
     return how
 
 
-def _old(config: BuildConfig, stores: StoreHeader, tell: Tell) -> IndexHeader:
+def _old(config: BuildConfig, stores: StoreHeader, emit: OnOutcome) -> IndexHeader:
     """The index that is there, or an empty one."""
     empty = IndexHeader(
         engine=config.engine,
@@ -131,7 +131,7 @@ def _old(config: BuildConfig, stores: StoreHeader, tell: Tell) -> IndexHeader:
     except DamagedError as error:
         if config.add:
             raise
-        tell(Note(f"{error.path}: {error.problem}; the index is built anew"))
+        emit(Note(f"{error.path}: {error.problem}; the index is built anew"))
         return empty
     require_alike(old, stores, config.stores[0], config.index)
     if (old.engine, old.uri) != (config.engine, config.uri) or (not config.add and _other_search(config, old)):
@@ -199,7 +199,7 @@ def _store_keys(stores: Sequence[Path]) -> Keys:
     return np.concatenate(keys)
 
 
-def _read(stores: Sequence[Path], wanted: Mask, tell: Tell) -> Iterator[Block]:
+def _read(stores: Sequence[Path], wanted: Mask, emit: OnOutcome) -> Iterator[Block]:
     """The wanted rows of the stores, but for those whose embeddings are of no use."""
     at = 0
     times = PhotoTimes()
@@ -217,8 +217,8 @@ def _read(stores: Sequence[Path], wanted: Mask, tell: Tell) -> Iterator[Block]:
                 for bad in np.flatnonzero(~good):
                     source = decode(columns.texts["source"][bad])
                     words = f"the embedding of {source} has length {lengths[bad]:g}, not 1; embed it again"
-                    tell(Rejected(source, "bad_embedding", f"{path}: {words}"))
+                    emit(Rejected(source, "bad_embedding", f"{path}: {words}"))
                 columns = columns.kept(good)
                 if len(columns):
                     yield Block(columns, columns.keys(), vectors[good])
-                    tell(Done(str(path), count=len(columns)))
+                    emit(Done(str(path), count=len(columns)))

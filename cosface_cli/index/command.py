@@ -117,9 +117,9 @@ def search(
         min_score=min_score,
         workers=workers,
     )
-    with following("search", output, quiet, COLUMNS, _reject_row) as tell:
-        report = run(config, tell)
-    return EXIT_NO if tell.exit_code == EXIT_DONE and not report.hits else tell.exit_code
+    with following("search", output, quiet, COLUMNS, _reject_row) as emit:
+        report = run(config, emit)
+    return EXIT_NO if emit.exit_code == EXIT_DONE and not report.hits else emit.exit_code
 
 
 @app.command("forget")
@@ -150,8 +150,8 @@ def forget(
     from cosface_cli.index.forget.stage import forget as run
 
     config = ForgetConfig(index, identity, source, tuple(stores or ()), tuple(crops or ()), yes)
-    with following("forget", options.Output.table, True) as tell:
-        report = run(config, lambda outcome: say(outcome.text, quiet) if isinstance(outcome, Note) else tell(outcome))
+    with following("forget", options.Output.table, True) as emit:
+        report = run(config, lambda outcome: say(outcome.text, quiet) if isinstance(outcome, Note) else emit(outcome))
     rows = Rows(output)
     rows.write(asdict(report))
     rows.close()
@@ -170,17 +170,17 @@ def _build(config: BuildConfig, output: options.Output | None, quiet: bool) -> i
     from cosface_cli.index.build import build as run
 
     report: BuildReport
-    with following("index", options.Output.table, quiet) as tell:
-        report = run(config, tell)
+    with following("index", options.Output.table, quiet) as emit:
+        report = run(config, emit)
     rows = Rows(output)
     rows.write(asdict(report))
     rows.close()
-    return tell.exit_code
+    return emit.exit_code
 
 
 def _split(paths: list[Path]) -> tuple[tuple[Path, ...], Path]:
     if len(paths) < 2:
-        raise CosfaceError("a store and an index are needed", mend="cosface index build faces.h5 people.index")
+        raise CosfaceError("a store and an index are needed", hint="cosface index build faces.h5 people.index")
     return tuple(paths[:-1]), paths[-1]
 
 

@@ -10,7 +10,7 @@ from fnmatch import translate
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.rows import decode, encode
+from cosface_cli.artifacts.store.face_rows import decode, encode
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.gallery import Gallery
 from cosface_cli.registry import one_of
@@ -32,7 +32,7 @@ def chosen(gallery: Gallery, filters: Sequence[str], since: str | None) -> NDArr
     for given in filters:
         name, equals, pattern = given.partition("=")
         if not equals:
-            raise CosfaceError(f"--filter {given!r} names no field", mend="write --filter identity=NAME")
+            raise CosfaceError(f"--filter {given!r} names no field", hint="write --filter identity=NAME")
         one_of(name, FIELDS, "--filter")
         patterns.setdefault(name, []).append(pattern)
     start = None if since is None else _nanoseconds(since)
@@ -69,4 +69,4 @@ def _nanoseconds(since: str) -> int:
     try:
         return int(datetime.fromisoformat(since).timestamp() * 1_000_000) * 1000
     except (ValueError, OverflowError, OSError):
-        raise CosfaceError(f"--since {since!r} is no date", mend="write 2026-01-31 or 2026-01-31T18:00") from None
+        raise CosfaceError(f"--since {since!r} is no date", hint="write 2026-01-31 or 2026-01-31T18:00") from None

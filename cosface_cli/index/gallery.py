@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.index_files import IndexHeader, Segment, read_header, require_whole
-from cosface_cli.artifacts.index_rows import IndexRows, Shown
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.vector_file import VectorFile
+from cosface_cli.artifacts.index.index_folder import IndexHeader, Segment, read_header, require_whole
+from cosface_cli.artifacts.index.index_rows import IndexRows, Shown
+from cosface_cli.artifacts.index.vector_file import VectorFile
+from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.engines.search import SEARCHERS, Search, Searcher
 from cosface_cli.engines.search.flat import FlatSearcher
 from cosface_cli.engines.search.near import nearest

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.forgotten import forgotten_faces
-from cosface_cli.artifacts.rows import FACE_KEY, SOURCE_KEY
+from cosface_cli.artifacts.index.forgotten import forgotten_faces
+from cosface_cli.artifacts.store.face_rows import FACE_KEY, SOURCE_KEY
 
 Keys = NDArray[np.bytes_]
 Mask = NDArray[np.bool_]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.crops import MANIFEST, read_lines
-from cosface_cli.artifacts.rows import Columns, decode, encode
+from cosface_cli.artifacts.crops.manifest import MANIFEST, read_lines
+from cosface_cli.artifacts.store.face_rows import Columns, decode, encode
 from cosface_cli.errors import CosfaceError
 
 _Times = tuple[NDArray[np.bytes_], NDArray[np.int64]]

@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.crops import CropFinder, is_crop_folder, open_crops
-from cosface_cli.artifacts.index_files import IndexHeader
-from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.crops.manifest import CropFinder, is_crop_folder, open_crops
+from cosface_cli.artifacts.index.index_folder import IndexHeader
+from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import UNIT
-from cosface_cli.engines.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
-from cosface_cli.engines.reader import CHOICES, Limits
+from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
+from cosface_cli.engines.photos.reader import CHOICES, Limits
+from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.paths import list_paths, stream_paths
-from cosface_cli.engines.warp import require_cover
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Note, Planned, Rejected, Tell
+from cosface_cli.outcomes import Note, OnOutcome, Planned, Rejected
 from cosface_cli.registry import one_of
 
 CHUNK = 8  # photos handed to a worker at a time
@@ -58,7 +58,7 @@ class Probe:
     identity: str | None = None
 
 
-def read_probes(asked: Asked, header: IndexHeader, root: Path, tell: Tell) -> Iterator[list[Probe | Rejected]]:
+def read_probes(asked: Asked, header: IndexHeader, root: Path, emit: OnOutcome) -> Iterator[list[Probe | Rejected]]:
     """Probes in the order given but for stores, which come first; in lists of what is ready together: a path on
     standard input as soon as it was read.
 
@@ -68,11 +68,11 @@ def read_probes(asked: Asked, header: IndexHeader, root: Path, tell: Tell) -> It
     stores = [Path(probe) for probe in asked.probes if probe.endswith(".h5") and Path(probe).is_file()]
     photos = [probe for probe in asked.probes if Path(probe) not in stores]
     if stores and not photos and replace(asked, workers=0) != Asked(asked.probes):
-        tell(Note("all probes are stores: what was said of photos (--model, --detector, --faces, ...) changes nothing"))
+        emit(Note("all probes are stores: what was said of photos (--model, --detector, --faces, ...) changes nothing"))
     for path in stores:
         yield from _of_store(path, header)
     if photos:
-        yield from _of_photos(asked, photos, header, root, tell)
+        yield from _of_photos(asked, photos, header, root, emit)
 
 
 def _of_store(path: Path, header: IndexHeader) -> Iterator[list[Probe | Rejected]]:
@@ -98,7 +98,7 @@ def _of_store(path: Path, header: IndexHeader) -> Iterator[list[Probe | Rejected
 
 
 def _of_photos(
-    asked: Asked, photos: list[str], header: IndexHeader, root: Path, tell: Tell
+    asked: Asked, photos: list[str], header: IndexHeader, root: Path, emit: OnOutcome
 ) -> Iterator[list[Probe | Rejected]]:
     model = asked.model or (header.model if header.model in EMBEDDERS else None)
     if model is None:
@@ -115,10 +115,10 @@ def _of_photos(
         work = FaceVectors([embedder], how)
         yield from _of_lines(work, embedder.template)
         return
-    listed = list(_listed(photos, tell))
+    listed = list(_listed(photos, emit))
     for name in {item.crop.template.name for _, item in listed if item.crop is not None}:
         require_cover(template(name), template(embedder.template), root)
-    tell(Planned(len(listed)))
+    emit(Planned(len(listed)))
     chunks = [listed[i : i + CHUNK] for i in range(0, len(listed), CHUNK)]
     inputs = ([item for _, item in chunk] for chunk in chunks)
     workers = min(asked.workers or cpu_count(), len(chunks))
@@ -143,7 +143,7 @@ def _of_lines(work: FaceVectors, need: str) -> Iterator[list[Probe | Rejected]]:
             yield [_probe(str(item.place), item, result)]
 
 
-def _listed(photos: list[str], tell: Tell) -> Iterator[tuple[str, Input]]:
+def _listed(photos: list[str], emit: OnOutcome) -> Iterator[tuple[str, Input]]:
     crops = CropFinder()
     for given in photos:
         path = Path(given)
@@ -153,7 +153,7 @@ def _listed(photos: list[str], tell: Tell) -> Iterator[tuple[str, Input]]:
             continue
         listing = list_photos(given)
         for note in listing.notes:
-            tell(Note(note))
+            emit(Note(note))
         for item in listing.items:
             yield item.given, Input(item.place, None if path.is_dir() else crops.find(Path(item.given)))
 

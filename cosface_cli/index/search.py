@@ -13,7 +13,7 @@ from cosface_cli.index import SearchConfig, SearchReport
 from cosface_cli.index.filters import chosen
 from cosface_cli.index.gallery import Gallery
 from cosface_cli.index.probes import Asked, read_probes
-from cosface_cli.outcomes import Done, Rejected, Tally, Tell, ignore
+from cosface_cli.outcomes import Done, OnOutcome, Rejected, Tally, ignore
 from cosface_cli.registry import one_of
 
 Hits = list[tuple[float, int]]  # cosine and number of a row
@@ -22,14 +22,14 @@ BY = ("face", "identity")
 _DEEPER = 4  # times as many faces are looked at while there are too few people among them
 
 
-def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
+def search(config: SearchConfig, emit: OnOutcome = ignore) -> SearchReport:
     """The k nearest rows of the index for each face of each probe, best first; one Done a probe.
 
     A photo without a usable face is Rejected. Raises ModelMismatch for a store, or a model, other than the index's.
     """
     one_of(config.by, BY, "--by")
     if config.k < 1:
-        raise CosfaceError(f"-k {config.k} asks for nothing", mend="give 1 or more")
+        raise CosfaceError(f"-k {config.k} asks for nothing", hint="give 1 or more")
     gallery = Gallery(config.index, config.exact)
     finder = Finder(gallery, config, chosen(gallery, config.filters, config.since))
     asked = Asked(
@@ -43,7 +43,7 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
     )
     tally = Tally()
     hits = 0
-    for batch in read_probes(asked, gallery.header, config.index, tell):
+    for batch in read_probes(asked, gallery.header, config.index, emit):
         probes = [probe for probe in batch if not isinstance(probe, Rejected)]
         names = [(probe.name, face, score) for probe in probes for face, score in enumerate(probe.scores, 1)]
         vectors = [probe.vectors for probe in probes]
@@ -51,11 +51,11 @@ def search(config: SearchConfig, tell: Tell = ignore) -> SearchReport:
         for probe in batch:
             if isinstance(probe, Rejected):
                 tally.add(probe)
-                tell(probe)
+                emit(probe)
                 continue
             rows = tuple(row for _ in probe.vectors for row in next(found))
             tally.add(Done(probe.name))
-            tell(Done(probe.name, rows))
+            emit(Done(probe.name, rows))
             hits += len(rows)
     return SearchReport(tally.done, hits, tally.rejected, gallery.header.rows)
 

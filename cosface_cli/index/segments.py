@@ -15,14 +15,14 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.index_files import FileSum, IndexHeader, Segment, keep, read_header, settle
-from cosface_cli.artifacts.index_rows import IndexRows, RowsFile
-from cosface_cli.artifacts.rows import Columns
-from cosface_cli.artifacts.vector_file import VectorFile, VectorWriter
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.index_folder import FileSum, IndexHeader, Segment, keep, read_header, settle
+from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
+from cosface_cli.artifacts.index.vector_file import VectorFile, VectorWriter
+from cosface_cli.artifacts.store.face_rows import Columns
 from cosface_cli.engines.search import RECALL, SEARCHERS, Built, Search, by_count
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Note, Tell, ignore
+from cosface_cli.outcomes import Note, OnOutcome, ignore
 from cosface_cli.registry import one_of
 
 BLOCK = 8192  # rows copied at a time
@@ -43,9 +43,9 @@ class How:
         """By an engine embedded here. Raises CosfaceError for what none of them does."""
         one_of(search, ("auto", "flat", "sq8", "pq"), "--search")
         if not 0 < recall <= 1:
-            raise CosfaceError(f"--recall {recall:g} is no share", mend="give a number above 0, up to 1")
+            raise CosfaceError(f"--recall {recall:g} is no share", hint="give a number above 0, up to 1")
         if search == "flat" and recall != RECALL:
-            raise CosfaceError("--search flat finds all: --recall changes nothing", mend="leave one of them out")
+            raise CosfaceError("--search flat finds all: --recall changes nothing", hint="leave one of them out")
         return How(search, None, recall)
 
     def of(self, rows: int) -> str:
@@ -88,8 +88,8 @@ def blocks(root: Path, header: IndexHeader, segment: Segment, mask: NDArray[np.b
 class Writer:
     """Writes segments of a new state of an index, one after the other; ids go on from next_id."""
 
-    def __init__(self, root: Path, size: int, how: How, next_id: int = 0, tell: Tell = ignore) -> None:
-        self.root, self.size, self.how, self.tell = root, size, how, tell
+    def __init__(self, root: Path, size: int, how: How, next_id: int = 0, emit: OnOutcome = ignore) -> None:
+        self.root, self.size, self.how, self.emit = root, size, how, emit
         self.next_id = next_id
         self.segments: list[Segment] = []
         self.files: dict[str, FileSum] = {}
@@ -123,14 +123,14 @@ class Writer:
         search = how.of(count)
         engine: Search = SEARCHERS.load(search)
         if search in ("sq8", "pq"):
-            self.tell(Note(f"{count} rows are too many to look at each: inverted lists ({search}) are being made"))
+            self.emit(Note(f"{count} rows are too many to look at each: inverted lists ({search}) are being made"))
         vectors = VectorFile(parts.vectors, self.size, count)
         built = engine.build(vectors, parts.lists, how.uri, how.recall)
         vectors_name, rows_name = self._named(parts.vectors, "vectors.{}.npy"), self._named(parts.rows, "rows.{}.h5")
         lists = built.collection if built.file is None else self._named(built.file, "lists.{}.faiss")
         self.segments.append(Segment(count, vectors_name, rows_name, search, lists, dict(built.settings)))
         if "recall" in built.settings:
-            self.tell(Note(_measured(count, search, built)))
+            self.emit(Note(_measured(count, search, built)))
 
     def _named(self, path: Path, stem: str) -> str:
         name, held = keep(self.root, path, stem)

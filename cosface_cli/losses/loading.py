@@ -21,8 +21,8 @@ def build(name: str, embedding_size: int, identities: int, settings: Mapping[str
     loss = LOSSES.load(name)
     for setting in settings:
         if setting not in loss.DEFAULTS:
-            mend = suggest(setting, list(loss.DEFAULTS)) if loss.DEFAULTS else "it has none"
-            raise CosfaceError(f"the loss {name!r} has no setting {setting!r}", mend=mend)
+            hint = suggest(setting, list(loss.DEFAULTS)) if loss.DEFAULTS else "it has none"
+            raise CosfaceError(f"the loss {name!r} has no setting {setting!r}", hint=hint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head: nn.Module = loss(embedding_size, identities, **settings)

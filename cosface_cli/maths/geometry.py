@@ -62,7 +62,7 @@ def template(name: str) -> Template:
     try:
         return TEMPLATES[name]
     except KeyError:
-        raise CosfaceError(f"no template is called {name!r}", mend=suggest(name, list(TEMPLATES))) from None
+        raise CosfaceError(f"no template is called {name!r}", hint=suggest(name, list(TEMPLATES))) from None
 
 
 def are_degenerate(landmarks: ArrayLike) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bounds import margin_upper_bound, scale_lower_bound
-from cosface_cli.outcomes import Done, Tell, ignore
+from cosface_cli.outcomes import Done, OnOutcome, ignore
 from cosface_cli.paper import BoundsConfig, PaperReport
 from cosface_cli.paper.published import IDENTITIES, MARGIN_OF_8, SCALES
 from cosface_cli.paper.results import write
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def bounds(config: BoundsConfig, tell: Tell = ignore) -> PaperReport:
+def bounds(config: BoundsConfig, emit: OnOutcome = ignore) -> PaperReport:
     """A row for each number of identities: the least s by probability, the largest m in 2 and in K dimensions.
 
     m_far_below: there are more identities than K + 1, and the largest m lies far below m_bound, which is C / (C - 1).
     Raises CosfaceError for fewer than 2 identities or dimensions.
     """
     if min(config.identities, default=0) < 2 or config.embedding_size < 2:
-        raise CosfaceError("bounds are of 2 identities or more in 2 dimensions or more", mend="raise --identities")
+        raise CosfaceError("bounds are of 2 identities or more in 2 dimensions or more", hint="raise --identities")
     counts = sorted(set(config.identities))
     rows = [_row(count, config.embedding_size) for count in counts]
-    tell(Done("bounds"))
+    emit(Done("bounds"))
     more = {"embedding_size": config.embedding_size}
 
     def draw(figure: Figure) -> None:
         _draw(figure, counts, config.embedding_size)
 
-    return write(config.out / "bounds", "Eq. 6-7", rows, (), more, (9.0, 3.6), draw, tell)
+    return write(config.out / "bounds", "Eq. 6-7", rows, (), more, (9.0, 3.6), draw, emit)
 
 
 def _row(identities: int, embedding_size: int) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import typer
 
 from cosface_cli import options
 from cosface_cli.console import following
-from cosface_cli.engines.devices import wait_briefly
+from cosface_cli.engines.runtime.devices import wait_briefly
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Tell
+from cosface_cli.outcomes import OnOutcome
 from cosface_cli.paper import (
     BoundaryConfig,
     BoundsConfig,
@@ -50,7 +50,7 @@ def _list_of(kind: Callable[[str], Any], example: str) -> Callable[[Any], tuple[
         try:
             return tuple(kind(word) for word in words if word != "")
         except ValueError:
-            raise CosfaceError(f"{text!r} is no list of numbers", mend=f"write it as {example}") from None
+            raise CosfaceError(f"{text!r} is no list of numbers", hint=f"write it as {example}") from None
 
     return parse
 
@@ -120,7 +120,7 @@ def fig4(
     )
     config = Fig4Config(training, people, margins, seed, out)
 
-    def run(tell: Tell) -> Found:
+    def run(emit: OnOutcome) -> Found:
         from cosface_cli.paper import fig4 as figure
         from cosface_cli.paper.costs import costs
 
@@ -128,8 +128,8 @@ def fig4(
             runs = list(figure.trainings(config).values())
             with TemporaryDirectory(prefix="cosface-") as aside:
                 on_some, _ = figure.prepared(config, Path(aside) / "fig4-crops")
-                return list(costs(runs, on_some, [seed], out, tell))
-        return figure.fig4(config, tell)
+                return list(costs(runs, on_some, [seed], out, emit))
+        return figure.fig4(config, emit)
 
     return _follow(run, output, quiet)
 
@@ -178,13 +178,13 @@ def fig5(
     measuring = Measuring(pairs=pairs, root=root, crops_template=root_template, flip=flip, workers=workers)
     config = Fig5Config(training, measuring, margins, seeds, out)
 
-    def run(tell: Tell) -> Found:
+    def run(emit: OnOutcome) -> Found:
         from cosface_cli.paper import fig5 as figure
         from cosface_cli.paper.costs import costs
 
         if dry_run:
-            return list(costs(list(figure.trainings(margins).values()), training, seeds, out, tell))
-        return figure.fig5(config, tell)
+            return list(costs(list(figure.trainings(margins).values()), training, seeds, out, emit))
+        return figure.fig5(config, emit)
 
     return _follow(run, output, quiet)
 
@@ -234,15 +234,15 @@ def _table(name: str, help: str) -> Callable[..., int]:
         measuring = Measuring(pairs=pairs, root=root, crops_template=root_template, flip=flip, workers=workers)
         config = TableConfig(training, measuring, m, seeds, out)
 
-        def run(tell: Tell) -> Found:
+        def run(emit: OnOutcome) -> Found:
             from cosface_cli.paper import table1, table2
             from cosface_cli.paper.costs import costs
             from cosface_cli.paper.runs import steps_of
 
             if dry_run:
                 named = table1.trainings(m) if name == "table1" else table2.trainings(m, steps_of(training))
-                return list(costs(list(named.values()), training, seeds, out, tell))
-            return table1.table1(config, tell) if name == "table1" else table2.table2(config, tell)
+                return list(costs(list(named.values()), training, seeds, out, emit))
+            return table1.table1(config, emit) if name == "table1" else table2.table2(config, emit)
 
         return _follow(run, output, quiet)
 
@@ -265,10 +265,10 @@ def fig_boundary(
 ) -> int:
     """Figure 2: decision boundaries of softmax, NSL, A-Softmax and LMCL between two classes."""
 
-    def run(tell: Tell) -> Found:
+    def run(emit: OnOutcome) -> Found:
         from cosface_cli.paper.fig_boundary import fig_boundary as figure
 
-        return figure(BoundaryConfig(m, factor, ratio, out), tell)
+        return figure(BoundaryConfig(m, factor, ratio, out), emit)
 
     return _follow(run, output, quiet)
 
@@ -283,18 +283,18 @@ def bounds(
 ) -> int:
     """The bounds of s and m by number of identities (Eq. 6 and 7)."""
 
-    def run(tell: Tell) -> Found:
+    def run(emit: OnOutcome) -> Found:
         from cosface_cli.paper.bounds import bounds as figure
 
-        return figure(BoundsConfig(identities, embedding_size, out), tell)
+        return figure(BoundsConfig(identities, embedding_size, out), emit)
 
     return _follow(run, output, quiet)
 
 
-def _follow(run: Callable[[Tell], Found], output: options.Output | None, quiet: bool) -> int:
+def _follow(run: Callable[[OnOutcome], Found], output: options.Output | None, quiet: bool) -> int:
     wait_briefly()
-    with following("paper", output, quiet) as tell:
-        found = run(tell)
+    with following("paper", output, quiet) as emit:
+        found = run(emit)
         for row in found.rows if isinstance(found, PaperReport) else found:
-            tell.rows.write(row)
-    return tell.exit_code
+            emit.rows.write(row)
+    return emit.exit_code

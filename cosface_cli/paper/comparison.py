@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Tell
+from cosface_cli.outcomes import OnOutcome
 from cosface_cli.paper import Measuring, Training, runs, scores
 from cosface_cli.paper.published import COLUMNS, NOTHING
 from cosface_cli.paper.runs import Run, Trained
@@ -51,7 +51,7 @@ class Comparison:
 
 
 def compare(
-    entries: Sequence[Entry], training: Training, measuring: Measuring, seeds: Sequence[int], out: Path, tell: Tell
+    entries: Sequence[Entry], training: Training, measuring: Measuring, seeds: Sequence[int], out: Path, emit: OnOutcome
 ) -> Comparison:
     """Train and score what is missing.
 
@@ -61,16 +61,16 @@ def compare(
     stopped. Raises CosfaceError where no seed is given, or one below 0, and as the stages do.
     """
     if not seeds:
-        raise CosfaceError("no seed", mend="give --seeds 0")
+        raise CosfaceError("no seed", hint="give --seeds 0")
     if min(seeds) < 0:
         raise CosfaceError("--seeds must be 0 or more")
     seeds = list(dict.fromkeys(seeds))
     compared = scores.photos(measuring)
     shown = [entry.run for entry in entries]
     found: dict[tuple[str, int], tuple[Trained, Score | None]] = {}
-    for trained in runs.train_all(shown, training, seeds, out, tell):
+    for trained in runs.train_all(shown, training, seeds, out, emit):
         is_scored = trained.run in shown and trained.stopped is None
-        scored = scores.score(trained, compared, out, tell) if is_scored else None
+        scored = scores.score(trained, compared, out, emit) if is_scored else None
         found[trained.run.name, trained.seed] = trained, scored
     rows = [_row(entry, [found[entry.run.name, seed] for seed in seeds]) for entry in entries]
     for column, place in (("accuracy", "place"), (COLUMNS[0], "paper_place")):

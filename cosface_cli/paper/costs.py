@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cosface_cli.artifacts.run_record import RunFolder, read_record
-from cosface_cli.outcomes import Done, Note, Outcome, Tell
+from cosface_cli.artifacts.run.run_record import RunFolder, read_record
+from cosface_cli.outcomes import Done, Note, OnOutcome, Outcome
 from cosface_cli.paper import Training
 from cosface_cli.paper.runs import Run, config_of, folder_of, in_turn
 from cosface_cli.train import stage
 
 
 def costs(
-    runs: Sequence[Run], training: Training, seeds: Sequence[int], out: Path, tell: Tell
+    runs: Sequence[Run], training: Training, seeds: Sequence[int], out: Path, emit: OnOutcome
 ) -> Iterator[dict[str, Any]]:
     """A row for each run: how long it takes on this device, by a few timed steps; 0 minutes where it is finished."""
     for run, seed in in_turn(runs, seeds):
@@ -23,8 +23,8 @@ def costs(
         record = read_record(folder.record)
         finished = record is not None and record.finished
         config = config_of(replace(run, after=None), training, seed, out)  # its start may not be there yet
-        found = stage.preflight(config, _warnings(folder.root.name, tell))
-        tell(Done(folder.root.name))
+        found = stage.preflight(config, _warnings(folder.root.name, emit))
+        emit(Done(folder.root.name))
         yield {
             "run": folder.root.name,
             "identities": found["identities"],
@@ -36,9 +36,9 @@ def costs(
         }
 
 
-def _warnings(name: str, tell: Tell) -> Tell:
+def _warnings(name: str, emit: OnOutcome) -> OnOutcome:
     def passed(outcome: Outcome) -> None:
         if isinstance(outcome, Note) and outcome.text.startswith("warning"):
-            tell(Note(f"{name}: {outcome.text}"))
+            emit(Note(f"{name}: {outcome.text}"))
 
     return passed

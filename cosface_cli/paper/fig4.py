@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.crops import Crop
-from cosface_cli.artifacts.run_record import RunFolder
-from cosface_cli.artifacts.weights import read_tensors
+from cosface_cli.artifacts.crops.manifest import Crop
+from cosface_cli.artifacts.run.run_record import RunFolder
+from cosface_cli.artifacts.run.weights import read_tensors
 from cosface_cli.engines.embedders.trained import open_trained
-from cosface_cli.engines.face_vectors import crop_of
+from cosface_cli.engines.photos.face_vectors import crop_of
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bounds import margin_upper_bound
 from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Tell, ignore
+from cosface_cli.outcomes import OnOutcome, ignore
 from cosface_cli.paper import Fig4Config, PaperReport, Training
 from cosface_cli.paper.arrangement import Arrangement, arranged, nearest_in_angle
 from cosface_cli.paper.people import most_pictured, take_out
@@ -70,7 +70,7 @@ def trainings(config: Fig4Config) -> dict[str, Run]:
             raise CosfaceError(
                 f"the margin {m:g} is not within 0 and {bound:.3f} = 1 - cos(2 pi / {config.people}), the most that "
                 f"{config.people} identities on a circle leave room for (Wang 2018 Eq. 7)",
-                mend="lower --margins; the paper's are 0,0.1,0.2",
+                hint="lower --margins; the paper's are 0,0.1,0.2",
             )
     rate = {"head_lr": HEAD_RATE}
     softmax = Run("fig4-softmax", "softmax", {**rate, "embedding_size": 2})
@@ -94,14 +94,14 @@ def prepared(config: Fig4Config, folder: Path) -> tuple[Training, list[Crop]]:
     return training, crops
 
 
-def fig4(config: Fig4Config, tell: Tell = ignore) -> PaperReport:
+def fig4(config: Fig4Config, emit: OnOutcome = ignore) -> PaperReport:
     """A row for each loss, see Panel. Raises CosfaceError for a margin beyond the bound, and as train does."""
     runs = trainings(config)
     training, crops = prepared(config, config.out / "fig4-crops")
     names = {run.name: name for name, run in runs.items()}
     panels = [
         _panel(names[trained.run.name], trained, crops)
-        for trained in train_all(list(runs.values()), training, [config.seed], config.out, tell)
+        for trained in train_all(list(runs.values()), training, [config.seed], config.out, emit)
         if trained.stopped is None
     ]
     if not panels:
@@ -124,7 +124,7 @@ def fig4(config: Fig4Config, tell: Tell = ignore) -> PaperReport:
 
     differs = list(dict.fromkeys(words for panel in panels for words in _differences(panel.trained)))
     size = (2.6 * len(panels), 5.4)
-    return write(config.out / "fig4", "Figure 4", [panel.row for panel in panels], differs, more, size, draw, tell)
+    return write(config.out / "fig4", "Figure 4", [panel.row for panel in panels], differs, more, size, draw, emit)
 
 
 def _panel(name: str, trained: Trained, crops: list[Crop]) -> Panel:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cosface_cli.artifacts.figures import WARN
+from cosface_cli.artifacts.pages.plots import WARN
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Tell, ignore
+from cosface_cli.outcomes import OnOutcome, ignore
 from cosface_cli.paper import Fig5Config, PaperReport
 from cosface_cli.paper.comparison import Comparison, Entry, compare
 from cosface_cli.paper.plots import OURS, PAPER
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 def trainings(margins: tuple[float, ...]) -> dict[float, Run]:
     """The runs by margin, in their order. Raises CosfaceError where a margin is none."""
     if not margins or not all(0 <= m < 1 for m in margins):
-        raise CosfaceError("--margins must be from 0 to below 1", mend="the paper's are 0,0.15,0.25,0.35,0.45")
+        raise CosfaceError("--margins must be from 0 to below 1", hint="the paper's are 0,0.15,0.25,0.35,0.45")
     return {m: lmcl(m) for m in sorted(set(margins))}
 
 
-def fig5(config: Fig5Config, tell: Tell = ignore) -> PaperReport:
+def fig5(config: Fig5Config, emit: OnOutcome = ignore) -> PaperReport:
     """A row for each margin, see compare. Raises CosfaceError as the stages do."""
     entries = [Entry({"m": m}, run, FIG5.get(m, {})) for m, run in trainings(config.margins).items()]
-    found = compare(entries, config.training, config.measuring, config.seeds, config.out, tell)
+    found = compare(entries, config.training, config.measuring, config.seeds, config.out, emit)
     more = {"runs": found.runs, "paper": FIG5_WORDS}
 
     def draw(figure: Figure) -> None:
         _draw(figure, found)
 
-    return write(config.out / "fig5", "Figure 5", found.rows, found.differs, more, (5.0, 3.4), draw, tell)
+    return write(config.out / "fig5", "Figure 5", found.rows, found.differs, more, (5.0, 3.4), draw, emit)
 
 
 def _draw(figure: Figure, found: Comparison) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses.classifier import ClassifierHead
 from cosface_cli.losses.loading import build
-from cosface_cli.outcomes import Done, Tell, ignore
+from cosface_cli.outcomes import Done, OnOutcome, ignore
 from cosface_cli.paper import BoundaryConfig, PaperReport
 from cosface_cli.paper.plots import square
 from cosface_cli.paper.results import write
@@ -72,7 +72,7 @@ def rules(m: float, factor: int, ratio: float) -> tuple[Rule, ...]:
     )
 
 
-def fig_boundary(config: BoundaryConfig, tell: Tell = ignore) -> PaperReport:
+def fig_boundary(config: BoundaryConfig, emit: OnOutcome = ignore) -> PaperReport:
     """A row for each loss: margin_at_C, the distance of the two classes' boundaries where their cosines are C on
     average, negative where they overlap; largest_difference of closed form and logits over all cosines of class 2."""
     four = rules(config.m, config.factor, config.ratio)
@@ -85,14 +85,14 @@ def fig_boundary(config: BoundaryConfig, tell: Tell = ignore) -> PaperReport:
         difference = float(np.abs(closed[both] - found[both]).max())
         rows.append({"loss": rule.name, "boundary": rule.words, **widths, "largest_difference": difference})
         points[rule.name] = [[float(two), float(one)] for two, one in zip(cos[both], found[both], strict=True)]
-        tell(Done(rule.name))
+        emit(Done(rule.name))
     more = {"m": config.m, "factor": config.factor, "ratio": config.ratio, "boundaries_cos2_cos1": points}
 
     def draw(figure: Figure) -> None:
         for axes, rule in zip(figure.subplots(1, 4), four, strict=True):
             _draw(axes, rule)
 
-    return write(config.out / "fig-boundary", "Figure 2", rows, (), more, (11.0, 3.2), draw, tell)
+    return write(config.out / "fig-boundary", "Figure 2", rows, (), more, (11.0, 3.2), draw, emit)
 
 
 def boundary(rule: Rule, cos: Array) -> Array:

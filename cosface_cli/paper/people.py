@@ -6,8 +6,8 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.crops import MANIFEST, Crop, line, open_crops
+from cosface_cli.artifacts.crops.manifest import MANIFEST, Crop, line, open_crops
+from cosface_cli.artifacts.files import atomic
 from cosface_cli.errors import CosfaceError
 
 
@@ -17,10 +17,10 @@ def most_pictured(aligned: Path, template: str | None, count: int) -> list[Crop]
     crops = sorted((c for c in open_crops(aligned, template) if c.identity is not None), key=lambda c: c.name)
     counts = Counter(str(crop.identity) for crop in crops)
     if len(counts) < count:
-        mend = (
+        hint = (
             "lower --people" if len(counts) > 1 else f"put crops in a folder a person: {aligned / 'PERSON/photo.jpg'}"
         )
-        raise CosfaceError(f"{count} people are asked for, here are {len(counts)}", aligned, mend)
+        raise CosfaceError(f"{count} people are asked for, here are {len(counts)}", aligned, hint)
     chosen = set(sorted(counts, key=lambda name: (-counts[name], name))[:count])
     return [crop for crop in crops if crop.identity in chosen]
 
@@ -40,7 +40,7 @@ def take_out(crops: list[Crop], folder: Path) -> Path:
         return folder
     atomic.make_folder(folder.parent)
     part = atomic.partial(folder)
-    with atomic.told(folder):
+    with atomic.write_errors(folder):
         shutil.rmtree(part, ignore_errors=True)
         for crop in crops:
             (part / crop.name).parent.mkdir(parents=True, exist_ok=True)

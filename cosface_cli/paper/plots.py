@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.figures import ACCENT, SOFT, png, svg
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.pages.plots import ACCENT, SOFT, png, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.paper import PaperReport
 from cosface_cli.paper.plots import Draw, save
 
@@ -23,7 +23,7 @@ def write(
     more: Mapping[str, Any],
     size: tuple[float, float],
     draw: Draw,
-    tell: Tell,
+    emit: OnOutcome,
 ) -> PaperReport:
     """Write stem.json and the figure, and say what differs from the paper.
 
@@ -43,6 +43,6 @@ def write(
     atomic.write_text(record, json.dumps(values, indent=1, ensure_ascii=True, allow_nan=False) + "\n")
     files = (record, *save(stem, size, draw))
     for sentence in differs:
-        tell(Note(f"differs from the paper: {sentence}"))
-    tell(Note(f"written: {', '.join(map(str, files))}"))
+        emit(Note(f"differs from the paper: {sentence}"))
+    emit(Note(f"written: {', '.join(map(str, files))}"))
     return PaperReport(stem.name, tuple(rows), tuple(differs), files)

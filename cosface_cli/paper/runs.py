@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cosface_cli.artifacts.run_record import RunFolder, read_metrics, read_record
+from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics, read_record
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
-from cosface_cli.outcomes import Done, Moved, Note, Outcome, Rejected, Skipped, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Outcome, Progress, Rejected, Skipped, ignore
 from cosface_cli.paper import Training, published
-from cosface_cli.train import TrainConfig, recipes, stage
-from cosface_cli.train.task import task_of
+from cosface_cli.train import TrainConfig, stage
+from cosface_cli.train.job import task_of
+from cosface_cli.train.setup import recipes
 
 _SAMPLED = {"sampler": "balanced"}  # a batch has several crops of each person: for losses that compare them
 
@@ -117,7 +118,7 @@ def config_of(run: Run, training: Training, seed: int, out: Path) -> TrainConfig
 
 
 def train_all(
-    runs: Sequence[Run], training: Training, seeds: Sequence[int], out: Path, tell: Tell
+    runs: Sequence[Run], training: Training, seeds: Sequence[int], out: Path, emit: OnOutcome
 ) -> Iterator[Trained]:
     """Each run with each seed: trained, gone on with, or found done already. Raises CosfaceError as the stage does.
 
@@ -131,29 +132,29 @@ def train_all(
     for place, (run, seed) in enumerate(turn):
         start = done[run.after.name, seed] if run.after else None
         if start is not None and start.stopped:
-            trained = _without_start(run, start, out, tell)
+            trained = _without_start(run, start, out, emit)
         else:
-            trained = _train(run, training, seed, out, _share(tell, place, len(turn)))
+            trained = _train(run, training, seed, out, _share(emit, place, len(turn)))
         done[run.name, seed] = trained
         yield trained
 
 
-def _train(run: Run, training: Training, seed: int, out: Path, tell: Tell) -> Trained:
+def _train(run: Run, training: Training, seed: int, out: Path, emit: OnOutcome) -> Trained:
     config = config_of(run, training, seed, out)
     folder = RunFolder(folder_of(run, seed, out))
     name, was, before = folder.root.name, read_record(folder.record), _time_of(folder.stopped)
     stopped = None
     try:
-        report = stage.train(config, _heard(name, tell))
+        report = stage.train(config, _heard(name, emit))
         is_same = was is not None and was.finished and was.model_id == report.model_id
-        tell(Skipped(name) if is_same else Done(name))
+        emit(Skipped(name) if is_same else Done(name))
     except CosfaceError as error:
         if _time_of(folder.stopped) in (None, before):  # it is another error than that of a run that went astray
-            if "--resume" in (error.mend or ""):  # a run of another length; all of a comparison have the same
+            if "--resume" in (error.hint or ""):  # a run of another length; all of a comparison have the same
                 raise CosfaceError(error.problem, error.path, "choose another --out") from None
             raise
         stopped = error.problem
-        tell(Rejected(name, "stopped", str(error)))
+        emit(Rejected(name, "stopped", str(error)))
     record = read_record(folder.record)
     assert record is not None  # written before the first step
     rows = read_metrics(folder.metrics)
@@ -172,10 +173,10 @@ def _train(run: Run, training: Training, seed: int, out: Path, tell: Tell) -> Tr
     )
 
 
-def _without_start(run: Run, start: Trained, out: Path, tell: Tell) -> Trained:
+def _without_start(run: Run, start: Trained, out: Path, emit: OnOutcome) -> Trained:
     folder = folder_of(run, start.seed, out)
     words = f"{start.folder.name}, which it begins with, was stopped"
-    tell(Rejected(folder.name, "stopped", words))
+    emit(Rejected(folder.name, "stopped", words))
     return replace(start, run=run, folder=folder, settings={}, steps=0, accuracy=None, stopped=words)
 
 
@@ -205,7 +206,7 @@ def margin_differences(m: float) -> list[str]:
     return [] if m == published.M else [f"margin: m {m:g}; the paper's {published.M:g}"]
 
 
-def _heard(name: str, tell: Tell) -> Tell:
+def _heard(name: str, emit: OnOutcome) -> OnOutcome:
     """What the train stage tells, as of one input among several: sentences under the run's name, and how far it is.
 
     Its sentences wait until a step was done: of a run that is finished already there is nothing to say.
@@ -220,24 +221,24 @@ def _heard(name: str, tell: Tell) -> Tell:
             case Skipped():
                 waiting.clear()
         while waiting:
-            tell(waiting.pop(0))
+            emit(waiting.pop(0))
         match outcome:
-            case Moved():
-                tell(outcome)
+            case Progress():
+                emit(outcome)
             case Done(rows=(row,)):
                 numbers = ", ".join(f"{key} {row[key]:.4g}" for key in ("loss", "accuracy") if row.get(key) is not None)
-                tell(Note(f"{name}: epoch {row['epoch']}, {numbers}"))
+                emit(Note(f"{name}: epoch {row['epoch']}, {numbers}"))
 
     return passed
 
 
-def _share(tell: Tell, place: int, count: int) -> Tell:
+def _share(emit: OnOutcome, place: int, count: int) -> OnOutcome:
     """How far one of count runs is, as how far all of them are, in thousandths of a run."""
 
     def passed(outcome: Outcome) -> None:
-        if isinstance(outcome, Moved):
-            outcome = Moved(1000 * place + 1000 * outcome.done // outcome.total, 1000 * count)
-        tell(outcome)
+        if isinstance(outcome, Progress):
+            outcome = Progress(1000 * place + 1000 * outcome.done // outcome.total, 1000 * count)
+        emit(outcome)
 
     return passed
 

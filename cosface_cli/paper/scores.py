@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.files import atomic
 from cosface_cli.engines.embedders import FLIPS
-from cosface_cli.engines.pair_files import PairFiles, find_pair_files
+from cosface_cli.engines.photos.pair_photos import PairFiles, find_pair_files
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Note, Outcome, Rejected, Tell
+from cosface_cli.outcomes import Note, OnOutcome, Outcome, Rejected
 from cosface_cli.paper import Measuring, published
 from cosface_cli.paper.runs import Trained
 from cosface_cli.registry import one_of
@@ -49,7 +49,7 @@ def photos(measuring: Measuring) -> Photos:
     return Photos(measuring, len(files.listed.pairs), files.listed.folds, _state(measuring, files))
 
 
-def score(trained: Trained, compared: Photos, out: Path, tell: Tell) -> Score:
+def score(trained: Trained, compared: Photos, out: Path, emit: OnOutcome) -> Score:
     """The accuracy of a run's weights, from out/scores/RUN.json where they were scored on the same before."""
     file = out / "scores" / f"{trained.folder.name}.json"
     of = {"model_id": trained.model_id, "photos": compared.state}
@@ -65,7 +65,7 @@ def score(trained: Trained, compared: Photos, out: Path, tell: Tell) -> Score:
             crops_template=measuring.crops_template,
             workers=measuring.workers,
         )
-        report = asdict(verify_protocol(config, _heard(trained.folder.name, tell)))
+        report = asdict(verify_protocol(config, _heard(trained.folder.name, emit)))
         del report["seconds"]
         known = {"of": of, "report": report}
         atomic.make_folder(file.parent)
@@ -105,12 +105,12 @@ def _read(file: Path) -> Mapping[str, Any] | None:
         raise CosfaceError("no score of ours", file, "remove it") from error
 
 
-def _heard(name: str, tell: Tell) -> Tell:
+def _heard(name: str, emit: OnOutcome) -> OnOutcome:
     """Sentences under the run's name: the photos are not the figure's inputs."""
 
     def passed(outcome: Outcome) -> None:
         match outcome:
             case Note(text=text) | Rejected(words=text):
-                tell(Note(f"{name}: {text}"))
+                emit(Note(f"{name}: {text}"))
 
     return passed

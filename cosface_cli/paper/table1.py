@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cosface_cli.outcomes import Tell, ignore
+from cosface_cli.outcomes import OnOutcome, ignore
 from cosface_cli.paper import PaperReport, TableConfig
 from cosface_cli.paper.comparison import Entry, compare
 from cosface_cli.paper.plots import side_by_side
@@ -23,11 +23,11 @@ def trainings(m: float) -> dict[bool, Run]:
     return {False: without, True: lmcl(m)}
 
 
-def table1(config: TableConfig, tell: Tell = ignore) -> PaperReport:
+def table1(config: TableConfig, emit: OnOutcome = ignore) -> PaperReport:
     """Two rows, see compare. Raises CosfaceError as the stages do."""
     runs = trainings(config.m)
     entries = [Entry({"normalisation": normal}, run, TABLE1[normal]) for normal, run in runs.items()]
-    found = compare(entries, config.training, config.measuring, config.seeds, config.out, tell)
+    found = compare(entries, config.training, config.measuring, config.seeds, config.out, emit)
     labels = ["without", "with"]
 
     def draw(figure: Figure) -> None:
@@ -36,4 +36,4 @@ def table1(config: TableConfig, tell: Tell = ignore) -> PaperReport:
     more = {"runs": found.runs}
     begun = "without normalisation: after softmax as many steps again; the paper's are not told"
     differs = (*found.differs, *margin_differences(config.m), begun)
-    return write(config.out / "table1", "Table 1", found.rows, differs, more, (7.0, 2.2), draw, tell)
+    return write(config.out / "table1", "Table 1", found.rows, differs, more, (7.0, 2.2), draw, emit)

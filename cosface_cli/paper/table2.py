@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cosface_cli.outcomes import Tell, ignore
+from cosface_cli.outcomes import OnOutcome, ignore
 from cosface_cli.paper import PaperReport, TableConfig
 from cosface_cli.paper.comparison import Entry, compare
 from cosface_cli.paper.plots import side_by_side
@@ -41,11 +41,11 @@ def trainings(m: float, steps: int) -> dict[str, Run]:
     }
 
 
-def table2(config: TableConfig, tell: Tell = ignore) -> PaperReport:
+def table2(config: TableConfig, emit: OnOutcome = ignore) -> PaperReport:
     """A row for each loss, see compare. Raises CosfaceError as the stages do."""
     steps = steps_of(config.training)
     entries = [Entry({"loss": name}, run, TABLE2[name]) for name, run in trainings(config.m, steps).items()]
-    found = compare(entries, config.training, config.measuring, config.seeds, config.out, tell)
+    found = compare(entries, config.training, config.measuring, config.seeds, config.out, emit)
 
     def draw(figure: Figure) -> None:
         ours, paper = found.column("accuracy"), found.column("paper_lfw")
@@ -60,4 +60,4 @@ def table2(config: TableConfig, tell: Tell = ignore) -> PaperReport:
         "pairs, triplets: of 4 crops a person",
     )
     more = {"runs": found.runs}
-    return write(config.out / "table2", "Table 2", found.rows, differs, more, (8.0, 4.0), draw, tell)
+    return write(config.out / "table2", "Table 2", found.rows, differs, more, (8.0, 4.0), draw, emit)

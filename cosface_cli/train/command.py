@@ -10,13 +10,13 @@ import typer
 from cosface_cli import options
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.console import Rows, following
-from cosface_cli.engines.devices import PRECISIONS, wait_briefly
+from cosface_cli.engines.runtime.devices import PRECISIONS, wait_briefly
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import EXIT_FAILED
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.optimizer import OPTIMIZERS
-from cosface_cli.train.schedule import SCHEDULES
+from cosface_cli.train.step.optimizer import OPTIMIZERS
+from cosface_cli.train.step.schedule import SCHEDULES
 
 DEFAULTS = TrainConfig()
 
@@ -27,7 +27,7 @@ def _places(text: str | tuple[int, ...] | list[int]) -> tuple[int, ...]:
     try:
         return tuple(int(str(word)) for word in words if word != "")
     except ValueError:
-        raise CosfaceError(f"--milestones {text!r} are no epochs", mend="write them as 10,16") from None
+        raise CosfaceError(f"--milestones {text!r} are no epochs", hint="write them as 10,16") from None
 
 
 def _numbers(pairs: list[str] | None) -> dict[str, float] | None:
@@ -40,7 +40,7 @@ def _numbers(pairs: list[str] | None) -> dict[str, float] | None:
         except ValueError:
             is_there = ""
         if not is_there or not name.strip():
-            raise CosfaceError(f"--loss-option {pair!r} is no NAME=VALUE", mend="write it as m1=1.35")
+            raise CosfaceError(f"--loss-option {pair!r} is no NAME=VALUE", hint="write it as m1=1.35")
     return found or None
 
 
@@ -248,20 +248,20 @@ def train(
         return
     wait_briefly()
     from cosface_cli.train import stage
-    from cosface_cli.train.launch import StoppedElsewhere, is_first
+    from cosface_cli.train.distributed.launch import StoppedElsewhere, is_first
 
     try:
-        with following("train", output, quiet or not is_first()) as tell:
+        with following("train", output, quiet or not is_first()) as emit:
             if dry_run:
-                stage.preflight(config, tell)
+                stage.preflight(config, emit)
             else:
-                stage.train(config, tell)
+                stage.train(config, emit)
     except StoppedElsewhere:  # which says why
         raise typer.Exit(EXIT_FAILED) from None
 
 
 def _recipes() -> list[dict[str, Any]]:
-    from cosface_cli.train.recipes import listed
+    from cosface_cli.train.setup.recipes import listed
 
     return [{"recipe": found.name, "for": found.summary, **found.values} for found in listed()]
 

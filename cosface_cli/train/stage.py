@@ -9,77 +9,77 @@ from typing import Any
 
 import numpy as np
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.run_record import RunFolder, RunRecord, read_metrics, write_record
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.run.run_record import RunFolder, RunRecord, read_metrics, write_record
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Done, Moved, Note, Skipped, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Progress, Skipped, ignore
 from cosface_cli.train import TrainConfig, TrainReport
-from cosface_cli.train.centres import begin_at_centres
-from cosface_cli.train.checkpoint import load_state, save_state
-from cosface_cli.train.data import Batch
-from cosface_cli.train.device import settled
-from cosface_cli.train.ending import finished, report_of, say_kept
-from cosface_cli.train.footprint import measure, settle
-from cosface_cli.train.going_on import compare_machines, is_finished, machine_of, standing
-from cosface_cli.train.launch import StoppedElsewhere, spread
-from cosface_cli.train.learner import Learner
-from cosface_cli.train.loop import NotFinite, Progress, fit, untrained_row
-from cosface_cli.train.outputs import stopped, write_rows, write_weights
-from cosface_cli.train.preflight import examine, say_costs
-from cosface_cli.train.ranks import Ranks
-from cosface_cli.train.schedule import Schedule
-from cosface_cli.train.scoring import UNSCORED, Judge
-from cosface_cli.train.settings import Settings, default_out
-from cosface_cli.train.task import Task, learner_of, task_of
-from cosface_cli.train.validation import pairs_of
+from cosface_cli.train.crops.dataset import Batch
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.distributed.launch import StoppedElsewhere, spread
+from cosface_cli.train.job import Task, learner_of, task_of
+from cosface_cli.train.preflight.checks import examine, say_costs
+from cosface_cli.train.preflight.footprint import measure, settle
+from cosface_cli.train.run_folder.checkpoint import load_state, save_state
+from cosface_cli.train.run_folder.finish import finished, report_of, say_kept
+from cosface_cli.train.run_folder.outputs import stopped, write_rows, write_weights
+from cosface_cli.train.run_folder.resume import compare_machines, is_finished, machine_of, standing
+from cosface_cli.train.scoring.judge import UNSCORED, Judge
+from cosface_cli.train.scoring.validation import pairs_of
+from cosface_cli.train.setup.device import settled
+from cosface_cli.train.setup.settings import Settings, default_out
+from cosface_cli.train.step.class_centres import begin_at_centres
+from cosface_cli.train.step.learner import Learner
+from cosface_cli.train.step.loop import NotFinite, TrainState, fit, untrained_row
+from cosface_cli.train.step.schedule import Schedule
 
 
-def train(config: TrainConfig, tell: Tell = ignore) -> TrainReport:
+def train(config: TrainConfig, emit: OnOutcome = ignore) -> TrainReport:
     """Train a network on a crop folder, or go on with a run that was stopped.
 
     Tells a Done for each epoch, whose row is the line of metrics.jsonl, images_per_second, and wait: the share 0..1
     of the time in which the network waited for crops. Raises CosfaceError for data or settings that cannot be trained
     with, for a run folder of another run, and where the loss is no number any more.
     """
-    return spread(_train, config, tell)
+    return spread(_train, config, emit)
 
 
-def preflight(config: TrainConfig, tell: Tell = ignore) -> dict[str, Any]:
+def preflight(config: TrainConfig, emit: OnOutcome = ignore) -> dict[str, Any]:
     """Say and give what can be known before the first step: the data, the bounds of s and m, where the loss begins,
     memory and time of each process. Nothing is written. Raises CosfaceError as train does."""
-    return spread(_preflight, config, tell)
+    return spread(_preflight, config, emit)
 
 
-def _train(config: TrainConfig, ranks: Ranks, tell: Tell) -> TrainReport:
-    task = task_of(config, tell, ranks)
+def _train(config: TrainConfig, ranks: Ranks, emit: OnOutcome) -> TrainReport:
+    task = task_of(config, emit, ranks)
     folder = RunFolder(config.out or default_out(task.settings))
     with _owned(folder, ranks):
-        before = standing(folder, task.settings, task.facts, config.resume, tell) if ranks.is_first else None
+        before = standing(folder, task.settings, task.facts, config.resume, emit) if ranks.is_first else None
         before = ranks.told(before)
         if ranks.told(before is not None and is_finished(folder, before, task.settings, config.report)):
             unit = "epochs" if task.settings.steps is None else "steps"
-            tell(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
-            tell(Skipped(str(folder.root)))
+            emit(Note(f"{folder.root}: this run is finished; --{unit} N --resume goes on with it"))
+            emit(Skipped(str(folder.root)))
             return report_of(folder, before, task, None)
-        examine(task.data, task.dropped, task.held, task.settings, task.schedule, task.source, tell)
+        examine(task.data, task.dropped, task.held, task.settings, task.schedule, task.source, emit)
         machine = machine_of(task, config.threads, before)
         if before is not None:
-            compare_machines(before.machine, machine, tell)
+            compare_machines(before.machine, machine, emit)
         elif ranks.is_first:
             folder.state.unlink(missing_ok=True)  # a state without its run.json is of nobody knows which run
         record = RunRecord(task.settings.as_json(), task.facts, task.data.identities, machine)
-        pairs = pairs_of(config, task.backbone, tell) if ranks.is_first else None
+        pairs = pairs_of(config, task.backbone, emit) if ranks.is_first else None
         judge = Judge(task.settings, pairs, task.held, task.start)
         with closing(task.data.readers), settled(task.device, machine["threads"]):
-            return _run(folder, record, task, judge, config, tell)
+            return _run(folder, record, task, judge, config, emit)
 
 
-def _preflight(config: TrainConfig, ranks: Ranks, tell: Tell) -> dict[str, Any]:
-    task = task_of(config, tell, ranks)
-    found = examine(task.data, task.dropped, task.held, task.settings, task.schedule, task.source, tell)
+def _preflight(config: TrainConfig, ranks: Ranks, emit: OnOutcome) -> dict[str, Any]:
+    task = task_of(config, emit, ranks)
+    found = examine(task.data, task.dropped, task.held, task.settings, task.schedule, task.source, emit)
     with closing(task.data.readers), settled(task.device, machine_of(task, config.threads, None)["threads"]):
-        row = found.row | _measured(learner_of(task), task, _first_batch(task), tell)
-    tell(Done(task.source, (row,)))
+        row = found.row | _measured(learner_of(task), task, _first_batch(task), emit)
+    emit(Done(task.source, (row,)))
     return row
 
 
@@ -96,17 +96,17 @@ def _owned(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
 
 
 def _run(
-    folder: RunFolder, record: RunRecord, task: Task, judge: Judge, config: TrainConfig, tell: Tell
+    folder: RunFolder, record: RunRecord, task: Task, judge: Judge, config: TrainConfig, emit: OnOutcome
 ) -> TrainReport:
     settings, data, schedule, ranks = task.settings, task.data, task.schedule, task.ranks
     learner = learner_of(task)
-    progress = load_state(folder.state, learner) if ranks.told(folder.state.exists()) else Progress()
+    progress = load_state(folder.state, learner) if ranks.told(folder.state.exists()) else TrainState()
     resumed_from = progress.step or None
     if resumed_from:
         if progress.step > schedule.steps:
             begun = f"{progress.step} steps, {progress.epoch - (progress.position == 0)} epochs, are done already"
             raise CosfaceError(begun, folder.root, "ask for as many")
-        tell(Note(f"{folder.root}: going on after step {progress.step}, in epoch {progress.epoch}"))
+        emit(Note(f"{folder.root}: going on after step {progress.step}, in epoch {progress.epoch}"))
         if ranks.count > 1:
             settle(learner, _first_batch(task))
     if ranks.is_first:
@@ -118,11 +118,11 @@ def _run(
     metrics = _rows_so_far(folder, progress, schedule) if ranks.is_first else []
     if progress.step == 0:
         first = _first_batch(task)
-        _measured(learner, task, first, tell)
+        _measured(learner, task, first, emit)
         if task.start:
             begin_at_centres(learner, data)
         row = untrained_row(learner, first, schedule, settings)
-        scored = ranks.told(judge.untrained(learner, tell) if ranks.is_first else UNSCORED)
+        scored = ranks.told(judge.untrained(learner, emit) if ranks.is_first else UNSCORED)
         row |= scored.row
         if task.start:  # what no epoch may be worse than
             write_weights(folder, learner, settings, record, scored.threshold, task.start, kept=True)
@@ -131,13 +131,13 @@ def _run(
         metrics = [row]
         if ranks.is_first:
             write_rows(folder, metrics)
-        tell(Note("before training: " + ", ".join(f"{name} {_short(value)}" for name, value in row.items())))
+        emit(Note("before training: " + ", ".join(f"{name} {_short(value)}" for name, value in row.items())))
 
     saved_at = time.monotonic()
 
     def after_step() -> None:
         nonlocal saved_at
-        tell(Moved(progress.step, schedule.steps))
+        emit(Progress(progress.step, schedule.steps))
         if ranks.decided(time.monotonic() - saved_at >= config.save_seconds) and learner.is_finite:
             save_state(folder.state, learner, progress)
             saved_at = time.monotonic()
@@ -152,7 +152,7 @@ def _run(
         for row in epochs:
             seconds = time.monotonic() - began
             rate, wait = (progress.step - step) * data.batch_size / seconds, (data.readers.waited - waited) / seconds
-            scored = ranks.told(judge.epoch(learner, tell) if ranks.is_first else UNSCORED)
+            scored = ranks.told(judge.epoch(learner, emit) if ranks.is_first else UNSCORED)
             row |= scored.row
             better = scored.score is not None and progress.take(row["epoch"], scored.score)
             kept = ranks.told(better or settings.keep == "last" or not folder.weights.exists())
@@ -161,7 +161,7 @@ def _run(
             if ranks.is_first:
                 write_rows(folder, metrics)
             save_state(folder.state, learner, progress)  # last: with it the epoch counts
-            tell(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1), "wait": round(wait, 4)},)))
+            emit(Done(f"epoch {row['epoch']}", ({**row, "images_per_second": round(rate, 1), "wait": round(wait, 4)},)))
             if _is_patience_gone(progress, settings):
                 break
             step, began, saved_at, waited = progress.step, time.monotonic(), time.monotonic(), data.readers.waited
@@ -171,11 +171,11 @@ def _run(
         raise stopped(folder, error, settings, progress.best_epoch) from None
 
     if _is_patience_gone(progress, settings):
-        tell(Note(f"no better score for {settings.patience} epochs (--patience): stopped"))
-    say_kept(progress, settings, task.start, tell)
+        emit(Note(f"no better score for {settings.patience} epochs (--patience): stopped"))
+    say_kept(progress, settings, task.start, emit)
     best_epoch = progress.best_epoch if settings.keep == "best" else None
     if ranks.is_first:
-        record = finished(folder, record, task, learner, judge.pairs, metrics, best_epoch, config.report, tell)
+        record = finished(folder, record, task, learner, judge.pairs, metrics, best_epoch, config.report, emit)
     return report_of(folder, record, task, resumed_from)
 
 
@@ -185,13 +185,13 @@ def _first_batch(task: Task) -> Batch:
     return next(task.data.batches(1, part=np.concatenate(parts)))
 
 
-def _measured(learner: Learner, task: Task, batch: Batch, tell: Tell) -> dict[str, Any]:
+def _measured(learner: Learner, task: Task, batch: Batch, emit: OnOutcome) -> dict[str, Any]:
     """Measure a step of this process with its part of a batch, and say what the run will cost it."""
     cost = measure(learner, task.settings, batch)
-    return say_costs(cost, task.settings, len(batch.labels), task.ranks.count, task.schedule.steps, tell)
+    return say_costs(cost, task.settings, len(batch.labels), task.ranks.count, task.schedule.steps, emit)
 
 
-def _rows_so_far(folder: RunFolder, progress: Progress, schedule: Schedule) -> list[dict[str, Any]]:
+def _rows_so_far(folder: RunFolder, progress: TrainState, schedule: Schedule) -> list[dict[str, Any]]:
     """The rows of epochs that the saved state knows of; the others are trained once more."""
     if progress.step == 0:
         return []
@@ -202,7 +202,7 @@ def _rows_so_far(folder: RunFolder, progress: Progress, schedule: Schedule) -> l
     return whole + [row for row in part if row.get("step") == progress.step]
 
 
-def _is_patience_gone(progress: Progress, settings: Settings) -> bool:
+def _is_patience_gone(progress: TrainState, settings: Settings) -> bool:
     done = progress.epoch - (progress.position == 0)
     return bool(settings.patience) and done - (progress.best_epoch or 0) >= settings.patience
 

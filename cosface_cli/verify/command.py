@@ -157,17 +157,17 @@ def verify(
         shared = {"pairs", "models", "fuse", "flip", "detector", "faces", "min_face", "workers"}
         if changed := run.changed() - shared:
             problem = f"{flag_of(min(changed))} goes with a protocol, not with two photos"
-            raise CosfaceError(problem, mend="leave it out")
+            raise CosfaceError(problem, hint="leave it out")
         if report is not None:
-            raise CosfaceError("--report goes with a protocol, not with two photos", mend="leave it out")
+            raise CosfaceError("--report goes with a protocol, not with two photos", hint="leave it out")
         return _compared(names, compare, output, quiet) if listed is None else _list(listed, compare, output, quiet)
     if len(names) > 1 or (names and store) or len(store or ()) > 1:
-        mend = "give A B for two photos, or one SOURCE and --pairs or --protocol"
-        raise CosfaceError(f"{len(names) + len(store or ())} paths are neither two photos nor one source", mend=mend)
+        hint = "give A B for two photos, or one SOURCE and --pairs or --protocol"
+        raise CosfaceError(f"{len(names) + len(store or ())} paths are neither two photos nor one source", hint=hint)
     shared = {"stores", "models", "fuse", "flip", "detector", "faces", "min_face", "workers"}
     if changed := compare.changed() - shared:
         problem = f"{flag_of(min(changed))} goes with two photos"
-        raise CosfaceError(problem, mend="leave it out: a protocol has its own rules")
+        raise CosfaceError(problem, hint="leave it out: a protocol has its own rules")
     return _protocol(run, report, output, quiet)
 
 
@@ -185,17 +185,17 @@ def _compared(names: list[str], config: CompareConfig, output: options.Output | 
 
         return _list(split_pairs(sys.stdin.buffer.read()), config, output, quiet)
     if not 1 <= len(names) <= 2:
-        mend = "give A B, a photo and a folder of many, - for pairs on stdin, or SOURCE with --pairs or --protocol"
-        raise CosfaceError(f"{len(names)} paths are neither two photos nor one source", mend=mend)
+        hint = "give A B, a photo and a folder of many, - for pairs on stdin, or SOURCE with --pairs or --protocol"
+        raise CosfaceError(f"{len(names)} paths are neither two photos nor one source", hint=hint)
     from cosface_cli.verify.compare import are_many, compare_many, compare_two
 
     left, right = names[0], names[1] if len(names) == 2 else None
     if right is None or (not config.stores and are_many(right)):
-        with following("verify", output, quiet, COLUMNS) as tell:
-            report = compare_many(left, right, config, tell)
-        return EXIT_NO if tell.exit_code == EXIT_DONE and not report.same else tell.exit_code
+        with following("verify", output, quiet, COLUMNS) as emit:
+            report = compare_many(left, right, config, emit)
+        return EXIT_NO if emit.exit_code == EXIT_DONE and not report.same else emit.exit_code
     if config.workers:
-        raise CosfaceError("--workers goes with more than two photos", mend="leave it out")
+        raise CosfaceError("--workers goes with more than two photos", hint="leave it out")
 
     def hear(outcome: Outcome) -> None:
         if isinstance(outcome, Note):
@@ -212,18 +212,18 @@ def _compared(names: list[str], config: CompareConfig, output: options.Output | 
 def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
     from cosface_cli.verify.compare import compare_list
 
-    with following("verify", output, quiet, COLUMNS) as tell:
-        report = compare_list(pairs, config, tell)
-    return EXIT_NO if tell.exit_code == EXIT_DONE and not report.same else tell.exit_code
+    with following("verify", output, quiet, COLUMNS) as emit:
+        report = compare_list(pairs, config, emit)
+    return EXIT_NO if emit.exit_code == EXIT_DONE and not report.same else emit.exit_code
 
 
 def _protocol(config: ProtocolConfig, page: Path | None, output: options.Output | None, quiet: bool) -> int:
     share_cores()
     from cosface_cli.verify.protocol import run_protocol
 
-    with following("verify", output, quiet) as tell:
-        scored, report = run_protocol(config, tell)
-        tell.rows.write(asdict(report) if tell.rows.output is options.Output.json else report.in_short())
+    with following("verify", output, quiet) as emit:
+        scored, report = run_protocol(config, emit)
+        emit.rows.write(asdict(report) if emit.rows.output is options.Output.json else report.in_short())
         if page is not None:
             from cosface_cli.verify.page import write_report
 

@@ -8,16 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosface_cli.engines.calibrations import calibrations_of
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.ensemble import fuse_of
-from cosface_cli.engines.reader import CHOICES
+from cosface_cli.engines.models.calibrations import calibrations_of
+from cosface_cli.engines.models.ensemble import fuse_of
+from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.folder import PHOTOS
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected, ignore
 from cosface_cli.registry import one_of
 from cosface_cli.verify import CompareConfig, ManyReport, Match, flag_of
 from cosface_cli.verify.matching import Matcher
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # h5py is only for who gives a store
     from cosface_cli.verify.stores import Stores
 
 
-def compare_two(left: str, right: str, config: CompareConfig, tell: Tell = ignore) -> tuple[Match, ...]:
+def compare_two(left: str, right: str, config: CompareConfig, emit: OnOutcome = ignore) -> tuple[Match, ...]:
     """The faces of two photos or crops: one match, or with faces="all" one for each two faces, the best first.
 
     Raises CosfaceError where a photo has no usable face, and where neither the model nor the caller gives a threshold.
@@ -47,11 +47,11 @@ def compare_two(left: str, right: str, config: CompareConfig, tell: Tell = ignor
     for match in matches:
         told.update(dict.fromkeys(warned.words for warned in match.warnings))
     for words in told:
-        tell(Note(words))
+        emit(Note(words))
     return tuple(matches)
 
 
-def compare_many(left: str, right: str | None, config: CompareConfig, tell: Tell = ignore) -> ManyReport:
+def compare_many(left: str, right: str | None, config: CompareConfig, emit: OnOutcome = ignore) -> ManyReport:
     """One photo with each of many: those of a folder, archive, crop folder, pattern or store, or all rows of
     config.stores.
 
@@ -62,7 +62,7 @@ def compare_many(left: str, right: str | None, config: CompareConfig, tell: Tell
             raise CosfaceError("with --store both names are of its rows", right, "leave it out to compare with all")
         with _stores(config) as stores:
             one = stores.find([left])[left]
-            return _many(one, stores.each(), len(stores), _matcher(stores, config), tell)
+            return _many(one, stores.each(), len(stores), _matcher(stores, config), emit)
     if right is None:
         raise CosfaceError("nothing to compare it with", left, "give a second photo, a folder or a store")
     if _names_store(right):
@@ -72,23 +72,23 @@ def compare_many(left: str, right: str | None, config: CompareConfig, tell: Tell
         with Stores([path], "mean", "all") as stores:
             photos = Photos(config, stores.headers[0], path)
             (one,) = photos.of([left])
-            return _many(one, stores.each(), len(stores), photos.matcher, tell)
+            return _many(one, stores.each(), len(stores), photos.matcher, emit)
     photos = Photos(config)
-    gallery = photos.gallery(right, tell)
+    gallery = photos.gallery(right, emit)
     (one,) = photos.of([left])
-    return _many(one, photos.each(gallery), len(gallery), photos.matcher, tell)
+    return _many(one, photos.each(gallery), len(gallery), photos.matcher, emit)
 
 
-def compare_list(pairs: Sequence[tuple[str, str]], config: CompareConfig, tell: Tell = ignore) -> ManyReport:
+def compare_list(pairs: Sequence[tuple[str, str]], config: CompareConfig, emit: OnOutcome = ignore) -> ManyReport:
     """Each pair of photos, or of names of config.stores; each photo is read once. Rows are told in order."""
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    tell(Planned(len(pairs)))
+    emit(Planned(len(pairs)))
     if config.stores:
         with _stores(config) as stores:
             matcher, found = _matcher(stores, config), stores.find(names)
-        return _listed(pairs, (found[name] for name in names), matcher, tell)
+        return _listed(pairs, (found[name] for name in names), matcher, emit)
     photos = Photos(config)
-    return _listed(pairs, photos.each(photos.named(names)), photos.matcher, tell)
+    return _listed(pairs, photos.each(photos.named(names)), photos.matcher, emit)
 
 
 def _names_store(word: str) -> bool:
@@ -107,29 +107,29 @@ def are_many(word: str) -> bool:
     return [item.place for item in listing.items] != [File(path)]
 
 
-def _many(one: Seen, others: Iterator[Seen], count: int, matcher: Matcher, tell: Tell) -> ManyReport:
+def _many(one: Seen, others: Iterator[Seen], count: int, matcher: Matcher, emit: OnOutcome) -> ManyReport:
     _require_face(one)
     for warned in of_one(one):
-        tell(Note(warned.words))
-    tell(Planned(count))
+        emit(Note(warned.words))
+    emit(Planned(count))
     kept: list[Match] = []
     rejected = same = 0
     for other in others:
         matches = list(matcher.matches(one, other))
         if not other.usable:
             rejected += 1
-            tell(_rejected(other, matches[0]))
+            emit(_rejected(other, matches[0]))
             continue
         kept += matches
         same += any(match.same for match in matches)
         for words in dict.fromkeys(w.words for match in matches for w in match.warnings if w.photo is None):
-            tell(Note(words))
+            emit(Note(words))
     for match in sorted(kept, key=_best_first):
-        tell(Done(match.right, (asdict(match),)))
+        emit(Done(match.right, (asdict(match),)))
     return ManyReport(count - rejected, same, rejected)
 
 
-def _listed(pairs: Sequence[tuple[str, str]], photos: Iterator[Seen], matcher: Matcher, tell: Tell) -> ManyReport:
+def _listed(pairs: Sequence[tuple[str, str]], photos: Iterator[Seen], matcher: Matcher, emit: OnOutcome) -> ManyReport:
     waiting = Counter(name for pair in pairs for name in pair)
     known: dict[str, Seen] = {}
     rejected = same = 0
@@ -142,10 +142,10 @@ def _listed(pairs: Sequence[tuple[str, str]], photos: Iterator[Seen], matcher: M
         bad = next((one for one in both if not one.usable), None)
         if bad is not None:
             rejected += 1
-            tell(_rejected(bad, matches[0]))
+            emit(_rejected(bad, matches[0]))
         else:
             same += any(match.same for match in matches)
-            tell(Done(f"{left} {right}", tuple(map(asdict, matches))))
+            emit(Done(f"{left} {right}", tuple(map(asdict, matches))))
         for name in (left, right):  # a photo that no later pair needs is forgotten
             waiting[name] -= 1
             if not waiting[name]:
@@ -181,7 +181,7 @@ def _matcher(stores: Stores, config: CompareConfig) -> Matcher:
     if config.flip not in ("none", headers[0].flip):
         raise CosfaceError(f"written with --flip {headers[0].flip}", stores.paths[0], "leave --flip out")
     if config.models and len(config.models) != len(headers):
-        raise CosfaceError(f"{len(config.models)} models for {len(headers)} stores", mend="name one for each, or none")
+        raise CosfaceError(f"{len(config.models)} models for {len(headers)} stores", hint="name one for each, or none")
     for spec, header, path in zip(config.models, headers, stores.paths, strict=False):
         embedder = open_embedder(spec)
         if embedder.model_id != header.model_id:

@@ -8,11 +8,11 @@ from typing import Any
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.ensemble import EnsembleOpener, fuse_of
-from cosface_cli.engines.face_vectors import Input, Vectors, VectorsOpener
-from cosface_cli.engines.reader import CHOICES, Limits
+from cosface_cli.engines.models.ensemble import EnsembleOpener, fuse_of
+from cosface_cli.engines.photos.face_vectors import Input, Vectors, VectorsOpener
+from cosface_cli.engines.photos.reader import CHOICES, Limits
+from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
-from cosface_cli.engines.warp import require_cover
 from cosface_cli.maths.geometry import template
 from cosface_cli.registry import one_of
 from cosface_cli.verify import DEFAULT, CompareConfig, ProtocolConfig

@@ -11,16 +11,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store import SIGNATURE, Store, StoreHeader
-from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.artifacts.store.store_file import SIGNATURE, Store, StoreHeader
+from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import are_unit
-from cosface_cli.engines.face_vectors import Input
-from cosface_cli.engines.pair_files import named_inputs, stem
-from cosface_cli.engines.reader import CHOICES
+from cosface_cli.engines.photos.face_vectors import Input
+from cosface_cli.engines.photos.pair_photos import named_inputs, stem
+from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.sources import File
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.outcomes import Done, Note, Planned, Rejected, Tell
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected
 from cosface_cli.registry import one_of
 from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.calibration import CalibrateConfig
@@ -55,7 +55,7 @@ class Faces(Protocol):
         """The name that a list means: the same, or the same with another ending or none."""
         ...
 
-    def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
+    def embed(self, names: Sequence[str], emit: OnOutcome) -> Embedded:
         """The embeddings of some names, in their order; each is told."""
         ...
 
@@ -92,11 +92,11 @@ class InputFaces:
     def find(self, name: str) -> str | None:
         return name if name in self._inputs else self._stems.get(name) or self._stems.get(stem(name))
 
-    def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
+    def embed(self, names: Sequence[str], emit: OnOutcome) -> Embedded:
         unused = sorted(self._config.changed() & FOR_PHOTOS)
         if unused and all(item.crop is not None for item in self._inputs.values()):
-            tell(Note(f"these are crops already: {', '.join(map(flag_of, unused))} changes nothing"))
-        tell(Planned(len(names)))
+            emit(Note(f"these are crops already: {', '.join(map(flag_of, unused))} changes nothing"))
+        emit(Planned(len(names)))
         inputs = [self._inputs[name] for name in names]
         rows: list[NDArray[np.float32] | None] = []
         scores: list[float] = []
@@ -110,13 +110,13 @@ class InputFaces:
                 rows.append(None)
                 scores.append(0.0)
                 shown.append(Shown(item.place, None))
-                tell(Rejected(str(item.place), result.reason or "no_face", result.words))
+                emit(Rejected(str(item.place), result.reason or "no_face", result.words))
             else:
                 rows.append(result.vectors[0])
                 box, score, _ = result.faces[0]
                 scores.append(score)
                 shown.append(Shown(item.place, box if item.crop is None else None))
-                tell(Done(str(item.place)))
+                emit(Done(str(item.place)))
         size = next((row.size for row in rows if row is not None), 1)
         nothing = np.full(size, np.nan, np.float32)
         vectors = np.stack([nothing if row is None else row for row in rows]) if rows else np.zeros((0, 1), np.float32)
@@ -142,8 +142,8 @@ class StoreFaces:
     def find(self, name: str) -> str | None:
         return name if name in self._rows else self._stems.get(name) or self._stems.get(stem(name))
 
-    def embed(self, names: Sequence[str], tell: Tell) -> Embedded:
-        tell(Planned(len(names)))
+    def embed(self, names: Sequence[str], emit: OnOutcome) -> Embedded:
+        emit(Planned(len(names)))
         wanted = np.array([self._rows[name] for name in names], np.int64)
         scores = np.zeros(len(names))
         hashes = [""] * len(names)
@@ -166,9 +166,9 @@ class StoreFaces:
         vectors[wrong] = np.nan
         for name, bad in zip(names, wrong, strict=True):
             if bad:
-                tell(Rejected(name, "bad_embedding", f"{self.path}: the embedding of {name} is not of unit length"))
+                emit(Rejected(name, "bad_embedding", f"{self.path}: the embedding of {name} is not of unit length"))
             else:
-                tell(Done(name))
+                emit(Done(name))
         lines = b"".join(file_line(name, digest) for name, digest in zip(names, hashes, strict=True))
         missing = tuple(name for name, bad in zip(names, wrong, strict=True) if bad)
         seen = tuple(one for one in shown if one is not None)

@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.atomic import make_folder
-from cosface_cli.artifacts.feature_bin import find_features, read_feature, write_feature
-from cosface_cli.artifacts.store import Store
-from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.artifacts.files.atomic import make_folder
+from cosface_cli.artifacts.packed.feature_bin import find_features, read_feature, write_feature
+from cosface_cli.artifacts.store.store_file import Store
+from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.embedders.vectors import are_unit
-from cosface_cli.engines.pair_files import stem
+from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.verify.faces import file_line, is_store
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.pair_rows import PairRow, list_kind, read_pair_rows
-from cosface_cli.artifacts.pairs import is_people_list, read_pairs, read_people
+from cosface_cli.artifacts.lists.lfw_lists import is_people_list, read_pairs, read_people
+from cosface_cli.artifacts.lists.pair_table import PairRow, list_kind, read_pair_rows
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Tell
+from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import Embedded, Faces
 from cosface_cli.verify.scores import PairScores, pair_cosines
@@ -30,7 +30,7 @@ def places(config: ProtocolConfig, name: str, photos: str) -> tuple[Path, Path]:
 
 
 def score_pairs(
-    pairs: Sequence[PairRow], faces: Faces, listed: Path, root: Path, tell: Tell
+    pairs: Sequence[PairRow], faces: Faces, listed: Path, root: Path, emit: OnOutcome
 ) -> tuple[PairScores, Embedded, tuple[str, ...]]:
     """The scores of a list's pairs, what was embedded for them, and the names without an embedding, in order.
 
@@ -46,7 +46,7 @@ def score_pairs(
         problem = f"none of the photos of {listed} are here, as {next(iter(identities))}"
         raise CosfaceError(problem, root, "give their root folder")
     wanted = tuple(dict.fromkeys(found.values()))
-    embedded = faces.embed(wanted, tell)
+    embedded = faces.embed(wanted, emit)
     row = {name: number for number, name in enumerate(wanted)}
     names = tuple(identities)
     # names that are nowhere have no row: -1

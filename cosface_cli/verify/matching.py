@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cosface_cli.artifacts.calibration import Calibration, read_calibrations
-from cosface_cli.engines.ensemble import Identity
+from cosface_cli.artifacts.run.calibration import Calibration, read_calibrations
+from cosface_cli.engines.models.ensemble import Identity
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import CompareConfig, Match
 from cosface_cli.verify.warnings import Seen, of_both, of_one
@@ -86,17 +86,17 @@ def _threshold(
 ) -> float:
     if config.threshold is not None:
         if "far" in config.changed():
-            raise CosfaceError("--far asks for a threshold, --threshold names one", mend="leave one of them out")
+            raise CosfaceError("--far asks for a threshold, --threshold names one", hint="leave one of them out")
         return config.threshold
     if calibration is not None:
         found = calibration.threshold(config.far)
         if found is None:
             problem = f"{calibration.impostors} impostor pairs cannot tell where the FAR is {config.far:g}"
-            raise CosfaceError(problem, mend="ask for a higher --far, or calibrate on more people")
+            raise CosfaceError(problem, hint="ask for a higher --far, or calibrate on more people")
         return found
     if identity.flip in thresholds and "far" not in config.changed():
         return thresholds[identity.flip]
     raise CosfaceError(
         f"no threshold is known for {identity.name} with --flip {identity.flip}",
-        mend="give one with --threshold, or calibrate: cosface verify calibrate",
+        hint="give one with --threshold, or calibrate: cosface verify calibrate",
     )

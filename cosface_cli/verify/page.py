@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cosface_cli.artifacts import pages, photos
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.pages import page_writer
 from cosface_cli.errors import PhotoError
 from cosface_cli.verify import ProtocolReport
 from cosface_cli.verify.figures import curve_of
@@ -25,7 +26,7 @@ def write_report(path: Path, scored: Scored, report: ProtocolReport, command: st
     pairs = scored.pairs
     curve = scored.curve if pairs is None else curve_of(pairs, report.missing_rule)
     found = None if curve is None else banded(curve)
-    pages.write_page(
+    page_writer.write_page(
         path,
         "verify/report.html.j2",
         {
@@ -113,9 +114,9 @@ def _thumbnail(pairs: PairScores, name: int, known: dict[int, str | None]) -> st
 
 def _picture(shown: Shown) -> str:
     whole = shown.box is None
-    image = photos.decode(shown.place.read(), str(shown.place), SIDE if whole else None).image
-    face = image if shown.box is None else photos.about(image, shown.box)
-    return pages.picture(photos.encode_thumbnail(face, SIDE))
+    image = pictures.decode(shown.place.read(), str(shown.place), SIDE if whole else None).image
+    face = image if shown.box is None else pictures.about(image, shown.box)
+    return page_writer.picture(pictures.encode_thumbnail(face, SIDE))
 
 
 def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from cosface_cli.artifacts.pair_rows import list_kind, read_pair_rows
+from cosface_cli.artifacts.lists.pair_table import list_kind, read_pair_rows
 from cosface_cli.errors import CosfaceError
 
 _SHAPE = 'write A<TAB>B, {"left": A, "right": B}, or all names with NUL behind each'
@@ -20,12 +20,12 @@ def split_pairs(content: bytes) -> list[tuple[str, str]]:
     if b"\0" in content:
         names = [os.fsdecode(part) for part in content.removesuffix(b"\0").split(b"\0")]
         if len(names) % 2 or not all(names):
-            raise CosfaceError(f"standard input: {len(names)} names by NUL are no pairs", mend=_SHAPE)
+            raise CosfaceError(f"standard input: {len(names)} names by NUL are no pairs", hint=_SHAPE)
         return list(zip(names[::2], names[1::2], strict=True))
     lines = [(number, line.removesuffix(b"\r")) for number, line in enumerate(content.split(b"\n"), 1)]
     pairs = [_pair(line, number) for number, line in lines if line.strip()]
     if not pairs:
-        raise CosfaceError("no pairs on standard input", mend=_SHAPE)
+        raise CosfaceError("no pairs on standard input", hint=_SHAPE)
     return pairs
 
 
@@ -52,6 +52,6 @@ def _pair(line: bytes, number: int) -> tuple[str, str]:
         except (ValueError, KeyError, RecursionError):
             words = []
     if len(words) != 2 or not all(isinstance(word, str) and word for word in words):
-        raise CosfaceError(f"standard input: line {number} is no pair", mend=_SHAPE)
+        raise CosfaceError(f"standard input: line {number} is no pair", hint=_SHAPE)
     left, right = words
     return str(left), str(right)

@@ -7,21 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosface_cli.artifacts.crops import find_crops, is_crop_folder, open_crops
-from cosface_cli.engines.calibrations import calibrations_of
+from cosface_cli.artifacts.crops.manifest import find_crops, is_crop_folder, open_crops
 from cosface_cli.engines.embedders import EMBEDDERS
-from cosface_cli.engines.face_vectors import Input, Vectors
+from cosface_cli.engines.models.calibrations import calibrations_of
+from cosface_cli.engines.photos.face_vectors import Input, Vectors
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify import DEFAULT, CompareConfig
 from cosface_cli.verify.embedding import Embedding
 from cosface_cli.verify.matching import Matcher
 from cosface_cli.verify.warnings import Seen
 
 if TYPE_CHECKING:  # h5py is only for who gives a store
-    from cosface_cli.artifacts.store import StoreHeader
+    from cosface_cli.artifacts.store.store_file import StoreHeader
 
 
 class Photos:
@@ -57,7 +57,7 @@ class Photos:
         """Photos or crops by their paths."""
         return list(zip(names, self._named(names), strict=True))
 
-    def gallery(self, source: str, tell: Tell) -> list[tuple[str, Input]]:
+    def gallery(self, source: str, emit: OnOutcome) -> list[tuple[str, Input]]:
         """The photos of a folder, archive or pattern, or the crops of a crop folder."""
         path = Path(source)
         if is_crop_folder(path):
@@ -66,7 +66,7 @@ class Photos:
         else:
             listing = list_photos(source)
             for note in listing.notes:
-                tell(Note(note))
+                emit(Note(note))
             found = [(item.given, Input(item.place)) for item in listing.items]
         self._embedding.require_cover([item for _, item in found])
         return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.figures import ACCENT, INK, SOFT, WARN, inline, svg
+from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline, svg
 from cosface_cli.maths.curve import Curve
 from cosface_cli.maths.intervals import clopper_pearson
 

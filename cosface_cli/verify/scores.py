@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.pair_rows import PairRow
+from cosface_cli.artifacts.lists.pair_table import PairRow
 from cosface_cli.engines.sources import Place
 from cosface_cli.maths.bootstrap import Draws
 from cosface_cli.maths.curve import Curve

@@ -11,11 +11,11 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, StoreHeader
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader
 from cosface_cli.engines.embedders.vectors import are_unit
-from cosface_cli.engines.ensemble import Fuse, Identity, fused, identity
-from cosface_cli.engines.face_vectors import Vectors
+from cosface_cli.engines.models.ensemble import Fuse, Identity, fused, identity
+from cosface_cli.engines.photos.face_vectors import Vectors
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.verify.warnings import Seen
 
@@ -27,7 +27,7 @@ class Stores:
         """Raises CosfaceError for stores of different flips or of one model, and for a choice that rows cannot tell."""
         if choice == "center":
             raise CosfaceError(
-                "a store does not say where the middle of a photo is", mend="take --faces largest or all"
+                "a store does not say where the middle of a photo is", hint="take --faces largest or all"
             )
         self._choice, self._fuse = choice, fuse
         self.paths = tuple(paths)

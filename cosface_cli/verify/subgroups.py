@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.pair_rows import PairRow
+from cosface_cli.artifacts.lists.pair_table import PairRow
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.intervals import clopper_pearson

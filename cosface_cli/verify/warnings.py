@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cosface_cli.engines.face_vectors import Vectors
-from cosface_cli.engines.likeness import likeness
+from cosface_cli.engines.photos.face_vectors import Vectors
+from cosface_cli.engines.photos.perceptual_hash import likeness
 from cosface_cli.verify import Warned
 
 # Over pairs of 120 CelebA people, one photo of each made worse: at 30 pixels the share of genuine pairs that the

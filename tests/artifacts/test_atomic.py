@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.files import atomic
 from cosface_cli.errors import BusyError, CosfaceError
 
 
@@ -66,7 +66,7 @@ def test_a_file_size_limit_is_said(tmp_path: Path):
     code = f"""
 import resource, signal
 from pathlib import Path
-from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.files import atomic
 from cosface_cli.errors import CosfaceError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -121,23 +121,23 @@ def test_a_name_too_long(tmp_path: Path):
     ),
 )
 def test_refusals_name_the_file_and_a_mend(number: int, words: str):
-    with pytest.raises(CosfaceError, match=words) as caught, atomic.told(Path("some/file")):
+    with pytest.raises(CosfaceError, match=words) as caught, atomic.write_errors(Path("some/file")):
         raise OSError(number, os.strerror(number))
-    assert caught.value.path == "some/file" and caught.value.mend
-    with pytest.raises(CosfaceError) as caught, atomic.told(Path("some/file")):
+    assert caught.value.path == "some/file" and caught.value.hint
+    with pytest.raises(CosfaceError) as caught, atomic.write_errors(Path("some/file")):
         raise OSError(number, os.strerror(number), "other/file")
     assert caught.value.path == "other/file"
 
 
 def test_what_the_system_never_says_stays_a_bug():
-    with pytest.raises(OSError, match="Bad file"), atomic.told(Path("file")):
+    with pytest.raises(OSError, match="Bad file"), atomic.write_errors(Path("file")):
         raise OSError(errno.EBADF, "Bad file descriptor")
 
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.files import atomic
 with atomic.lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
@@ -186,7 +186,7 @@ def test_the_lock_is_let_go_on_errors_and_taken_again(tmp_path: Path):
 CROWD = """
 import sys
 from pathlib import Path
-from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.files import atomic
 counter = Path(sys.argv[1])
 for _ in range(60):
     with atomic.lock(counter, wait_seconds=60):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cosface_cli.artifacts.calibration import Calibration, Point, read_calibrations, write_calibrations
+from cosface_cli.artifacts.run.calibration import Calibration, Point, read_calibrations, write_calibrations
 from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.crop_folder import CropFolder
-from cosface_cli.artifacts.crops import (
+from cosface_cli.artifacts.crops.crop_folder import CropFolder
+from cosface_cli.artifacts.crops.manifest import (
     MANIFEST,
     REJECTS,
     Crop,

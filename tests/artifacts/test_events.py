@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from cosface_cli.artifacts.events import _checksum, write_events
+from cosface_cli.artifacts.run.events import _checksum, write_events
 from cosface_cli.errors import CosfaceError
 
 ROWS = [

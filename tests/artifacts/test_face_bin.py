@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.face_bin import BinImage, is_pickle, read_face_bin
+from cosface_cli.artifacts.packed.face_bin import BinImage, is_pickle, read_face_bin
 from cosface_cli.errors import CosfaceError, PhotoError
 
 IMAGES = [bytes([n]) * (200 * n + 1) + b"\xff\xd8\x00\n" for n in range(6)]

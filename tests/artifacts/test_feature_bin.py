@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.feature_bin import find_features, photo_of, read_feature, write_feature
+from cosface_cli.artifacts.packed.feature_bin import find_features, photo_of, read_feature, write_feature
 from cosface_cli.errors import CosfaceError
 
 VECTOR = [0.5, -1.25, 3.0]

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cosface_cli.artifacts.figures import ACCENT, WARN, inline, png, svg
+from cosface_cli.artifacts.pages.plots import ACCENT, WARN, inline, png, svg
 
 
 def paint(figure: Figure) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosface_cli.artifacts.ijb_meta import find_meta, read_media, read_points, read_subjects, read_template_pairs
+from cosface_cli.artifacts.lists.ijb_meta import find_meta, read_media, read_points, read_subjects, read_template_pairs
 from cosface_cli.errors import CosfaceError
 
 

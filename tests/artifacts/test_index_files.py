@@ -9,8 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts import atomic, index_files
-from cosface_cli.artifacts.index_files import (
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.index import index_folder
+from cosface_cli.artifacts.index.index_folder import (
     IndexHeader,
     Segment,
     check_sums,
@@ -19,9 +21,8 @@ from cosface_cli.artifacts.index_files import (
     require_whole,
     settle,
 )
-from cosface_cli.artifacts.index_rows import IndexRows, RowsFile
-from cosface_cli.artifacts.model_cache import file_sha256
-from cosface_cli.artifacts.rows import FACE_KEY, KEY, SOURCE_KEY, Columns, Row
+from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
+from cosface_cli.artifacts.store.face_rows import FACE_KEY, KEY, SOURCE_KEY, Columns, Row
 from cosface_cli.errors import CosfaceError, DamagedError
 
 
@@ -31,7 +32,7 @@ def row(number: int) -> Row:
     return Row(source, identity, "/r", "s", 1, (1.0, 2.0, 3.0, 4.0), 0.5, 1.5, f"{number:064x}", number, 2)
 
 
-def header(segment: Segment, files: dict[str, index_files.FileSum]) -> IndexHeader:
+def header(segment: Segment, files: dict[str, index_folder.FileSum]) -> IndexHeader:
     return IndexHeader(
         "faiss", "dlib", "dlib-01", "dlib", "none", 4, segment.rows, segment.rows, (segment,), files, ("/s.h5",)
     )
@@ -138,7 +139,7 @@ def test_a_new_build_takes_the_old_files_away(tmp_path: Path):
 def test_stopped_before_the_last_step_the_old_index_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     old = built(tmp_path / "i")
     with monkeypatch.context() as patched:
-        patched.setattr(index_files.atomic, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(index_folder.atomic, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             built(tmp_path / "i", 7, b"other vectors")
     assert read_header(tmp_path / "i") == old and not check_sums(tmp_path / "i", old)
@@ -284,7 +285,7 @@ def test_damaged_rows_are_one_line(tmp_path: Path):
 
 
 def test_a_full_disk_is_an_error_and_no_crash(small_disk: Path):
-    with pytest.raises(CosfaceError, match="the disk is full"), atomic.told(small_disk):
+    with pytest.raises(CosfaceError, match="the disk is full"), atomic.write_errors(small_disk):
         built(small_disk, 3000)
     with pytest.raises(CosfaceError, match="no index here"):
         read_header(small_disk)

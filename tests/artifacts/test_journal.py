@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.artifacts.journal import Journal
+from cosface_cli.artifacts.files.journal import Journal
 from cosface_cli.errors import CosfaceError
 
 RECORDS = [b"first", b"\0" * 20, b"the last one"]
@@ -158,7 +158,7 @@ def test_a_full_disk_loses_nothing_that_was_told_written(small_disk: Path, size:
 KILLED = """
 import os, sys
 from pathlib import Path
-from cosface_cli.artifacts.journal import Journal
+from cosface_cli.artifacts.files.journal import Journal
 journal = Journal(Path(sys.argv[1]), b"purpose")
 for number in range(5):
     journal.append(bytes([number]) * 3000)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.artifacts import links as module
-from cosface_cli.artifacts.links import LIST, remove, replace_links
+from cosface_cli.artifacts.files import links as module
+from cosface_cli.artifacts.files.links import LIST, remove, replace_links
 from cosface_cli.errors import CosfaceError
 
 

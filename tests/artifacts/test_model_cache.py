@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.artifacts import model_cache
-from cosface_cli.artifacts.model_cache import cache_folder, cached, file_sha256, packaged
+from cosface_cli.artifacts.files import model_cache
+from cosface_cli.artifacts.files.model_cache import cache_folder, cached, file_sha256, packaged
 from cosface_cli.errors import CosfaceError
 
 
@@ -61,7 +61,7 @@ def test_a_build_that_fails_leaves_nothing(cache: Path):
 
 BUILDER = """
 import os, sys, time
-from cosface_cli.artifacts.model_cache import cached
+from cosface_cli.artifacts.files.model_cache import cached
 def build():
     print("building", flush=True)
     sys.stdin.readline()

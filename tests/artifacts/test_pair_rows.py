@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.pair_rows import PairRow, column_of, read_pair_rows
+from cosface_cli.artifacts.lists.pair_table import PairRow, column_of, read_pair_rows
 from cosface_cli.errors import CosfaceError
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.pairs import Pair, Person, is_people_list, read_pairs, read_people
+from cosface_cli.artifacts.lists.lfw_lists import Pair, Person, is_people_list, read_pairs, read_people
 from cosface_cli.errors import CosfaceError
 
 TWO_FOLDS = (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.artifacts.forgotten import write_receipt
-from cosface_cli.artifacts.links import replace_links
-from cosface_cli.artifacts.people import FILE, People, Person, forget, join, read_people, write_people
+from cosface_cli.artifacts.files.links import replace_links
+from cosface_cli.artifacts.index.forgotten import write_receipt
+from cosface_cli.artifacts.index.people_file import FILE, People, Person, forget, join, read_people, write_people
 from cosface_cli.errors import CosfaceError, DamagedError
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cosface_cli.artifacts import photos
+from cosface_cli.artifacts import pictures
 from cosface_cli.errors import PhotoError
 
 # four quarters, wider than high, so that no turn or mirror looks like another
@@ -55,7 +55,7 @@ def oriented(value: object) -> Image.Exif:
 
 def reason(content: bytes, **how: object) -> str:
     with pytest.raises(PhotoError) as caught:
-        photos.decode(content, "p.jpg", **how)  # type: ignore[arg-type]
+        pictures.decode(content, "p.jpg", **how)  # type: ignore[arg-type]
     assert str(caught.value).startswith("p.jpg: ")
     return caught.value.reason
 
@@ -80,8 +80,8 @@ def test_orientation_in_xmp_counts_where_there_is_no_exif():
     picture = Image.fromarray(QUARTERS)
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     for content, want in ((saved(picture, "JPEG", xmp=xmp), (60, 40, 3)), (saved(picture, "JPEG"), (40, 60, 3))):
-        assert photos.decode(content, "p").image.shape == want
-        assert photos.decode(content, "p", long_side=20).width == want[1]
+        assert pictures.decode(content, "p").image.shape == want
+        assert pictures.decode(content, "p", long_side=20).width == want[1]
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
@@ -91,7 +91,7 @@ def test_orientation_is_applied_once(kind: str, orientation: int):
     if kind.endswith(("grey", "cmyk")):
         picture = picture.convert("L" if kind.endswith("grey") else "CMYK")
     name, how = KINDS[kind]
-    photo = photos.decode(saved(picture, name, exif=oriented(orientation), **how), "p")
+    photo = pictures.decode(saved(picture, name, exif=oriented(orientation), **how), "p")
     want = UPRIGHT[orientation](np.array(picture.convert("RGB")))
     assert difference(photo.image, np.ascontiguousarray(want)) < 2.5
     assert (photo.height, photo.width) == want.shape[:2] and photo.scale == 1.0
@@ -99,7 +99,7 @@ def test_orientation_is_applied_once(kind: str, orientation: int):
 
 
 def test_a_scaled_turned_jpeg_keeps_the_file_s_upright_size():
-    photo = photos.decode(saved(Image.fromarray(noise(400, 800)), "JPEG", exif=oriented(6)), "p", long_side=200)
+    photo = pictures.decode(saved(Image.fromarray(noise(400, 800)), "JPEG", exif=oriented(6)), "p", long_side=200)
     assert (photo.width, photo.height) == (400, 800)
     assert photo.image.shape == (200, 100, 3) and photo.scale == 0.25
 
@@ -111,8 +111,8 @@ def test_scaled_decoding_keeps_the_long_side(size: tuple[int, int], long_side: i
     height, width = size
     ramp = np.linspace(0, 255, width).astype(np.uint8)
     picture = np.repeat(np.tile(ramp, (height, 1))[:, :, None], 3, axis=2)
-    content = photos.encode_jpeg(picture)
-    photo = photos.decode(content, "p", long_side)
+    content = pictures.encode_jpeg(picture)
+    photo = pictures.decode(content, "p", long_side)
     side = max(photo.image.shape)
     steps = {-(-max(size) * step // 8): step / 8 for step in range(1, 9)}
     assert side == min(pixels for pixels in steps if pixels >= min(long_side, max(size)))
@@ -124,15 +124,15 @@ def test_scaled_decoding_keeps_the_long_side(size: tuple[int, int], long_side: i
 def test_pixels_are_rgb_as_pillow_reads_them(packaged_photos: Path):
     for name in ("t1.jpg", "Tom_Hanks_54745.png"):
         with Image.open(packaged_photos / name) as picture:
-            assert difference(photos.decode_file(packaged_photos / name), np.array(picture.convert("RGB"))) < 0.5
+            assert difference(pictures.decode_file(packaged_photos / name), np.array(picture.convert("RGB"))) < 0.5
 
 
 def test_deep_grey_keeps_the_high_byte():
     deep = (np.arange(24 * 30).reshape(24, 30) * 90).astype(np.uint16)
     want = np.repeat((deep // 256).astype(np.uint8)[:, :, None], 3, axis=2)
     for kind in ("PNG", "TIFF"):
-        np.testing.assert_array_equal(photos.decode(saved(Image.fromarray(deep), kind), "p").image, want)
-    turned = photos.decode(saved(Image.fromarray(deep), "PNG", exif=oriented(6)), "p").image
+        np.testing.assert_array_equal(pictures.decode(saved(Image.fromarray(deep), kind), "p").image, want)
+    turned = pictures.decode(saved(Image.fromarray(deep), "PNG", exif=oriented(6)), "p").image
     np.testing.assert_array_equal(turned, np.rot90(want, -1))
 
 
@@ -140,7 +140,7 @@ def test_deep_colour_keeps_the_high_byte():
     deep = np.random.default_rng(1).integers(0, 1 << 16, (9, 7, 3), dtype=np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
     content = png(7, 9, depth=16, colour=2, rows=rows)
-    np.testing.assert_array_equal(photos.decode(content, "p").image, (deep >> 8).astype(np.uint8))
+    np.testing.assert_array_equal(pictures.decode(content, "p").image, (deep >> 8).astype(np.uint8))
 
 
 def test_floating_point_is_refused_not_guessed():
@@ -153,32 +153,32 @@ def test_alpha_lies_on_white():
     half[:20, :, 3] = 0
     half[20:, :30, 3] = 51  # a fifth of the colour and four fifths of white
     for kind in ("PNG", "TIFF"):
-        image = photos.decode(saved(Image.fromarray(half), kind), "p").image
+        image = pictures.decode(saved(Image.fromarray(half), kind), "p").image
         assert (image[:20] == 255).all()
         np.testing.assert_allclose(image[30, 10], [0.2 * c + 0.8 * 255 for c in (30, 60, 190)], atol=1)
         np.testing.assert_array_equal(image[30, 50], (220, 220, 90))
     grey = np.zeros((4, 6, 2), np.uint8)
     grey[:, 3:] = (100, 255)
-    image = photos.decode(saved(Image.fromarray(grey, "LA"), "PNG"), "p").image
+    image = pictures.decode(saved(Image.fromarray(grey, "LA"), "PNG"), "p").image
     assert (image[:, :3] == 255).all() and (image[:, 3:] == 100).all()
 
 
 def test_palette_with_and_without_a_transparent_colour():
     picture = Image.fromarray(QUARTERS).quantize(4)
-    np.testing.assert_array_equal(photos.decode(saved(picture, "PNG"), "p").image, QUARTERS)
+    np.testing.assert_array_equal(pictures.decode(saved(picture, "PNG"), "p").image, QUARTERS)
     clear = picture.getpixel((0, 0))
-    image = photos.decode(saved(picture, "PNG", transparency=clear), "p").image
+    image = pictures.decode(saved(picture, "PNG", transparency=clear), "p").image
     assert (image[:20, :30] == 255).all()
     np.testing.assert_array_equal(image[20:], QUARTERS[20:])
-    image = photos.decode(saved(Image.fromarray(QUARTERS), "PNG", transparency=(200, 30, 40)), "p").image
+    image = pictures.decode(saved(Image.fromarray(QUARTERS), "PNG", transparency=(200, 30, 40)), "p").image
     assert (image[:20, :30] == 255).all()
 
 
 def test_one_bit_and_grey():
     bits = (QUARTERS[:, :, 1] > 100).astype(np.uint8) * 255
     want = np.repeat(bits[:, :, None], 3, axis=2)
-    np.testing.assert_array_equal(photos.decode(saved(Image.fromarray(bits).convert("1"), "PNG"), "p").image, want)
-    np.testing.assert_array_equal(photos.decode(saved(Image.fromarray(bits), "PNG"), "p").image, want)
+    np.testing.assert_array_equal(pictures.decode(saved(Image.fromarray(bits).convert("1"), "PNG"), "p").image, want)
+    np.testing.assert_array_equal(pictures.decode(saved(Image.fromarray(bits), "PNG"), "p").image, want)
 
 
 @pytest.mark.parametrize("kind", ("GIF", "WEBP", "TIFF", "PNG"))
@@ -186,7 +186,7 @@ def test_of_several_pictures_the_first(kind: str):
     first, second = Image.fromarray(QUARTERS), Image.fromarray(255 - QUARTERS)
     how = {"lossless": True} if kind == "WEBP" else {}
     content = saved(first, kind, save_all=True, append_images=[second], **how)
-    np.testing.assert_array_equal(photos.decode(content, "p").image, QUARTERS)
+    np.testing.assert_array_equal(pictures.decode(content, "p").image, QUARTERS)
 
 
 @pytest.mark.parametrize("kind", ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "JPEG2000", "AVIF"))
@@ -194,8 +194,8 @@ def test_the_name_does_not_matter(kind: str, tmp_path: Path):
     path = tmp_path / "wrong.txt"
     content = saved(Image.fromarray(QUARTERS), kind)
     path.write_bytes(content)
-    assert difference(photos.decode_file(path), QUARTERS) < 9
-    assert photos.looks_like_photo(content[:16]) or kind in ("PPM", "JPEG2000")
+    assert difference(pictures.decode_file(path), QUARTERS) < 9
+    assert pictures.looks_like_photo(content[:16]) or kind in ("PPM", "JPEG2000")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_the_name_does_not_matter(kind: str, tmp_path: Path):
     ),
 )
 def test_other_files_do_not_look_like_photos(head: bytes):
-    assert not photos.looks_like_photo(head[:16])
+    assert not pictures.looks_like_photo(head[:16])
 
 
 @pytest.mark.parametrize("share", (0.5, 0.95, 0.99))
@@ -259,15 +259,15 @@ def test_a_jpeg_without_its_end_marker_is_truncated():
 def test_zeros_before_the_end_marker_are_padding():
     content = saved(Image.fromarray(QUARTERS), "JPEG")
     padded = content[:-2] + bytes(7) + b"\xff\xd9"
-    np.testing.assert_array_equal(photos.decode(padded, "p").image, photos.decode(content, "p").image)
+    np.testing.assert_array_equal(pictures.decode(padded, "p").image, pictures.decode(content, "p").image)
     trailed = content + b"trailing words"
-    np.testing.assert_array_equal(photos.decode(trailed, "p").image, photos.decode(content, "p").image)
+    np.testing.assert_array_equal(pictures.decode(trailed, "p").image, pictures.decode(content, "p").image)
 
 
 def test_a_jpeg_gone_astray_is_no_picture(packaged_photos: Path):
     """A flipped bit can leave the decoder with data to spare: that is no padding, the picture is garbled."""
     content = (packaged_photos / "t1.jpg").read_bytes()
-    whole = photos.decode(content, "p").image
+    whole = pictures.decode(content, "p").image
     random = np.random.default_rng(0)
     refused = 0
     for _ in range(60):
@@ -275,7 +275,7 @@ def test_a_jpeg_gone_astray_is_no_picture(packaged_photos: Path):
         damaged[int(random.integers(1000, len(content) // 2))] ^= 1 << int(random.integers(8))
         left_over = data_left_over(bytes(damaged))
         try:
-            image = photos.decode(bytes(damaged), "p").image
+            image = pictures.decode(bytes(damaged), "p").image
         except PhotoError as error:
             refused += error.reason == "decode_error"
             continue
@@ -308,10 +308,10 @@ def test_postscript_in_a_photo_s_clothes_is_not_run():
 
 
 def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(photos, "find_spec", lambda name: None)
+    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
     for brand in (b"heic", b"mif1"):
         with pytest.raises(PhotoError, match=r"pip install 'cosface\[heic\]'") as caught:
-            photos.decode(b"\0\0\0\x18ftyp" + brand + bytes(12), "p.heic")
+            pictures.decode(b"\0\0\0\x18ftyp" + brand + bytes(12), "p.heic")
         assert caught.value.reason == "unsupported_format"
 
 
@@ -319,7 +319,7 @@ def test_files_that_cannot_be_read(tmp_path: Path):
     (tmp_path / "empty.jpg").touch()
     for name, code in (("empty.jpg", "empty_file"), ("none.jpg", "missing"), (".", "unreadable")):
         with pytest.raises(PhotoError) as caught:
-            photos.read(tmp_path / name)
+            pictures.read(tmp_path / name)
         assert caught.value.reason == code and caught.value.path == str(tmp_path / name)
 
 
@@ -350,9 +350,9 @@ def test_too_large_is_said_before_anything_is_decoded():
 
 def test_the_limit_is_the_callers():
     content = saved(Image.fromarray(noise(100, 100)), "PNG")
-    assert photos.decode(content, "p", max_megapixels=0.01).width == 100
+    assert pictures.decode(content, "p", max_megapixels=0.01).width == 100
     with pytest.raises(PhotoError, match="--max-megapixels") as caught:
-        photos.decode(content, "p", max_megapixels=0.0099)
+        pictures.decode(content, "p", max_megapixels=0.0099)
     assert caught.value.reason == "too_large"
 
 
@@ -386,26 +386,26 @@ def tiff_block(kind: int, count: int, value: bytes, entries: int = 1, offset: in
     ids=range(13),
 )
 def test_a_damaged_tag_block_costs_no_picture(block: bytes):
-    image = photos.decode(jpeg_with_exif(block), "p").image
+    image = pictures.decode(jpeg_with_exif(block), "p").image
     upright = [np.ascontiguousarray(turn(QUARTERS)) for turn in UPRIGHT.values()]
     assert any(image.shape == want.shape and difference(image, want) < 3 for want in upright)
 
 
 def test_a_tag_block_made_by_hand_turns():
-    image = photos.decode(jpeg_with_exif(tiff_block(3, 1, struct.pack("<HH", 6, 0))), "p").image
+    image = pictures.decode(jpeg_with_exif(tiff_block(3, 1, struct.pack("<HH", 6, 0))), "p").image
     assert difference(image, np.ascontiguousarray(np.rot90(QUARTERS, -1))) < 3
 
 
 def test_jpegs_are_written_in_rgb_without_subsampling():
-    content = photos.encode_jpeg(QUARTERS)
+    content = pictures.encode_jpeg(QUARTERS)
     with Image.open(io.BytesIO(content)) as picture:
         assert picture.mode == "RGB" and picture.size == (60, 40)
         assert [layer[1:3] for layer in picture.layer] == [(1, 1)] * 3  # 4:4:4
         assert difference(np.array(picture), QUARTERS) < 2
         assert sum(quantization(96)) < sum(picture.quantization[0]) < sum(quantization(94))
     np.testing.assert_array_equal(
-        photos.decode(photos.encode_jpeg(QUARTERS[:, ::-1]), "p").image,
-        photos.decode(photos.encode_jpeg(np.ascontiguousarray(QUARTERS[:, ::-1])), "p").image,
+        pictures.decode(pictures.encode_jpeg(QUARTERS[:, ::-1]), "p").image,
+        pictures.decode(pictures.encode_jpeg(np.ascontiguousarray(QUARTERS[:, ::-1])), "p").image,
     )
 
 
@@ -416,7 +416,7 @@ def quantization(quality: int) -> list[int]:
 
 def test_pngs_are_written_without_loss():
     picture = noise(31, 17)
-    with Image.open(io.BytesIO(photos.encode_png(picture))) as read:
+    with Image.open(io.BytesIO(pictures.encode_png(picture))) as read:
         assert read.format == "PNG"
         np.testing.assert_array_equal(np.array(read), picture)
 
@@ -443,7 +443,7 @@ def test_damage_gives_a_picture_or_a_photo_error(kind: str, data: st.DataObject)
     if data.draw(st.booleans()):
         del content[data.draw(places) :]
     try:
-        photo = photos.decode(bytes(content), "p", long_side=data.draw(st.sampled_from([None, 16])))
+        photo = pictures.decode(bytes(content), "p", long_side=data.draw(st.sampled_from([None, 16])))
     except PhotoError as error:
         assert error.reason in ("unsupported_format", "too_large", "truncated", "decode_error")
     else:
@@ -454,11 +454,11 @@ def test_damage_gives_a_picture_or_a_photo_error(kind: str, data: st.DataObject)
 @given(st.binary(max_size=200))
 def test_any_bytes_at_all(content: bytes):
     with pytest.raises(PhotoError):
-        photos.decode(content, "p")
+        pictures.decode(content, "p")
 
 
 def test_decoding_does_not_import_the_heif_reader_for_others():
-    photos.decode(HOSTILE["png"], "p")
+    pictures.decode(HOSTILE["png"], "p")
     assert "pillow_heif" not in sys.modules
 
 
@@ -467,7 +467,7 @@ def test_tall_pictures_are_converted_in_bands_without_a_seam(mode: str):
     picture = Image.fromarray(noise(600, 9)).convert(mode)
     if mode in ("RGBA", "LA"):
         picture.putalpha(Image.fromarray(noise(600, 9)[:, :, 0]))
-    found = photos.decode(saved(picture, "PNG"), "p").image
+    found = pictures.decode(saved(picture, "PNG"), "p").image
     upon = Image.new("RGBA", picture.size, "white")
     whole = np.asarray(Image.alpha_composite(upon, picture.convert("RGBA")).convert("RGB"))
     assert (found == whole).all()

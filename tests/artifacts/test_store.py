@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, StoreHeader, write_store
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.errors import CosfaceError, DamagedError
 
 HEADER = StoreHeader("dlib", "dlib-0123", "dlib", "none", 8)
@@ -401,7 +401,7 @@ def test_files_that_are_no_stores(tmp_path: Path):
     ):
         with pytest.raises(CosfaceError, match=words) as caught:
             Store(path)
-        assert not isinstance(caught.value, DamagedError) and caught.value.mend
+        assert not isinstance(caught.value, DamagedError) and caught.value.hint
 
 
 def test_a_newer_schema_names_the_mend(tmp_path: Path):
@@ -420,7 +420,7 @@ def test_flipped_bytes_neither_crash_nor_hang(tmp_path: Path, seed: int):
     places = [at for at, value in enumerate(content) if value]
     random = np.random.default_rng(seed)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom cosface_cli.artifacts.store import Store\n"
+        "import sys\nfrom pathlib import Path\nfrom cosface_cli.artifacts.store.store_file import Store\n"
         "from cosface_cli.errors import CosfaceError\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n"

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts import store_update
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, StoreHeader
-from cosface_cli.artifacts.store_update import Key, Known, StoreUpdate
+from cosface_cli.artifacts.store import store_update
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader
+from cosface_cli.artifacts.store.store_update import Key, Known, StoreUpdate
 from cosface_cli.errors import CosfaceError, ModelMismatch
 
 HEADER = StoreHeader("dlib", "dlib-0123", "dlib", "none", 4)
@@ -105,7 +105,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_store_update as t
-from cosface_cli.artifacts import store_update
+from cosface_cli.artifacts.store import store_update
 store_update._PUBLISH = int(sys.argv[4])
 left = int(sys.argv[3])
 update = t.StoreUpdate(Path(sys.argv[2]), t.HEADER)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.weights import (
+from cosface_cli.artifacts.run.weights import (
     SCHEMA,
     Weights,
     read_header,

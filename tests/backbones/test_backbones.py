@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
-from cosface_cli.artifacts.weights import Weights, read_header, read_tensors, save_weights, tensors_id
+from cosface_cli.artifacts.run.weights import Weights, read_header, read_tensors, save_weights, tensors_id
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.backbones.export import to_onnx
 from cosface_cli.backbones.inputs import network_input, network_tensor

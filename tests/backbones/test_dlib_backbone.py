@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 
-from cosface_cli.artifacts.weights import Weights, save_weights, tensors_id
+from cosface_cli.artifacts.run.weights import Weights, save_weights, tensors_id
 from cosface_cli.backbones.dlib_resnet import Block
 from cosface_cli.backbones.export import to_onnx
 from cosface_cli.backbones.inputs import network_input
@@ -19,9 +19,9 @@ from cosface_cli.backbones.loading import build, declaration, load
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import dlib_resnet
 from cosface_cli.engines.embedders.trained import open_trained
-from cosface_cli.engines.onnx_session import open_session, session_options
-from cosface_cli.engines.reader import Reader
-from cosface_cli.engines.starting import starting_weights
+from cosface_cli.engines.models.starting_weights import starting_weights
+from cosface_cli.engines.photos.reader import Reader
+from cosface_cli.engines.runtime.onnx_session import open_session, session_options
 from cosface_cli.maths.geometry import TEMPLATES
 
 DLIB = declaration("dlib29")

@@ -121,7 +121,7 @@ def parts(detector: str, root: Path) -> None:
     """Decoding and detection alone, as the reader asks for them: prints photos a second of each."""
     import os
 
-    from cosface_cli.artifacts import photos
+    from cosface_cli.artifacts import pictures
     from cosface_cli.engines.detectors.opening import open_detector
     from cosface_cli.engines.runners.local import single_threaded
 
@@ -130,12 +130,12 @@ def parts(detector: str, root: Path) -> None:
     os.dup2(2, 1)
     opened = open_detector(detector, 20.0)
     contents = [path.read_bytes() for path in photos_of(root, 0)]
-    images = [photos.decode(content, "", opened.long_side).image for content in contents[:2]]
+    images = [pictures.decode(content, "", opened.long_side).image for content in contents[:2]]
     opened.detect(images[:1], "largest")
     seconds = {"decode": 0.0, "detector": 0.0}
     for content in contents:
         started = time.process_time()
-        image = photos.decode(content, "", opened.long_side).image
+        image = pictures.decode(content, "", opened.long_side).image
         decoded = time.process_time()
         opened.detect([image], "largest")
         seconds["decode"] += decoded - started

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, StoreHeader, write_store
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from tests.bench.measure import COSFACE, Run, timed
 
 EACH = 10  # faces of a person

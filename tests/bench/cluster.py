@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, StoreHeader, write_store
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.index.people.faces import BLOCK
 from cosface_cli.index.people.grouping import grouped
 from cosface_cli.index.people.threshold import KNOWN, _told_from

@@ -27,10 +27,10 @@ import numpy as np
 
 from cosface_cli.align import AlignConfig
 from cosface_cli.align.stage import align
-from cosface_cli.artifacts import photos
-from cosface_cli.artifacts.crops import open_crops
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.crops.manifest import open_crops
 from cosface_cli.engines.embedders.dlib_resnet import open_dlib
-from cosface_cli.engines.face_vectors import crop_of
+from cosface_cli.engines.photos.face_vectors import crop_of
 from cosface_cli.maths.geometry import template
 from tests.bench.align import photos_of
 from tests.bench.measure import COSFACE, FEW, Run, rate, timed
@@ -39,7 +39,7 @@ from tests.bench.measure import COSFACE, FEW, Run, rate, timed
 def chips(folder: Path) -> np.ndarray:
     """The crops of a folder at the default network's template, (N, 150, 150, 3) uint8."""
     need = template("dlib")
-    return np.stack([crop_of(photos.read(crop.path), crop, need) for crop in open_crops(folder)])
+    return np.stack([crop_of(pictures.read(crop.path), crop, need) for crop in open_crops(folder)])
 
 
 def network_only(folder: Path) -> None:
@@ -54,10 +54,10 @@ def network_only(folder: Path) -> None:
 
 def decode_only(folder: Path) -> None:
     need, crops = template("dlib"), open_crops(folder)
-    crop_of(photos.read(crops[0].path), crops[0], need)
+    crop_of(pictures.read(crops[0].path), crops[0], need)
     started = time.process_time()
     for crop in crops:
-        crop_of(photos.read(crop.path), crop, need)
+        crop_of(pictures.read(crop.path), crop, need)
     print(json.dumps({"rate": len(crops) / (time.process_time() - started)}))
 
 

@@ -24,8 +24,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from cosface_cli.artifacts.crops import MANIFEST, read_lines
-from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.crops.manifest import MANIFEST, read_lines
+from cosface_cli.artifacts.store.store_file import Store
 from tests.bench.measure import COSFACE
 
 ROOT = Path(__file__).resolve().parents[2]

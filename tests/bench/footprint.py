@@ -21,10 +21,10 @@ import torch
 from cosface_cli.backbones.loading import declaration
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.data import Batch
-from cosface_cli.train.footprint import measure
-from cosface_cli.train.learner import new_learner
-from cosface_cli.train.settings import resolve
+from cosface_cli.train.crops.dataset import Batch
+from cosface_cli.train.preflight.footprint import measure
+from cosface_cli.train.setup.settings import resolve
+from cosface_cli.train.step.learner import new_learner
 from tests.bench.partial_fc import MB, peak
 
 STEPS = 3

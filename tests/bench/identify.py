@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, write_store
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.index import BuildConfig
 from cosface_cli.index.build import build
 from cosface_cli.index.people import Evaluation, IdentifyConfig

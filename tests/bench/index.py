@@ -51,8 +51,8 @@ def mixed(centre: np.ndarray, rng: np.random.Generator, cos: float) -> np.ndarra
 
 def write_store(path: Path, rows: int, structure: bool) -> np.ndarray:
     """A store, and probes for it."""
-    from cosface_cli.artifacts.rows import Row
-    from cosface_cli.artifacts.store import StoreHeader, write_store
+    from cosface_cli.artifacts.store.face_rows import Row
+    from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 
     rng = np.random.default_rng(1)
     every = max(1, rows // PROBES)
@@ -109,7 +109,7 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
     """One gallery: a line for each way to search it."""
     import faiss
 
-    from cosface_cli.artifacts.index_files import read_header
+    from cosface_cli.artifacts.index.index_folder import read_header
     from cosface_cli.index import SearchConfig
     from cosface_cli.index.gallery import Gallery
     from cosface_cli.index.search import Finder

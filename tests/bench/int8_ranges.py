@@ -17,11 +17,11 @@ from onnx import TensorProto, helper
 
 from cosface_cli.align import AlignConfig
 from cosface_cli.align.stage import align
-from cosface_cli.artifacts import photos
-from cosface_cli.artifacts.crops import open_crops
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.crops.manifest import open_crops
 from cosface_cli.engines.embedders.dlib_resnet import packaged_network, serialised, to_onnx
 from cosface_cli.engines.embedders.dlib_resnet_int8 import FIRST, measured
-from cosface_cli.engines.onnx_session import open_session
+from cosface_cli.engines.runtime.onnx_session import open_session
 
 BLOCKS = 14
 
@@ -57,7 +57,7 @@ def main() -> None:
         for crop in open_crops(crops):
             people[crop.identity] += 1
             if people[crop.identity] <= given.each:
-                chosen.append(photos.decode_file(crop.path))
+                chosen.append(pictures.decode_file(crop.path))
     print(f"# {len(chosen)} crops of {len(people)} people")
     for row in extremes(chosen):
         print(f"    ({', '.join(f'{value:.3g}' for value in row)}),")

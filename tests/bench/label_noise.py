@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.crops import open_crops, read_lines
+from cosface_cli.artifacts.crops.manifest import open_crops, read_lines
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.stage import train
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engines"))
 from facenet_reference import Facenet, package_folder
 
 from cosface_cli.engines.detectors import Detections
-from cosface_cli.engines.detectors.mtcnn import open_mtcnn
+from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
 from cosface_cli.engines.detectors.opening import open_detector
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"

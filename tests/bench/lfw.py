@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.pairs import PairList, read_pairs
+from cosface_cli.artifacts.lists.lfw_lists import PairList, read_pairs
 from cosface_cli.maths.roc import fold_accuracy
 from tests.bench.measure import timed
 

@@ -22,14 +22,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from cosface_cli.outcomes import Tell, ignore
+from cosface_cli.outcomes import OnOutcome, ignore
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.head import memory_of
-from cosface_cli.train.launch import spread
-from cosface_cli.train.learner import _head
-from cosface_cli.train.optimizer import optimizer_of, set_rate
-from cosface_cli.train.ranks import Ranks
-from cosface_cli.train.settings import resolve
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.distributed.launch import spread
+from cosface_cli.train.heads.whole import memory_of
+from cosface_cli.train.setup.settings import resolve
+from cosface_cli.train.step.learner import _head
+from cosface_cli.train.step.optimizer import optimizer_of, set_rate
 
 STEPS = 4
 MB = 1e6
@@ -41,7 +41,7 @@ class Steps:
     def __init__(self, identities: int, batch: int) -> None:
         self.identities, self.batch = identities, batch
 
-    def __call__(self, config: TrainConfig, ranks: Ranks, tell: Tell) -> tuple[dict[str, Any], ...]:
+    def __call__(self, config: TrainConfig, ranks: Ranks, emit: OnOutcome) -> tuple[dict[str, Any], ...]:
         torch.set_num_threads(1)
         settings = resolve(config)
         before = peak(anew=True)

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from cosface_cli.artifacts.run_record import RunFolder
+from cosface_cli.artifacts.run.run_record import RunFolder
 from tests.train.conftest import write_crops
 
 WAYS = {

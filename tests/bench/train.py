@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from cosface_cli.engines.devices import wait_briefly
+from cosface_cli.engines.runtime.devices import wait_briefly
 from tests.bench.measure import timed
 
 WARM = 2
@@ -39,8 +39,8 @@ class Enough(Exception):
 
 def pack(folder: Path, crops: Path | None, count: int) -> str:
     """Write train.rec of `count` people with a crop each; gives the crops' template."""
-    from cosface_cli.artifacts.crops import open_crops
-    from cosface_cli.artifacts.photos import encode_jpeg
+    from cosface_cli.artifacts.crops.manifest import open_crops
+    from cosface_cli.artifacts.pictures import encode_jpeg
     from tests.engines.test_recordio import as_insightface, write
 
     if crops is not None:
@@ -59,10 +59,10 @@ def ours(
     folder: Path, template: str, steps: int, batch: int, cores: int, precision: str, in_memory: bool
 ) -> dict[str, Any]:
     """cosface train as from Python, stopped after so many steps."""
-    from cosface_cli.outcomes import Moved, Outcome
+    from cosface_cli.outcomes import Outcome, Progress
     from cosface_cli.train import TrainConfig
-    from cosface_cli.train.data import Looks
-    from cosface_cli.train.reading import Readers
+    from cosface_cli.train.crops.dataset import Looks
+    from cosface_cli.train.crops.loader import Readers
     from cosface_cli.train.stage import train
 
     if in_memory:
@@ -80,8 +80,8 @@ def ours(
     at: list[float] = []
     waited: list[float] = []
 
-    def tell(outcome: Outcome) -> None:
-        if isinstance(outcome, Moved):
+    def emit(outcome: Outcome) -> None:
+        if isinstance(outcome, Progress):
             at.append(clock())
             waited.append(sum(reader.waited for reader in readers))
             if len(at) > WARM + steps:
@@ -93,7 +93,7 @@ def ours(
         device="cpu", threads=cores, precision=precision,
     )  # fmt: skip
     with contextlib.suppress(Enough):
-        train(config, tell)
+        train(config, emit)
     return {"steps": np.diff(at[WARM:]).tolist(), "waited": waited[-1] - waited[WARM]}
 
 

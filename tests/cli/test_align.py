@@ -391,7 +391,7 @@ def test_output_inside_the_source_is_left_out(cosface: Cosface, people: Path, tm
 
 
 def test_two_writers_are_refused(cosface: Cosface, people: Path, tmp_path: Path) -> None:
-    from cosface_cli.artifacts import atomic
+    from cosface_cli.artifacts.files import atomic
 
     out = tmp_path / "aligned"
     out.mkdir()

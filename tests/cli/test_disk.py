@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.files import atomic
 from tests.cli.test_safety import tree
 from tests.conftest import Cosface
 

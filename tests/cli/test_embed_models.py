@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.embed import EmbedConfig, EmbedReport, MergeConfig
 from cosface_cli.embed.merge import merge
 from cosface_cli.embed.stage import embed
-from cosface_cli.engines.detectors.mtcnn import MTCNN
+from cosface_cli.engines.detectors.mtcnn.detector import MTCNN
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildConfig
 from cosface_cli.index.build import build
@@ -61,9 +61,9 @@ class Told(list[Outcome]):
 
 def run(source: Path, store: Path, *models: object, **settings: Any) -> EmbedReport:
     names = tuple(map(str, models)) or ("dlib",)
-    tell = settings.pop("tell", Told())
+    emit = settings.pop("tell", Told())
     config = EmbedConfig(str(source), store, names if len(names) > 1 else names[0], workers=1)
-    return embed(replace(config, **settings), tell)
+    return embed(replace(config, **settings), emit)
 
 
 def stores(folder: Path) -> dict[str, bytes]:
@@ -106,19 +106,19 @@ def test_each_store_goes_on_where_it_was(few: Path, mine: Path, tmp_path: Path) 
     run(raw, both / "dlib.h5")
     before = stores(both)
     told = Told()
-    report = run(raw, both, "dlib", mine, tell=told)
+    report = run(raw, both, "dlib", mine, emit=told)
     assert told.kinds() == {"Done": 10, "Rejected": 2} and report.rows == 20
     assert {row["model"] for one in told if isinstance(one, Done) for row in one.rows} == {"mine"}
     assert stores(both)["dlib.h5"] == before["dlib.h5"]
     assert stores(both) == alone(raw, tmp_path / "alone", mine)
     told = Told()
-    run(raw, both, mine, "dlib", tell=told)
+    run(raw, both, mine, "dlib", emit=told)
     assert told.kinds() == {"Skipped": 10, "Rejected": 2}
     shutil.copy(raw / "person5" / "near.jpg", raw / "person1" / "near.jpg")
     (raw / "person2" / "far.jpg").unlink()
     run(raw, both / "mine.h5", mine)  # which the other store has yet to learn
     told = Told()
-    assert run(raw, both, "dlib", mine, tell=told, prune=True).gone == 1
+    assert run(raw, both, "dlib", mine, emit=told, prune=True).gone == 1
     assert told.kinds() == {"Done": 1, "Skipped": 8, "Rejected": 2}
     assert stores(both) == alone(raw, tmp_path / "fresh", mine)
 
@@ -133,7 +133,7 @@ def test_what_only_one_model_is_refused(few: Path, mine: Path, tmp_path: Path) -
             sharp[name] = next(store.rows()).sharpness
     assert sharp["dlib"] != sharp["mine"]
     told = Told()
-    run(photo, tmp_path / "limited", "dlib", mine, min_sharpness=sum(sharp.values()) / 2, tell=told)
+    run(photo, tmp_path / "limited", "dlib", mine, min_sharpness=sum(sharp.values()) / 2, emit=told)
     assert told.kinds() == {"Done": 1, "Rejected": 1}
     (done,) = (one for one in told if isinstance(one, Done))
     assert [row["model"] for row in done.rows] == [max(sharp, key=lambda name: sharp[name])]

@@ -76,7 +76,7 @@ def test_embed(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
 
 def test_a_store_is_whole_while_it_grows(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
     """A store that is there already stays readable, and a kill while it is added to loses none of it."""
-    from cosface_cli.artifacts.store import Store
+    from cosface_cli.artifacts.store.store_file import Store
 
     store = tmp_path / "faces.h5"
     cosface("embed", crowd / "00", store)

@@ -148,7 +148,7 @@ def test_interrupted_is_130_and_the_work_stays(people: Path, tmp_path: Path) -> 
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert b"interrupted" in err and b"Traceback" not in err
-    from cosface_cli.artifacts.store import Store
+    from cosface_cli.artifacts.store.store_file import Store
 
     with Store(tmp_path / "f.h5") as store:
         assert 0 < len(store) < 120

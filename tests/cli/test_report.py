@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from cosface_cli.align.report import write_report
-from cosface_cli.artifacts import photos
-from cosface_cli.artifacts.crop_folder import CropFolder
-from cosface_cli.artifacts.crops import CropRecord, RejectRecord
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.crops.crop_folder import CropFolder
+from cosface_cli.artifacts.crops.manifest import CropRecord, RejectRecord
 from cosface_cli.maths.geometry import template
 from tests.browser import rendered
 from tests.conftest import Cosface
@@ -54,7 +54,7 @@ def reject(source: str, reason: str = "no_face", words: str = "no face was found
 
 def crop_folder(root: Path, records: list[CropRecord | RejectRecord]) -> Path:
     """A crop folder with one and the same picture for every crop."""
-    content = photos.encode_jpeg(np.random.default_rng(1).integers(0, 255, (192, 192, 3), np.uint8))
+    content = pictures.encode_jpeg(np.random.default_rng(1).integers(0, 255, (192, 192, 3), np.uint8))
     root.mkdir()
     folder = CropFolder(root)
     for found in records:
@@ -200,7 +200,7 @@ def test_small_pictures_keep_their_shape_and_colours() -> None:
     for (height, width), want in {(300, 200): (64, 96), (192, 192): (96, 96), (40, 20): (20, 40)}.items():
         y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
         image = (np.stack([x, y, 1 - x], axis=2) * 255).astype(np.uint8)
-        with Image.open(io.BytesIO(photos.encode_thumbnail(image, 96))) as small:
+        with Image.open(io.BytesIO(pictures.encode_thumbnail(image, 96))) as small:
             assert small.size == want and small.format == "WEBP"
             y, x = np.mgrid[0 : 1 : small.height * 1j, 0 : 1 : small.width * 1j]
             back = np.asarray(small.convert("RGB"))

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.weights import read_header, read_tensors, save_weights
+from cosface_cli.artifacts.run.weights import read_header, read_tensors, save_weights
 from tests.conftest import Cosface
 
 COMMAND = [sys.executable, "-m", "cosface_cli"]

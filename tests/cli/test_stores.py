@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, StoreHeader, write_store
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.embed import MergeConfig, SplitConfig
 from cosface_cli.embed.info import info
 from cosface_cli.embed.merge import merge

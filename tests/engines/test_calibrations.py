@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.calibration import Calibration, Point, beside
-from cosface_cli.artifacts.store import Store
-from cosface_cli.artifacts.weights import read_header, read_tensors
+from cosface_cli.artifacts.run.calibration import Calibration, Point, beside
+from cosface_cli.artifacts.run.weights import read_header, read_tensors
+from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
-from cosface_cli.engines.calibrations import calibrations_of, keep
 from cosface_cli.engines.embedders import EMBEDDERS, FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.models.calibrations import calibrations_of, keep
 from cosface_cli.errors import CosfaceError, DamagedError
 from tests.runs import a_run
 
@@ -78,7 +78,7 @@ def test_in_the_header_of_weights(tmp_path: Path, model_cache: Path) -> None:
 
 
 def test_a_damaged_header_is_told(tmp_path: Path, model_cache: Path) -> None:
-    from cosface_cli.artifacts.weights import read_trained, save_weights
+    from cosface_cli.artifacts.run.weights import read_trained, save_weights
 
     run = a_run(tmp_path / "mine", "mobilefacenet")
     file, header, tensors = read_trained(run)

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts import photos
+from cosface_cli.artifacts import pictures
 from cosface_cli.engines.detectors import Detector
-from cosface_cli.engines.detectors.mtcnn import open_mtcnn
+from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.reader import Face, Limits, Reader
+from cosface_cli.engines.photos.reader import Face, Limits, Reader
 from cosface_cli.maths.geometry import TEMPLATES
 from tests.engines.test_detectors import MODELS, model, read
 
@@ -64,7 +64,7 @@ def test_small_faces(size: int, detector: Detector, portraits: list[Portrait]) -
     reader = Reader(detector, TEMPLATES["wide"], limits=Limits(min_face=12))  # their boxes differ in size
     for portrait in portraits:
         image, points = sized(portrait, size)
-        found, faces = reader.faces(photos.encode_png(image), "a.png")
+        found, faces = reader.faces(pictures.encode_png(image), "a.png")
         assert found == 1 and off(faces[0], points, size) < 0.2
 
 
@@ -77,7 +77,7 @@ def huge(request: pytest.FixtureRequest, portraits: list[Portrait]) -> tuple[byt
     canvas = np.random.default_rng(0).integers(100, 140, (width * 3 // 4, width, 3), dtype=np.uint8)
     part = image[: canvas.shape[0] - corner[1], : width - corner[0]]
     canvas[corner[1] : corner[1] + part.shape[0], corner[0] : corner[0] + part.shape[1]] = part
-    return photos.encode_jpeg(canvas, 90), points + corner, size
+    return pictures.encode_jpeg(canvas, 90), points + corner, size
 
 
 def test_a_photo_of_8000_pixels_in_a_second(detector: Detector, huge: tuple[bytes, np.ndarray, int]) -> None:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.model_cache import file_sha256
+from cosface_cli.artifacts.files.model_cache import file_sha256
 from cosface_cli.engines.detectors import DETECTORS, Detector
-from cosface_cli.engines.detectors.mtcnn import open_mtcnn
+from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.detectors.scrfd import open_scrfd
 from cosface_cli.engines.detectors.yunet import open_yunet

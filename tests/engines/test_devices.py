@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 import torch
 
-from cosface_cli.engines import devices as module
-from cosface_cli.engines import onnx_session
-from cosface_cli.engines.devices import CPU, device_given_out, devices, on_gpu, require, wait_briefly
 from cosface_cli.engines.embedders.opening import fallback, open_embedder
+from cosface_cli.engines.runtime import devices as module
+from cosface_cli.engines.runtime import onnx_session
+from cosface_cli.engines.runtime.devices import CPU, device_given_out, devices, on_gpu, require, wait_briefly
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Outcome, ignore
 
@@ -80,7 +80,8 @@ def test_auto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 def test_without_a_gpu_in_sight_no_torch_is_loaded():
     code = (
-        "import sys; from cosface_cli.engines import devices as module; module._DRIVERS = (); sys.platform = 'linux'\n"
+        "import sys; from cosface_cli.engines.runtime import devices as module\n"
+        "module._DRIVERS = (); sys.platform = 'linux'\n"
         "assert module.devices('auto', print) == module.devices('cpu', print) == ('cpu',)\n"
         "assert 'torch' not in sys.modules"
     )

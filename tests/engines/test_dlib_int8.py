@@ -21,7 +21,7 @@ from cosface_cli.engines.embedders.dlib_resnet_int8 import (
 )
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
 from cosface_cli.engines.embedders.vectors import unit_embeddings
-from cosface_cli.engines.reader import Reader
+from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.maths.geometry import template
 from tests.conftest import Cosface
 

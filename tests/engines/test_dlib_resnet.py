@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.model_cache import packaged
-from cosface_cli.artifacts.photos import decode_file
+from cosface_cli.artifacts.files.model_cache import packaged
+from cosface_cli.artifacts.pictures import decode_file
 from cosface_cli.engines.embedders import dlib_format
 from cosface_cli.engines.embedders.dlib_format import parse
 from cosface_cli.engines.embedders.dlib_resnet import SHA256, open_dlib

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosface_cli.engines.ensemble import fused, identity
-from cosface_cli.engines.face_vectors import Vectors
+from cosface_cli.engines.models.ensemble import fused, identity
+from cosface_cli.engines.photos.face_vectors import Vectors
 from cosface_cli.errors import CosfaceError
 
 BOX = ((0.0, 0.0, 50.0, 50.0), 0.9, 20.0)

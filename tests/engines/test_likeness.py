@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.likeness import likeness, look
-from cosface_cli.engines.reader import Limits, Reader
+from cosface_cli.engines.photos.perceptual_hash import likeness, look
+from cosface_cli.engines.photos.reader import Limits, Reader
 from cosface_cli.maths.geometry import TEMPLATES, template
 
 

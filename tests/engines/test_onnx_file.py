@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.weights import read_trained
+from cosface_cli.artifacts.run.weights import read_trained
 from cosface_cli.backbones.export import to_onnx
 from cosface_cli.backbones.loading import load
 from cosface_cli.engines.embedders.onnx_file import notes_of

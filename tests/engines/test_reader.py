@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosface_cli.artifacts import photos
+from cosface_cli.artifacts import pictures
 from cosface_cli.engines.detectors import Detections, Want
-from cosface_cli.engines.reader import Choice, Limits, Reader, sharpness
+from cosface_cli.engines.photos.reader import Choice, Limits, Reader, sharpness
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import TEMPLATES, Template, apply, similarity
 
@@ -102,7 +102,7 @@ def centres(crop: np.ndarray, template: Template) -> np.ndarray:
 
 
 def png(image: np.ndarray) -> bytes:
-    return photos.encode_png(np.ascontiguousarray(image))
+    return pictures.encode_png(np.ascontiguousarray(image))
 
 
 def grey(width: int = 400, height: int = 300) -> bytes:
@@ -120,9 +120,9 @@ def reason(reader: Reader, content: bytes) -> str:
     ("encode", "size"),
     (
         (png, (900, 700)),
-        (photos.encode_jpeg, (900, 700)),
-        (photos.encode_jpeg, (2405, 1803)),
-        (photos.encode_jpeg, (1803, 2405)),
+        (pictures.encode_jpeg, (900, 700)),
+        (pictures.encode_jpeg, (2405, 1803)),
+        (pictures.encode_jpeg, (1803, 2405)),
     ),
     ids=("png", "jpeg", "large", "upright"),
 )
@@ -149,7 +149,7 @@ def test_dots_come_to_lie_on_the_template_at_every_scale(name: str, size: tuple[
 def test_a_large_jpeg_is_decoded_no_larger_than_needed():
     image = np.full((2400, 3200, 3), 120, np.uint8)
     big = Prepared([[0.1, 0.1, 0.6, 0.6]], long_side=640)  # 1600 pixels: 640 are plenty for the crop
-    _, faces = Reader(big, DLIB).faces(photos.encode_jpeg(image), "a.jpg")
+    _, faces = Reader(big, DLIB).faces(pictures.encode_jpeg(image), "a.jpg")
     assert max(big.seen[0].shape) == 800  # two eighths
     np.testing.assert_allclose(faces[0].box, [320, 320, 1920, 1920], rtol=1e-3)
 
@@ -217,7 +217,7 @@ def test_limits_are_in_pixels_of_the_photo_and_named():
 
 def test_a_small_decode_does_not_shrink_the_limit():
     """40 of 3200 pixels, seen at 800: still 40."""
-    image = photos.encode_jpeg(np.full((2400, 3200, 3), 120, np.uint8))
+    image = pictures.encode_jpeg(np.full((2400, 3200, 3), 120, np.uint8))
     face = [[0.1, 0.1, 0.1125, 0.1125]]
     assert len(Reader(Prepared(face), DLIB, limits=Limits(min_face=39)).faces(image, "a")[1]) == 1
     assert reason(Reader(Prepared(face), DLIB, limits=Limits(min_face=41)), image) == "too_small"
@@ -257,7 +257,7 @@ def test_quality():
 
 def test_broken_content_is_the_photo_s_fault():
     assert reason(Reader(Prepared([[0.1, 0.1, 0.3, 0.3]]), DLIB), b"no photo at all") == "unsupported_format"
-    jpeg = photos.encode_jpeg(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    jpeg = pictures.encode_jpeg(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
     assert reason(Reader(Prepared([[0.1, 0.1, 0.3, 0.3]]), DLIB), jpeg[:-900]) == "truncated"
 
 
@@ -329,7 +329,7 @@ class Upright(Seeing):
         return Detections(found.boxes[keep], found.landmarks[keep], np.full(1, score, np.float32)[keep])
 
 
-@pytest.mark.parametrize("encode", (png, photos.encode_jpeg), ids=("png", "jpeg"))
+@pytest.mark.parametrize("encode", (png, pictures.encode_jpeg), ids=("png", "jpeg"))
 @pytest.mark.parametrize(("quarters", "rotation"), [(0, 0), (1, 90), (2, 180), (3, 270)])
 def test_a_turned_photo_gives_the_crop_of_the_upright_one(quarters: int, rotation: int, encode):
     """quarters: how often the photo was turned counterclockwise, so that as many clockwise set it upright."""

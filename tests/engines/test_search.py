@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.vector_file import VectorFile, VectorWriter, head
+from cosface_cli.artifacts.index.vector_file import VectorFile, VectorWriter, head
 from cosface_cli.engines.search import FLAT_BELOW, SEARCHERS, SQ8_BELOW, Search, by_count, near
 from cosface_cli.engines.search.ivf import list_count, parts
 from cosface_cli.engines.search.lists_file import require_lists

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.weights import Weights, read_header, save_weights, tensors_id
+from cosface_cli.artifacts.run.weights import Weights, read_header, save_weights, tensors_id
 from cosface_cli.backbones.loading import build, tensors_of
 from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID
-from cosface_cli.engines.starting import starting_weights
+from cosface_cli.engines.models.starting_weights import starting_weights
 from cosface_cli.errors import CosfaceError, DamagedError
 
 

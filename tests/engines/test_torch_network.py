@@ -14,7 +14,7 @@ from cosface_cli.engines.embedders import Embedder
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.torch_network import TorchEmbedder
 from cosface_cli.engines.embedders.vectors import unit_embeddings, unit_length
-from cosface_cli.engines.reader import Reader
+from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.maths.geometry import template
 from tests.runs import a_run

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cosface_cli.artifacts import photos
-from cosface_cli.artifacts.crops import MANIFEST, Crop, CropRecord, line
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.crops.manifest import MANIFEST, Crop, CropRecord, line
 from cosface_cli.engines.embedders import CPU_BATCH as BATCH
 from cosface_cli.engines.embedders.vectors import require_finite, unit_embeddings, unit_length
-from cosface_cli.engines.face_vectors import FaceVectors, Input, VectorsOpener
-from cosface_cli.engines.pair_files import find_pair_files, load_pair_crops
+from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, VectorsOpener
+from cosface_cli.engines.photos.pair_photos import find_pair_files, load_pair_crops
 from cosface_cli.engines.sources import File
 from cosface_cli.errors import CosfaceError, PhotoError
 from cosface_cli.maths.geometry import TEMPLATES
@@ -127,7 +127,7 @@ class MeanColour:
 def flat(path: Path, colour: tuple[int, int, int], template: str = "wide") -> Crop:
     """A crop file of one colour."""
     have = TEMPLATES[template]
-    path.write_bytes(photos.encode_png(np.full((have.height, have.width, 3), colour, np.uint8)))
+    path.write_bytes(pictures.encode_png(np.full((have.height, have.width, 3), colour, np.uint8)))
     return Crop(path, path.name, have)
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts import photos
+from cosface_cli.artifacts import pictures
 from cosface_cli.engines.sources import Item
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.errors import PhotoError
@@ -38,7 +38,7 @@ def film(
 
 def picture(item: Item) -> np.ndarray:
     """As a worker sees it."""
-    return photos.decode(pickle.loads(pickle.dumps(item.place)).read(), item.given).image
+    return pictures.decode(pickle.loads(pickle.dumps(item.place)).read(), item.given).image
 
 
 def frame_number(item: Item) -> int:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from cosface_cli.artifacts.photos import decode_file
-from cosface_cli.engines.warp import crop_face, needed_scale, recrop, require_cover
+from cosface_cli.artifacts.pictures import decode_file
+from cosface_cli.engines.photos.warp import crop_face, needed_scale, recrop, require_cover
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import TEMPLATES, Template, apply, are_degenerate, similarity
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import StoreHeader, write_store
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 
 SIZE = 32
 HEADER = StoreHeader("toy", "toy-0123456789abcdef", "dlib", "none", SIZE)

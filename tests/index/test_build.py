@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.index_files import MAIN, check_sums, read_header
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store
-from cosface_cli.artifacts.store_update import journal_of
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.index_folder import MAIN, check_sums, read_header
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store
+from cosface_cli.artifacts.store.store_update import journal_of
 from cosface_cli.engines import search as engines
 from cosface_cli.errors import BusyError, CosfaceError, ModelMismatch
 from cosface_cli.index import BuildConfig, BuildReport
@@ -27,8 +27,8 @@ from cosface_cli.outcomes import Note, Outcome, Rejected
 from tests.index.stores import HEADER, row, store, vectors
 
 
-def made(root: Path, *stores: Path, tell=lambda outcome: None, **options) -> BuildReport:
-    return build(BuildConfig(stores, root, **options), tell)
+def made(root: Path, *stores: Path, emit=lambda outcome: None, **options) -> BuildReport:
+    return build(BuildConfig(stores, root, **options), emit)
 
 
 def held(root: Path) -> dict[str, np.ndarray]:
@@ -70,7 +70,7 @@ def test_a_grown_store_adds_only_its_new_rows(tmp_path: Path) -> None:
 
 def test_the_time_of_a_row_more_does_not_hang_on_the_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted by the rows that are written."""
-    from cosface_cli.artifacts import vector_file
+    from cosface_cli.artifacts.index import vector_file
 
     written = 0
     add = vector_file.VectorWriter.add
@@ -102,7 +102,7 @@ def test_the_same_again_changes_no_byte(tmp_path: Path) -> None:
 def test_what_the_stores_hold_no_more_goes(tmp_path: Path) -> None:
     notes: list[Outcome] = []
     made(tmp_path / "i", store(tmp_path / "s.h5", range(200)))
-    less = made(tmp_path / "i", store(tmp_path / "s.h5", range(0, 200, 2)), tell=notes.append)
+    less = made(tmp_path / "i", store(tmp_path / "s.h5", range(0, 200, 2)), emit=notes.append)
     assert (less.rows, less.added, less.removed) == (100, 0, 100)
     assert any(isinstance(n, Note) and "100 rows of the index were taken out" in n.text for n in notes)
     assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
@@ -167,7 +167,7 @@ def test_rows_of_no_use_are_rejected_by_name(tmp_path: Path) -> None:
         file["embeddings"][5] = np.inf
         file["embeddings"][6] = 0
     told: list[Outcome] = []
-    assert made(tmp_path / "i", tmp_path / "s.h5", tell=told.append).rows == 46
+    assert made(tmp_path / "i", tmp_path / "s.h5", emit=told.append).rows == 46
     rejected = [outcome for outcome in told if isinstance(outcome, Rejected)]
     assert [r.source for r in rejected] == [row(n).source for n in (3, 4, 5, 6)]
     assert all(str(tmp_path / "s.h5") in r.words and "embed it again" in r.words for r in rejected)
@@ -212,7 +212,7 @@ def test_chosen_by_rows_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engines, "SQ8_BELOW", 3000)
     notes: list[Outcome] = []
     assert made(tmp_path / "i", store(tmp_path / "s.h5", range(1000))).search == "flat"
-    report = made(tmp_path / "i", store(tmp_path / "s.h5", range(2500)), tell=notes.append)
+    report = made(tmp_path / "i", store(tmp_path / "s.h5", range(2500)), emit=notes.append)
     words = " ".join(n.text for n in notes if isinstance(n, Note))
     assert report.search == "sq8" and report.recall is not None and report.recall >= 0.95
     assert "too many to look at each" in words and "256 inverted lists" in words and "finds the nearest" in words
@@ -280,7 +280,7 @@ def test_a_damaged_index_is_built_anew_and_not_added_to(tmp_path: Path) -> None:
     with pytest.raises(CosfaceError, match="bytes long"):
         made(tmp_path / "i", tmp_path / "s.h5", add=True)
     notes: list[Outcome] = []
-    assert made(tmp_path / "i", tmp_path / "s.h5", tell=notes.append).added == 20
+    assert made(tmp_path / "i", tmp_path / "s.h5", emit=notes.append).added == 20
     assert any(isinstance(n, Note) and "built anew" in n.text for n in notes)
     assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
 
@@ -308,7 +308,7 @@ def test_the_memory_of_a_build(tmp_path: Path) -> None:
     )
     small = store(tmp_path / "a.h5", range(10), header=header)
     big = tmp_path / "b.h5"
-    from cosface_cli.artifacts.store import write_store
+    from cosface_cli.artifacts.store.store_file import write_store
 
     def pairs():
         rng = np.random.default_rng(0)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.people import FILE, face_key, read_people, write_people
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.people_file import FILE, face_key, read_people, write_people
 from cosface_cli.errors import BusyError, CosfaceError
 from cosface_cli.index.people import ClusterConfig, ClusterReport
 from cosface_cli.index.people.cluster import cluster

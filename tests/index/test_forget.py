@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts import people
-from cosface_cli.artifacts.crops import CropRecord, RejectRecord, line
-from cosface_cli.artifacts.people import People, Person, write_people
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store, write_store
-from cosface_cli.artifacts.traces import Needles
+from cosface_cli.artifacts.crops.manifest import CropRecord, RejectRecord, line
+from cosface_cli.artifacts.files.byte_search import Needles
+from cosface_cli.artifacts.index import people_file
+from cosface_cli.artifacts.index.people_file import People, Person, write_people
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig
 from cosface_cli.index.build import build
@@ -80,7 +80,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_store(root / "faces.h5", HEADER, pairs, store_rejects)
     build(BuildConfig((root / "faces.h5",), root / "people.index"))
     assert len(Gallery(root / "people.index").parts) == 2
-    named = tuple(sorted(people.face_key(row) for row, _ in pairs[35:38]))
+    named = tuple(sorted(people_file.face_key(row) for row, _ in pairs[35:38]))
     write_people(root / "people.index", People({3: Person(3, "Zoë", True, named)}, 4))
     return root
 
@@ -189,11 +189,11 @@ def test_a_name_given_to_faces(home: Path) -> None:
 
 def test_one_of_two_faces_of_a_photo_stays_known(home: Path) -> None:
     """Its line is counted anew, so that align does not take it for torn and find the other one again."""
-    from cosface_cli.artifacts.crop_folder import CropFolder
+    from cosface_cli.artifacts.crops.crop_folder import CropFolder
 
     with Store(home / "faces.h5") as store:
         face = next(row for row in store.rows() if row.source == "P09 Müller/3.2.jpg")
-    write_people(home / "people.index", People({1: Person(1, "Extra", True, (people.face_key(face),))}, 2))
+    write_people(home / "people.index", People({1: Person(1, "Extra", True, (people_file.face_key(face),))}, 2))
     assert run(home, identity="Extra").crops == 1
     kept = CropFolder(home / "aligned")
     assert kept.kept["P09 Müller/3.jpg"].crops == ("P09 Müller/3.jpg",) and not kept.dropped

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index.people import ClusterConfig, Evaluation, IdentifyConfig, IdentifyReport
 from cosface_cli.index.people.cluster import cluster

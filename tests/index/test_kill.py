@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.index_files import check_sums, read_header
-from cosface_cli.artifacts.people import People, Person, face_key, read_people, write_people
+from cosface_cli.artifacts.index.index_folder import check_sums, read_header
+from cosface_cli.artifacts.index.people_file import People, Person, face_key, read_people, write_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig
 from cosface_cli.index.build import build

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.index_files import read_header
+from cosface_cli.artifacts.index.index_folder import read_header
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig, BuildReport
 from cosface_cli.index.build import build

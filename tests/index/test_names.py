@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.artifacts.people import FILE, face_key, read_people, write_people
+from cosface_cli.artifacts.index.people_file import FILE, face_key, read_people, write_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import ClusterConfig
 from cosface_cli.index.people.cluster import cluster

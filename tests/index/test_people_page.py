@@ -16,11 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosface_cli.artifacts import photos
-from cosface_cli.artifacts.people import Person, read_people
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.index.people import ClusterConfig
-from cosface_cli.index.people import page as pages
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.index.people_file import Person, read_people
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.index.people import ClusterConfig, page
 from cosface_cli.index.people.cluster import cluster
 from cosface_cli.index.people.grouping import Groups
 from cosface_cli.index.people.names import label, merge
@@ -38,7 +37,7 @@ def with_pictures(root: Path, faces: list[Any], side: int = 64) -> list[Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         seed = int(found.hash[:8], 16)
         image = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
-        path.write_bytes(photos.encode_jpeg(image))
+        path.write_bytes(pictures.encode_jpeg(image))
     return faces
 
 
@@ -180,17 +179,17 @@ def test_names_never_become_markup(tmp_path: Path) -> None:
 def test_of_a_photo_only_the_face_is_shown(tmp_path: Path) -> None:
     image = np.zeros((300, 400, 3), np.uint8)
     image[100:200, 200:280] = (250, 30, 30)
-    (tmp_path / "a.jpg").write_bytes(photos.encode_jpeg(image))
+    (tmp_path / "a.jpg").write_bytes(pictures.encode_jpeg(image))
     of_photo = replace(row("x", 0, tmp_path), source="a.jpg", size=1, box=(200.0, 100.0, 280.0, 200.0))
     for found, size in ((of_photo, (77, 96)), (replace(of_photo, size=0), (96, 72))):
-        picture = pages._picture(found)
+        picture = page._picture(found)
         assert picture is not None
         with Image.open(io.BytesIO(base64.b64decode(picture))) as small:
             assert small.size == size
             red = (np.asarray(small.convert("RGB"))[..., 0] > 128).mean()
         assert red == pytest.approx(1 / 1.6**2 if found.size else 8000 / 120_000, rel=0.06)
     outside = replace(of_photo, box=(900.0, 100.0, 980.0, 200.0))
-    assert pages._picture(outside) is not None and pages._picture(replace(of_photo, source="none.jpg")) is None
+    assert page._picture(outside) is not None and page._picture(replace(of_photo, source="none.jpg")) is None
 
 
 class Many:
@@ -209,7 +208,7 @@ class Many:
 def written(tmp_path: Path, sizes: list[int], single: int = 0) -> Path:
     """A page of groups of these sizes."""
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    (tmp_path / "one.jpg").write_bytes(photos.encode_jpeg(noise))
+    (tmp_path / "one.jpg").write_bytes(pictures.encode_jpeg(noise))
     of = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), len(sizes) + np.arange(single)])
     sums = np.random.default_rng(1).normal(size=(len(sizes) + single, 8)).astype(np.float32)
     counts = np.bincount(of)
@@ -218,7 +217,7 @@ def written(tmp_path: Path, sizes: list[int], single: int = 0) -> Path:
     placed = [persons[number] if number < len(sizes) else None for number in of.tolist()]
     page = tmp_path / "many.html"
     doubtful = np.arange(len(of)) % 50 == 0
-    pages.write_people_page(page, Many(tmp_path, len(of)), groups, placed, doubtful, 0.922)  # type: ignore[arg-type]
+    page.write_people_page(page, Many(tmp_path, len(of)), groups, placed, doubtful, 0.922)  # type: ignore[arg-type]
     return page
 
 
@@ -234,8 +233,8 @@ def test_ten_thousand_faces(tmp_path: Path) -> None:
 
 
 def test_more_than_a_page_holds_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "MOST", 100)
-    monkeypatch.setattr(pages, "OF_GROUP", 40)
+    monkeypatch.setattr(page, "MOST", 100)
+    monkeypatch.setattr(page, "OF_GROUP", 40)
     document = rendered(written(tmp_path, [70, 45, 20, 15], single=90))
     assert heads(document) == ["Group 1", "Group 2", "Group 3", "In no group"]
     assert "35 faces of groups are not on this page: at most 40 of each are" in document

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import ortho_group
 
-from cosface_cli.artifacts.index_files import read_header, settle
-from cosface_cli.artifacts.people import read_people
-from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.index.index_folder import read_header, settle
+from cosface_cli.artifacts.index.people_file import read_people
+from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildConfig
 from cosface_cli.index.build import build
@@ -218,7 +218,7 @@ NEW = replace(HEADER, model="newer", model_id="newer-1", size=24)
 
 def pair_of_stores(tmp_path: Path, noise: float) -> tuple[Path, Path, np.ndarray]:
     """The same 800 faces by the old model and by a new one: a turned and cut copy of it, with noise."""
-    from cosface_cli.artifacts.store import write_store
+    from cosface_cli.artifacts.store.store_file import write_store
 
     found = vectors(800).astype(np.float64)
     turn = ortho_group.rvs(32, random_state=3)[:, :24]

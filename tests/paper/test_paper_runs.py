@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from cosface_cli.app import run as command_line
-from cosface_cli.artifacts.crops import open_crops
-from cosface_cli.artifacts.photos import encode_png
-from cosface_cli.artifacts.run_record import read_record
-from cosface_cli.artifacts.weights import read_header
+from cosface_cli.artifacts.crops.manifest import open_crops
+from cosface_cli.artifacts.pictures import encode_png
+from cosface_cli.artifacts.run.run_record import read_record
+from cosface_cli.artifacts.run.weights import read_header
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses.annealing import Annealing
 from cosface_cli.outcomes import Done, Outcome, Rejected, Skipped
@@ -225,7 +225,7 @@ def test_fig_5_and_a_training_that_goes_astray(table: TableConfig, heard: Heard)
     longer = replace(config, training=replace(config.training, epochs=3))
     with pytest.raises(CosfaceError, match="this run is of other epochs") as error:
         fig5(longer, heard)
-    assert error.value.mend == "choose another --out"
+    assert error.value.hint == "choose another --out"
     for margins in ((), (0.1, 1.0)):
         with pytest.raises(CosfaceError, match="--margins"):
             fig5(replace(config, margins=margins))
@@ -322,7 +322,7 @@ def test_as_typed(
     table: TableConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     cost = stage.preflight
-    monkeypatch.setattr(stage, "preflight", lambda config, tell: {**cost(config, tell), "seconds": 600.0})
+    monkeypatch.setattr(stage, "preflight", lambda config, emit: {**cost(config, emit), "seconds": 600.0})
     measured = ["--pairs", str(table.measuring.pairs), "--root", str(table.measuring.root), "--workers", "1"]
     small = ["--backbone", "tiny", "--epochs", "1", "--batch", "8", "--device", "cpu", "--threads", "1"]
     asked = ["paper", "fig5", str(table.training.aligned), *measured, *small, "--out", str(tmp_path / "out")]

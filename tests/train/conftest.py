@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosface_cli.artifacts.photos import encode_png
+from cosface_cli.artifacts.pictures import encode_png
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.outcomes import Done, Note, Outcome
 from cosface_cli.registry import Row

@@ -12,12 +12,13 @@ from unittest import mock
 
 import pytest
 
-from cosface_cli.artifacts import atomic
+from cosface_cli.artifacts.files import atomic
 from cosface_cli.backbones import BACKBONES
-from cosface_cli.outcomes import Tell
+from cosface_cli.outcomes import OnOutcome
 from cosface_cli.registry import Row
-from cosface_cli.train import TrainConfig, ending, stage
-from cosface_cli.train.ranks import Ranks
+from cosface_cli.train import TrainConfig, stage
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.run_folder import finish
 
 Changes = dict[str, Any]
 _PATIENCE = 280.0  # seconds, below a test's time limit
@@ -53,8 +54,8 @@ class Runs:
     def __init__(self, runs: Sequence[Changes], then: Callable[[Ranks], Any] | None = None) -> None:
         self.runs, self.then = tuple(runs), then
 
-    def __call__(self, config: TrainConfig, ranks: Ranks, tell: Tell) -> Any:
-        with toys(), mock.patch.object(ending, "to_onnx", return_value=b"takes long, and is tested elsewhere"):
+    def __call__(self, config: TrainConfig, ranks: Ranks, emit: OnOutcome) -> Any:
+        with toys(), mock.patch.object(finish, "to_onnx", return_value=b"takes long, and is tested elsewhere"):
             for changes in self.runs:
-                stage._train(replace(config, processes=None, **changes), ranks, tell)
+                stage._train(replace(config, processes=None, **changes), ranks, emit)
         return self.then(ranks) if self.then else None

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.train.augment import CHANGES, CHOICES, MIRRORED, augmentation
+from cosface_cli.train.crops.augment import CHANGES, CHOICES, MIRRORED, augmentation
 
 LUMA = (0.299, 0.587, 0.114)
 

@@ -13,10 +13,10 @@ import pytest
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.augment import CHOICES, augmentation
-from cosface_cli.train.data import Batch, label
-from cosface_cli.train.reading import Readers
-from cosface_cli.train.sampling import Sampling
+from cosface_cli.train.crops.augment import CHOICES, augmentation
+from cosface_cli.train.crops.dataset import Batch, label
+from cosface_cli.train.crops.loader import Readers
+from cosface_cli.train.crops.sampling import Sampling
 from cosface_cli.train.stage import train
 from tests.train.conftest import Heard, MakeCrops, write_crops
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.photos import encode_jpeg, encode_png
+from cosface_cli.artifacts.pictures import encode_jpeg, encode_png
 from cosface_cli.errors import CosfaceError, PhotoError
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.data import LabelledCrops, fingerprint, label
-from cosface_cli.train.records import packed_files
+from cosface_cli.train.crops.dataset import LabelledCrops, fingerprint, label
+from cosface_cli.train.crops.records import packed_files
 from cosface_cli.train.stage import train
 from tests.engines.test_recordio import as_insightface, packed
 from tests.engines.test_recordio import write as write_records
@@ -135,7 +135,7 @@ def test_min_images_and_few_people(rec: Path, tmp_path: Path, pictures: list[tup
 def test_without_an_index_positions_are_the_keys(rec: Path, heard: Heard):
     before = [crop.name for crop in opened(rec).crops]
     rec.with_suffix(".idx").unlink()
-    data, _ = label(rec, None, ARCFACE, 1, 4, 0, tell=heard)
+    data, _ = label(rec, None, ARCFACE, 1, 4, 0, emit=heard)
     assert [crop.name for crop in data.crops] == before  # insightface counts from record 0 too
     assert "train.rec: no train.idx beside it" in heard.notes
 

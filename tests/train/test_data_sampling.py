@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.train.sampling import SHUFFLED, Sampling, sampling
+from cosface_cli.train.crops.sampling import SHUFFLED, Sampling, sampling
 
 
 def labels_of(counts: list[int], seed: int = 0) -> np.ndarray:

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from cosface_cli.artifacts.photos import decode_file
+from cosface_cli.artifacts.pictures import decode_file
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.backbones.loading import build, declaration
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
-from cosface_cli.train import angles as module
-from cosface_cli.train.angles import Angles, measure, of_cosines, some_crops
-from cosface_cli.train.data import label
-from cosface_cli.train.embedding import showing
-from cosface_cli.train.learner import new_learner
-from cosface_cli.train.settings import resolve
+from cosface_cli.train.crops.dataset import label
+from cosface_cli.train.report import angles as module
+from cosface_cli.train.report.angles import Angles, measure, of_cosines, some_crops
+from cosface_cli.train.scoring.crop_vectors import showing
+from cosface_cli.train.setup.settings import resolve
+from cosface_cli.train.step.learner import new_learner
 from tests.train.conftest import MakeCrops
 from tests.train.test_train_validation import Pairs
 

@@ -14,8 +14,8 @@ from cosface_cli.align import AlignConfig
 from cosface_cli.align.stage import align
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
-from cosface_cli.train import audit as module
-from cosface_cli.train.audit import Audit, judge
+from cosface_cli.train.report import label_audit as module
+from cosface_cli.train.report.label_audit import Audit, judge
 
 CPU = torch.device("cpu")
 

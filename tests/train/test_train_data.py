@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.crops import CropRecord, line
-from cosface_cli.artifacts.photos import encode_png
+from cosface_cli.artifacts.crops.manifest import CropRecord, line
+from cosface_cli.artifacts.pictures import encode_png
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.data import Dropped, LabelledCrops, fingerprint, label
-from cosface_cli.train.preflight import check_margin, examine
-from cosface_cli.train.schedule import Schedule
-from cosface_cli.train.settings import resolve
+from cosface_cli.train.crops.dataset import Dropped, LabelledCrops, fingerprint, label
+from cosface_cli.train.preflight.checks import check_margin, examine
+from cosface_cli.train.setup.settings import resolve
+from cosface_cli.train.step.schedule import Schedule
 from tests.train.conftest import Heard, write_crops
 
 ARCFACE = template("arcface")

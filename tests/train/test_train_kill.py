@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cosface_cli.artifacts.run_record import RunFolder, read_metrics, read_record
-from cosface_cli.artifacts.weights import read_metadata
+from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics, read_record
+from cosface_cli.artifacts.run.weights import read_metadata
 from tests.train.conftest import contents, write_crops
 
 DRIVER = """

@@ -14,12 +14,13 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from cosface_cli.artifacts.run_record import RunFolder
+from cosface_cli.artifacts.run.run_record import RunFolder
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Outcome
-from cosface_cli.train import TrainConfig, device
-from cosface_cli.train.launch import StoppedElsewhere, _Failure, is_first, is_spread, spread
-from cosface_cli.train.ranks import Ranks
+from cosface_cli.train import TrainConfig
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.distributed.launch import StoppedElsewhere, _Failure, is_first, is_spread, spread
+from cosface_cli.train.setup import device
 from tests.conftest import Cosface, Result
 from tests.train.conftest import contents, write_crops
 
@@ -33,8 +34,8 @@ class Fails:
     def __init__(self, how: str) -> None:
         self.how = how
 
-    def __call__(self, config: TrainConfig, ranks: Ranks, tell: Any) -> None:
-        tell(Note(f"{ranks.rank} of {ranks.count}"))
+    def __call__(self, config: TrainConfig, ranks: Ranks, emit: Any) -> None:
+        emit(Note(f"{ranks.rank} of {ranks.count}"))
         dist.barrier()  # else it could fail before the first one has said a word
         if not ranks.is_first:
             if self.how == "error":

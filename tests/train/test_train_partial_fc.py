@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from cosface_cli.artifacts.run_record import RunFolder, read_metrics
-from cosface_cli.artifacts.weights import read_tensors
+from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics
+from cosface_cli.artifacts.run.weights import read_tensors
 from cosface_cli.losses.loading import build
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.partial_fc import PartialFC, drawn_classes
-from cosface_cli.train.ranks import Ranks
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.heads.partial_fc import PartialFC, drawn_classes
 from cosface_cli.train.stage import train
 from tests.train.conftest import contents, write_crops
 from tests.train.test_train_stage import stop_after

@@ -13,22 +13,23 @@ import pytest
 import torch
 from torch import nn
 
-from cosface_cli.artifacts.run_record import read_metrics
+from cosface_cli.artifacts.run.run_record import read_metrics
 from cosface_cli.backbones.loading import declaration
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import loading
 from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles
 from cosface_cli.outcomes import ignore
-from cosface_cli.train import TrainConfig, footprint
-from cosface_cli.train.data import Batch
-from cosface_cli.train.footprint import Footprint, available_memory, measure
-from cosface_cli.train.learner import Learner, new_learner
-from cosface_cli.train.preflight import _MARGINS as MARGINS
-from cosface_cli.train.preflight import check_parts, say_costs
-from cosface_cli.train.ranks import Ranks
-from cosface_cli.train.settings import resolve
+from cosface_cli.train import TrainConfig
+from cosface_cli.train.crops.dataset import Batch
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.job import task_of
+from cosface_cli.train.preflight import footprint
+from cosface_cli.train.preflight.checks import _MARGINS as MARGINS
+from cosface_cli.train.preflight.checks import check_parts, say_costs
+from cosface_cli.train.preflight.footprint import Footprint, available_memory, measure
+from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.stage import preflight, train
-from cosface_cli.train.task import task_of
+from cosface_cli.train.step.learner import Learner, new_learner
 from tests.runs import a_run
 from tests.train.conftest import Heard, MakeCrops, contents
 

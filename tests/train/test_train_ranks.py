@@ -15,11 +15,11 @@ from cosface_cli.losses import LOSSES
 from cosface_cli.losses.loading import build
 from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.batch_norm import share_statistics
-from cosface_cli.train.head import WholeHead
-from cosface_cli.train.launch import spread
-from cosface_cli.train.partial_fc import PartialFC, cross_entropy
-from cosface_cli.train.ranks import Ranks
+from cosface_cli.train.distributed.batch_norm import share_statistics
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.distributed.launch import spread
+from cosface_cli.train.heads.partial_fc import PartialFC, cross_entropy
+from cosface_cli.train.heads.whole import WholeHead
 from tests.train.ranked import once
 
 SHARDED = [name for name in LOSSES.names if LOSSES.load(name).SHARDABLE]
@@ -196,7 +196,7 @@ def assert_same(found: dict[str, Any], whole: dict[str, Tensor]) -> None:
         np.testing.assert_allclose(found[name], value.detach().numpy(), rtol=1e-12, atol=1e-12, err_msg=name)
 
 
-def everything(config: TrainConfig, ranks: Ranks, tell: Any) -> dict[str, Any]:
+def everything(config: TrainConfig, ranks: Ranks, emit: Any) -> dict[str, Any]:
     torch.set_num_threads(1)
     found = {
         "said": said(ranks),

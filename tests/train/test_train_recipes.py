@@ -9,9 +9,9 @@ import pytest
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.recipes import FIELDS, SILENT, Recipe, census, chosen, filled, listed, named, read
-from cosface_cli.train.sampling import SHUFFLED
-from cosface_cli.train.settings import resolve
+from cosface_cli.train.crops.sampling import SHUFFLED
+from cosface_cli.train.setup.recipes import FIELDS, SILENT, Recipe, census, chosen, filled, listed, named, read
+from cosface_cli.train.setup.settings import resolve
 from tests.conftest import Cosface
 from tests.train.conftest import write_crops
 

@@ -9,9 +9,9 @@ import pytest
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.recipes import named
-from cosface_cli.train.schedule import Schedule, scheduled
-from cosface_cli.train.settings import default_out, differences, resolve
+from cosface_cli.train.setup.recipes import named
+from cosface_cli.train.setup.settings import default_out, differences, resolve
+from cosface_cli.train.step.schedule import Schedule, scheduled
 
 
 @pytest.mark.parametrize(

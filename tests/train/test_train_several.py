@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from cosface_cli.artifacts.run_record import RunFolder, read_metrics, read_record
-from cosface_cli.artifacts.weights import read_tensors
+from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics, read_record
+from cosface_cli.artifacts.run.weights import read_tensors
 from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.launch import spread
-from cosface_cli.train.ranks import Ranks
-from cosface_cli.train.task import learner_of, task_of
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.distributed.launch import spread
+from cosface_cli.train.job import learner_of, task_of
 from tests.train.conftest import contents, write_crops
 from tests.train.ranked import Changes, Runs, once, toys
 

@@ -12,20 +12,20 @@ import onnxruntime
 import pytest
 import torch
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.run_record import RunFolder, read_metrics, read_record
-from cosface_cli.artifacts.weights import read_header, read_tensors, tensors_id
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics, read_record
+from cosface_cli.artifacts.run.weights import read_header, read_tensors, tensors_id
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.backbones.loading import load
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.errors import BusyError, CosfaceError
 from cosface_cli.losses import LOSSES
-from cosface_cli.outcomes import Done, Moved, Skipped, Tally
+from cosface_cli.outcomes import Done, Progress, Skipped, Tally
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.data import LabelledCrops
-from cosface_cli.train.device import settled
-from cosface_cli.train.learner import Learner
+from cosface_cli.train.crops.dataset import LabelledCrops
+from cosface_cli.train.setup.device import settled
 from cosface_cli.train.stage import train
+from cosface_cli.train.step.learner import Learner
 from tests.train.conftest import Heard, MakeCrops, contents
 
 
@@ -60,7 +60,7 @@ def test_it_learns(config: TrainConfig, heard: Heard, loss: str):
     assert report.last == rows[-1]
     told = [{k: v for k, v in row.items() if k not in ("images_per_second", "wait")} for row in heard.rows]
     assert told == rows[1:]
-    moved = [o for o in heard.outcomes if isinstance(o, Moved)]
+    moved = [o for o in heard.outcomes if isinstance(o, Progress)]
     assert {o.total for o in moved} == {moved[-1].total} and moved[-1].done <= moved[-1].total
 
 

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from cosface_cli.artifacts.run_record import read_metrics
-from cosface_cli.artifacts.weights import read_header, read_tensors, save_weights
+from cosface_cli.artifacts.run.run_record import read_metrics
+from cosface_cli.artifacts.run.weights import read_header, read_tensors, save_weights
 from cosface_cli.backbones.loading import declaration, load, tensors_of
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
-from cosface_cli.train import TrainConfig, TrainReport, blending, scoring
-from cosface_cli.train.blending import blended
-from cosface_cli.train.centres import begin_at_centres
-from cosface_cli.train.data import LabelledCrops, label
-from cosface_cli.train.hold_out import HeldOut, HeldOutScore, score, split
-from cosface_cli.train.learner import new_learner
-from cosface_cli.train.settings import resolve
+from cosface_cli.train import TrainConfig, TrainReport
+from cosface_cli.train.crops.dataset import LabelledCrops, label
+from cosface_cli.train.scoring import blending, judge
+from cosface_cli.train.scoring.blending import blended
+from cosface_cli.train.scoring.hold_out import HeldOut, HeldOutScore, score, split
+from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.stage import train
+from cosface_cli.train.step.class_centres import begin_at_centres
+from cosface_cli.train.step.learner import new_learner
 from tests.train.conftest import Heard, MakeCrops, contents, write_crops
 
 ARCFACE = template("arcface")
@@ -135,7 +136,7 @@ def test_class_weights_begin_at_the_means(tmp_path: Path, tiny: str):
 
 
 def crop_pixels(data: LabelledCrops, index: int) -> np.ndarray:
-    from cosface_cli.train.data import read_crop
+    from cosface_cli.train.crops.dataset import read_crop
 
     return read_crop(data.crops[index])
 
@@ -169,7 +170,7 @@ def test_where_nothing_is_gained_the_start_is_kept(
     """A score that falls with every look."""
     falling = iter(np.linspace(0.9, 0.1, 50))
     lower = lambda embed, held: HeldOutScore({0.1: float(next(falling))})  # noqa: E731
-    monkeypatch.setattr(scoring, "score", lower)
+    monkeypatch.setattr(judge, "score", lower)
     monkeypatch.setattr(blending, "score", lower)
     report = train(replace(config, patience=2), heard)
     assert report.best_epoch == 0 and report.model_id == begun.model_id

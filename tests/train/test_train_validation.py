@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from cosface_cli.artifacts.crops import CropRecord, line
-from cosface_cli.artifacts.run_record import read_metrics
-from cosface_cli.artifacts.weights import read_header
+from cosface_cli.artifacts.crops.manifest import CropRecord, line
+from cosface_cli.artifacts.run.run_record import read_metrics
+from cosface_cli.artifacts.run.weights import read_header
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.backbones.loading import declaration, load, tensors_of
 from cosface_cli.engines.embedders.trained import open_trained
 from cosface_cli.engines.embedders.vectors import unit_embeddings
-from cosface_cli.engines.pair_files import load_pair_crops
+from cosface_cli.engines.photos.pair_photos import load_pair_crops
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.maths.roc import best_threshold, fold_accuracy
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.checkpoint import load_state
-from cosface_cli.train.learner import Learner, new_learner
-from cosface_cli.train.settings import resolve
+from cosface_cli.train.run_folder.checkpoint import load_state
+from cosface_cli.train.scoring.validation import pair_scores, validate
+from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.stage import train
-from cosface_cli.train.validation import pair_scores, validate
+from cosface_cli.train.step.learner import Learner, new_learner
 from tests.train.conftest import Heard, contents, write_crops
 
 

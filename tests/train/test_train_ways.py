@@ -12,16 +12,16 @@ import pytest
 import torch
 from torch import nn
 
-from cosface_cli.artifacts.run_record import RunFolder, read_metrics
-from cosface_cli.artifacts.weights import read_metadata, read_tensors
+from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics
+from cosface_cli.artifacts.run.weights import read_metadata, read_tensors
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.average import Average
-from cosface_cli.train.freezing import freeze
-from cosface_cli.train.loop import NotFinite, Progress
-from cosface_cli.train.outputs import stopped
-from cosface_cli.train.settings import resolve
+from cosface_cli.train.run_folder.outputs import stopped
+from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.stage import train
+from cosface_cli.train.step.ema import Average
+from cosface_cli.train.step.freezing import freeze
+from cosface_cli.train.step.loop import NotFinite, TrainState
 from tests.train.conftest import MakeCrops, contents
 from tests.train.test_train_stage import stop_after
 
@@ -174,7 +174,7 @@ def test_a_network_is_frozen_from_its_input_on():
 )
 def test_the_likely_cause_is_said(tmp_path: Path, where: str, precision: str, words: str):
     (tmp_path / "run").mkdir()
-    error = NotFinite(Progress(epoch=3, step=9), 0.1, math.nan, math.inf, where, ("a.jpg",))
+    error = NotFinite(TrainState(epoch=3, step=9), 0.1, math.nan, math.inf, where, ("a.jpg",))
     line = str(stopped(RunFolder(tmp_path / "run"), error, resolve(TrainConfig(precision=precision)), None))
     assert words in line and "the weights of epoch 2 are kept" in line
     assert json.loads((tmp_path / "run" / "stopped.json").read_text())["where"] == where

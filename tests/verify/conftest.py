@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import StoreHeader, write_store
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 
 MakeStore = Callable[..., Path]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.calibration import beside, read_calibrations
-from cosface_cli.engines.calibrations import calibrations_of, keep
+from cosface_cli.artifacts.run.calibration import beside, read_calibrations
 from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.models.calibrations import calibrations_of, keep
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.histogram import UNIT
 from cosface_cli.outcomes import Note, Outcome

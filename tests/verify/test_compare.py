@@ -14,7 +14,7 @@ from cosface_cli.align.stage import align
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.reader import Reader
+from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Outcome, Rejected
@@ -64,7 +64,7 @@ class TestWarnings:
     def test_the_same_file_under_two_names(self, photo: Image.Image, tmp_path: Path) -> None:
         one = saved(photo, tmp_path / "a.jpg")
         (tmp_path / "b.jpg").write_bytes(Path(one).read_bytes())
-        told, (match,) = heard(lambda tell: compare_two(one, str(tmp_path / "b.jpg"), ONE, tell))
+        told, (match,) = heard(lambda emit: compare_two(one, str(tmp_path / "b.jpg"), ONE, emit))
         assert codes(match) == {"identical_files"} and match.cos == pytest.approx(1, abs=1e-6)
         assert any("are the same file" in note.text for note in told if isinstance(note, Note))
 
@@ -113,7 +113,7 @@ class TestWarnings:
 class TestMany:
     def test_a_folder_best_first_and_nobody_silent(self, people: Path) -> None:  # noqa: F811
         probe = str(people / "person5" / "near.jpg")
-        told, report = heard(lambda tell: compare_many(probe, str(people), ONE, tell))
+        told, report = heard(lambda emit: compare_many(probe, str(people), ONE, emit))
         found = rows(told)
         scored = [row for row in found if row["status"] == "ok"]
         assert (report.compared, report.rejected) == (20, 4) and len(found) == 24
@@ -125,9 +125,9 @@ class TestMany:
     def test_a_store_gives_the_same_scores(self, people: Path, tmp_path: Path) -> None:  # noqa: F811
         embed(EmbedConfig(str(people / "person1"), tmp_path / "p.h5", flip="sum", workers=1))
         probe = str(people / "person1" / "far.jpg")
-        told, report = heard(lambda tell: compare_many(probe, str(tmp_path / "p.h5"), ONE, tell))
+        told, report = heard(lambda emit: compare_many(probe, str(tmp_path / "p.h5"), ONE, emit))
         assert report.compared == 3
-        told2, _ = heard(lambda tell: compare_many(probe, str(people / "person1"), CompareConfig(flip="sum"), tell))
+        told2, _ = heard(lambda emit: compare_many(probe, str(people / "person1"), CompareConfig(flip="sum"), emit))
         by_store, by_photo = rows(told), rows(told2)
         assert [row["cos"] for row in by_store] == pytest.approx([row["cos"] for row in by_photo], abs=1e-6)
         assert by_store[0]["flip"] == "sum" and by_store[0]["right"] == "far.jpg"
@@ -170,7 +170,7 @@ class TestStores:
     def test_one_against_all_rows(self, make_store: MakeStore) -> None:
         store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(60), "B/1.jpg": at_angle(20)})
         told, report = heard(
-            lambda tell: compare_many("A/1.jpg", None, CompareConfig(stores=(store,), threshold=0.9), tell)
+            lambda emit: compare_many("A/1.jpg", None, CompareConfig(stores=(store,), threshold=0.9), emit)
         )
         assert [row["right"] for row in rows(told)] == ["A/1.jpg", "B/1.jpg", "A/2.jpg"]
         assert report.compared == 3 and report.same == 2
@@ -203,7 +203,7 @@ class TestList:
         a, b, c = (str(people / "person1" / f"{kind}.jpg") for kind in ("near", "middle", "far"))
         cloth = str(people / "masks" / "mask_blue.jpg")
         pairs = [(a, b), (c, a), (cloth, b), (b, b), (a, b)]
-        told, report = heard(lambda tell: compare_list(pairs, ONE, tell))
+        told, report = heard(lambda emit: compare_list(pairs, ONE, emit))
         found = rows(told)
         assert [(row["left"], row["right"]) for row in found] == pairs
         assert [row["status"] for row in found] == ["ok", "ok", "rejected", "ok", "ok"]
@@ -213,8 +213,8 @@ class TestList:
     def test_of_a_store(self, make_store: MakeStore) -> None:
         store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(30), "B/1.jpg": at_angle(90)})
         told, report = heard(
-            lambda tell: compare_list(
-                [("A/1.jpg", "A/2.jpg"), ("B/1.jpg", "gone.jpg")], CompareConfig(stores=(store,), threshold=0.8), tell
+            lambda emit: compare_list(
+                [("A/1.jpg", "A/2.jpg"), ("B/1.jpg", "gone.jpg")], CompareConfig(stores=(store,), threshold=0.8), emit
             )
         )
         assert [row["reason"] for row in rows(told)] == [None, "not_in_store"] and report.rejected == 1

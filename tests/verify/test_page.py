@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from scipy.stats import beta
 
-from cosface_cli.artifacts import photos
+from cosface_cli.artifacts import pictures
 from cosface_cli.engines.sources import File
 from cosface_cli.maths.curve import roc
 from cosface_cli.verify import ProtocolConfig
@@ -96,7 +96,7 @@ def test_the_face_is_shown_not_the_whole_photo(tmp_path: Path) -> None:
     picture = np.zeros((100, 400, 3), np.uint8)
     picture[:, :, 0] = 255
     picture[30:70, 300:340] = (0, 255, 0)
-    (tmp_path / "1.png").write_bytes(photos.encode_png(picture))
+    (tmp_path / "1.png").write_bytes(pictures.encode_png(picture))
     file = File(tmp_path / "1.png")
 
     def shown(box: tuple[float, ...] | None) -> np.ndarray:

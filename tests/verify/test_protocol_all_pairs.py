@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.engines import all_pairs
-from cosface_cli.engines.all_pairs import count_all_pairs
+from cosface_cli.engines.counting import all_pairs
+from cosface_cli.engines.counting.all_pairs import count_all_pairs
 from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.bootstrap import pair_draws, percentile_interval
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.histogram import BINS, SPARE, UNIT, binned, count_into, curve_of_bins
 from cosface_cli.maths.rates import equal_error, tar_at_far
-from cosface_cli.outcomes import Moved, Note, ignore
+from cosface_cli.outcomes import Note, Progress, ignore
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.protocol import verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
@@ -85,9 +85,9 @@ def test_progress_counts_pairs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(all_pairs, "ROWS", 16)
     monkeypatch.setattr(all_pairs, "COLUMNS", 24)
     vectors, codes = people(100, 5)
-    moves: list[Moved] = []
-    count_all_pairs(lambda a, b: vectors[a:b], codes, lambda o: moves.append(o) if isinstance(o, Moved) else None)
-    assert moves[-1] == Moved(4950, 4950) and [m.done for m in moves] == sorted(m.done for m in moves)
+    moves: list[Progress] = []
+    count_all_pairs(lambda a, b: vectors[a:b], codes, lambda o: moves.append(o) if isinstance(o, Progress) else None)
+    assert moves[-1] == Progress(4950, 4950) and [m.done for m in moves] == sorted(m.done for m in moves)
 
 
 def test_bins_round_down_and_hold_what_rounding_adds():

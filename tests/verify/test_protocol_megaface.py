@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.engines import all_pairs, distractors
+from cosface_cli.engines.counting import all_pairs, distractors
 from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.curve import roc

@@ -96,7 +96,7 @@ def test_clips_without_a_frame_are_missing(make_store: MakeStore, splits: Path, 
 
 
 def test_the_sample_of_ytf(shared: Path):
-    from cosface_cli.artifacts.pair_rows import read_pair_rows
+    from cosface_cli.artifacts.lists.pair_table import read_pair_rows
 
     rows = read_pair_rows(shared / "data" / "ytf" / "splits.txt")
     assert len(rows) == 250 and {row.fold for row in rows} == set(range(1, 6))

@@ -50,7 +50,7 @@ DETECTORS = Table(
     "detector",
     Row(
         "mtcnn",
-        "cosface_cli.engines.detectors.mtcnn:open_mtcnn",
+        "cosface_cli.engines.detectors.mtcnn.detector:open_mtcnn",
         "the paper's; weights come with pip (Zhang 2016)",
     ),
     Row("yunet", "cosface_cli.engines.detectors.yunet:open_yunet", "fast, OpenCV's; give its .onnx by path"),

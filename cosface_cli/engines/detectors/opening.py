@@ -7,7 +7,7 @@ from typing import Any
 
 from cosface_cli.engines.detectors import DETECTORS, Detector
 from cosface_cli.engines.detectors.retinaface import is_checkpoint
-from cosface_cli.engines.onnx_session import open_session, session_options
+from cosface_cli.engines.runtime.onnx_session import open_session, session_options
 from cosface_cli.errors import CosfaceError
 
 SMALLEST = 12.0  # pixels: MTCNN's window, below which no detector here sees a face
@@ -27,8 +27,8 @@ def open_detector(spec: str, min_face: float) -> Detector:
     path = Path(spec)
     if not path.is_file():
         if spec in DETECTORS:
-            mend = "give its file by path: --detector PATH"
-            raise CosfaceError(f"the detector {spec!r} does not come with pip", mend=mend)
+            hint = "give its file by path: --detector PATH"
+            raise CosfaceError(f"the detector {spec!r} does not come with pip", hint=hint)
         if not path.suffix and len(path.parts) == 1:
             DETECTORS.row(spec)  # raises, and names the near miss
         problem = "this is not a file" if path.exists() else "no such file"

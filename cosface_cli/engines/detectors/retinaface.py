@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.model_cache import cached, file_sha256
+from cosface_cli.artifacts.files.model_cache import cached, file_sha256
 from cosface_cli.engines.detectors import Detections, Detector, Want
 from cosface_cli.engines.detectors import retinaface_boxes as bx
-from cosface_cli.engines.detectors.mtcnn_boxes import suppress
+from cosface_cli.engines.detectors.mtcnn.boxes import suppress
 from cosface_cli.engines.detectors.pictures import (
     best_first,
     checked,
@@ -23,7 +23,7 @@ from cosface_cli.engines.detectors.pictures import (
     shrunk,
 )
 from cosface_cli.engines.detectors.scrfd import open_scrfd
-from cosface_cli.engines.onnx_session import (
+from cosface_cli.engines.runtime.onnx_session import (
     PROVIDERS,
     InferenceSession,
     SessionOptions,

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.model_cache import packaged
-from cosface_cli.artifacts.photos import decode_file
+from cosface_cli.artifacts.files.model_cache import packaged
+from cosface_cli.artifacts.pictures import decode_file
 from cosface_cli.engines.detectors import Detections
-from cosface_cli.engines.detectors.mtcnn import open_mtcnn
+from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
 from cosface_cli.engines.detectors.retinaface import RetinaFace, open_graph
 from cosface_cli.engines.detectors.retinaface_boxes import Sides
 from cosface_cli.engines.detectors.retinaface_graph import onnx_bytes

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.model_cache import file_sha256
+from cosface_cli.artifacts.files.model_cache import file_sha256
 from cosface_cli.engines.detectors import Detections, Want
 from cosface_cli.engines.detectors.pictures import best_first, checked, looked_at_again, nothing, rescaled, shrunk
-from cosface_cli.engines.onnx_session import PROVIDERS, session_options
+from cosface_cli.engines.runtime.onnx_session import PROVIDERS, session_options
 from cosface_cli.errors import CosfaceError
 
 INPUT = 640  # pixels a side, for a file with free input size

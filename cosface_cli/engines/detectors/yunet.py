@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.model_cache import file_sha256
+from cosface_cli.artifacts.files.model_cache import file_sha256
 from cosface_cli.engines.detectors import Detections, Want
 from cosface_cli.engines.detectors.pictures import (
     best_first,
@@ -24,7 +24,7 @@ from cosface_cli.engines.detectors.pictures import (
     rescaled,
     shrunk,
 )
-from cosface_cli.engines.onnx_session import open_session
+from cosface_cli.engines.runtime.onnx_session import open_session
 from cosface_cli.errors import CosfaceError
 
 STRIDES = (8, 16, 32)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosface_cli.artifacts.model_cache import cached, packaged
+from cosface_cli.artifacts.files.model_cache import cached, packaged
 from cosface_cli.engines.embedders.dlib_format import Conv, Network, parse
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
 from cosface_cli.engines.embedders.packaged import thresholds

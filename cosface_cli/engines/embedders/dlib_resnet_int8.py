@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.model_cache import cached
+from cosface_cli.artifacts.files.model_cache import cached
 from cosface_cli.engines.embedders.dlib_format import Conv
 from cosface_cli.engines.embedders.dlib_resnet import SHA256, Graph, packaged_network, serialised, to_onnx
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosface_cli.engines.devices import on_gpu
 from cosface_cli.engines.embedders import EMBEDDERS, Embedder
+from cosface_cli.engines.runtime.devices import on_gpu
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import suggest
 
@@ -19,8 +19,8 @@ def open_embedder(spec: str, device: str = "cpu", precision: str = "fp32") -> Em
     """
     path = Path(spec)
     if spec not in EMBEDDERS and not path.exists() and path.suffix != ".safetensors":
-        mend = suggest(spec, EMBEDDERS.names) + " or give a path"
-        raise CosfaceError(f"no model or file is called {spec!r}", mend=mend)
+        hint = suggest(spec, EMBEDDERS.names) + " or give a path"
+        raise CosfaceError(f"no model or file is called {spec!r}", hint=hint)
     require_precision(spec, precision)
     if _is_graph(spec):
         if spec in EMBEDDERS:
@@ -47,7 +47,7 @@ def fallback(spec: str, device: str) -> str | None:
         return None
     if spec in EMBEDDERS:
         return f"{spec} is for CPUs and runs on the CPU; on a GPU take dlib"
-    from cosface_cli.engines.onnx_session import has_cuda
+    from cosface_cli.engines.runtime.onnx_session import has_cuda
 
     if has_cuda() and device.startswith("cuda"):
         return None
@@ -58,7 +58,7 @@ def require_precision(spec: str, precision: str) -> None:
     """Raises CosfaceError for a model that cannot be computed in fp16 or bf16."""
     if precision != "fp32" and _is_graph(spec):
         problem = f"{spec} is a graph with a precision of its own"
-        raise CosfaceError(problem, mend="leave --precision out, or take dlib or a run folder")
+        raise CosfaceError(problem, hint="leave --precision out, or take dlib or a run folder")
 
 
 def _is_graph(spec: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosface_cli.artifacts.calibration import ENDING, Calibration, read_calibrations
+from cosface_cli.artifacts.run.calibration import ENDING, Calibration, read_calibrations
 
 FAR = 1e-3  # whose threshold decides where nobody asks for another
 

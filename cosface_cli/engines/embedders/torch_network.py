@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cosface_cli.artifacts.weights import read_trained
+from cosface_cli.artifacts.run.weights import read_trained
 from cosface_cli.backbones.inputs import network_tensor
 from cosface_cli.backbones.loading import declaration, load
-from cosface_cli.engines.devices import autocast_type, on_gpu, require
 from cosface_cli.engines.embedders import GPU_BATCH
 from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID
 from cosface_cli.engines.embedders.packaged import thresholds
 from cosface_cli.engines.embedders.trained import network_of, shown_name, thresholds_of
-from cosface_cli.engines.starting import DEFAULT, starting_weights
+from cosface_cli.engines.models.starting_weights import DEFAULT, starting_weights
+from cosface_cli.engines.runtime.devices import autocast_type, on_gpu, require
 
 _CPU_BATCH = 8
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.model_cache import cached
-from cosface_cli.artifacts.weights import Weights, read_trained
+from cosface_cli.artifacts.files.model_cache import cached
+from cosface_cli.artifacts.run.weights import Weights, read_trained
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.maths.geometry import template

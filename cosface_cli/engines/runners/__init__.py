@@ -54,6 +54,6 @@ class Seeing:
         """Raises CosfaceError naming the path that is not there."""
         for path in self.paths:
             if not path.exists():
-                mend = "keep it, and the temporary folder ($TMPDIR), where every worker sees them"
-                raise CosfaceError("a worker does not see it", path, mend)
+                hint = "keep it, and the temporary folder ($TMPDIR), where every worker sees them"
+                raise CosfaceError("a worker does not see it", path, hint)
         return self.opener.open()

@@ -82,7 +82,7 @@ class Pool:
         except BrokenProcessPool:
             raise CosfaceError(
                 "a worker process was killed, perhaps for want of memory",
-                mend=f"run the same command again with fewer {self.flag}",
+                hint=f"run the same command again with fewer {self.flag}",
             ) from None
         finally:
             for _, future in waiting:

@@ -130,8 +130,8 @@ def _count(place: str) -> int:
 def _require_one(place: str) -> None:
     if _count(place) == 0:
         problem = f"no node of the cluster has a {'core' if place == 'CPU' else place}"
-        mend = "start one with ray start --address=..."
-        raise CosfaceError(problem, mend=mend if place == "CPU" else f"{mend}, or --device cpu")
+        hint = "start one with ray start --address=..."
+        raise CosfaceError(problem, hint=hint if place == "CPU" else f"{hint}, or --device cpu")
 
 
 def _ended(task: T, reference: Any, place: str) -> tuple[T, Any]:
@@ -139,12 +139,12 @@ def _ended(task: T, reference: Any, place: str) -> tuple[T, Any]:
     try:
         while not ray.wait([reference], timeout=PATIENCE)[0]:
             if _count(place) == 0:
-                raise CosfaceError("the cluster has lost its last node", mend="run the same command again")
+                raise CosfaceError("the cluster has lost its last node", hint="run the same command again")
         return task, ray.get(reference)
     except exceptions.RayTaskError as error:  # raised by the work itself
         if isinstance(error.cause, ModuleNotFoundError):
-            mend = "install there what is installed here"
-            raise CosfaceError(f"a node of the cluster lacks the module {error.cause.name!r}", mend=mend) from error
+            hint = "install there what is installed here"
+            raise CosfaceError(f"a node of the cluster lacks the module {error.cause.name!r}", hint=hint) from error
         raise error.cause from error
     except exceptions.OutOfMemoryError:
         raise CosfaceError("its workers ran out of memory", named(task), "run again with fewer --workers") from None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cosface_cli.artifacts.vector_file import VectorFile
+    from cosface_cli.artifacts.index.vector_file import VectorFile
 
 RECALL = 0.95  # how often the true nearest must be among what an approximate engine proposes
 

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.vector_file import VectorFile
+from cosface_cli.artifacts.index.vector_file import VectorFile
 from cosface_cli.engines.runners.local import cpu_count
 from cosface_cli.engines.search import RECALL, Built
 from cosface_cli.engines.search.near import nearest

@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.vector_file import MEND, VectorFile
+from cosface_cli.artifacts.index.vector_file import MEND, VectorFile
 from cosface_cli.engines.search import RECALL, Built
 from cosface_cli.engines.search.flat import CLOSE, SPARE, tune
 from cosface_cli.engines.search.lists_file import require_lists

@@ -8,7 +8,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from cosface_cli.artifacts.vector_file import MEND
+from cosface_cli.artifacts.index.vector_file import MEND
 from cosface_cli.errors import DamagedError
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.model_cache import file_sha256
-from cosface_cli.artifacts.vector_file import VectorFile
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.index.vector_file import VectorFile
 from cosface_cli.engines.search import RECALL, Built
 from cosface_cli.engines.search.flat import SPARE
 from cosface_cli.engines.search.recall import Sample

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.vector_file import VectorFile
+from cosface_cli.artifacts.index.vector_file import VectorFile
 from cosface_cli.engines.search import Searcher
 from cosface_cli.engines.search.flat import FlatSearcher
 from cosface_cli.engines.search.near import nearest

@@ -35,9 +35,9 @@ class File:
     path: Path
 
     def read(self) -> bytes:
-        from cosface_cli.artifacts import photos
+        from cosface_cli.artifacts import pictures
 
-        return photos.read(self.path)
+        return pictures.read(self.path)
 
     def status(self) -> tuple[int, int]:
         status = self.path.stat()
@@ -55,10 +55,10 @@ class Refused:
     name: str
     reason: str
     problem: str
-    mend: str | None = None
+    hint: str | None = None
 
     def read(self) -> bytes:
-        raise PhotoError(self.reason, self.problem, self.name, self.mend)
+        raise PhotoError(self.reason, self.problem, self.name, self.hint)
 
     def status(self) -> tuple[int, int]:
         return File(self.path).status()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cosface_cli.artifacts.photos import looks_like_photo
+from cosface_cli.artifacts.pictures import looks_like_photo
 from cosface_cli.engines.sources import Asked, Item, Listing, Place, Refused
 from cosface_cli.engines.sources.folder import PHOTOS, notes_of
 from cosface_cli.errors import CosfaceError

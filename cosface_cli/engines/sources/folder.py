@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cosface_cli.artifacts.photos import looks_like_photo
+from cosface_cli.artifacts.pictures import looks_like_photo
 from cosface_cli.engines.sources import Asked, File, Item, Listing
 from cosface_cli.engines.sources.video import frames, is_video
 

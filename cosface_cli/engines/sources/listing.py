@@ -20,9 +20,9 @@ def list_photos(source: str, besides: Path | None = None, every: float = EVERY, 
     missing source or a damaged archive.
     """
     if root is not None and source != "-":
-        raise CosfaceError("--root goes with a list of paths on standard input", mend="leave it out")
+        raise CosfaceError("--root goes with a list of paths on standard input", hint="leave it out")
     if not (math.isfinite(every) and every >= 0.001):
-        raise CosfaceError(f"--every {every:g} is no time between frames", mend="give 0.001 seconds or more")
+        raise CosfaceError(f"--every {every:g} is no time between frames", hint="give 0.001 seconds or more")
     asked = Asked(source, _head(source), besides, every, root)
     for row in SOURCES:
         listing: Listing | None = SOURCES.load(row.name)(asked)

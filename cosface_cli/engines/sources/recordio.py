@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosface_cli.artifacts.photos import not_empty
-from cosface_cli.artifacts.recordio import MAGIC, Record, read_image, read_keys, records
+from cosface_cli.artifacts.packed.recordio import MAGIC, Record, read_image, read_keys, records
+from cosface_cli.artifacts.pictures import not_empty
 from cosface_cli.engines.sources import Asked, Item, Listing, Place, Refused
 from cosface_cli.engines.sources.archive import MAX_MEMBER
 from cosface_cli.errors import PhotoError

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.photos import not_empty
-from cosface_cli.artifacts.tar_headers import Header, headers
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.packed.tar_headers import Header, headers
+from cosface_cli.artifacts.pictures import not_empty
 from cosface_cli.engines.sources import Asked, Listing
 from cosface_cli.engines.sources.archive import MAX_MEMBER, Member, called, is_photo, list_members, unusable
 from cosface_cli.errors import CosfaceError, PhotoError
@@ -70,7 +70,7 @@ def list_tar(asked: Asked) -> Listing | None:
             with tarfile.open(asked.path, "r:", tarinfo=Header, encoding="utf-8") as tar:
                 return list_members(asked, _members(asked, tar, None))
         spool = _spool()
-        with atomic.told(spool), unpack(asked.path) as stream, spool.open("wb") as out:
+        with atomic.write_errors(spool), unpack(asked.path) as stream, spool.open("wb") as out:
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header, encoding="utf-8") as tar:
                 listing = list_members(asked, _members(asked, tar, out))
             stream.read(1 << 20)  # the padding, and with it the checksum at the end

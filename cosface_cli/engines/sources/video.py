@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 
-from cosface_cli.artifacts.photos import looks_like_photo
+from cosface_cli.artifacts.pictures import looks_like_photo
 from cosface_cli.engines.sources import Asked, File, Item, Listing, Refused
 from cosface_cli.errors import PhotoError
 
@@ -73,7 +73,7 @@ def frames(name: str, path: Path, given: str, every: float) -> list[Item]:
     except OSError as error:
         return [Item(name, Refused(path, given, "unreadable", f"cannot be read ({error.strerror})"), given)]
     except PhotoError as error:
-        return [Item(name, Refused(path, given, error.reason, error.problem, error.mend), given)]
+        return [Item(name, Refused(path, given, error.reason, error.problem, error.hint), given)]
     items = []
     before = -1
     for step in range(int(count / rate / every) + 1):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosface_cli.artifacts.photos import not_empty
+from cosface_cli.artifacts.pictures import not_empty
 from cosface_cli.engines.sources import Asked, Listing, Refused
 from cosface_cli.engines.sources.archive import Member, called, is_photo, list_members, unusable
 from cosface_cli.errors import PhotoError
@@ -107,8 +107,8 @@ def _members(asked: Asked, infos: list[zipfile.ZipInfo]) -> Iterator[Member | st
             yield name
         elif info.flag_bits & _ENCRYPTED:
             if is_photo(name, b""):
-                mend = "unpack the archive and give the folder"
-                yield Member(name, 0, Refused(asked.path, given, "encrypted", "this member is encrypted", mend))
+                hint = "unpack the archive and give the folder"
+                yield Member(name, 0, Refused(asked.path, given, "encrypted", "this member is encrypted", hint))
             else:
                 yield name
         elif is_photo(name, b"") or is_photo(name, _head(place)):

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.crops import MANIFEST, CropRecord, crop_record, is_crop_folder, read_lines
-from cosface_cli.artifacts.index_files import IndexHeader
-from cosface_cli.artifacts.index_rows import IndexRows
-from cosface_cli.artifacts.people import read_people
-from cosface_cli.artifacts.rows import Columns, decode, encode
-from cosface_cli.artifacts.store import Store
-from cosface_cli.artifacts.vector_file import VectorFile
+from cosface_cli.artifacts.crops.manifest import MANIFEST, CropRecord, crop_record, is_crop_folder, read_lines
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.index_folder import IndexHeader
+from cosface_cli.artifacts.index.index_rows import IndexRows
+from cosface_cli.artifacts.index.people_file import read_people
+from cosface_cli.artifacts.index.vector_file import VectorFile
+from cosface_cli.artifacts.store.face_rows import Columns, decode, encode
+from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.index.forget import ForgetConfig
 from cosface_cli.index.segments import BLOCK

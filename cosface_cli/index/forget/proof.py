@@ -11,11 +11,11 @@ from typing import Any
 
 import h5py
 
-from cosface_cli.artifacts import forgotten
-from cosface_cli.artifacts.hdf5 import check_plain
-from cosface_cli.artifacts.rows import encode
-from cosface_cli.artifacts.store import SIGNATURE
-from cosface_cli.artifacts.traces import SHORTEST, Needles
+from cosface_cli.artifacts.files.byte_search import SHORTEST, Needles
+from cosface_cli.artifacts.files.hdf5 import check_plain
+from cosface_cli.artifacts.index import forgotten
+from cosface_cli.artifacts.store.face_rows import encode
+from cosface_cli.artifacts.store.store_file import SIGNATURE
 from cosface_cli.index.forget import plan as plans
 from cosface_cli.index.forget.plan import Plan
 

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.crops import MANIFEST, REJECTS, crop_record, line, read_lines
-from cosface_cli.artifacts.index_files import IndexHeader
-from cosface_cli.artifacts.index_rows import IndexRows
-from cosface_cli.artifacts.rows import Columns, Row
-from cosface_cli.artifacts.store import Store, write_store
+from cosface_cli.artifacts.crops.manifest import MANIFEST, REJECTS, crop_record, line, read_lines
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.index_folder import IndexHeader
+from cosface_cli.artifacts.index.index_rows import IndexRows
+from cosface_cli.artifacts.store.face_rows import Columns, Row
+from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.index.forget.plan import Plan, Wanted
 from cosface_cli.index.segments import BLOCK, How, Writer, changed, settled
-from cosface_cli.outcomes import Tell
+from cosface_cli.outcomes import OnOutcome
 
 PAGE = "report.html"  # shows the crops of a folder
 
 
-def from_index(root: Path, header: IndexHeader, wanted: Wanted, tell: Tell) -> None:
+def from_index(root: Path, header: IndexHeader, wanted: Wanted, emit: OnOutcome) -> None:
     """Write the segments that hold such rows anew without them; their lists are trained anew as well. The caller holds
     the lock."""
     masks = []
@@ -33,7 +33,7 @@ def from_index(root: Path, header: IndexHeader, wanted: Wanted, tell: Tell) -> N
         parts = [~wanted.mask(rows.columns(low, min(low + BLOCK, len(rows)))) for low in range(0, len(rows), BLOCK)]
         masks.append(np.concatenate(parts))
     if any(not mask.all() for mask in masks):
-        writer = Writer(root, header.size, How(uri=header.uri), header.next_id, tell)
+        writer = Writer(root, header.size, How(uri=header.uri), header.next_id, emit)
         changed(writer, header, masks, lambda: iter(()), 0)
         settled(root, writer.header(header))
 
@@ -90,7 +90,7 @@ def _lines_left(manifest: Path, crops: set[str]) -> Iterator[str]:
 
 
 def _rewrite(path: Path, lines: Iterator[str]) -> None:
-    with atomic.told(path), atomic.replacing(path) as temp, temp.open("w", encoding="utf-8") as file:
+    with atomic.write_errors(path), atomic.replacing(path) as temp, temp.open("w", encoding="utf-8") as file:
         file.writelines(lines)
 
 

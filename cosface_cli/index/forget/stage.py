@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cosface_cli.artifacts import atomic, people
-from cosface_cli.artifacts.crops import is_crop_folder
-from cosface_cli.artifacts.forgotten import write_receipt
-from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, require_own, require_whole, sweep
-from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.artifacts.crops.manifest import is_crop_folder
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index import people_file
+from cosface_cli.artifacts.index.forgotten import write_receipt
+from cosface_cli.artifacts.index.index_folder import MAIN, IndexHeader, read_header, require_own, require_whole, sweep
+from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.forget import ForgetConfig, ForgetReport
 from cosface_cli.index.forget import plan as plans
 from cosface_cli.index.forget.plan import Plan, Wanted, gathered
 from cosface_cli.index.forget.proof import proved
 from cosface_cli.index.forget.remove import from_crops, from_index, from_store
-from cosface_cli.outcomes import Note, Tell, ignore
+from cosface_cli.outcomes import Note, OnOutcome, ignore
 
 
-def forget(config: ForgetConfig, tell: Tell = ignore) -> ForgetReport:
+def forget(config: ForgetConfig, emit: OnOutcome = ignore) -> ForgetReport:
     """Take a person, or a photo, out of the index, the stores that it was built from and the crop folders of their
     rows.
 
@@ -30,35 +31,35 @@ def forget(config: ForgetConfig, tell: Tell = ignore) -> ForgetReport:
     root = config.index
     read_header(root)
     require_own(root)
-    with atomic.lock(root / MAIN), atomic.told(root):
+    with atomic.lock(root / MAIN), atomic.write_errors(root):
         plan = Plan.read(root)
         if plan is not None:
             if not config.yes:
                 raise CosfaceError("forgetting somebody has not ended here", root, "give --yes to end it")
-            tell(Note("a run that was stopped is ended first"))
-            report = _done(root, plan, tell)
+            emit(Note("a run that was stopped is ended first"))
+            report = _done(root, plan, emit)
             if config.identity is None and config.source is None:
                 return report
         if (config.identity is None) == (config.source is None):
-            raise CosfaceError("say whom to forget", mend="give --identity NAME or --source PATH")
+            raise CosfaceError("say whom to forget", hint="give --identity NAME or --source PATH")
         header = read_header(root)
         require_whole(root, header)
-        plan = gathered(config, header, _stores(config, header, tell))
+        plan = gathered(config, header, _stores(config, header, emit))
         crops = sum(map(len, plan.crops.values()))
         if not plan.faces and not crops:
             return _report(root, plan, False)
         if not config.yes:
             return _report(root, plan, False)
         plan.write(root)
-        return _done(root, plan, tell)
+        return _done(root, plan, emit)
 
 
-def _done(root: Path, plan: Plan, tell: Tell) -> ForgetReport:
+def _done(root: Path, plan: Plan, emit: OnOutcome) -> ForgetReport:
     wanted = Wanted(plan)
     for path in map(Path, plan.stores):
         require_finished(path)
-    named = people.forget(root, plan.faces)
-    from_index(root, read_header(root), wanted, tell)
+    named = people_file.forget(root, plan.faces)
+    from_index(root, read_header(root), wanted, emit)
     sweep(root, set(read_header(root).files))
     for path in map(Path, plan.stores):
         from_store(path, plan, wanted)
@@ -67,7 +68,7 @@ def _done(root: Path, plan: Plan, tell: Tell) -> ForgetReport:
             from_crops(folder, plan)
     proof = proved(root, plan)
     for name, what in proof.remains.items():
-        tell(Note(f"{name}: {what} is left; take the file away, and forget again"))
+        emit(Note(f"{name}: {what} is left; take the file away, and forget again"))
     if proof.remains:
         return _report(root, plan, False, named, proof.files, proof.bytes, tuple(proof.remains))
     receipt = write_receipt(
@@ -82,11 +83,11 @@ def _done(root: Path, plan: Plan, tell: Tell) -> ForgetReport:
         },
     )
     (root / plans.FILE).unlink()
-    tell(Note("photos are not ours to delete: where they still lie, align and embed would find the person again"))
+    emit(Note("photos are not ours to delete: where they still lie, align and embed would find the person again"))
     return _report(root, plan, True, named, proof.files, proof.bytes, receipt=str(receipt))
 
 
-def _stores(config: ForgetConfig, header: IndexHeader, tell: Tell) -> Sequence[Path]:
+def _stores(config: ForgetConfig, header: IndexHeader, emit: OnOutcome) -> Sequence[Path]:
     """The stores that are there. Raises CosfaceError for one that is still being filled, or was named and is none."""
     found: dict[Path, None] = {}
     for path in [Path(name) for name in header.stores] + [path.absolute() for path in config.stores]:
@@ -94,7 +95,7 @@ def _stores(config: ForgetConfig, header: IndexHeader, tell: Tell) -> Sequence[P
             require_finished(path)
             found[path] = None
         elif str(path) in header.stores:
-            tell(Note(f"{path}: the index was built from it, and it is not there: what it holds is not forgotten"))
+            emit(Note(f"{path}: the index was built from it, and it is not there: what it holds is not forgotten"))
         else:
             raise CosfaceError("no such store", path)
     return list(found)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.index_files import MAIN, read_header
-from cosface_cli.artifacts.links import replace_links
-from cosface_cli.artifacts.people import People, Person, read_people, write_people
-from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.files.links import replace_links
+from cosface_cli.artifacts.index.index_folder import MAIN, read_header
+from cosface_cli.artifacts.index.people_file import People, Person, read_people, write_people
+from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import ClusterConfig, ClusterReport
 from cosface_cli.index.people.faces import Faces
@@ -22,10 +22,10 @@ from cosface_cli.index.people.grouping import Groups, grouped
 from cosface_cli.index.people.page import write_people_page
 from cosface_cli.index.people.threshold import least_cosine
 from cosface_cli.maths.clustering import agreement
-from cosface_cli.outcomes import Done, Moved, Note, Planned, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Progress, ignore
 
 
-def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
+def cluster(config: ClusterConfig, emit: OnOutcome = ignore) -> ClusterReport:
     """Group the faces of an index and write people.jsonl; one Done a face, in the index's order.
 
     Persons that people named, merged or split keep their faces and ids, and only gain faces; the others are grouped
@@ -33,45 +33,45 @@ def cluster(config: ClusterConfig, tell: Tell = ignore) -> ClusterReport:
     groups. Raises CosfaceError for a folder that is no index, BusyError where somebody else writes there.
     """
     if config.min_size < 1:
-        raise CosfaceError(f"--min-size {config.min_size} is no size", mend="give 1 or more")
+        raise CosfaceError(f"--min-size {config.min_size} is no size", hint="give 1 or more")
     if config.evaluate:
-        return _evaluated(config, tell)
+        return _evaluated(config, emit)
     read_header(config.index)
     with atomic.lock(config.index / MAIN):
         faces = Faces(config.index)  # under the lock: nobody is forgotten between reading and writing
-        least = least_cosine(faces, config.min_cos, tell)
+        least = least_cosine(faces, config.min_cos, emit)
         keys = faces.keys()
         before = read_people(config.index)
-        groups = _grouped(faces, keys, before, least, tell)
+        groups = _grouped(faces, keys, before, least, emit)
         people, placed = _named(before, keys, groups, config.min_size)
         views = {str(path.absolute()) for path in (config.links, config.page) if path is not None}
         # before there is anything to see, so that whoever is forgotten is taken out of it
         write_people(config.index, replace(people, views=tuple(sorted({*before.views, *views}))))
         if config.links is not None:
-            _link(config, faces, placed, tell)
+            _link(config, faces, placed, emit)
         if config.page is not None:
             write_people_page(config.page, faces, groups, placed, _doubtful(groups, placed, least), least)
-            tell(Note(f"page: {config.page}"))
+            emit(Note(f"page: {config.page}"))
     doubtful = _doubtful(groups, placed, least)
-    tell(Planned(len(keys)))
+    emit(Planned(len(keys)))
     for number, row in enumerate(faces.rows()):
         person = placed[number]
-        tell(Done(row.source, (_output(row, person, float(groups.own[number]), bool(doubtful[number])),)))
+        emit(Done(row.source, (_output(row, person, float(groups.own[number]), bool(doubtful[number])),)))
     ids = {person.id for person in placed if person is not None}
     single = sum(person is None for person in placed)
     fresh = len(ids - set(before.persons))
     return ClusterReport(str(config.index), len(keys), len(ids), fresh, single, int(doubtful.sum()), least)
 
 
-def _evaluated(config: ClusterConfig, tell: Tell) -> ClusterReport:
+def _evaluated(config: ClusterConfig, emit: OnOutcome) -> ClusterReport:
     faces = Faces(config.index)
-    least = least_cosine(faces, config.min_cos, tell)
+    least = least_cosine(faces, config.min_cos, emit)
     keys = faces.keys()
-    groups = _grouped(faces, keys, People(), least, tell)
+    groups = _grouped(faces, keys, People(), least, emit)
     truth = []
     for row in faces.rows():
         truth.append(row.identity)
-        tell(Done(row.source))
+        emit(Done(row.source))
     known = np.array([identity is not None for identity in truth], bool)
     if not known.any():
         raise CosfaceError("no face here has a folder to be scored against", config.index, "index photos of people")
@@ -98,17 +98,17 @@ def _doubtful(groups: Groups, placed: list[Person | None], least: float) -> NDAr
     return in_one & ((groups.own < least) | (groups.other > groups.own))
 
 
-def _link(config: ClusterConfig, faces: Faces, placed: list[Person | None], tell: Tell) -> None:
+def _link(config: ClusterConfig, faces: Faces, placed: list[Person | None], emit: OnOutcome) -> None:
     assert config.links is not None
     pairs = zip(faces.rows(), placed, strict=True)
     wanted = ((person.called, Path(row.root) / row.source) for row, person in pairs if person is not None)
     count, missing = replace_links(config.links, dict.fromkeys(wanted), config.hard)
-    tell(Note(f"{config.links}: {count} links"))
+    emit(Note(f"{config.links}: {count} links"))
     if missing:
-        tell(Note(f"{len(missing)} photos could not be linked, the first is {missing[0]}"))
+        emit(Note(f"{len(missing)} photos could not be linked, the first is {missing[0]}"))
 
 
-def _grouped(faces: Faces, keys: list[str], people: People, least: float, tell: Tell) -> Groups:
+def _grouped(faces: Faces, keys: list[str], people: People, least: float, emit: OnOutcome) -> Groups:
     numbers: dict[str, int] = {}
     same = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
     given = np.full(len(numbers), -1, np.int64)
@@ -122,7 +122,7 @@ def _grouped(faces: Faces, keys: list[str], people: People, least: float, tell: 
     given[free] = count + np.arange(len(free))
     held = np.zeros(count + len(free), bool)
     held[:count] = True
-    return grouped(faces, same, given, held, least, lambda done: tell(Moved(done, len(keys))))
+    return grouped(faces, same, given, held, least, lambda done: emit(Progress(done, len(keys))))
 
 
 def _named(before: People, keys: list[str], groups: Groups, min_size: int) -> tuple[People, list[Person | None]]:

@@ -49,21 +49,21 @@ def cluster(
 
     config = ClusterConfig(index, min_cos, min_size, links, hard, page, evaluate)
     if hard and links is None:
-        raise CosfaceError("--hard says what kind of links", mend="give their folder with --links")
+        raise CosfaceError("--hard says what kind of links", hint="give their folder with --links")
     if evaluate and (links is not None or page is not None):
-        raise CosfaceError("--evaluate writes nothing", mend="leave --links and --html out, or --evaluate")
+        raise CosfaceError("--evaluate writes nothing", hint="leave --links and --html out, or --evaluate")
     if evaluate:
-        with following("cluster", options.Output.table, quiet) as tell:
-            report = run(config, tell)
+        with following("cluster", options.Output.table, quiet) as emit:
+            report = run(config, emit)
         rows = Rows(output)
         rows.write(asdict(report))
         rows.close()
         return EXIT_DONE if report.faces else EXIT_NO
-    with following("cluster", output, quiet, CLUSTER_COLUMNS) as tell:
-        report = run(config, tell)
+    with following("cluster", output, quiet, CLUSTER_COLUMNS) as emit:
+        report = run(config, emit)
     words = f"{report.faces} faces: {report.clusters} groups ({report.fresh} new), {report.single} faces in none"
     say(f"{words}, {report.doubtful} doubtful; merged from a mean cosine of {report.min_cos:.3f}", quiet)
-    return tell.exit_code
+    return emit.exit_code
 
 
 def identify(
@@ -123,23 +123,23 @@ def identify(
     )
     if min_cos is not None and (strangers or fpir != IDENTIFY.fpir):
         raise CosfaceError(
-            "--min-cos is the threshold, --fpir and --strangers would set it", mend="leave one of them out"
+            "--min-cos is the threshold, --fpir and --strangers would set it", hint="leave one of them out"
         )
     if evaluate and k != IDENTIFY.k:
-        raise CosfaceError("--evaluate prints no candidates", mend="leave -k out")
+        raise CosfaceError("--evaluate prints no candidates", hint="leave -k out")
     shown = options.Output.table if evaluate else output
-    with following("identify", shown, quiet, IDENTIFY_COLUMNS, _no_row if evaluate else _reject_row) as tell:
-        report = run(config, tell)
+    with following("identify", shown, quiet, IDENTIFY_COLUMNS, _no_row if evaluate else _reject_row) as emit:
+        report = run(config, emit)
     if isinstance(report, IdentifyReport):
         if report.searches:
             share = f", set on {report.set_on} searches by strangers" if report.set_on else ""
             words = f"{report.known} of {report.searches} known, of {report.people} people"
             say(f"{words}; a name from a cosine of {report.threshold:.4f}{share}", quiet)
-        return EXIT_NO if tell.exit_code == EXIT_DONE and not report.known else tell.exit_code
+        return EXIT_NO if emit.exit_code == EXIT_DONE and not report.known else emit.exit_code
     rows = Rows(output)
     rows.write(asdict(report))
     rows.close()
-    return tell.exit_code
+    return emit.exit_code
 
 
 def _no_row(outcome: Outcome) -> None:
@@ -244,10 +244,10 @@ def import_table(
     from cosface_cli.index.people import names
     from cosface_cli.index.people.names_csv import import_names
 
-    with following("import", options.Output.table, quiet) as tell:
-        changed = import_names(index, table, tell)
+    with following("import", options.Output.table, quiet) as emit:
+        changed = import_names(index, table, emit)
     _print(output, [names.output(person) for person in changed])
-    return tell.exit_code
+    return emit.exit_code
 
 
 def _print(output: options.Output | None, found: Sequence[Mapping[str, Any]]) -> int:

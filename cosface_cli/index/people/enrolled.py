@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.people import People, face_key
+from cosface_cli.artifacts.index.people_file import People, face_key
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people.faces import BLOCK, Faces
 from cosface_cli.maths.pooling import pooled

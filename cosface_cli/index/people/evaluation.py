@@ -15,7 +15,7 @@ from cosface_cli.index.probes import Probe
 from cosface_cli.maths.identification import cmc, detected, ranks
 from cosface_cli.maths.intervals import clopper_pearson
 from cosface_cli.maths.roc import rate_at, threshold_at_far
-from cosface_cli.outcomes import Done, Note, Rejected, Tell
+from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected
 
 DEEP = 20  # candidates looked at: the last rank of the CMC
 RATES = (0.1, 0.03, 0.01, 0.003, 0.001)
@@ -23,16 +23,16 @@ ITSELF = 1.0 - 1e-6  # the cosine from which a probe is a photo that is enrolled
 
 
 def evaluated(
-    config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[list[Probe | Rejected]], tell: Tell
+    config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[list[Probe | Rejected]], emit: OnOutcome
 ) -> Evaluation:
     """The figures at the threshold, and over all thresholds. A probe's first face is taken; one without a folder, or
     that is enrolled itself, is left out and counted aloud. Raises CosfaceError where no probe is left."""
-    groups = _groups(config, enrolled, batches, tell)
+    groups = _groups(config, enrolled, batches, emit)
     if not groups:
-        mend = "give stores or crop folders of people, other photos than those enrolled"
-        raise CosfaceError("no probes whose names are known", config.index, mend)
+        hint = "give stores or crop folders of people, other photos than those enrolled"
+        raise CosfaceError("no probes whose names are known", config.index, hint)
     together = int(np.median([len(group) for _, group in groups]))
-    threshold, set_on = threshold_of(config, enrolled, together, tell)
+    threshold, set_on = threshold_of(config, enrolled, together, emit)
     scores, persons = enrolled.candidates([search_by(group) for _, group in groups], DEEP)
     own = np.array([place for place, _ in groups], np.int64)
     mated = own >= 0
@@ -56,7 +56,7 @@ def evaluated(
 
 
 def _groups(
-    config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[list[Probe | Rejected]], tell: Tell
+    config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[list[Probe | Rejected]], emit: OnOutcome
 ) -> list[tuple[int, list[Probe]]]:
     """The searches: the place of their person, -1 for a stranger, and the probes of each."""
     places = {name: place for place, name in enumerate(enrolled.names)}
@@ -64,7 +64,7 @@ def _groups(
     nameless = enrolled_itself = 0
     for batch in batches:
         for told in batch:
-            tell(told if isinstance(told, Rejected) else Done(told.name))
+            emit(told if isinstance(told, Rejected) else Done(told.name))
         probes = [probe for probe in batch if not isinstance(probe, Rejected)]
         if not probes:
             continue
@@ -79,9 +79,9 @@ def _groups(
                 key: object = probe.identity if config.together else len(groups)
                 groups.setdefault(key, (own, []))[1].append(probe)
     if nameless:
-        tell(Note(f"{nameless} probes have no folder that says who they are, and were left out"))
+        emit(Note(f"{nameless} probes have no folder that says who they are, and were left out"))
     if enrolled_itself:
-        tell(Note(f"{enrolled_itself} probes are enrolled themselves, and were left out"))
+        emit(Note(f"{enrolled_itself} probes are enrolled themselves, and were left out"))
     return list(groups.values())
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.people import face_key
-from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.index.people_file import face_key
+from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.index.gallery import Gallery
 
 BLOCK = 1024  # faces whose vectors are in memory at a time

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.people import read_people
+from cosface_cli.artifacts.index.people_file import read_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import Evaluation, IdentifyConfig, IdentifyReport
 from cosface_cli.index.people.enrolled import POOLS, Enrolled, Search
@@ -16,13 +16,13 @@ from cosface_cli.index.people.evaluation import evaluated
 from cosface_cli.index.people.faces import Faces
 from cosface_cli.index.people.strangers import search_by, threshold_of
 from cosface_cli.index.probes import Asked, Probe, read_probes
-from cosface_cli.outcomes import Done, Rejected, Tally, Tell, ignore
+from cosface_cli.outcomes import Done, OnOutcome, Rejected, Tally, ignore
 from cosface_cli.registry import one_of
 
 Batches = Iterator[list[Probe | Rejected]]
 
 
-def identify(config: IdentifyConfig, tell: Tell = ignore) -> IdentifyReport | Evaluation:
+def identify(config: IdentifyConfig, emit: OnOutcome = ignore) -> IdentifyReport | Evaluation:
     """Answer each face of each probe with the name of a person enrolled, or with None; one Done a probe.
 
     Enrolled are the persons that people named, and faces of folders. The threshold is set so that of searches by
@@ -30,21 +30,21 @@ def identify(config: IdentifyConfig, tell: Tell = ignore) -> IdentifyReport | Ev
     """
     one_of(config.pool, POOLS, "--pool")
     if config.k < 1:
-        raise CosfaceError(f"-k {config.k} asks for nothing", mend="give 1 or more")
+        raise CosfaceError(f"-k {config.k} asks for nothing", hint="give 1 or more")
     if not 0.0 < config.fpir < 1.0:
-        raise CosfaceError(f"--fpir {config.fpir} is no rate", mend="give a number between 0 and 1, such as 0.01")
+        raise CosfaceError(f"--fpir {config.fpir} is no rate", hint="give a number between 0 and 1, such as 0.01")
     faces = Faces(config.index)
     enrolled = Enrolled(faces, read_people(config.index), config.pool)
     asked = Asked(config.probes, config.model, config.detector, config.faces, config.min_face, config.workers)
-    batches = read_probes(asked, faces.header, config.index, tell)
+    batches = read_probes(asked, faces.header, config.index, emit)
     if config.evaluate:
-        return evaluated(config, enrolled, batches, tell)
-    return (_one_person if config.together else _each)(config, enrolled, batches, tell)
+        return evaluated(config, enrolled, batches, emit)
+    return (_one_person if config.together else _each)(config, enrolled, batches, emit)
 
 
-def _each(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, tell: Tell) -> IdentifyReport:
+def _each(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, emit: OnOutcome) -> IdentifyReport:
     """Every face of every probe is a search."""
-    threshold, set_on = threshold_of(config, enrolled, 1, tell)
+    threshold, set_on = threshold_of(config, enrolled, 1, emit)
     tally = Tally()
     searches = known = 0
     for batch in batches:
@@ -54,16 +54,16 @@ def _each(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, tell: Te
         for probe in batch:
             if isinstance(probe, Rejected):
                 tally.add(probe)
-                tell(probe)
+                emit(probe)
                 continue
             rows = [_row(probe.name, face, next(answers)) for face in range(1, len(probe.vectors) + 1)]
             searches += len(rows)
             known += sum(row["match"] is not None for row in rows)
-            tell(Done(probe.name, tuple(rows)))
+            emit(Done(probe.name, tuple(rows)))
     return IdentifyReport(searches, known, tally.rejected, len(enrolled.names), threshold, set_on)
 
 
-def _one_person(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, tell: Tell) -> IdentifyReport:
+def _one_person(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, emit: OnOutcome) -> IdentifyReport:
     """All probes are one search. A photo of several faces is no photo of one person: it is rejected."""
     probes: list[Probe] = []
     rejected = 0
@@ -73,14 +73,14 @@ def _one_person(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, te
             probe = Rejected(probe.name, "several_faces", words)
         if isinstance(probe, Rejected):
             rejected += 1
-            tell(probe)
+            emit(probe)
         else:
             probes.append(probe)
-    threshold, set_on = threshold_of(config, enrolled, max(1, len(probes)), tell)
+    threshold, set_on = threshold_of(config, enrolled, max(1, len(probes)), emit)
     answers = _answers(config, enrolled, [search_by(probes)] if probes else [], threshold)
     rows = tuple(_row(f"{len(probes)} photos", None, answer) for answer in answers)
     for place, probe in enumerate(probes):
-        tell(Done(probe.name, rows if place == 0 else ()))
+        emit(Done(probe.name, rows if place == 0 else ()))
     known = sum(row["match"] is not None for row in rows)
     return IdentifyReport(len(rows), known, rejected, len(enrolled.names), threshold, set_on)
 

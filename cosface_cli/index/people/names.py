@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.index_files import MAIN, read_header
-from cosface_cli.artifacts.people import People, Person, face_key, is_name, read_people, write_people
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.index_folder import MAIN, read_header
+from cosface_cli.artifacts.index.people_file import People, Person, face_key, is_name, read_people, write_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people.faces import Faces
 
@@ -22,8 +22,8 @@ def label(index: Path, who: str, name: str) -> Person:
         person = edit.people.find(who, index)
         other = next((p for p in edit.people.persons.values() if p.name == name and p.id != person.id), None)
         if other is not None:
-            mend = f"for one person: cosface index people merge {index} {other.id} {person.id}"
-            raise CosfaceError(f"{other.id} is called {name!r} already", index, mend)
+            hint = f"for one person: cosface index people merge {index} {other.id} {person.id}"
+            raise CosfaceError(f"{other.id} is called {name!r} already", index, hint)
         return edit.change(replace(person, name=name, held=True))
 
 
@@ -76,7 +76,7 @@ def require_name(name: str) -> None:
     """Raises CosfaceError for what nobody can be called."""
     if not is_name(name):
         problem = f"nobody can be called {name!r}"
-        raise CosfaceError(problem, mend="give one line of text that is not only digits, which are ids")
+        raise CosfaceError(problem, hint="give one line of text that is not only digits, which are ids")
 
 
 class _Edit:
@@ -111,6 +111,6 @@ def _chosen(index: Path, person: Person, sources: Sequence[str]) -> set[str]:
                 found[called].add(face_key(row))
     for source, chosen in found.items():
         if not chosen:
-            mend = "give photos as cosface index cluster prints them"
-            raise CosfaceError(f"{person.called} has no face of {source!r}", index, mend)
+            hint = "give photos as cosface index cluster prints them"
+            raise CosfaceError(f"{person.called} has no face of {source!r}", index, hint)
     return set().union(*found.values())

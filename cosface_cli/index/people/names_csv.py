@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.index_files import MAIN
-from cosface_cli.artifacts.people import Person, face_key, is_name, read_people, write_people
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.index_folder import MAIN
+from cosface_cli.artifacts.index.people_file import Person, face_key, is_name, read_people, write_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people.faces import Faces
-from cosface_cli.outcomes import Done, Rejected, Tell, ignore
+from cosface_cli.outcomes import Done, OnOutcome, Rejected, ignore
 
 COLUMNS = ("cluster", "name", "source", "face", "hash")
 
@@ -50,7 +50,7 @@ def export_names(index: Path, table: Path) -> int:
     return count
 
 
-def import_names(index: Path, table: Path, tell: Tell = ignore) -> list[Person]:
+def import_names(index: Path, table: Path, emit: OnOutcome = ignore) -> list[Person]:
     """Give names to faces by a CSV file; one outcome a line, and the persons that were changed or are new.
 
     Columns: name, and hash (with face) or source; without `face` all faces of a source are meant. A face goes to the
@@ -79,7 +79,7 @@ def import_names(index: Path, table: Path, tell: Tell = ignore) -> list[Person]:
                 told: Done | Rejected = Done(where)
             else:
                 told = Rejected(where, "unknown_face", f"{where}: no face of {line.source or own!r} is in {index}")
-            tell(told)
+            emit(told)
         changed = _moved(people.persons, people.next_id, names)
         gone = [number for number, person in changed.items() if not person.faces]
         kept = [person for person in changed.values() if person.faces]

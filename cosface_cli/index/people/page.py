@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import pages, photos
-from cosface_cli.artifacts.people import Person
-from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.index.people_file import Person
+from cosface_cli.artifacts.pages import page_writer
+from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.errors import PhotoError
 from cosface_cli.index.people.faces import BLOCK, Faces
 from cosface_cli.index.people.grouping import Groups
@@ -60,7 +61,7 @@ def write_people_page(
     some = single[:: max(1, -(-len(single) // OF_GROUP))]
     named = sum(group.person.name is not None for group in shown)
     held_back = sum(group.size - len(group.shown) for group in shown[:fitting])
-    pages.write_page(
+    page_writer.write_page(
         path,
         "index/people/page.html.j2",
         {
@@ -147,11 +148,11 @@ def _picture(row: Row) -> str | None:
     """The small picture of a face, or None where its file is not there any more."""
     path = Path(row.root) / row.source
     try:
-        photo = photos.decode(photos.read(path), path)
+        photo = pictures.decode(pictures.read(path), path)
     except (PhotoError, OSError):
         return None
-    image = photos.about(photo.image, row.box) if row.size else photo.image  # of a photo only the face
-    return pages.picture(photos.encode_thumbnail(image, SIDE))
+    image = pictures.about(photo.image, row.box) if row.size else photo.image  # of a photo only the face
+    return page_writer.picture(pictures.encode_thumbnail(image, SIDE))
 
 
 def _left_out(faces: int, groups: int, single: int) -> str:

@@ -10,12 +10,12 @@ from cosface_cli.index.people import IdentifyConfig
 from cosface_cli.index.people.enrolled import Enrolled, Search, quality_of
 from cosface_cli.index.probes import Asked, Probe, read_probes
 from cosface_cli.maths.roc import threshold_at_far
-from cosface_cli.outcomes import Note, Rejected, Tell
+from cosface_cli.outcomes import Note, OnOutcome, Rejected
 
 MOST = 10_000  # searches by strangers that set a threshold
 
 
-def threshold_of(config: IdentifyConfig, enrolled: Enrolled, together: int, tell: Tell) -> tuple[float, int]:
+def threshold_of(config: IdentifyConfig, enrolled: Enrolled, together: int, emit: OnOutcome) -> tuple[float, int]:
     """The threshold, and how many searches by strangers set it: 0 where it was asked for.
 
     together: photos of each search, as many as a probe has: pooled ones score higher, by strangers too. Raises
@@ -24,13 +24,13 @@ def threshold_of(config: IdentifyConfig, enrolled: Enrolled, together: int, tell
     if config.min_cos is not None:
         return config.min_cos, 0
     scores = (
-        _of_stores(config, enrolled, together, tell) if config.strangers else stranger_scores(enrolled, together, MOST)
+        _of_stores(config, enrolled, together, emit) if config.strangers else stranger_scores(enrolled, together, MOST)
     )
     threshold = threshold_at_far(scores, config.fpir)
     if threshold is None:
         problem = f"a rate of {config.fpir:g} needs {int(np.ceil(1 / config.fpir))} searches by strangers or more"
-        mend = "give a larger --fpir, more of them by --strangers, or a cosine by --min-cos"
-        raise CosfaceError(f"{problem}, here are {len(scores)}", config.index, mend)
+        hint = "give a larger --fpir, more of them by --strangers, or a cosine by --min-cos"
+        raise CosfaceError(f"{problem}, here are {len(scores)}", config.index, hint)
     return threshold, len(scores)
 
 
@@ -62,22 +62,22 @@ def search_by(probes: list[Probe]) -> Search:
     )
 
 
-def _of_stores(config: IdentifyConfig, enrolled: Enrolled, together: int, tell: Tell) -> NDArray[np.float64]:
+def _of_stores(config: IdentifyConfig, enrolled: Enrolled, together: int, emit: OnOutcome) -> NDArray[np.float64]:
     """The best scores of the strangers of stores, each without identity somebody else; who is called as somebody
     enrolled is left out."""
     names = set(enrolled.names)
     people: dict[str | int, list[Probe]] = {}
     left_out = 0
-    for batch in read_probes(Asked(tuple(map(str, config.strangers))), enrolled.faces.header, config.index, tell):
+    for batch in read_probes(Asked(tuple(map(str, config.strangers))), enrolled.faces.header, config.index, emit):
         for probe in batch:
             if isinstance(probe, Rejected):
-                tell(Note(probe.words))
+                emit(Note(probe.words))
             elif probe.identity in names:
                 left_out += 1
             else:
                 people.setdefault(len(people) if probe.identity is None else probe.identity, []).append(probe)
     if left_out:
-        tell(Note(f"{left_out} photos of --strangers are called as somebody enrolled, and were left out"))
+        emit(Note(f"{left_out} photos of --strangers are called as somebody enrolled, and were left out"))
     groups = [own[at : at + together] for own in people.values() for at in range(0, len(own) - together + 1, together)]
     groups = groups[:: max(1, -(-len(groups) // MOST))]
     return enrolled.candidates([search_by(group) for group in groups], 1)[0][:, 0]

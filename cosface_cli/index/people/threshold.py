@@ -6,7 +6,7 @@ import numpy as np
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people.faces import Faces
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.outcomes import Note, OnOutcome
 
 # By model and flip, from 6,253 faces of 299 CelebA people: where pairwise F and BCubed F are best on average over three
 # collections, all faces, 50 of the people, and everybody with one photo or a few: about .01 below each one's own best.
@@ -24,7 +24,7 @@ _PAIRS = 200_000
 _FEWEST = 100  # faces below which their own cosines say nothing about strangers
 
 
-def least_cosine(faces: Faces, wanted: float | None, tell: Tell) -> float:
+def least_cosine(faces: Faces, wanted: float | None, emit: OnOutcome) -> float:
     """The threshold asked for, or the model's, or one that is told from the faces' own cosines.
 
     The last takes most pairs of faces for pairs of strangers, so it needs dozens of people; it is said aloud.
@@ -32,7 +32,7 @@ def least_cosine(faces: Faces, wanted: float | None, tell: Tell) -> float:
     """
     if wanted is not None:
         if not -1.0 <= wanted <= 1.0:
-            raise CosfaceError(f"--min-cos {wanted} is no cosine", mend="give a number from -1 to 1")
+            raise CosfaceError(f"--min-cos {wanted} is no cosine", hint="give a number from -1 to 1")
         return wanted
     header = faces.header
     known = KNOWN.get((header.model_id, header.flip))
@@ -42,7 +42,7 @@ def least_cosine(faces: Faces, wanted: float | None, tell: Tell) -> float:
         problem = f"no threshold is known for {header.model} ({header.model_id}), and {len(faces)} faces tell none"
         raise CosfaceError(problem, faces.root, "give one with --min-cos")
     found = _told_from(faces)
-    tell(
+    emit(
         Note(
             f"no threshold is known for {header.model} ({header.model_id}, flip {header.flip}): {found:.3f}, told from "
             "the cosines of these faces, which holds for dozens of people or more; --min-cos gives your own"

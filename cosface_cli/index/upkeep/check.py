@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.forgotten import forgotten_faces
-from cosface_cli.artifacts.index_files import check_sums
-from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.index.forgotten import forgotten_faces
+from cosface_cli.artifacts.index.index_folder import check_sums
+from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.index.build import require_alike
@@ -18,12 +18,12 @@ from cosface_cli.index.gallery import Gallery, Part
 from cosface_cli.index.keys import faces_of, found_in
 from cosface_cli.index.segments import BLOCK
 from cosface_cli.index.upkeep import CheckConfig, CheckReport
-from cosface_cli.outcomes import Moved, Tell, ignore
+from cosface_cli.outcomes import OnOutcome, Progress, ignore
 
 _BATCH = 256
 
 
-def check(config: CheckConfig, tell: Tell = ignore) -> CheckReport:
+def check(config: CheckConfig, emit: OnOutcome = ignore) -> CheckReport:
     """Check the files' content, the rows of every segment, and that rows find themselves, or one with the same vector,
     as the index is searched; then compare with the stores that it was built from, so far as they are there.
 
@@ -45,7 +45,7 @@ def check(config: CheckConfig, tell: Tell = ignore) -> CheckReport:
     ends = [int(part.rows.ids[at]) for part in gallery.parts for at in (0, -1)]
     if any(first <= last for last, first in zip(ends[1::2], ends[2::2], strict=False)):
         problems.append("ids do not ascend from segment to segment")
-    searched, found = _find_themselves(gallery, config.rows, tell)
+    searched, found = _find_themselves(gallery, config.rows, emit)
     if found < searched:
         problems.append(f"{searched - found} of {searched} rows do not find themselves")
     compared = 0
@@ -71,7 +71,7 @@ def _rows(part: Part, own_keys: bool) -> Iterator[str]:
         yield str(error)
 
 
-def _find_themselves(gallery: Gallery, wanted: int, tell: Tell) -> tuple[int, int]:
+def _find_themselves(gallery: Gallery, wanted: int, emit: OnOutcome) -> tuple[int, int]:
     count = len(gallery) if wanted == 0 else min(wanted, len(gallery))
     numbers = np.unique(np.linspace(0, max(0, len(gallery) - 1), count).astype(np.int64))
     found = 0
@@ -81,7 +81,7 @@ def _find_themselves(gallery: Gallery, wanted: int, tell: Tell) -> tuple[int, in
         nearest = gallery.search(vectors, 1)[1][:, 0]
         # one with the same vector may stand before it
         found += int(((nearest == own) | (gallery.vectors(nearest) == vectors).all(1)).sum())
-        tell(Moved(min(low + _BATCH, len(numbers)), len(numbers)))
+        emit(Progress(min(low + _BATCH, len(numbers)), len(numbers)))
     return len(numbers), found
 
 

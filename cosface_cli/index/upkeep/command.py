@@ -49,8 +49,8 @@ def check(
     """Check INDEX: its files, its rows, that they find themselves, and that its stores say the same."""
     from cosface_cli.index.upkeep.check import check as run
 
-    with following("check", options.Output.table, True) as tell:
-        report = run(CheckConfig(index, rows, tuple(stores or ())), tell)
+    with following("check", options.Output.table, True) as emit:
+        report = run(CheckConfig(index, rows, tuple(stores or ())), emit)
     _write(asdict(report), output)
     for problem in report.problems:
         say(problem, quiet)
@@ -70,11 +70,11 @@ def merge(
     from cosface_cli.index.upkeep.merge import merge as run
 
     if len(paths) < 2:
-        raise CosfaceError("indexes and the new one are needed", mend="cosface index merge a.index b.index all.index")
-    with following("merge", options.Output.table, quiet) as tell:
-        report = run(MergeConfig(tuple(paths[:-1]), paths[-1], search, recall), tell)
+        raise CosfaceError("indexes and the new one are needed", hint="cosface index merge a.index b.index all.index")
+    with following("merge", options.Output.table, quiet) as emit:
+        report = run(MergeConfig(tuple(paths[:-1]), paths[-1], search, recall), emit)
     _write(asdict(report), output)
-    return tell.exit_code
+    return emit.exit_code
 
 
 def export(
@@ -109,10 +109,10 @@ def migrate(
     """
     from cosface_cli.index.upkeep.migrate import migrate as run
 
-    with following("migrate", options.Output.table, quiet) as tell:
-        report = run(MigrateConfig(index, old, new, out, search, recall), tell)
+    with following("migrate", options.Output.table, quiet) as emit:
+        report = run(MigrateConfig(index, old, new, out, search, recall), emit)
     _write(asdict(report), output)
-    return tell.exit_code
+    return emit.exit_code
 
 
 def _write(row: dict[str, Any], output: options.Output | None) -> None:

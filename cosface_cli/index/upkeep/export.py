@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.rows import Row
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.index.gallery import Gallery
 from cosface_cli.index.segments import BLOCK
 from cosface_cli.index.upkeep import EXPORTS, ExportReport
@@ -37,7 +37,7 @@ def export(root: Path, out: Path, vectors: bool = False) -> ExportReport:
     one_of(form, EXPORTS.names, "the ending of the file")
     write: Export = EXPORTS.load(form)
     gallery = Gallery(root)
-    with atomic.told(out), atomic.replacing(out) as temp:
+    with atomic.write_errors(out), atomic.replacing(out) as temp:
         write(gallery, temp, vectors)
     return ExportReport(str(out), len(gallery), form)
 

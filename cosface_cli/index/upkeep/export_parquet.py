@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cosface_cli.artifacts.rows import encode
+from cosface_cli.artifacts.store.face_rows import encode
 from cosface_cli.index.gallery import Gallery
 from cosface_cli.index.upkeep.export import FIELDS, NUMBERS, parts, values
 

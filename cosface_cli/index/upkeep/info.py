@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosface_cli.artifacts.forgotten import forgotten_faces
-from cosface_cli.artifacts.index_files import read_header
+from cosface_cli.artifacts.index.forgotten import forgotten_faces
+from cosface_cli.artifacts.index.index_folder import read_header
 from cosface_cli.index.build import identity_count
 from cosface_cli.index.forget import plan
 from cosface_cli.index.upkeep import InfoReport

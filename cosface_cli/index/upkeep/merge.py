@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.forgotten import join_receipts
-from cosface_cli.artifacts.index_files import MAIN, IndexHeader, read_header, settle
-from cosface_cli.artifacts.index_rows import IndexRows
-from cosface_cli.artifacts.people import join
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.forgotten import join_receipts
+from cosface_cli.artifacts.index.index_folder import MAIN, IndexHeader, read_header, settle
+from cosface_cli.artifacts.index.index_rows import IndexRows
+from cosface_cli.artifacts.index.people_file import join
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildReport
 from cosface_cli.index.build import report
@@ -20,10 +20,10 @@ from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.keys import admitted
 from cosface_cli.index.segments import Block, How, Writer, blocks, changed
 from cosface_cli.index.upkeep import MergeConfig
-from cosface_cli.outcomes import Done, Note, Planned, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, ignore
 
 
-def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
+def merge(config: MergeConfig, emit: OnOutcome = ignore) -> BuildReport:
     """Write the rows of all indexes to config.out, in their order; what one of them forgot is left out of all.
 
     A row that stands in several (same file, face and content) is taken from the first. Names come along. Raises
@@ -41,7 +41,7 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
     with ExitStack() as held:
         for root in dict.fromkeys(path.resolve() for path in (*config.indexes, config.out)):
             held.enter_context(atomic.lock(root / MAIN))
-        held.enter_context(atomic.told(config.out))
+        held.enter_context(atomic.write_errors(config.out))
         join_receipts(config.indexes, config.out)
         keys = [
             np.array(IndexRows(root / segment.names, segment.rows).keys)
@@ -50,7 +50,7 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
         ]
         every = np.concatenate([np.zeros(0, "S24"), *keys])
         wanted, doubles, forgotten = admitted(every, config.out)
-        tell(Planned(int(wanted.sum())))
+        emit(Planned(int(wanted.sum())))
 
         def rows() -> Iterator[Block]:
             at = 0
@@ -59,15 +59,15 @@ def merge(config: MergeConfig, tell: Tell = ignore) -> BuildReport:
                     for block in blocks(root, header, segment, wanted[at : at + segment.rows]):
                         if len(block.keys):
                             yield replace(block, ids=None)
-                            tell(Done(str(root), count=len(block.keys)))
+                            emit(Done(str(root), count=len(block.keys)))
                     at += segment.rows
 
-        writer = Writer(config.out, first.size, how, 0, tell)
+        writer = Writer(config.out, first.size, how, 0, emit)
         changed(writer, replace(first, segments=()), [], rows, int(wanted.sum()))
         stores = dict.fromkeys(store for header in headers for store in header.stores)
         out = replace(first, engine="faiss", uri=None, stores=tuple(stores))
         for words in join(config.indexes, config.out):
-            tell(Note(words))
+            emit(Note(words))
         settle(config.out, writer.header(out))
     return report(config.out, read_header(config.out), int(wanted.sum()), 0, doubles, forgotten)
 

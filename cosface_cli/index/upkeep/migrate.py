@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts import atomic
-from cosface_cli.artifacts.forgotten import join_receipts
-from cosface_cli.artifacts.index_files import MAIN, read_header, settle
-from cosface_cli.artifacts.people import join
-from cosface_cli.artifacts.rows import FACE_KEY, KEY, SOURCE_KEY, decode
-from cosface_cli.artifacts.store import Store, StoreHeader
-from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.forgotten import join_receipts
+from cosface_cli.artifacts.index.index_folder import MAIN, read_header, settle
+from cosface_cli.artifacts.index.people_file import join
+from cosface_cli.artifacts.store.face_rows import FACE_KEY, KEY, SOURCE_KEY, decode
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader
+from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.keys import faces_of
 from cosface_cli.index.segments import BLOCK, Block, How, Writer, blocks, changed
 from cosface_cli.index.upkeep import MigrateConfig, MigrateReport
 from cosface_cli.maths.linear_map import mapped, rank1, ridge
-from cosface_cli.outcomes import Done, Note, Planned, Tell, ignore
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, ignore
 
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _FIT, _CHOOSE = 0.6, 0.2  # shares of the people; on the rest the cost is measured
 
 
-def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
+def migrate(config: MigrateConfig, emit: OnOutcome = ignore) -> MigrateReport:
     """Write the index anew with vectors as the new model would give them, so far as a linear map can. Names come along.
 
     The map is learned on some people, its strength chosen on others, its cost measured on the rest. Rows that the new
@@ -50,7 +50,7 @@ def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
     if (config.out / MAIN).exists():
         raise CosfaceError("there is an index already", config.out, "give a new folder")
     matrix, measured = _learned(faces, config)
-    tell(Note(_words(measured, faces.new.model)))
+    emit(Note(_words(measured, faces.new.model)))
     new = replace(
         header,
         engine="faiss",
@@ -66,20 +66,20 @@ def migrate(config: MigrateConfig, tell: Tell = ignore) -> MigrateReport:
         mapped={"model": header.model, "model_id": header.model_id, **measured},
     )
     atomic.make_folder(config.out)
-    with atomic.lock(config.index / MAIN), atomic.lock(config.out / MAIN), atomic.told(config.out):
+    with atomic.lock(config.index / MAIN), atomic.lock(config.out / MAIN), atomic.write_errors(config.out):
         join_receipts([config.index], config.out)
-        tell(Planned(header.rows))
+        emit(Planned(header.rows))
 
         def rows() -> Iterator[Block]:
             for segment in header.segments:
                 for block in blocks(config.index, header, segment):
                     yield replace(block, keys=_other_keys(block.keys), vectors=mapped(block.vectors, matrix))
-                    tell(Done(str(config.index), count=len(block.keys)))
+                    emit(Done(str(config.index), count=len(block.keys)))
 
-        writer = Writer(config.out, new.size, how, header.next_id, tell)
+        writer = Writer(config.out, new.size, how, header.next_id, emit)
         changed(writer, new, [], rows, header.rows)
         for words in join([config.index], config.out):
-            tell(Note(words))
+            emit(Note(words))
         settle(config.out, writer.header(new))
     return MigrateReport(index=str(config.out), rows=header.rows, model=new.model, **measured)
 

@@ -67,9 +67,9 @@ def calibrate(
         min_face=min_face,
         workers=workers,
     )
-    with following("calibrate", output, quiet, COLUMNS) as tell:
-        report = run(config, tell)
+    with following("calibrate", output, quiet, COLUMNS) as emit:
+        report = run(config, emit)
         for rate in report.rates:
-            tell.rows.write({**rate, "model": report.model, "model_id": report.model_id, "flip": report.flip})
+            emit.rows.write({**rate, "model": report.model, "model_id": report.model_id, "flip": report.flip})
     say(f"{report.impostors} impostor pairs of {report.people} people; the table is in {report.written}", quiet)
-    return tell.exit_code
+    return emit.exit_code

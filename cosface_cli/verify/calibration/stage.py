@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.calibration import Calibration, read_calibrations, write_calibrations
-from cosface_cli.engines.calibrations import calibrations_of, keep, place_of
+from cosface_cli.artifacts.run.calibration import Calibration, read_calibrations, write_calibrations
 from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.models.calibrations import calibrations_of, keep, place_of
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.outcomes import Note, Tell, ignore
+from cosface_cli.outcomes import Note, OnOutcome, ignore
 from cosface_cli.verify import DEFAULT
 from cosface_cli.verify.calibration import CalibrateConfig, CalibrateReport
 from cosface_cli.verify.calibration.table import table_of
@@ -19,7 +19,7 @@ from cosface_cli.verify.faces import Faces, open_faces
 from cosface_cli.verify.listed import first_level
 
 
-def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
+def calibrate(config: CalibrateConfig, emit: OnOutcome = ignore) -> CalibrateReport:
     """Embed the faces of config.source and write the table of all their pairs to where the model's is kept.
 
     Raises CosfaceError where the source has no people, or none of two photos, and where the table is there already of
@@ -33,11 +33,11 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
     named = [(name, person) for name, person in named if person not in config.leave_out]
     if len({person for _, person in named}) < 2:
         raise CosfaceError("no two people here: the first folder level is the person", config.source, "sort the photos")
-    embedded = faces.embed([name for name, _ in named], tell)
+    embedded = faces.embed([name for name, _ in named], emit)
     usable = np.isfinite(embedded.vectors[:, 0])
     names = np.array([person for _, person in named])[usable]
     vectors = embedded.vectors[usable]
-    once = _once(vectors, names, tell)
+    once = _once(vectors, names, emit)
     vectors, (known, codes) = vectors[once], np.unique(names[once], return_inverse=True)
     people = codes.astype(np.int64)
     data = {"source": config.source.name, "fingerprint": embedded.data, "people": len(known), "faces": len(people)}
@@ -47,11 +47,11 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
     table = table_of(vectors, people, empty, config.workers)
     if table is None:
         raise CosfaceError("nobody here has two photos, or only one person a face", config.source, "add some")
-    _suspect(vectors, people, known, table, tell)
+    _suspect(vectors, people, known, table, emit)
     if unresolved := [rate["far"] for rate in table.rates if rate["tar"] is None]:
         needed = max(rate["impostors_needed"] for rate in table.rates if rate["tar"] is None)
         few = f"{table.impostors} impostor pairs do not tell FAR {', '.join(f'{far:g}' for far in unresolved)}"
-        tell(Note(f"{few}: that needs at least {needed}"))
+        emit(Note(f"{few}: that needs at least {needed}"))
     place = _written(config, table)
     return CalibrateReport(
         str(place),
@@ -67,7 +67,7 @@ def calibrate(config: CalibrateConfig, tell: Tell = ignore) -> CalibrateReport:
     )
 
 
-def _once(vectors: NDArray[np.float32], names: NDArray[np.str_], tell: Tell) -> NDArray[np.int64]:
+def _once(vectors: NDArray[np.float32], names: NDArray[np.str_], emit: OnOutcome) -> NDArray[np.int64]:
     """The rows (M,) without doubles: a photo counts once, and not at all where it is there as two people."""
     _, first, codes = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
     owners: list[set[str]] = [set() for _ in first]
@@ -76,12 +76,16 @@ def _once(vectors: NDArray[np.float32], names: NDArray[np.str_], tell: Tell) -> 
     kept = [row for row, own in zip(first, owners, strict=True) if len(own) == 1]
     if torn := sorted(own for own in map(sorted, owners) if len(own) > 1):
         pairs = ", ".join(" and ".join(own) for own in torn[:3]) + (", ..." if len(torn) > 3 else "")
-        tell(Note(f"{len(torn)} photos are there as two people ({pairs}) and count for nobody"))
+        emit(Note(f"{len(torn)} photos are there as two people ({pairs}) and count for nobody"))
     return np.sort(np.array(kept, np.int64))
 
 
 def _suspect(
-    vectors: NDArray[np.float32], people: NDArray[np.int64], known: NDArray[np.str_], table: Calibration, tell: Tell
+    vectors: NDArray[np.float32],
+    people: NDArray[np.int64],
+    known: NDArray[np.str_],
+    table: Calibration,
+    emit: OnOutcome,
 ) -> None:
     """Name two people whose photos score, in the mean, as only one impostor pair in a thousand does."""
     threshold = table.threshold(1e-3)
@@ -92,7 +96,7 @@ def _suspect(
     alike = np.argwhere(np.triu(means >= threshold, 1)) if threshold is not None else np.zeros((0, 2), np.int64)
     for one, other in alike[:10]:
         words = f"{known[one]} and {known[other]} look like one person to this model"
-        tell(Note(f"{words}: --leave-out one of them if they are"))
+        emit(Note(f"{words}: --leave-out one of them if they are"))
 
 
 def _require_place(config: CalibrateConfig, faces: Faces) -> None:
@@ -102,7 +106,7 @@ def _require_place(config: CalibrateConfig, faces: Faces) -> None:
             read_calibrations(config.out, faces.model_id, faces.model)
         return
     if len(config.models) > 1:
-        raise CosfaceError("several models have no place for a table", mend="name a file for it: --out FILE")
+        raise CosfaceError("several models have no place for a table", hint="name a file for it: --out FILE")
     (model,) = config.models or DEFAULT
     place_of(model)
     embedder = open_embedder(model)

@@ -43,13 +43,13 @@ def leakage(
     from cosface_cli.verify.leakage.stage import leakage as run
 
     config = LeakageConfig(train, test, model, threshold, far, pairs, detector, faces, min_face, workers)
-    with following("leakage", output, quiet, ("kind", "cos", "test", "train")) as tell:
-        report = run(config, tell)
+    with following("leakage", output, quiet, ("kind", "cos", "test", "train")) as emit:
+        report = run(config, emit)
         for part in report.scores:
-            tell.rows.write({"kind": "score", **part})
+            emit.rows.write({"kind": "score", **part})
     say(f"{report.same_files} files, {report.copies} copies, {report.people} people in both", quiet)
     if report.by_chance is not None:
         say(f"about {report.by_chance:.1f} pairs of people reach {report.threshold:.4f} by chance", quiet)
     if not report.clean:
         return EXIT_NO
-    return EXIT_PART if tell.tally.rejected else EXIT_DONE
+    return EXIT_PART if emit.tally.rejected else EXIT_DONE

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.engines.likeness import Look, likeness
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.engines.photos.perceptual_hash import Look, likeness
+from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify.leakage.search import Found
 from cosface_cli.verify.leakage.tested import Face
 from cosface_cli.verify.photos import Photos
@@ -18,19 +18,19 @@ from cosface_cli.verify.warnings import Seen
 
 
 def copies_of(
-    test: Sequence[Face], found: Found, photos: Photos | None, tell: Tell
+    test: Sequence[Face], found: Found, photos: Photos | None, emit: OnOutcome
 ) -> dict[int, tuple[str, float, Row]]:
     """By test face, what it is of a photo in the training set: a copy, or its mirror image."""
     asked = {number: near for number, near in found.near.items() if number not in found.files}
     if photos is None or not asked:
         if asked:
-            tell(Note("photos are not compared by look: name the stores' weights with --model"))
+            emit(Note("photos are not compared by look: name the stores' weights with --model"))
         return {}
     paths = dict.fromkeys(test[number].path for number in asked)
     paths.update(dict.fromkeys(_path(row) for near in asked.values() for _, row, _ in near))
     there = [path for path in paths if Path(path).is_file()]
     if len(there) < len(paths):
-        tell(Note(f"{len(paths) - len(there)} of {len(paths)} photos to look at are gone, or lie in archives"))
+        emit(Note(f"{len(paths) - len(there)} of {len(paths)} photos to look at are gone, or lie in archives"))
     seen = {one.name: one for one in photos.each(photos.named(there))}
     out: dict[int, tuple[str, float, Row]] = {}
     for number, near in asked.items():

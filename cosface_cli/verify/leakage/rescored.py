@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.engines.all_pairs import count_all_pairs
+from cosface_cli.engines.counting.all_pairs import count_all_pairs
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.histogram import curve_of_bins
 from cosface_cli.maths.rates import tar_at_far
-from cosface_cli.outcomes import Note, Tell, ignore
+from cosface_cli.outcomes import Note, OnOutcome, ignore
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import is_store
 from cosface_cli.verify.figures import FARS, report_of
@@ -23,7 +23,7 @@ from cosface_cli.verify.protocol import run_protocol
 
 
 def scored_again(
-    config: LeakageConfig, test: Sequence[Face], photos: set[int], people: set[str], tell: Tell
+    config: LeakageConfig, test: Sequence[Face], photos: set[int], people: set[str], emit: OnOutcome
 ) -> tuple[Mapping[str, Any], ...]:
     """What the test says with all its faces, without those photos, and without those people and photos."""
     parts = {"all": np.ones(len(test), bool)}
@@ -39,7 +39,7 @@ def scored_again(
     run = ProtocolConfig(config.test, pairs=config.pairs, models=config.models, workers=config.workers)
     if not is_store(config.test):
         run = replace(run, detector=config.detector, faces=config.faces, min_face=config.min_face)
-    scored, _ = run_protocol(run, tell)
+    scored, _ = run_protocol(run, emit)
     if scored.pairs is None:
         raise CosfaceError("it names no pairs to be scored again", config.pairs, "give a list of pairs")
     out = []
@@ -51,7 +51,7 @@ def scored_again(
         try:
             report = report_of("", replace(scored, pairs=pairs), run, 0.0)
         except CosfaceError as error:  # too few are left
-            tell(Note(f"{of}: no score ({error.problem})"))
+            emit(Note(f"{of}: no score ({error.problem})"))
             continue
         out.append({"of": of, "accuracy": report.accuracy, "tar_at_far": report.tar_at_far})
     return tuple(out)

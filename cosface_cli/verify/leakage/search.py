@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store import Store
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify.leakage import LeakageConfig
 from cosface_cli.verify.leakage.centres import SAMPLE, Gathering, pairs_over, stranger_threshold

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cosface_cli.artifacts.rows import Row
-from cosface_cli.artifacts.store_series import require_finished
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Done, Tell, ignore
+from cosface_cli.outcomes import Done, OnOutcome, ignore
 from cosface_cli.verify import CompareConfig
 from cosface_cli.verify.faces import is_store
 from cosface_cli.verify.leakage import LeakageConfig, LeakageReport
@@ -22,7 +22,7 @@ from cosface_cli.verify.photos import Photos
 from cosface_cli.verify.stores import Stores
 
 
-def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
+def leakage(config: LeakageConfig, emit: OnOutcome = ignore) -> LeakageReport:
     """Compare the test with all that was trained on; one row is told for each find.
 
     People are compared by the mean of their faces. Photos of near faces are read again from where the stores say they
@@ -30,7 +30,7 @@ def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
     two people to take a threshold from.
     """
     if config.threshold is not None and "far" in config.changed():
-        raise CosfaceError("--far asks for a threshold, --threshold names one", mend="leave one of them out")
+        raise CosfaceError("--far asks for a threshold, --threshold names one", hint="leave one of them out")
     if is_store(config.test) and "faces" in config.changed():
         raise CosfaceError("--faces changes nothing about a store", config.test, "leave it out")
     require_finished(config.train)
@@ -48,17 +48,17 @@ def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
         if is_store(config.test):
             test = list(of_store(config.test, stores))
         elif photos is None:
-            raise CosfaceError(f"nobody knows how to embed photos as {header.model} does", mend="name it with --model")
+            raise CosfaceError(f"nobody knows how to embed photos as {header.model} does", hint="name it with --model")
         else:
-            test = list(of_photos(config.test, photos, tell))
+            test = list(of_photos(config.test, photos, emit))
     if not test:
         raise CosfaceError("no face to compare", config.test, "give photos with faces, or their store")
     found = search(config, test)
     again = Photos(replace(compare, faces="all"), header, config.train) if photos is not None else None
-    copies = copies_of(test, found, again, tell)
+    copies = copies_of(test, found, again, emit)
     rows = list(_rows(test, found, copies))
     for row in rows:
-        tell(Done(str(row["test"]), (row,)))
+        emit(Done(str(row["test"]), (row,)))
     people = {person for _, person, _ in found.people}
     return LeakageReport(
         train_faces=found.faces,
@@ -68,7 +68,7 @@ def leakage(config: LeakageConfig, tell: Tell = ignore) -> LeakageReport:
         copies=len(copies),
         people=len(people),
         by_chance=None if config.threshold is not None else config.far * found.trained * len({f.person for f in test}),
-        scores=scored_again(config, test, {*found.files, *copies}, people, tell),
+        scores=scored_again(config, test, {*found.files, *copies}, people, emit),
         clean=not rows,
         model=header.model,
         model_id=header.model_id,

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store import Store
-from cosface_cli.artifacts.store_series import require_finished
-from cosface_cli.outcomes import Planned, Rejected, Tell
+from cosface_cli.artifacts.store.store_file import Store
+from cosface_cli.artifacts.store.store_series import require_finished
+from cosface_cli.outcomes import OnOutcome, Planned, Rejected
 from cosface_cli.verify.listed import first_level
 from cosface_cli.verify.photos import Photos
 from cosface_cli.verify.stores import Stores
@@ -42,13 +42,13 @@ def of_store(path: Path, train: Stores) -> Iterator[Face]:
             yield Face(row.source, str(Path(row.root) / row.source), row.identity or "", row.hash, vector)
 
 
-def of_photos(source: Path, photos: Photos, tell: Tell) -> Iterator[Face]:
+def of_photos(source: Path, photos: Photos, emit: OnOutcome) -> Iterator[Face]:
     """Of photos or crops; the first folder level is the identity."""
-    inputs = photos.gallery(str(source), tell)
-    tell(Planned(len(inputs)))
+    inputs = photos.gallery(str(source), emit)
+    emit(Planned(len(inputs)))
     for (given, item), seen in zip(inputs, photos.each(inputs), strict=True):
         if not seen.usable:
-            tell(Rejected(given, seen.vectors.reason or "no_face", seen.vectors.words))
+            emit(Rejected(given, seen.vectors.reason or "no_face", seen.vectors.words))
             continue
         name = given.removeprefix(f"{source}/")
         assert seen.vectors.vectors is not None

@@ -12,7 +12,7 @@ from typing import Protocol as Contract
 from cosface_cli.registry import Row, Table
 
 if TYPE_CHECKING:
-    from cosface_cli.outcomes import Tell
+    from cosface_cli.outcomes import OnOutcome
     from cosface_cli.verify import ProtocolConfig
     from cosface_cli.verify.scores import Scored
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Protocol(Contract):
     """Raises CosfaceError for lists and files that do not fit."""
 
-    def __call__(self, config: ProtocolConfig, tell: Tell) -> Scored: ...
+    def __call__(self, config: ProtocolConfig, emit: OnOutcome) -> Scored: ...
 
 
 PROTOCOLS = Table(

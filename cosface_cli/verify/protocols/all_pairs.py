@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store import Store
-from cosface_cli.artifacts.store_series import require_finished
-from cosface_cli.engines.all_pairs import PairCounts, Read, count_all_pairs
+from cosface_cli.artifacts.store.store_file import Store
+from cosface_cli.artifacts.store.store_series import require_finished
+from cosface_cli.engines.counting.all_pairs import PairCounts, Read, count_all_pairs
 from cosface_cli.engines.embedders.vectors import are_unit
-from cosface_cli.engines.pair_files import stem
+from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, pairs_between
 from cosface_cli.maths.histogram import curve_of_bins
-from cosface_cli.outcomes import Done, Note, Rejected, Tell
+from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import file_line, is_store, open_faces, require_asked
 from cosface_cli.verify.figures import FARS
@@ -29,7 +29,7 @@ CHUNK = 8192  # rows checked at a time
 SLACK = 1.5  # how many more impostors than a FAR lets pass are kept for its draws
 
 
-def score(config: ProtocolConfig, tell: Tell) -> Scored:
+def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
     """The curve of all pairs: of a store, read block by block, or of photos or crops, embedded first.
 
     With a list of pairs only the faces that it names are taken. Rows without an identity, or that are no unit vectors,
@@ -41,15 +41,15 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
             require_finished(config.source)
             store = open_files.enter_context(Store(config.source))
             require_asked(store.header, config.source, config)
-            source = _of_store(store, wanted, tell)
+            source = _of_store(store, wanted, emit)
         else:
-            source = _of_photos(config, wanted, tell)
+            source = _of_photos(config, wanted, emit)
         held = np.bincount(source.codes)
         if held.size < 2 or held.max() < 2:
             words = "all faces are of one identity" if held.size == 1 else "no identity has two faces"
             raise CosfaceError(words, config.source, "give each person a folder of several photos")
-        counts = count_all_pairs(source.read, source.codes, tell, config.workers)
-    tell(Done(str(config.source)))
+        counts = count_all_pairs(source.read, source.codes, emit, config.workers)
+    emit(Done(str(config.source)))
     return Scored(
         *source.header,
         source.data,
@@ -72,7 +72,7 @@ class _Source:
     header: tuple[str, str, str]
 
 
-def _of_store(store: Store, wanted: Collection[str] | None, tell: Tell) -> _Source:
+def _of_store(store: Store, wanted: Collection[str] | None, emit: OnOutcome) -> _Source:
     numbers, codes, missing = [], [], []
     known: dict[str, int] = {}
     digest = hashlib.sha256()
@@ -89,13 +89,13 @@ def _of_store(store: Store, wanted: Collection[str] | None, tell: Tell) -> _Sour
                 nameless += 1
             elif not good[number - low]:
                 missing.append(row.source)
-                tell(Rejected(row.source, "bad_embedding", f"{row.source}: its embedding is not of unit length"))
+                emit(Rejected(row.source, "bad_embedding", f"{row.source}: its embedding is not of unit length"))
             else:
                 numbers.append(number)
                 codes.append(known.setdefault(row.identity, len(known)))
     if several:
-        tell(Note(f"{several} faces are not the only ones of their photo: each counts for the folder's person"))
-    _say_nameless(nameless, tell)
+        emit(Note(f"{several} faces are not the only ones of their photo: each counts for the folder's person"))
+    _say_nameless(nameless, emit)
     rows = np.array(numbers, np.int64)
 
     def read(start: int, stop: int) -> NDArray[np.float32]:
@@ -107,12 +107,12 @@ def _of_store(store: Store, wanted: Collection[str] | None, tell: Tell) -> _Sour
     return _Source(read, np.array(codes, np.int64), tuple(missing), digest.hexdigest(), header)
 
 
-def _of_photos(config: ProtocolConfig, wanted: Collection[str] | None, tell: Tell) -> _Source:
+def _of_photos(config: ProtocolConfig, wanted: Collection[str] | None, emit: OnOutcome) -> _Source:
     faces = open_faces(config, config.source)
     listed = [name for name in faces.names if wanted is None or name in wanted or stem(name) in wanted]
     names = [name for name in listed if first_level(name)]
-    _say_nameless(len(listed) - len(names), tell)
-    embedded = faces.embed(names, tell)
+    _say_nameless(len(listed) - len(names), emit)
+    embedded = faces.embed(names, emit)
     vectors = embedded.vectors
     there: NDArray[np.bool_] = np.isfinite(vectors[:, 0])
     known: dict[str, int] = {}
@@ -122,9 +122,9 @@ def _of_photos(config: ProtocolConfig, wanted: Collection[str] | None, tell: Tel
     return _Source(lambda a, b: kept[a:b], np.array(codes, np.int64), embedded.missing, embedded.data, header)
 
 
-def _say_nameless(count: int, tell: Tell) -> None:
+def _say_nameless(count: int, emit: OnOutcome) -> None:
     if count:
-        tell(Note(f"{count} faces lie in no person's folder and are left out"))
+        emit(Note(f"{count} faces lie in no person's folder and are left out"))
 
 
 def _draws(counts: PairCounts, held: NDArray[np.int64]) -> Draws | None:

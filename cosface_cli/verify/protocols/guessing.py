@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosface_cli.artifacts.face_bin import is_pickle
-from cosface_cli.artifacts.ijb_meta import MEDIA
-from cosface_cli.artifacts.pair_rows import list_kind
+from cosface_cli.artifacts.lists.ijb_meta import MEDIA
+from cosface_cli.artifacts.lists.pair_table import list_kind
+from cosface_cli.artifacts.packed.face_bin import is_pickle
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import is_store
@@ -37,13 +37,13 @@ def guess(config: ProtocolConfig) -> tuple[str, str]:
         return "bin", f"{source} begins as InsightFace's sets do"
     if not source.exists():
         raise CosfaceError("no such file or folder", source)
-    mend = f"give two photos, or --protocol {'|'.join(PROTOCOLS.names)}"
-    raise CosfaceError("nothing here says which protocol is meant", source, mend)
+    hint = f"give two photos, or --protocol {'|'.join(PROTOCOLS.names)}"
+    raise CosfaceError("nothing here says which protocol is meant", source, hint)
 
 
 def _list(path: Path) -> tuple[str, str]:
     kind = list_kind(path)
     if kind is None:
-        mend = f"give --protocol {'|'.join(PROTOCOLS.names)}"
-        raise CosfaceError("not a list of pairs that is known here", path, mend)
+        hint = f"give --protocol {'|'.join(PROTOCOLS.names)}"
+        raise CosfaceError("not a list of pairs that is known here", path, hint)
     return kind, f"{path.name} {BEGINS[kind]}"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.ijb_meta import (
+from cosface_cli.artifacts.lists.ijb_meta import (
     Media,
     MetaFiles,
     Points,
@@ -24,10 +24,10 @@ from cosface_cli.artifacts.ijb_meta import (
     read_subjects,
     read_template_pairs,
 )
-from cosface_cli.engines.pair_files import named_inputs
+from cosface_cli.engines.photos.pair_photos import named_inputs
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.identification import NOWHERE, cmc, open_set, ranks
-from cosface_cli.outcomes import Tell
+from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import Embedded, Faces, InputFaces, is_store, open_faces
 from cosface_cli.verify.listed import hash_of
@@ -38,7 +38,7 @@ RANKS = (1, 5, 10)
 PROBES = 1024  # probes searched for at a time
 
 
-def score(config: ProtocolConfig, tell: Tell) -> Scored:
+def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
     """The pairs of templates, and where there are lists of galleries and probes, the searches.
 
     A template is the sum over its media of the mean of the photos of each, at unit length; weight_by_detector weighs
@@ -50,7 +50,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     media = read_media(meta.media)
     points = read_points(meta.points) if meta.points is not None else None
     faces = _faces(config, root, points)
-    templates, vectors, shown, embedded = _templates(config, media, faces, points, meta, tell)
+    templates, vectors, shown, embedded = _templates(config, media, faces, points, meta, emit)
     pairs = None if meta.pairs is None else _verification(meta, templates, vectors, shown)
     if pairs is None and (meta.probes is None or not meta.galleries):
         problem = "neither pairs of templates nor galleries and probes here"
@@ -98,7 +98,7 @@ def _faces(config: ProtocolConfig, root: Path, points: Points | None) -> Faces:
 
 
 def _templates(
-    config: ProtocolConfig, media: Media, faces: Faces, points: Points | None, meta: MetaFiles, tell: Tell
+    config: ProtocolConfig, media: Media, faces: Faces, points: Points | None, meta: MetaFiles, emit: OnOutcome
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], tuple[tuple[Shown, ...], ...], Embedded]:
     """The templates that there are, rising, their vectors (T, D), NaN for one without a face, the photos behind each,
     and what those photos gave."""
@@ -107,7 +107,7 @@ def _templates(
     if not there:
         problem = f"none of the photos of {meta.media} are here, as {listed[0]}"
         raise CosfaceError(problem, config.source, "give their folder")
-    embedded = faces.embed(tuple(dict.fromkeys(there.values())), tell)
+    embedded = faces.embed(tuple(dict.fromkeys(there.values())), emit)
     place = {name: row for row, name in enumerate(dict.fromkeys(there.values()))}
     rows = np.array([place[there[name]] if name in there else -1 for name in media.names], np.int64)
     weights = np.ones(len(rows))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.crops import Crop
-from cosface_cli.artifacts.face_bin import read_face_bin
+from cosface_cli.artifacts.crops.manifest import Crop
+from cosface_cli.artifacts.packed.face_bin import read_face_bin
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.face_vectors import Input
+from cosface_cli.engines.photos.face_vectors import Input
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import covers, template
-from cosface_cli.outcomes import Tell
+from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify import DEFAULT, ProtocolConfig, flag_of
 from cosface_cli.verify.faces import InputFaces
 from cosface_cli.verify.listed import hash_of
@@ -23,7 +23,7 @@ TEMPLATE = "arcface"  # of every set that InsightFace publishes
 NOT_HERE = ("pairs", "detector", "faces", "min_face")
 
 
-def score(config: ProtocolConfig, tell: Tell) -> Scored:
+def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
     """The pairs of a set. crops_template: of its images, where it is not arcface.
 
     Raises CosfaceError for a file that is no set, and for a model whose crops show more than these.
@@ -43,7 +43,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         for number, image in enumerate(found.images)
     }
     faces = InputFaces(crops, config)
-    embedded = faces.embed(faces.names, tell)
+    embedded = faces.embed(faces.names, emit)
     count = len(found.same)
     left, right = np.arange(count) * 2, np.arange(count) * 2 + 1
     scores = PairScores(

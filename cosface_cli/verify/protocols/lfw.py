@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.pair_rows import PairRow
-from cosface_cli.artifacts.pairs import PairList, is_people_list, read_pairs, read_people
+from cosface_cli.artifacts.lists.lfw_lists import PairList, is_people_list, read_pairs, read_people
+from cosface_cli.artifacts.lists.pair_table import PairRow
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import open_faces
 from cosface_cli.verify.listed import first_level, hash_of, places, score_pairs
@@ -23,7 +23,7 @@ LIST = "pairs.txt"
 PHOTOS = "images"
 
 
-def score(config: ProtocolConfig, tell: Tell) -> Scored:
+def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
     """The pairs of a list, or all pairs of the people of each fold.
 
     A list of one fold needs another to choose its threshold on: dev_pairs, or View 1's pairsDevTrain.txt beside
@@ -33,16 +33,16 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     if is_people_list(listed):
         if config.dev_pairs is not None:
             raise CosfaceError("a list of people has no threshold to choose", listed, "leave --dev-pairs out")
-        return _unrestricted(config, root, listed, tell)
+        return _unrestricted(config, root, listed, emit)
     test = read_pairs(listed)
     dev = _dev(config, listed, test)
     if dev is None and (test.folds, test.per_fold) != STANDARD:
         words = f"{len(test.pairs)} pairs in {test.folds} folds: not the standard {STANDARD[0] * STANDARD[1]} in 10"
-        tell(Note(words))
+        emit(Note(words))
     faces = open_faces(config, root)
     own = _pairs(test)
     tried = _pairs(read_pairs(dev)) if dev is not None else []
-    scores, embedded, missing = score_pairs(own + tried, faces, listed, root, tell)
+    scores, embedded, missing = score_pairs(own + tried, faces, listed, root, emit)
     first = np.arange(len(own) + len(tried)) < len(own)
     used = {listed.name: hash_of(listed)} | ({dev.name: hash_of(dev)} if dev is not None else {})
     return Scored(
@@ -67,8 +67,8 @@ def _dev(config: ProtocolConfig, listed: Path, test: PairList) -> Path | None:
     beside = listed.with_name(listed.name.replace("DevTest", "DevTrain"))
     if beside != listed and beside.is_file():
         return beside
-    mend = "give --dev-pairs pairsDevTrain.txt (View 1), or a list of two or more folds"
-    raise CosfaceError("one fold leaves nothing to choose its threshold on", listed, mend)
+    hint = "give --dev-pairs pairsDevTrain.txt (View 1), or a list of two or more folds"
+    raise CosfaceError("one fold leaves nothing to choose its threshold on", listed, hint)
 
 
 def _pairs(listed: PairList) -> list[PairRow]:
@@ -77,7 +77,7 @@ def _pairs(listed: PairList) -> list[PairRow]:
     ]
 
 
-def _unrestricted(config: ProtocolConfig, root: Path, listed: Path, tell: Tell) -> Scored:
+def _unrestricted(config: ProtocolConfig, root: Path, listed: Path, emit: OnOutcome) -> Scored:
     """Every pair of the photos of each fold's people, none across folds."""
     people = read_people(listed)
     faces = open_faces(config, root)
@@ -87,7 +87,7 @@ def _unrestricted(config: ProtocolConfig, root: Path, listed: Path, tell: Tell) 
     if not wanted:
         problem = f"none of the photos of {listed} are here, as {photos[0][0] if photos else 'nobody'}"
         raise CosfaceError(problem, root, "give their root folder")
-    embedded = faces.embed(wanted, tell)
+    embedded = faces.embed(wanted, emit)
     rows = np.cumsum([name is not None for name in found]) - 1
     rows[[name is None for name in found]] = -1
     identities = tuple(person.name for _, person in photos)

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.pairs import read_text
-from cosface_cli.engines.all_pairs import PairCounts
-from cosface_cli.engines.distractors import RANKS, count_distractors
+from cosface_cli.artifacts.lists.lfw_lists import read_text
+from cosface_cli.engines.counting.all_pairs import PairCounts
+from cosface_cli.engines.counting.distractors import RANKS, count_distractors
 from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, percentile_interval, share_draws
 from cosface_cli.maths.histogram import BINS, UNIT, binned, count_into, curve_of_bins
 from cosface_cli.maths.intervals import clopper_pearson
-from cosface_cli.outcomes import Done, Note, Tell
+from cosface_cli.outcomes import Done, Note, OnOutcome
 from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.features import Features, named, open_features, require_one_model, write_features
 from cosface_cli.verify.figures import FARS
@@ -35,7 +35,7 @@ PHOTOS_ONLY = ("pairs", "models", "fuse", "flip", "crops_template", "detector", 
 LEAST_MATCHED = 0.5  # share of a noise list below which it is another set's
 
 
-def score(config: ProtocolConfig, tell: Tell) -> Scored:
+def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
     """Rank 1 and rank 10 by the number of distractors, and the curve of verification.
 
     noises: a list of photos to leave out, one a line, by name with or without folder and ending; one that names less
@@ -56,11 +56,13 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
         if config.features is not None:
             write_features(probes, config.features / "probes")
             write_features(distractors, config.features / "distractors")
-        return _score(probes, distractors, details, config.workers, tell)
+        return _score(probes, distractors, details, config.workers, emit)
 
 
-def _score(probes: Features, distractors: Features, details: Mapping[str, Any], workers: int, tell: Tell) -> Scored:
-    probes, codes = _searchable(probes, tell)
+def _score(
+    probes: Features, distractors: Features, details: Mapping[str, Any], workers: int, emit: OnOutcome
+) -> Scored:
+    probes, codes = _searchable(probes, emit)
     people = int(codes.max()) + 1
     vectors = unit_length(probes.take(np.arange(len(probes))))
     size = distractors.take(np.array([0])).shape[1]
@@ -70,14 +72,14 @@ def _score(probes: Features, distractors: Features, details: Mapping[str, Any], 
     alike = sorted(set(probes.identities) & set(distractors.identities))
     if alike:
         words = f"{len(alike)} identities are called alike in both ({', '.join(alike[:3])}): are they the same people?"
-        tell(Note(words))
+        emit(Note(words))
     sizes = sorted({min(size, len(distractors)) for size in (*SIZES, len(distractors))})
 
     def read(start: int, stop: int) -> NDArray[np.float32]:
         return distractors.take(np.arange(start, stop))
 
-    found = count_distractors(vectors, codes, people, read, len(distractors), sizes, tell, workers)
-    tell(Done(str(probes.path)))
+    found = count_distractors(vectors, codes, people, read, len(distractors), sizes, emit, workers)
+    emit(Done(str(probes.path)))
     histogram, probe, bins = _genuine(vectors, codes)
     ranked = [{"distractors": count, **_ranked(found.nearest[count], probe, bins, codes)} for count in sizes]
     searched = {"probes": len(codes), "people": people, "searches": len(bins)}
@@ -91,7 +93,7 @@ def _score(probes: Features, distractors: Features, details: Mapping[str, Any], 
     )
 
 
-def _searchable(probes: Features, tell: Tell) -> tuple[Features, NDArray[np.int64]]:
+def _searchable(probes: Features, emit: OnOutcome) -> tuple[Features, NDArray[np.int64]]:
     """The photos of people with two or more, and whose they are, numbered from 0."""
     names, counts = np.unique(np.array(probes.identities, dtype=object), return_counts=True)
     people = [name for name, count in zip(names, counts, strict=True) if name and count > 1]
@@ -100,7 +102,7 @@ def _searchable(probes: Features, tell: Tell) -> tuple[Features, NDArray[np.int6
     code = {name: number for number, name in enumerate(people)}
     rows = np.array([row for row, name in enumerate(probes.identities) if name in code], np.int64)
     if len(rows) < len(probes):
-        tell(Note(f"{len(probes) - len(rows)} probes are of nobody, or of people with one photo, and are left out"))
+        emit(Note(f"{len(probes) - len(rows)} probes are of nobody, or of people with one photo, and are left out"))
     kept = probes.chosen(rows)
     return kept, np.array([code[name] for name in kept.identities], np.int64)
 

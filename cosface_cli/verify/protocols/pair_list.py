@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.pair_rows import PairRow, read_pair_rows
+from cosface_cli.artifacts.lists.pair_table import PairRow, read_pair_rows
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Note, Tell
+from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.faces import open_faces
 from cosface_cli.verify.listed import guess_identities, hash_of, score_pairs
@@ -18,7 +18,7 @@ from cosface_cli.verify.scores import PairScores, Scored
 from cosface_cli.verify.subgroups import groups_of
 
 
-def score(config: ProtocolConfig, tell: Tell) -> Scored:
+def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
     """The pairs of a list; with folds in it, accuracy by folds.
 
     Source is the root of the photos and the list is given, or source is the list, whose names start at its folder.
@@ -33,14 +33,14 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     if not all(row.left for row in rows):
         raise CosfaceError("not every row names two photos", listed, "name them, or give the list alone")
     if any(row.score is not None for row in rows):
-        tell(Note(f"{listed.name}: its scores are left aside, the faces are embedded"))
+        emit(Note(f"{listed.name}: its scores are left aside, the faces are embedded"))
     root = listed.parent if config.pairs is None else config.source
     faces = open_faces(config, root)
     groups = None if config.groups is None else groups_of(rows, config.groups, listed)
-    scores, embedded, missing = score_pairs(guess_identities(rows), faces, listed, root, tell)
+    scores, embedded, missing = score_pairs(guess_identities(rows), faces, listed, root, emit)
     by_folds = scores.folds > 1
     if not by_folds:
-        tell(Note("one fold only: no accuracy, since nothing is left to choose its threshold on"))
+        emit(Note("one fold only: no accuracy, since nothing is left to choose its threshold on"))
     return Scored(
         faces.model,
         faces.model_id,

@@ -12,10 +12,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.pair_rows import read_pair_rows
-from cosface_cli.engines.pair_files import stem
+from cosface_cli.artifacts.lists.pair_table import read_pair_rows
+from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError
-from cosface_cli.outcomes import Tell
+from cosface_cli.outcomes import OnOutcome
 from cosface_cli.registry import one_of
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces import open_faces
@@ -28,7 +28,7 @@ FRAMES = "frames"
 POOLINGS = ("embedding", "scores")
 
 
-def score(config: ProtocolConfig, tell: Tell) -> Scored:
+def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
     """The pairs of the list, by clips.
 
     frames: of each clip that many, evenly spread, 0 all; frames without a face are passed over and counted. pooling:
@@ -47,7 +47,7 @@ def score(config: ProtocolConfig, tell: Tell) -> Scored:
     wanted = [frame for frames in chosen for frame in frames]
     if not wanted:
         raise CosfaceError(f"none of the clips of {listed} are here, as {names[0]}", root, "give their root folder")
-    embedded = faces.embed(wanted, tell)
+    embedded = faces.embed(wanted, emit)
     means = clip_means(embedded.vectors, [len(frames) for frames in chosen])
     frames = iter(embedded.shown)
     shown = tuple(tuple(islice(frames, len(own))) for own in chosen)

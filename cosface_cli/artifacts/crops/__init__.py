@@ -1,0 +1,1 @@
+"""The crop folder: aligned crops with manifest.jsonl and rejects.jsonl."""

@@ -1,0 +1,195 @@
+"""A crop folder that grows: crops are written first, then their lines, and at the end the lines are put in order.
+
+What a photo gave is known by its size, time and content hash, and by the settings that made it, so that a second run
+does only what is new or changed. Of each photo a few words are kept in memory and the rest is left in the files, so
+that memory hardly grows with their number.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from cosface_cli.artifacts.crops.manifest import (
+    MANIFEST,
+    REJECTS,
+    CropRecord,
+    RejectRecord,
+    crop_record,
+    line,
+    read_spans,
+)
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.errors import CosfaceError
+
+Span = tuple[int, int]  # where a line begins and ends in its file
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a photo gave. size, mtime_ns, hash: of its file; crops: their names, none where it was rejected; reason,
+    words: why; lines: where they stand in the manifest, or in the list of rejects."""
+
+    size: int
+    mtime_ns: int
+    hash: str
+    settings: str
+    crops: tuple[str, ...] = ()
+    reason: str | None = None
+    words: str = ""
+    lines: tuple[Span, ...] = ()
+
+
+class CropFolder:
+    """A crop folder open for writing. kept: by source; dropped: crops whose lines do not hold, their photo is to be
+    done again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.kept: dict[str, Kept] = {}
+        self.dropped: list[str] = []
+        self._handles: dict[str, BinaryIO] = {}
+        self._ends = {MANIFEST: 0, REJECTS: 0}  # of the last whole line
+        self._read()
+
+    def _read(self) -> None:
+        faces: dict[str, int] = {}
+        for span, values in read_spans(self.root / MANIFEST):
+            record = crop_record(values, self.root / MANIFEST)
+            before = self.kept.get(record.source)
+            if record.face == 1 and before is not None:  # a photo that was done again: its later lines hold
+                self.dropped += before.crops
+                before = None
+            self.kept[record.source] = _with_line(before, record, span)
+            faces[record.source] = record.faces if before is None else faces[record.source]
+            self._ends[MANIFEST] = span[1]
+        for source in [source for source, kept in self.kept.items() if len(kept.crops) != faces[source]]:
+            self.dropped += self.kept.pop(source).crops  # the line of a later face was torn off
+        for span, values in read_spans(self.root / REJECTS):
+            try:
+                reject = RejectRecord(**values)
+                kept = _rejected(reject, span)
+            except TypeError:
+                raise CosfaceError("not a list of rejects", self.root / REJECTS, "move it away") from None
+            before = self.kept.pop(reject.source, None)
+            if before is not None and before.crops:  # a stopped run left both: nobody knows which is the later
+                self.dropped += before.crops
+            else:
+                self.kept[reject.source] = kept
+            self._ends[REJECTS] = span[1]
+
+    def add(self, source: str, records: Sequence[CropRecord] | RejectRecord) -> None:
+        """Append what a photo gave; the crops' files are there already."""
+        if isinstance(records, RejectRecord):
+            self.kept[source] = _rejected(records, self._append(REJECTS, [line(records)])[0])
+            return
+        kept: Kept | None = None
+        for record, span in zip(records, self._append(MANIFEST, list(map(line, records))), strict=True):
+            kept = _with_line(kept, record, span)
+        if kept is not None:
+            self.kept[source] = kept
+
+    def records(self, source: str) -> list[CropRecord]:
+        """The manifest's lines of a photo, read again; none of a rejected one."""
+        kept = self.kept[source]
+        if not kept.crops:
+            return []
+        with (self.root / MANIFEST).open("rb") as file:
+            return [crop_record(json.loads(_at(file, span)), self.root / MANIFEST) for span in kept.lines]
+
+    def reject(self, source: str) -> RejectRecord | None:
+        """Why a photo gave no crop."""
+        kept = self.kept[source]
+        if kept.reason is None:
+            return None
+        return RejectRecord(source, kept.size, kept.mtime_ns, kept.hash, kept.reason, kept.words, kept.settings)
+
+    def drop(self, sources: Iterable[str]) -> list[str]:
+        """Forget photos; gives the names of their crops, which are to be taken away."""
+        return [crop for source in sources for crop in self.kept.pop(source).crops]
+
+    def finish(self, order: Iterable[str]) -> None:
+        """Bring both files into the order of sources; photos not in it keep their lines, after the others."""
+        self.close()
+        names = dict.fromkeys(order)
+        names.update(dict.fromkeys(sorted(set(self.kept) - set(names))))
+        sources = [name for name in names if name in self.kept]
+        self._put_in_order(MANIFEST, [source for source in sources if self.kept[source].crops])
+        self._put_in_order(REJECTS, [source for source in sources if not self.kept[source].crops])
+
+    def close(self) -> None:
+        """Close the files that are being appended to."""
+        for handle in self._handles.values():
+            handle.close()
+        self._handles.clear()
+
+    def _append(self, name: str, lines: Sequence[str]) -> list[Span]:
+        """Write lines through to the operating system, all or none; gives where they stand."""
+        contents = [text.encode() for text in lines]
+        ends = [self._ends[name]]
+        for content in contents:
+            ends.append(ends[-1] + len(content))
+        with atomic.write_errors(self.root / name):
+            handle = self._handles.get(name)
+            if handle is None:
+                handle = self._handles[name] = (self.root / name).open("ab", buffering=0)
+                handle.truncate(ends[0])  # a torn last line
+            rest = memoryview(b"".join(contents))
+            try:
+                while rest:
+                    rest = rest[handle.write(rest) :]
+            except OSError:
+                handle.truncate(ends[0])
+                raise
+        self._ends[name] = ends[-1]
+        return list(pairwise(ends))
+
+    def _put_in_order(self, name: str, sources: Sequence[str]) -> None:
+        path = self.root / name
+        spans = [span for source in sources for span in self.kept[source].lines]
+        size = path.stat().st_size if path.exists() else -1
+        bounds = [0, *(end for _, end in spans)]
+        if [start for start, _ in spans] == bounds[:-1] and bounds[-1] == size:
+            return
+        with atomic.write_errors(path), atomic.replacing(path) as temp, temp.open("wb") as new:
+            if spans:
+                with path.open("rb") as old:
+                    new.writelines(_at(old, span) for span in spans)
+        end = 0
+        for source in sources:
+            moved = []
+            for start, stop in self.kept[source].lines:
+                moved.append((end, end + stop - start))
+                end += stop - start
+            self.kept[source] = replace(self.kept[source], lines=tuple(moved))
+        self._ends[name] = end
+
+
+def _with_line(before: Kept | None, record: CropRecord, span: Span) -> Kept:
+    """What is kept of a photo, with one more of its faces."""
+    if before is not None:
+        return replace(before, crops=(*before.crops, record.crop), lines=(*before.lines, span))
+    settings = sys.intern(record.settings)  # one string for all photos
+    return Kept(record.size, record.mtime_ns, record.hash, settings, (record.crop,), lines=(span,))
+
+
+def _rejected(record: RejectRecord, span: Span) -> Kept:
+    return Kept(
+        record.size,
+        record.mtime_ns,
+        record.hash,
+        sys.intern(record.settings),
+        reason=record.reason,
+        words=record.words,
+        lines=(span,),
+    )
+
+
+def _at(file: BinaryIO, span: Span) -> bytes:
+    file.seek(span[0])
+    return file.read(span[1] - span[0])

@@ -1,0 +1,1 @@
+"""Files of any kind: atomic replacement, locks, journals, links, HDF5, byte search."""

@@ -1,0 +1,1 @@
+"""The index folder: index.json, rows, vectors, people and receipts of what was forgotten."""

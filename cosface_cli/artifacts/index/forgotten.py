@@ -1,0 +1,63 @@
+"""forgotten.jsonl of an index folder: receipts of what was forgotten, by hashes only, so that it does not come back.
+
+A line each time: `time` (UTC), `faces` (SHA-256 of the file and number of the face in it), `crops` (SHA-256 of each
+crop file), counts of rows, and what was looked through for traces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.crops.manifest import line, read_lines
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.store.face_rows import FACE_KEY, SOURCE_KEY, face_digest
+from cosface_cli.errors import DamagedError
+
+FILE = "forgotten.jsonl"
+
+
+def write_receipt(root: Path, receipt: Mapping[str, Any]) -> Path:
+    """Append a receipt, whole or not at all; the caller holds the index's lock."""
+    path = root / FILE
+    before = path.read_bytes() if path.is_file() else b""
+    atomic.write_bytes(path, before + line(receipt).encode())
+    return path
+
+
+def join_receipts(roots: Iterable[Path], target: Path) -> None:
+    """Give an index the receipts of several, each once."""
+    lines: dict[bytes, None] = {}
+    for root in [target, *roots]:
+        if (root / FILE).is_file():
+            lines.update(dict.fromkeys((root / FILE).read_bytes().splitlines(keepends=True)))
+    if lines:
+        atomic.write_bytes(target / FILE, b"".join(lines))
+
+
+def forgotten_faces(root: Path) -> NDArray[np.bytes_]:
+    """Digests of the faces that were forgotten, in order: bytes SOURCE_KEY to FACE_KEY of the keys of their rows."""
+    digests = []
+    try:
+        for digest, face in (known.split(":") for known in forgotten_keys(root)):
+            digests.append(face_digest(int(face), bytes.fromhex(digest)))
+    except (ValueError, OverflowError) as error:
+        raise _damaged(root) from error
+    return np.sort(np.array(digests, f"S{FACE_KEY - SOURCE_KEY}"))
+
+
+def forgotten_keys(root: Path) -> Iterator[str]:
+    """The same faces as SHA-256 of the file and number in it, as in artifacts.people. Raises DamagedError."""
+    try:
+        for receipt in read_lines(root / FILE):
+            yield from map(str, receipt["faces"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(root) from error
+
+
+def _damaged(root: Path) -> DamagedError:
+    return DamagedError("damaged", root / FILE, "remove the line that is no receipt")

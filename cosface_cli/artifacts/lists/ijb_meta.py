@@ -1,0 +1,160 @@
+"""The text files of IJB-B and IJB-C (Whitelam 2017, Maze 2018) as the field passes them on.
+
+ijbc_face_tid_mid.txt: `photo template media` a line; ijbc_template_pair_label.txt: `template template 0|1`;
+ijbc_name_5pts_score.txt: `photo`, ten numbers x y of five landmarks, the detector's score; ijbc_1N_gallery_G1.csv, _G2,
+(_S1, _S2 of IJB-B) and ijbc_1N_probe_mixed.csv: a first line, then `template,subject,...`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.lists.lfw_lists import read_text
+from cosface_cli.errors import CosfaceError
+
+MEDIA = "_face_tid_mid.txt"
+PAIRS = "_template_pair_label.txt"
+POINTS = "_name_5pts_score.txt"
+GALLERIES = ("_1N_gallery_G1.csv", "_1N_gallery_G2.csv", "_1N_gallery_S1.csv", "_1N_gallery_S2.csv")
+PROBES = "_1N_probe_mixed.csv"
+_MEND = "get the file again"
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Media:
+    """names: of the photos; templates, media: (N,), what each belongs to."""
+
+    names: tuple[str, ...]
+    templates: Ids
+    media: Ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TemplatePairs:
+    """left, right: (P,) templates; same: (P,) bool."""
+
+    left: Ids
+    right: Ids
+    same: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """By photo: five landmarks in its pixels; the detector's score, 0..1."""
+
+    landmarks: dict[str, tuple[tuple[float, float], ...]]
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class MetaFiles:
+    """name: of the set, such as ijbc; the files that are there: galleries by their short name, such as G1."""
+
+    name: str
+    media: Path
+    pairs: Path | None
+    points: Path | None
+    probes: Path | None
+    galleries: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Every file there is."""
+        files = (self.media, self.pairs, self.points, self.probes, *self.galleries.values())
+        return tuple(file for file in files if file is not None)
+
+
+def find_meta(folder: Path) -> MetaFiles:
+    """The files of one set in a folder. Raises CosfaceError without a list of media, or with those of two sets."""
+    found = sorted(folder.glob(f"*{MEDIA}"))
+    if len(found) != 1:
+        names = " and ".join(path.name for path in found)
+        problem = f"files of several sets, {names}" if found else f"no ...{MEDIA} here"
+        raise CosfaceError(problem, folder, "give the folder of one set's meta files")
+    name = found[0].name.removesuffix(MEDIA)
+
+    def here(ending: str) -> Path | None:
+        path = folder / (name + ending)
+        return path if path.is_file() else None
+
+    galleries = {ending.rpartition("_")[2].removesuffix(".csv"): here(ending) for ending in GALLERIES}
+    there = {short: path for short, path in galleries.items() if path is not None}
+    return MetaFiles(name, found[0], here(PAIRS), here(POINTS), here(PROBES), there)
+
+
+def read_media(path: Path) -> Media:
+    """Which template and medium each photo belongs to. Raises CosfaceError naming the line that does not fit."""
+    rows = [(number, line.rsplit(maxsplit=2)) for number, line in _lines(path)]
+    for number, words in rows:
+        if len(words) != 3 or not all(map(_is_id, words[1:])):
+            raise CosfaceError(f"line {number} should be `photo template media`", path, _MEND)
+    templates = np.array([int(words[1]) for _, words in rows], np.int64)
+    media = np.array([int(words[2]) for _, words in rows], np.int64)
+    return Media(tuple(words[0] for _, words in rows), templates, media)
+
+
+def read_template_pairs(path: Path) -> TemplatePairs:
+    """Pairs of templates and whether they are one person. Raises CosfaceError where it holds anything else."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of an empty file
+            table = np.loadtxt(path, np.int64, comments=None, ndmin=2)  # millions of lines
+    except OSError as error:
+        raise CosfaceError(f"cannot be read ({error.strerror or 'no such file'})", path, _MEND) from None
+    except (ValueError, OverflowError, UnicodeError) as error:
+        words = " ".join(str(error).split())[:120]
+        raise CosfaceError(f"not lines of `template template 0|1` ({words})", path, _MEND) from None
+    if table.shape[1:] != (3,) or not len(table) or not np.isin(table[:, 2], (0, 1)).all() or (table < 0).any():
+        raise CosfaceError("not lines of `template template 0|1`", path, _MEND)
+    return TemplatePairs(table[:, 0], table[:, 1], table[:, 2] == 1)
+
+
+def read_points(path: Path) -> Points:
+    """Landmarks and scores by photo. Raises CosfaceError naming the line that does not fit."""
+    landmarks, scores = {}, {}
+    for number, line in _lines(path):
+        name, *words = line.rsplit(maxsplit=11)
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            values = []
+        if len(values) != 11 or not np.isfinite(values).all():
+            raise CosfaceError(f"line {number} should be `photo`, ten numbers and a score", path, _MEND)
+        landmarks[name] = tuple(zip(values[0:10:2], values[1:10:2], strict=True))
+        scores[name] = values[10]
+    return Points(landmarks, scores)
+
+
+def read_subjects(path: Path) -> dict[int, int]:
+    """The subject of each template, from a list whose lines may say one template many times.
+
+    Raises CosfaceError naming the line that does not fit, and where a template is of two subjects.
+    """
+    subjects: dict[int, int] = {}
+    for number, line in _lines(path)[1:]:
+        words = [word.strip() for word in line.split(",")]
+        if len(words) < 2 or not all(map(_is_id, words[:2])):
+            raise CosfaceError(f"line {number} should begin `template,subject`", path, _MEND)
+        template, subject = int(words[0]), int(words[1])
+        if subjects.setdefault(template, subject) != subject:
+            problem = f"line {number}: template {template} is of subject {subjects[template]} and of {subject}"
+            raise CosfaceError(problem, path, _MEND)
+    if not subjects:
+        raise CosfaceError("no templates here", path, _MEND)
+    return subjects
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    found = [(number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    if not found:
+        raise CosfaceError("an empty list", path, _MEND)
+    return found
+
+
+def _is_id(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) < 19

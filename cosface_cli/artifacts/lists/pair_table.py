@@ -1,0 +1,172 @@
+"""Lists of pairs with named columns: CSV, TSV or NDJSON; YTF's splits.txt (Wolf 2011) is one.
+
+left and right name the two sides; same says whether they are one person, fold, score and the identities are as the
+list has them; other columns are kept as they are. README.md beside this file has all the names that columns may have.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosface_cli.artifacts.files.atomic import write_text
+from cosface_cli.artifacts.lists.lfw_lists import read_text
+from cosface_cli.errors import CosfaceError
+
+COLUMNS = {
+    "left": ("left", "a", "first", "first name", "file1", "photo1", "image1", "img1", "path1", "name1", "template1"),
+    "right": (
+        "right",
+        "b",
+        "second",
+        "second name",
+        "file2",
+        "photo2",
+        "image2",
+        "img2",
+        "path2",
+        "name2",
+        "template2",
+    ),
+    "same": ("same", "is same", "issame", "label", "genuine", "match", "target"),
+    "fold": ("fold", "split", "split number"),
+    "score": ("score", "cos", "cosine", "similarity"),
+    "left_identity": ("left identity", "identity1", "id1", "person1"),
+    "right_identity": ("right identity", "identity2", "id2", "person2"),
+}
+_YES = {"1", "true", "yes", "same", "genuine"}
+_NO = {"0", "-1", "false", "no", "different", "impostor"}
+_MEND = "give a first line such as left,right,same"
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """left, right: names as written, "" where a list has scores only; same: None where it does not say; fold: as
+    written, 1 where it does not say; extra: the other columns by name."""
+
+    left: str
+    right: str
+    same: bool | None
+    fold: int = 1
+    score: float | None = None
+    left_identity: str = ""
+    right_identity: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_pair_rows(path: Path) -> tuple[PairRow, ...]:
+    """The rows of a list. Raises CosfaceError naming the line that does not fit, or what the first line lacks."""
+    text = read_text(path)
+    lines = _objects(text, path) if text.lstrip()[:1] == "{" else _table(text, path)
+    rows = tuple(_row(number, values, path) for number, values in lines)
+    if not rows:
+        raise CosfaceError("no pairs here", path, _MEND)
+    return rows
+
+
+def write_pair_rows(path: Path, rows: Iterable[PairRow]) -> None:
+    """Write a list as CSV, whole or not at all; it reads back the same, but for columns of its own."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("left", "right", "same", "fold", "score", "identity1", "identity2"))
+    for row in rows:
+        same = "" if row.same is None else int(row.same)
+        score = "" if row.score is None else repr(row.score)
+        writer.writerow((row.left, row.right, same, row.fold, score, row.left_identity, row.right_identity))
+    write_text(path, text.getvalue())
+
+
+def list_kind(path: Path) -> str | None:
+    """By its first line: "lfw", "ytf", "csv" for any other with named columns, or None."""
+    first = read_text(path).partition("\n")[0]
+    words = first.split()
+    if words and all(word.isdigit() for word in words):
+        return "lfw"
+    columns = [name.strip() for name in first.replace("\t", ",").replace(";", ",").split(",")]
+    if any(name.lower() == "split number" for name in columns):
+        return "ytf"
+    return "csv" if first.lstrip().startswith("{") or any(map(column_of, columns)) else None
+
+
+def column_of(name: str) -> str | None:
+    """Which of COLUMNS a name stands for; case, blanks, dashes and underscores do not matter."""
+    plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+    return next((column for column, names in COLUMNS.items() if plain in names), None)
+
+
+def _table(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    first = text.partition("\n")[0]
+    delimiter = next((mark for mark in ("\t", ",", ";") if mark in first), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        head = [name.strip() for name in next(reader, [])]
+        columns = [column_of(name) or name for name in head]
+        if len(set(columns)) < len(columns):
+            twice = next(name for name, column in zip(head, columns, strict=True) if columns.count(column) > 1)
+            raise CosfaceError(f"its first line has two columns for {column_of(twice) or twice!r}", path, _MEND)
+        if not ({"left", "right"} <= set(columns) or "score" in columns):
+            raise CosfaceError("its first line names no columns for the two sides, and none for a score", path, _MEND)
+        for cells in reader:
+            if len(cells) == len(columns):
+                yield reader.line_num, dict(zip(columns, cells, strict=True))
+            elif any(cell.strip() for cell in cells):
+                problem = f"line {reader.line_num} has {len(cells)} fields, the first line {len(columns)}"
+                raise CosfaceError(problem, path, "correct the line")
+    except csv.Error as error:
+        raise CosfaceError(f"line {reader.line_num} is no CSV ({error})", path, "correct the line") from None
+
+
+def _objects(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise CosfaceError(f"line {number} is no JSON object", path, "correct the line")
+        values = {column_of(name) or name: _text(value) for name, value in found.items()}
+        if not ({"left", "right"} <= set(values) or "score" in values):
+            raise CosfaceError(f"line {number} names no two sides and no score", path, "give it left and right")
+        yield number, values
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else str(value) if isinstance(value, bool | int | float) else json.dumps(value)
+
+
+def _row(number: int, values: dict[str, str], path: Path) -> PairRow:
+    def wrong(what: str, value: str) -> CosfaceError:
+        return CosfaceError(f"line {number}: {value[:40]!r} is no {what}", path, "correct the line")
+
+    same: bool | None = None
+    label = values.get("same", "").strip().lower()
+    if label:
+        if label not in _YES | _NO:
+            raise wrong("answer to whether they are the same: give 1 or 0", label)
+        same = label in _YES
+    fold = values.get("fold", "").strip()
+    if fold and not (fold.isascii() and fold.isdigit() and len(fold) < 10):
+        raise wrong("number of a fold", fold)
+    score: float | None = None
+    if values.get("score", "").strip():
+        try:
+            score = float(values["score"])
+        except ValueError:
+            score = math.nan
+        if not math.isfinite(score):
+            raise wrong("score", values["score"])
+    left, right = values.get("left", ""), values.get("right", "")
+    if ("left" in values or "right" in values) and not (left and right):
+        raise CosfaceError(f"line {number} names one side only", path, "correct the line")
+    extra = {name: value for name, value in values.items() if name not in COLUMNS}
+    identities = values.get("left_identity", ""), values.get("right_identity", "")
+    return PairRow(left, right, same, int(fold or 1), score, *identities, extra)

@@ -1,0 +1,105 @@
+"""WebDataset's tars: the members of a sample share a key, their name up to the first dot of its last level.
+
+000017.jpg + 000017.cls (an integer as text), or + 000017.json with a label in it. Only headers and labels are read, in
+one pass; a picture is read later by its offset.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosface_cli.artifacts.packed.tar_headers import Header, headers
+from cosface_cli.errors import CosfaceError
+
+PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "ppm")
+_LABELS = ("cls", "json")
+_IN_JSON = ("label", "cls", "identity")
+_MAX_LABEL = 1 << 20  # bytes
+_MAX_KEY = 512  # bytes
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """key: of the sample; offset, size: bytes of the picture in the tar; label: a number, or a name."""
+
+    key: str
+    offset: int
+    size: int
+    label: int | str
+
+
+def samples(path: Path) -> Iterator[Sample]:
+    """The labelled pictures of a tar, in the order in which they are complete.
+
+    A picture without a .cls or .json is of the person whose folder it lies in, the first level of its key. Raises
+    CosfaceError naming tar and sample for damage, a picture without a label, a label without a picture, two of either.
+    """
+    try:
+        with path.open("rb") as handle:
+            if handle.read(6).startswith(_PACKED):
+                raise CosfaceError("a compressed tar cannot be read by offsets", path, "unpack it to a plain .tar")
+        with tarfile.open(path, "r:", tarinfo=Header, encoding="utf-8", errors="surrogateescape") as tar:
+            yield from _matched(tar, path)
+    except CosfaceError:
+        raise
+    except OSError as error:
+        raise CosfaceError(f"cannot be read ({error.strerror or error})", path, "check its permissions") from error
+    except Exception as error:  # tarfile raises what it likes on hostile bytes
+        raise CosfaceError(f"damaged tar archive ({error})", path, "copy it again") from error
+
+
+def _matched(tar: tarfile.TarFile, path: Path) -> Iterator[Sample]:
+    pictures: dict[str, tuple[int, int]] = {}  # without a label so far
+    labels: dict[str, int | str] = {}  # without a picture so far
+    done: set[bytes] = set()
+    end = path.stat().st_size
+    for info in headers(tar):
+        folder, slash, last = info.name.removeprefix("./").rpartition("/")
+        stem, _, ending = last.partition(".")
+        key, ending = folder + slash + stem, ending.lower()
+        if not info.isreg() or info.issparse() or not stem or ending not in (*PICTURES, *_LABELS):
+            continue
+        name = key.encode("utf-8", "surrogateescape")
+        if len(name) > _MAX_KEY:
+            raise CosfaceError("a sample's name is too long", path, "pack it under a shorter one")
+        if info.offset_data + info.size > end:
+            raise CosfaceError(f"the archive ends within {info.name}", path, "copy it again")
+        if ending in PICTURES:
+            if key in pictures or name in done:
+                raise CosfaceError(f"sample {key} has two pictures", path, "pack one of them under another name")
+            pictures[key] = (info.offset_data, info.size)
+        elif name not in done and not (ending == "json" and key in labels):  # .cls goes before .json
+            label = _label(tar, info, path)
+            if label is not None:
+                labels[key] = label
+        if key in pictures and key in labels:
+            done.add(name)
+            yield Sample(key, *pictures.pop(key), labels.pop(key))
+    if labels:
+        raise CosfaceError(f"sample {min(labels)} has a label and no picture", path, "pack it again, or copy it again")
+    for key, (offset, size) in pictures.items():
+        if "/" not in key:
+            raise CosfaceError(f"sample {key} has no label", path, f"pack {key}.cls beside it, a number as text")
+        yield Sample(key, offset, size, key.partition("/")[0])
+
+
+def _label(tar: tarfile.TarFile, info: tarfile.TarInfo, path: Path) -> int | str | None:
+    """The label in a .cls or .json; None for a .json that holds none."""
+    if info.size > _MAX_LABEL:
+        raise CosfaceError(f"{info.name} has {info.size} bytes, more than a label", path, "pack it again")
+    content = tar.extractfile(info)
+    text = b"" if content is None else content.read()
+    try:
+        if not info.name.lower().endswith(".json"):
+            return int(text.decode("ascii").strip())
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise CosfaceError(f"{info.name} holds no label", path, "a .cls is a number as text, a .json JSON") from None
+    if isinstance(found, dict):
+        found = next((found[name] for name in _IN_JSON if name in found), None)
+    return found if isinstance(found, str) or type(found) is int else None

@@ -1,0 +1,48 @@
+"""Pages: one HTML file that opens from the disk, without a network and without other files.
+
+Templates lie beside the code that fills them and extend page.html.j2 of this folder, which holds the common style and
+forbids the browser to fetch anything from elsewhere. What is filled in is escaped; `| tojson` is safe in a script.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cosface_cli.artifacts.files import atomic
+
+PACKAGE = Path(__file__).resolve().parents[2]
+
+
+def write_page(path: Path, template: str, values: Mapping[str, Any]) -> None:
+    """Write a page to path, whole or not at all. template: its file, relative to the package.
+
+    Iterators among the values are consumed while the page is written: memory does not grow with them.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(PACKAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["printable"] = printable
+    stream = environment.get_template(template).stream(values)
+    stream.enable_buffering(64)
+    with atomic.write_errors(path), atomic.replacing(path) as temp, temp.open("wb") as file:
+        stream.dump(file, encoding="utf-8")
+
+
+def printable(text: str) -> str:
+    """The text with what UTF-8 or a reader cannot see written as escapes: lone bytes, control characters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+
+
+def picture(content: bytes) -> str:
+    """The content of a WebP file as it stands in a page's data."""
+    return base64.b64encode(content).decode("ascii")

@@ -1,0 +1,1 @@
+"""The run folder: record, metrics, weights with their header, calibration."""

@@ -1,0 +1,119 @@
+"""The run folder: what a training run leaves, and where.
+
+run.json says what was asked, of which data, and whether it is finished; metrics.jsonl has one line an epoch, epoch 0
+before training. No times of day or durations stand in them: a run that was killed and went on leaves the same files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cosface_cli.artifacts.crops.manifest import line, read_lines
+from cosface_cli.artifacts.files.atomic import write_text
+from cosface_cli.errors import CosfaceError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of a run by name."""
+
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "weights.safetensors"
+
+    @property
+    def last(self) -> Path:
+        return self.root / "last.safetensors"
+
+    @property
+    def head(self) -> Path:
+        return self.root / "head.safetensors"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state" / "training.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.jsonl"
+
+    @property
+    def onnx(self) -> Path:
+        return self.root / "model.onnx"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.out.tfevents.0.cosface"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def noise(self) -> Path:
+        return self.root / "noise.jsonl"
+
+    @property
+    def stopped(self) -> Path:
+        return self.root / "stopped.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What run.json says. settings: all that decides the weights, by name; data: fingerprint and counts of the
+    crops; identities: names in the order of the head's rows; machine: device, threads and versions; model_id: hash
+    of the finished weights; best_epoch: whose they are, None where the last epoch's are kept."""
+
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+    identities: tuple[str, ...]
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    finished: bool = False
+    model_id: str | None = None
+    best_epoch: int | None = None
+    schema: int = SCHEMA
+
+
+def write_record(path: Path, record: RunRecord) -> None:
+    """Write run.json, whole or not at all; names that are no UTF-8 become escapes that decode to the same name."""
+    write_text(path, json.dumps(asdict(record), indent=1, ensure_ascii=True) + "\n")
+
+
+def read_record(path: Path) -> RunRecord | None:
+    """What run.json says, None where there is none. Raises CosfaceError for damage or a newer schema."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if int(found["schema"]) > SCHEMA:
+            raise CosfaceError("this run was written by a newer cosface", path, "pip install -U cosface")
+        record = RunRecord(**{**found, "identities": tuple(found["identities"])})
+        if not isinstance(record.settings, dict) or not isinstance(record.data, dict):
+            raise TypeError
+        return record
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
+    except (ValueError, KeyError, TypeError):
+        raise CosfaceError("not the record of a training run", path, "move the folder away, or name another") from None
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; a torn last line is passed over. Raises CosfaceError for damage elsewhere."""
+    return list(read_lines(path))
+
+
+def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write metrics.jsonl, whole or not at all."""
+    write_text(path, "".join(map(line, rows)))

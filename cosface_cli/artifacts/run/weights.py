@@ -1,0 +1,144 @@
+"""Weights: one .safetensors file whose header says all that is needed to use it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.files.atomic import write_bytes
+from cosface_cli.errors import CosfaceError, DamagedError
+
+SCHEMA = 1
+_KEY = "cosface"  # the one key of the safetensors metadata that is ours
+_HEADER_LIMIT = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What the header says. mean, std: per channel, in pixel values 0..255: the network sees (x - mean) / std.
+
+    loss: its name, with s and m; data: fingerprint of what it was trained on; threshold: the cosine from which two
+    crops count as one person, None until one was fitted. licence: of the weights that training began with, an SPDX
+    name where there is one, None from scratch; lineage: the model ids that led to these weights, the oldest first;
+    calibration: what scores mean, tables by flip mode (artifacts.calibration).
+    """
+
+    backbone: str
+    embedding_size: int
+    template: str
+    model_id: str
+    color_order: str = "RGB"
+    mean: tuple[float, ...] = (127.5, 127.5, 127.5)
+    std: tuple[float, ...] = (128.0, 128.0, 128.0)
+    flip: str = "none"
+    loss: Mapping[str, Any] = field(default_factory=dict)
+    identities: int = 0
+    data: Mapping[str, Any] = field(default_factory=dict)
+    licence: str | None = None
+    lineage: tuple[str, ...] = ()
+    threshold: float | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+def tensors_id(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """The model id: SHA-256 over names, types, shapes and values, so that a header may change and it stays."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = np.asarray(tensors[name], order="C")
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+        digest.update(tensor.data if tensor.size else b"")
+    return digest.hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors by name to a .safetensors file, whole or not at all; the same tensors give the same bytes."""
+    from safetensors.numpy import save
+
+    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
+    write_bytes(path, save(ordered, metadata=dict(metadata) if metadata else None))
+
+
+def save_weights(path: Path, tensors: Mapping[str, NDArray[Any]], header: Weights) -> None:
+    """Write a network's tensors and its header to path."""
+    save_tensors(path, tensors, {_KEY: json.dumps(asdict(header), sort_keys=True)})
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a .safetensors file, without reading its tensors. Raises CosfaceError naming the file."""
+    try:
+        with path.open("rb") as handle:
+            (length,) = struct.unpack("<Q", handle.read(8))
+            if length > _HEADER_LIMIT:
+                raise ValueError("header too long")
+            found = json.loads(handle.read(length)).get("__metadata__", {})
+            return {str(key): str(value) for key, value in found.items()}
+    except FileNotFoundError:
+        raise CosfaceError("no such file", path, "give weights written by cosface train") from None
+    except (OSError, ValueError, struct.error, AttributeError, RecursionError) as error:
+        raise CosfaceError("this is not a .safetensors file", path, "give weights written by cosface train") from error
+
+
+def read_header(path: Path) -> Weights:
+    """What a weights file says of itself. Raises CosfaceError for a file of another kind or a newer schema."""
+    text = read_metadata(path).get(_KEY)
+    if text is None:
+        raise CosfaceError("these weights have no cosface header", path, "give weights written by cosface train")
+    try:
+        found = json.loads(text)
+        if int(found["schema"]) > SCHEMA:
+            raise CosfaceError("these weights were written by a newer cosface", path, "pip install -U cosface")
+        known = {f.name for f in fields(Weights)}
+        values = {key: value for key, value in found.items() if key in known}
+        for key in ("mean", "std"):
+            values[key] = tuple(map(float, values[key]))
+        values["lineage"] = tuple(values.get("lineage") or ())
+        header = Weights(**values)
+        texts = (header.backbone, header.template, header.model_id, header.flip, header.color_order, *header.lineage)
+        if (
+            not isinstance(header.licence, str | None)
+            or not isinstance(header.calibration, dict)
+            or not all(isinstance(text, str) for text in texts)
+            or header.embedding_size < 1
+        ):
+            raise ValueError("a field of another kind")
+        if (len(header.mean), len(header.std)) != (3, 3) or not min(header.std) > 0:
+            raise ValueError("no mean and std of three channels")
+        return header
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CosfaceError("the header of these weights is damaged", path, "write them anew") from error
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a .safetensors file by name. Raises CosfaceError for a damaged file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except FileNotFoundError:
+        raise CosfaceError("no such file", path) from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CosfaceError("this file is damaged", path, "write it anew") from error
+
+
+def read_trained(path: Path) -> tuple[Path, Weights, dict[str, NDArray[Any]]]:
+    """The file, header and tensors of a run folder or of its weights.safetensors.
+
+    Raises CosfaceError for another kind of file, DamagedError where the tensors are not those of the header.
+    """
+    file = path / "weights.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise CosfaceError("no weights here", file, "train first: cosface train ALIGNED --out " + str(path))
+    header, tensors = read_header(file), read_tensors(file)
+    if header.model_id != tensors_id(tensors):  # others name files by it, so it is not believed but counted
+        raise DamagedError("the tensors are not those that the header speaks of", file, "train or copy them again")
+    return file, header, tensors

@@ -1,0 +1,263 @@
+"""Rows: what is known of each face, as columns of an HDF5 file.
+
+Numbers are plain datasets; names are one blob of bytes with offsets, or, where they repeat, a code into such a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.files.hdf5 import CHUNK, damage_told, extend, growing, require
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a store says of one embedding. source: relative to root, forward slashes; identity: its first folder level;
+    root: the folder, absolute; settings: how the face was found; face: 1 for the first of the photo; box: left, top,
+    right, bottom in photo pixels; score: the detector's; sharpness: of the crop; hash: SHA-256 of the file;
+    size, mtime_ns: of a photo, 0 for a crop file, which only its hash tells."""
+
+    source: str
+    identity: str | None
+    root: str
+    settings: str
+    face: int
+    box: tuple[float, float, float, float]
+    score: float
+    sharpness: float
+    hash: str
+    size: int = 0
+    mtime_ns: int = 0
+
+
+# name in the file, type, columns: what is kept of each row as a number
+COLUMNS = (
+    ("face", "<i4", ()),
+    ("box", "<f4", (4,)),
+    ("score", "<f4", ()),
+    ("sharpness", "<f4", ()),
+    ("hash", "u1", (32,)),
+    ("size", "<i8", ()),
+    ("mtime_ns", "<i8", ()),
+)
+TEXTS = ("source",)  # one string a row
+CODED = ("identity", "root", "settings")  # strings that repeat: a code a row, -1 for none
+
+SOURCE_KEY, FACE_KEY, KEY = 12, 20, 24  # bytes of Columns.keys that tell a source, a face of it, and all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Some rows, column by column. numbers: as in COLUMNS; texts: one a row; codes: (n,) into tables, -1 for none."""
+
+    numbers: dict[str, NDArray[Any]]
+    texts: dict[str, list[bytes]]
+    codes: dict[str, NDArray[np.int32]]
+    tables: dict[str, list[bytes]]
+
+    @staticmethod
+    def of(rows: Sequence[Row]) -> Columns:
+        """The same rows as columns."""
+        numbers = {
+            name: np.array([_hash_bytes(row.hash) if name == "hash" else getattr(row, name) for row in rows], kind)
+            for name, kind, _ in COLUMNS
+        }
+        codes, tables = {}, {}
+        for name in CODED:
+            known: dict[str, int] = {}
+            values = [getattr(row, name) for row in rows]
+            own = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
+            codes[name] = np.array(own, np.int32)
+            tables[name] = [encode(text) for text in known]
+        return Columns(numbers, {name: [encode(getattr(row, name)) for row in rows] for name in TEXTS}, codes, tables)
+
+    def __len__(self) -> int:
+        return len(self.numbers["face"])
+
+    def kept(self, mask: NDArray[np.bool_]) -> Columns:
+        """The rows where mask (n,) is true."""
+        if mask.all():
+            return self
+        texts = {name: [text for text, keep in zip(own, mask, strict=True) if keep] for name, own in self.texts.items()}
+        numbers = {name: values[mask] for name, values in self.numbers.items()}
+        return Columns(numbers, texts, {name: codes[mask] for name, codes in self.codes.items()}, self.tables)
+
+    def keys(self) -> NDArray[np.bytes_]:
+        """Digests (n,) of KEY bytes, as numpy's type S: the first SOURCE_KEY tell root and source, the first FACE_KEY
+        also the face and the content, all of them also the settings and the box."""
+        digests = []
+        texts = {name: [table[c] if c >= 0 else b"" for c in self.codes[name]] for name, table in self.tables.items()}
+        for root, source, face, content, settings, box in zip(
+            texts["root"],
+            self.texts["source"],
+            self.numbers["face"],
+            self.numbers["hash"],
+            texts["settings"],
+            self.numbers["box"],
+            strict=True,
+        ):
+            digests.append(_digest(root + b"\0" + source, SOURCE_KEY))
+            digests.append(face_digest(int(face), content.tobytes()))
+            digests.append(_digest(settings + b"\0" + box.tobytes(), KEY - FACE_KEY))
+        return np.frombuffer(b"".join(digests), f"S{KEY}")
+
+    def rows(self) -> Iterator[Row]:
+        """One by one."""
+        coded = {n: [decode(self.tables[n][c]) if c >= 0 else None for c in codes] for n, codes in self.codes.items()}
+        for i in range(len(self)):
+            yield Row(
+                source=decode(self.texts["source"][i]),
+                identity=coded["identity"][i],
+                root=coded["root"][i] or "",
+                settings=coded["settings"][i] or "",
+                face=int(self.numbers["face"][i]),
+                box=tuple(float(v) for v in self.numbers["box"][i]),  # type: ignore[arg-type]
+                score=float(self.numbers["score"][i]),
+                sharpness=float(self.numbers["sharpness"][i]),
+                hash=self.numbers["hash"][i].tobytes().hex(),
+                size=int(self.numbers["size"][i]),
+                mtime_ns=int(self.numbers["mtime_ns"][i]),
+            )
+
+
+class RowColumns:
+    """The columns of an HDF5 file that is being written."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self._codes: dict[str, dict[bytes, int]] = {name: {} for name in CODED}
+        self._ends = dict.fromkeys(TEXTS, 0)
+        for name, kind, shape in COLUMNS:
+            growing(file, name, kind, shape)
+        for name in TEXTS:
+            growing(file, f"{name}/bytes", "u1", (), 1 << 16)
+            growing(file, f"{name}/offsets", "<i8", ())
+            extend(file[f"{name}/offsets"], np.zeros(1, np.int64))
+        for name in CODED:
+            growing(file, f"{name}/codes", "<i4", ())
+
+    def append(self, rows: Sequence[Row] | Columns) -> None:
+        """Write some rows behind the others."""
+        columns = rows if isinstance(rows, Columns) else Columns.of(rows)
+        if not len(columns):
+            return
+        for name, _, _ in COLUMNS:
+            extend(self._file[name], columns.numbers[name])
+        for name in TEXTS:
+            parts = columns.texts[name]
+            ends = self._ends[name] + np.cumsum([len(part) for part in parts])
+            self._ends[name] = int(ends[-1])
+            extend(self._file[f"{name}/bytes"], np.frombuffer(b"".join(parts), np.uint8))
+            extend(self._file[f"{name}/offsets"], ends)
+        for name, known in self._codes.items():
+            extend(self._file[f"{name}/codes"], _recoded(columns.codes[name], columns.tables[name], known))
+
+    def finish(self) -> None:
+        """Write the tables of the names that repeat."""
+        for name, known in self._codes.items():
+            offsets = np.concatenate([[0], np.cumsum([len(part) for part in known])]).astype(np.int64)
+            blob = np.frombuffer(b"".join(known), np.uint8)
+            self._file.create_dataset(f"{name}/bytes", data=blob, track_times=False)
+            self._file.create_dataset(f"{name}/offsets", data=offsets, track_times=False)
+
+
+class RowReader:
+    """The rows of an HDF5 file. len(): how many."""
+
+    def __init__(self, file: h5py.File, count: int, hint: str) -> None:
+        """mend: what errors say is to be done. Raises DamagedError where the columns are not all `count` long."""
+        self._file = file
+        self._count = count
+        self._mend = hint
+        self._tables: dict[str, list[bytes]] = {}
+        with damage_told(Path(file.filename), hint):
+            for name, kind, shape in COLUMNS:
+                require(file, name, kind, (count, *shape))
+            for name in CODED:
+                require(file, f"{name}/codes", "<i4", (count,))
+            for name in TEXTS:
+                require(file, f"{name}/offsets", "<i8", (count + 1,))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> Row:
+        return next(self.between(number, number + 1))
+
+    def between(self, start: int, stop: int) -> Iterator[Row]:
+        """Rows start to stop, read chunk by chunk. Raises DamagedError."""
+        for low in range(start, stop, CHUNK):
+            with damage_told(Path(self._file.filename), self._mend):
+                chunk = list(self._columns(low, min(low + CHUNK, stop)).rows())
+            yield from chunk
+
+    def columns(self, start: int, stop: int) -> Columns:
+        """Rows start to stop, column by column. Raises DamagedError."""
+        with damage_told(Path(self._file.filename), self._mend):
+            return self._columns(start, stop)
+
+    def _columns(self, low: int, high: int) -> Columns:
+        codes = {name: self._file[f"{name}/codes"][low:high] for name in CODED}
+        tables = {name: self._table(name) for name in CODED}
+        if any(len(own) and int(own.max()) >= len(tables[name]) for name, own in codes.items()):
+            raise ValueError("a name is missing")
+        return Columns(
+            numbers={name: self._file[name][low:high] for name, _, _ in COLUMNS},
+            texts={name: self._texts(name, low, high) for name in TEXTS},
+            codes=codes,
+            tables=tables,
+        )
+
+    def _texts(self, name: str, low: int, high: int) -> list[bytes]:
+        offsets = self._file[f"{name}/offsets"][low : high + 1]
+        if (np.diff(offsets, prepend=0, append=self._file[f"{name}/bytes"].shape[0]) < 0).any():
+            raise ValueError("its names overlap")
+        blob = self._file[f"{name}/bytes"][offsets[0] : offsets[-1]].tobytes()
+        cuts = (offsets - offsets[0]).tolist()
+        return [blob[a:b] for a, b in pairwise(cuts)]
+
+    def _table(self, name: str) -> list[bytes]:
+        if name not in self._tables:
+            self._tables[name] = self._texts(name, 0, self._file[f"{name}/offsets"].shape[0] - 1)
+        return self._tables[name]
+
+
+def face_digest(face: int, content: bytes) -> bytes:
+    """What tells a face in Columns.keys: its number in the file, and the SHA-256 of that."""
+    return _digest(face.to_bytes(4, "little", signed=True) + content, FACE_KEY - SOURCE_KEY)
+
+
+def encode(text: str) -> bytes:
+    """A name as bytes, and back; what is no UTF-8 passes through."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _recoded(codes: NDArray[np.int32], table: list[bytes], known: dict[bytes, int]) -> NDArray[np.int32]:
+    """Codes into `table` as codes into `known`, which takes up new names in the order of the rows."""
+    found, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    new = np.empty(len(found), np.int32)
+    for at in np.argsort(first):
+        code = int(found[at])
+        new[at] = -1 if code < 0 else known.setdefault(table[code], len(known))
+    return new[inverse]
+
+
+def _hash_bytes(digest: str) -> NDArray[np.uint8]:
+    return np.frombuffer(bytes.fromhex(digest), np.uint8)
+
+
+def _digest(content: bytes, size: int) -> bytes:
+    return hashlib.blake2b(content, digest_size=size).digest()

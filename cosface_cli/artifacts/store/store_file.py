@@ -1,0 +1,181 @@
+"""The embedding store: one HDF5 file, written whole and renamed into place, never changed where it lies.
+
+README.md beside this file specifies it. Only HDF5's oldest format and plain datasets are used; a file from elsewhere
+is checked before it is read: no links out of it, no sizes that it does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.files.hdf5 import (
+    CHUNK,
+    NewFile,
+    check_plain,
+    damage_told,
+    extend,
+    growing,
+    read_attribute,
+    require,
+    write_attribute,
+)
+from cosface_cli.artifacts.store.face_rows import Columns, Row, RowColumns, RowReader
+from cosface_cli.errors import CosfaceError
+
+SCHEMA = 1
+KIND = "cosface embedding store"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
+_MEND = "embed again into a new store"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHeader:
+    """model: a name for people; model_id: hash of its weights; template: of the crops it saw; flip: none, sum or
+    concat; size: of an embedding; precision: fp32, fp16 or bf16, that it was computed in."""
+
+    model: str
+    model_id: str
+    template: str
+    flip: str
+    size: int
+    precision: str = "fp32"
+
+
+def write_store(
+    path: Path, header: StoreHeader, rows: Iterable[tuple[Row, NDArray[np.float32]]], rejects: Sequence[dict[str, Any]]
+) -> int:
+    """Write rows with their unit vectors (D,) to path, whole or not at all, and give their number.
+
+    rejects: what was tried and gave no embedding. The same rows give the same bytes; memory holds one chunk.
+    """
+    with atomic.write_errors(path), atomic.replacing(path) as temp, NewFile(temp) as new:
+        return _write(new, header, rows, rejects)
+
+
+def _write(
+    new: NewFile,
+    header: StoreHeader,
+    rows: Iterable[tuple[Row, NDArray[np.float32]]],
+    rejects: Sequence[dict[str, Any]],
+) -> int:
+    file = new.h5
+    growing(file, "embeddings", "<f4", (header.size,))
+    columns = RowColumns(file)
+    count = 0
+    for chunk in chunked(rows):
+        extend(file["embeddings"], np.stack([vector for _, vector in chunk]))
+        columns.append([row for row, _ in chunk])
+        count += len(chunk)
+        new.require_room()
+    columns.finish()
+    text = "".join(json.dumps(reject, sort_keys=True) + "\n" for reject in rejects).encode()
+    file.create_dataset("rejects", data=np.frombuffer(text, np.uint8), track_times=False)
+    attributes = {"kind": KIND, "schema": SCHEMA, **asdict(header), "normalized": True, "rows": count}
+    for name, value in attributes.items():
+        write_attribute(file, name, value)
+    return count
+
+
+def chunked(rows: Iterable[tuple[Row, NDArray[np.float32]]]) -> Iterator[list[tuple[Row, NDArray[np.float32]]]]:
+    """The same in lists of up to CHUNK."""
+    rest = iter(rows)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+class Store:
+    """A store open for reading. len(): rows; use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises CosfaceError for a file that is missing, from elsewhere or of a newer schema, DamagedError else."""
+        self.path = path
+        if path.is_dir():
+            raise CosfaceError("this is a folder, not a store", path, "give a file written by cosface embed")
+        if not path.is_file():
+            raise CosfaceError("no such store", path, "make one: cosface embed ALIGNED " + str(path))
+        try:
+            with path.open("rb") as head:
+                begins = head.read(len(SIGNATURE))
+        except OSError as error:
+            raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
+        if begins != SIGNATURE:
+            raise CosfaceError("not a store: no HDF5 file", path, "give a file written by cosface embed")
+        with damage_told(path, _MEND):
+            self._file = h5py.File(path, "r", locking=False)
+            try:
+                self._check()
+            except BaseException:
+                self._file.close()
+                raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Embeddings (stop - start, D) float32, of unit length. Raises DamagedError, as the other readers do."""
+        with damage_told(self.path, _MEND):
+            return np.asarray(self._file["embeddings"][start:stop], dtype=np.float32)
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """What is known of each embedding, chunk by chunk."""
+        return self._columns.between(start, len(self) if stop is None else stop)
+
+    def columns(self, start: int, stop: int) -> Columns:
+        """Rows start to stop, column by column."""
+        return self._columns.columns(start, stop)
+
+    def pairs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+        """Rows with their vectors (D,), chunk by chunk."""
+        stop = len(self) if stop is None else stop
+        rows = self.rows(start, stop)
+        for low in range(start, stop, CHUNK):
+            for vector in self.vectors(low, min(low + CHUNK, stop)):
+                yield next(rows), vector
+
+    def counts(self) -> tuple[int, int]:
+        """How many identities the rows have, and how many sources they are from."""
+        with damage_told(self.path, _MEND):
+            identities = self._file["identity/offsets"].shape[0] - 1
+            faces = self._file["face"]
+            parts = (faces[low : low + CHUNK] for low in range(0, len(self), CHUNK))
+            return identities, sum(int((part == 1).sum()) for part in parts)
+
+    def rejects(self) -> list[dict[str, Any]]:
+        """What was tried and gave no embedding."""
+        with damage_told(self.path, _MEND):
+            return [dict(json.loads(text)) for text in bytes(self._file["rejects"][:]).splitlines()]
+
+    def _check(self) -> None:
+        file = self._file
+        if "kind" not in file.attrs or read_attribute(file, "kind") != KIND:
+            raise CosfaceError("not a cosface embedding store", self.path, "give a file written by cosface embed")
+        if int(read_attribute(file, "schema")) > SCHEMA:
+            raise CosfaceError("this store was written by a newer cosface", self.path, "pip install -U cosface")
+        check_plain(file, os.path.getsize(self.path))  # noqa: PTH202
+        count, size = file["embeddings"].shape
+        require(file, "embeddings", "<f4", (int(read_attribute(file, "rows")), size))
+        self._columns = RowReader(file, count, _MEND)
+        texts = {name: str(read_attribute(file, name)) for name in ("model", "model_id", "template", "flip")}
+        precision = str(read_attribute(file, "precision")) if "precision" in file.attrs else "fp32"
+        self.header = StoreHeader(**texts, size=size, precision=precision)

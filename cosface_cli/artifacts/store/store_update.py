@@ -1,0 +1,262 @@
+"""Growing a store: results go to a journal beside it, and from time to time old store and journal become a new store.
+
+So the store is at every moment a whole file, readers are never in a writer's way, and after kill -9 all that reached
+the journal counts. The new store is written from the beginning in the order of the sources, so that its bytes do not
+depend on how often the work was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.files.hdf5 import damage_told
+from cosface_cli.artifacts.files.journal import Journal
+from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
+from cosface_cli.errors import DamagedError, ModelMismatch
+
+_PUBLISH = 1024  # new rows after which a store is first written; then each time it has doubled
+
+Key = tuple[str, str]  # root, source
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a source: hash, size and mtime_ns of its file, the settings that found its faces, and
+    reason: why there are none, or None. rows: how many embeddings it gave."""
+
+    hash: str
+    size: int
+    mtime_ns: int
+    settings: str
+    reason: str | None
+    words: str
+    rows: int
+    start: int  # its first row in the store, -1 where it lies in the journal
+    offset: int  # of its record in the journal
+
+
+def journal_of(store: Path) -> Path:
+    """Where the journal of a store lies while it is being filled."""
+    return store.with_name(f".{store.name}.journal")
+
+
+class StoreUpdate:
+    """A store under its lock, open for adding. known: by root and source, in the order of the store."""
+
+    def __init__(self, path: Path, header: StoreHeader) -> None:
+        """Raises ModelMismatch where the store, or what a stopped run left of one, was written by another model,
+        template, flip or precision.
+
+        A damaged store is moved aside; a file that never was one is an error.
+        """
+        self.path = path
+        self.header = header
+        self.known: dict[Key, Known] = {}
+        self.moved_aside: Path | None = None
+        self._fresh = 0
+        self._dropped = False
+        self._store = self._open()
+        with ExitStack() as on_error:
+            if self._store is not None:
+                on_error.callback(self._store.close)
+            self._journal = Journal(journal_of(path), _purpose(header), self._fits)
+            on_error.pop_all()
+        self._read_journal()
+
+    def add(
+        self, rows: Sequence[Row], vectors: NDArray[np.float32], known: Known, key: Key, order: Iterable[Key]
+    ) -> None:
+        """Keep what a source gave: rows with their vectors, or a reject. order: all sources of this run, for when it
+        is time to write the store."""
+        offset = self._journal.append(_packed(rows, vectors, known, key))
+        self.known[key] = _moved(known, -1, offset)
+        self._fresh += len(rows)
+        if self._fresh >= max(_PUBLISH, len(self._store) if self._store is not None else 0):
+            self.publish(order)
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        """Forget sources and their rows; the store is without them once it is published."""
+        for key in keys:
+            del self.known[key]
+            self._dropped = True
+
+    def publish(self, order: Iterable[Key]) -> int:
+        """Write the store: sources of `order` in that order, behind the others; gives the number of rows."""
+        wanted = dict.fromkeys(order)
+        keys = [key for key in self.known if key not in wanted] + [key for key in wanted if key in self.known]
+        rejects = [
+            {"root": key[0], "source": key[1], **{n: getattr(self.known[key], n) for n in _REJECT_FIELDS}}
+            for key in keys
+            if self.known[key].reason is not None
+        ]
+        count = write_store(self.path, self.header, self._rows(keys), rejects)
+        if self._store is not None:
+            self._store.close()
+        self._store = Store(self.path)
+        starts = 0
+        for key in keys:  # from now on they are read from the store
+            self.known[key] = _moved(self.known.pop(key), starts, -1)
+            starts += self.known[key].rows
+        self._journal.remove()
+        self._journal = Journal(self._journal.path, _purpose(self.header))
+        self._fresh = 0
+        self._dropped = False
+        return count
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the store is to be written: the journal holds more, or sources were dropped."""
+        return self._dropped or any(known.offset >= 0 for known in self.known.values())
+
+    def close(self) -> None:
+        """Close both; a journal that holds nothing new is taken away."""
+        if self._store is not None:
+            self._store.close()
+        if self.has_news:
+            self._journal.close()
+        else:
+            self._journal.remove()
+
+    def _open(self) -> Store | None:
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return None
+        try:
+            with ExitStack() as on_error:
+                store = on_error.enter_context(Store(self.path))
+                _require_same(store.header, self.header, self.path)
+                self._read_store(store)
+                on_error.pop_all()
+                return store
+        except DamagedError:
+            self.known.clear()
+            self.moved_aside = _free_name(self.path.with_name(f"{self.path.name}.broken"))
+            self.path.replace(self.moved_aside)
+            return None
+
+    def _read_store(self, store: Store) -> None:
+        for start, row in enumerate(store.rows()):
+            key = (row.root, row.source)
+            before = self.known.get(key)
+            if before is not None:
+                self.known[key] = _moved(before, before.start, -1, before.rows + 1)
+            else:
+                self.known[key] = Known(row.hash, row.size, row.mtime_ns, row.settings, None, "", 1, start, -1)
+        for reject in store.rejects():
+            with damage_told(self.path, "embed again"):
+                fields = {name: reject[name] for name in _REJECT_FIELDS}
+                self.known[reject["root"], reject["source"]] = Known(**fields, rows=0, start=0, offset=-1)
+
+    def _fits(self, purpose: bytes) -> bool:
+        try:
+            left = StoreHeader(**json.loads(purpose))
+        except (ValueError, TypeError):  # of a version that wrote it otherwise
+            return False
+        try:
+            _require_same(left, self.header, self.path)
+        except ModelMismatch as error:
+            problem = f"a stopped run left a part of it: {error.problem}"
+            hint = f"{error.hint}, or delete {journal_of(self.path).name}"
+            raise ModelMismatch(problem, self.path, hint) from None
+        return True  # the model goes by another name now
+
+    def _read_journal(self) -> None:
+        records = iter(self._journal)
+        next(records)
+        for offset, content in records:
+            key, known, _, _ = _unpacked(content, self.header.size)
+            self.known[key] = _moved(known, -1, offset)
+            self._fresh += known.rows
+
+    def _rows(self, keys: Sequence[Key]) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+        start = stop = 0  # rows of the old store that follow each other are read together
+        for key in keys:
+            known = self.known[key]
+            if known.offset < 0 and known.start == stop:
+                stop += known.rows
+                continue
+            yield from self._old_rows(start, stop)
+            start = stop = known.start if known.offset < 0 else 0
+            stop += known.rows if known.offset < 0 else 0
+            if known.offset >= 0:
+                _, _, rows, vectors = _unpacked(self._journal.read(known.offset), self.header.size)
+                yield from zip(rows, vectors, strict=True)
+        yield from self._old_rows(start, stop)
+
+    def _old_rows(self, start: int, stop: int) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+        if start < stop and self._store is not None:
+            yield from self._store.pairs(start, stop)
+
+
+_REJECT_FIELDS = ("hash", "size", "mtime_ns", "settings", "reason", "words")
+
+
+def _free_name(path: Path) -> Path:
+    """The path, or with a number behind it where it is taken."""
+    names = (path, *(path.with_name(f"{path.name}.{number}") for number in range(2, 1000)))
+    return next(name for name in names if not name.exists())
+
+
+def _moved(known: Known, start: int, offset: int, rows: int | None = None) -> Known:
+    return replace(known, start=start, offset=offset, rows=known.rows if rows is None else rows)
+
+
+def _values(record: Row | Known) -> list[Any]:
+    return [getattr(record, field.name) for field in fields(record)]
+
+
+def _purpose(header: StoreHeader) -> bytes:
+    return json.dumps(asdict(header), sort_keys=True).encode()
+
+
+def _packed(rows: Sequence[Row], vectors: NDArray[np.float32], known: Known, key: Key) -> bytes:
+    # positional, and not by asdict, which copies deeply: this is done for every face
+    values = {"key": key, "known": _values(known), "rows": [_values(row) for row in rows]}
+    text = json.dumps(values).encode()
+    return len(text).to_bytes(4, "little") + text + np.ascontiguousarray(vectors, "<f4").tobytes()
+
+
+def _unpacked(content: bytes, size: int) -> tuple[Key, Known, list[Row], NDArray[np.float32]]:
+    length = int.from_bytes(content[:4], "little")
+    found: dict[str, Any] = json.loads(content[4 : 4 + length])
+    rows = [replace(row, box=tuple(row.box)) for row in (Row(*v) for v in found["rows"])]  # type: ignore[arg-type]
+    vectors = np.frombuffer(content[4 + length :], "<f4").reshape(-1, size)
+    root, source = found["key"]
+    return (root, source), Known(*found["known"]), rows, vectors
+
+
+def _require_same(have: StoreHeader, want: StoreHeader, path: Path) -> None:
+    if have.model_id != want.model_id:
+        raise ModelMismatch(
+            f"the store holds embeddings of {have.model} ({have.model_id}), not of {want.model} ({want.model_id})",
+            path,
+            "write to a new store, or name the store's --model",
+        )
+    if have.template != want.template:
+        raise ModelMismatch(
+            f"the store holds embeddings of {have.template} crops, not of {want.template} ones", path, "use a new store"
+        )
+    if have.flip != want.flip:
+        raise ModelMismatch(
+            f"the store was written with --flip {have.flip}, not {want.flip}",
+            path,
+            "use the same --flip, or a new store",
+        )
+    if have.precision != want.precision:
+        raise ModelMismatch(
+            f"the store was computed in {have.precision}, not {want.precision}",
+            path,
+            f"give --precision {have.precision}, or a new store",
+        )
+    if have.size != want.size:
+        raise ModelMismatch(
+            f"the store's embeddings have {have.size} numbers, not {want.size}", path, "use a new store"
+        )

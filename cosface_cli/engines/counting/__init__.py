@@ -1,0 +1,1 @@
+"""Scores of very many pairs, counted in blocks."""

@@ -1,0 +1,1 @@
+"""MTCNN (Zhang 2016), the paper's detector."""

@@ -1,0 +1,140 @@
+"""MTCNN's three networks out of the `mtcnn` wheel, without running what a pickle says.
+
+The wheel keeps each network as an LZ4 frame around a joblib pickle: a list of wrappers, each followed in the stream
+by its raw float32 values. They are named and laid out as in facenet-pytorch, whose parameters are the same to the bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.files.model_cache import cached, packaged
+
+Array = NDArray[np.float32]
+Net = Literal["pnet", "rnet", "onet"]
+
+SOURCES: dict[Net, str] = {
+    "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
+    "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
+    "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
+}
+CHECKSUM = hashlib.sha256("".join(SOURCES.values()).encode()).hexdigest()[:8]
+CONVERTER = 1  # counts up whenever the bytes of a cached file would change
+
+# The layers in the order of the wheel's lists; a prelu has a weight only, everything else a weight and a bias.
+_LAYERS: dict[Net, str] = {
+    "pnet": "conv1 prelu1 conv2 prelu2 conv3 prelu3 conv4_2 conv4_1",
+    "rnet": "conv1 prelu1 conv2 prelu2 conv3 prelu3 dense4 prelu4 dense5_2 dense5_1",
+    "onet": "conv1 prelu1 conv2 prelu2 conv3 prelu3 conv4 prelu4 dense5 prelu5 dense6_2 dense6_3 dense6_1",
+}
+
+
+def graph(net: Net) -> Path:
+    """The ONNX file of one network: input x (N, 3, H, W), RGB as (value - 127.5) / 128.
+
+    Outputs: prob, the face's probability; box, the regression of its four sides; of "onet" also points, the five x
+    and then the five y. From "pnet" they are maps (N, 1 or 4, H', W'), else (N, 1 or 4 or 10).
+    """
+
+    def build() -> bytes:
+        from cosface_cli.engines.detectors.mtcnn.graphs import onnx_bytes
+
+        own = f"{net}."
+        return onnx_bytes(net, {k.removeprefix(own): v for k, v in tensors().items() if k.startswith(own)})
+
+    return cached(f"mtcnn-{net}-{SOURCES[net][:8]}-v{CONVERTER}.onnx", build)
+
+
+def tensors() -> dict[str, Array]:
+    """All parameters by name ("pnet.conv1.weight"), converted at the first call and cached as safetensors."""
+    from safetensors.numpy import load_file, save
+
+    def build() -> bytes:
+        found = {f"{net}.{name}": value for net in SOURCES for name, value in _convert(net).items()}
+        return bytes(save({name: np.ascontiguousarray(found[name]) for name in sorted(found)}))
+
+    return dict(load_file(cached(f"mtcnn-{CHECKSUM}-v{CONVERTER}.safetensors", build)))
+
+
+def _convert(net: Net) -> dict[str, Array]:
+    from lz4.frame import decompress
+
+    source = packaged("mtcnn", f"assets/weights/{net}.lz4", SOURCES[net])
+    return named(net, read_arrays(decompress(source.read_bytes())))
+
+
+def named(net: Net, arrays: list[Array]) -> dict[str, Array]:
+    """The wheel's list by parameter name, in torch's layout: conv OIHW, dense (out, in), prelu (C,)."""
+    values = iter(arrays)
+    found: dict[str, Array] = {}
+    for layer in _LAYERS[net].split():
+        weight = next(values)
+        if layer.startswith("prelu"):
+            found[f"{layer}.weight"] = weight.reshape(-1)
+            continue
+        found[f"{layer}.weight"] = weight.transpose(3, 2, 0, 1) if weight.ndim == 4 else weight.T
+        found[f"{layer}.bias"] = next(values)
+    if next(values, None) is not None:
+        raise ValueError(f"{net} has more arrays than layers")
+    return found
+
+
+def read_arrays(content: bytes) -> list[Array]:
+    """The float32 arrays of a joblib pickle. Raises pickle.UnpicklingError where it asks for any other object."""
+    stream = io.BytesIO(content)  # has no peek, so that the unpickler reads no byte ahead into the raw values
+
+    class Wrapper:
+        """Takes the place of joblib's NumpyArrayWrapper; its values follow when its state has been read."""
+
+        array: Array
+
+        def __setstate__(self, state: Mapping[str, Any]) -> None:
+            if state.get("numpy_array_alignment_bytes") is not None:
+                stream.read(stream.read(1)[0])
+            shape = tuple(int(n) for n in state["shape"])
+            size = 4 * int(np.prod(shape, dtype=np.int64))
+            raw = stream.read(size) if isinstance(state["dtype"], _Float32) and min(shape) >= 0 else b""
+            if len(raw) != size or state["order"] not in ("C", "F"):
+                raise pickle.UnpicklingError("not a plain float32 array")
+            self.array = np.frombuffer(raw, "<f4").reshape(shape, order=state["order"])
+
+    allowed = {
+        ("joblib.numpy_pickle", "NumpyArrayWrapper"): Wrapper,
+        ("numpy", "ndarray"): _Ndarray,
+        ("numpy", "dtype"): _Float32,
+    }
+
+    class Restricted(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            if (module, name) not in allowed:
+                raise pickle.UnpicklingError(f"{module}.{name} is not allowed here")
+            return allowed[module, name]
+
+    wrappers = Restricted(stream).load()
+    if not isinstance(wrappers, list) or not all(isinstance(wrapper, Wrapper) for wrapper in wrappers):
+        raise pickle.UnpicklingError("not a list of arrays")
+    return [wrapper.array for wrapper in wrappers]
+
+
+class _Ndarray:
+    """Names the wrapped type; the real one could be called with any size."""
+
+
+class _Float32:
+    """Takes the place of numpy.dtype, of which nothing but little-endian float32 is expected."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if code != "f4":
+            raise pickle.UnpicklingError("not a plain float32 array")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] != "<":
+            raise pickle.UnpicklingError("not a plain float32 array")

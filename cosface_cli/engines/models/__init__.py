@@ -1,0 +1,1 @@
+"""Embedding models: their identity, several as one, calibrations, weights to start from."""

@@ -1,0 +1,68 @@
+"""What a training may begin with: the embedded default, or weights that were trained before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.run.weights import read_trained
+from cosface_cli.backbones.dlib_resnet import named
+from cosface_cli.backbones.loading import declaration, fits
+from cosface_cli.engines.embedders.dlib_resnet import LICENCE, MODEL_ID, packaged_network
+from cosface_cli.errors import CosfaceError, DamagedError
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Weights to begin with.
+
+    backbone, embedding_size: the network that they fit, as for backbones.loading.load; tensors: by its names. licence
+    and lineage are what the header of the weights trained from here on has to say: the licence of the start (None where
+    it carries none) and the model ids that led here, the oldest first, this start's own the last.
+    """
+
+    backbone: str
+    embedding_size: int
+    tensors: Mapping[str, NDArray[Any]]
+    licence: str | None
+    lineage: tuple[str, ...]
+
+
+def starting_weights(spec: str) -> Start:
+    """What `default`, a run folder, or the path of its weights.safetensors stands for.
+
+    Raises CosfaceError for another kind of file, for damage, and for weights of a network that this version lacks or
+    feeds otherwise.
+    """
+    if spec in (DEFAULT, "dlib"):
+        dlib = packaged_network()
+        tensors = named([(conv.weight, conv.bias) for conv in dlib.convs], dlib.fc)
+        return Start("dlib29", len(dlib.fc), tensors, LICENCE, (MODEL_ID,))
+    path = Path(spec)
+    if not path.exists():
+        raise CosfaceError(
+            f"no weights to begin with are called {spec!r}", hint="give default, a run folder or a .safetensors file"
+        )
+    file, header, tensors = read_trained(path)
+    backbone = declaration(header.backbone)
+    fed = (header.template, header.color_order, header.mean, header.std)
+    feeds = (backbone.template, "RGB", backbone.mean, backbone.std)
+    if fed != feeds:
+        raise CosfaceError(
+            f"these weights were fed otherwise than {header.backbone} is ({_words(*fed)}; {_words(*feeds)})",
+            file,
+            "begin with others",
+        )
+    if not fits(header.backbone, header.embedding_size, tensors):
+        raise DamagedError(f"the tensors are not those of {header.backbone!r}", file, "train or copy them again")
+    return Start(header.backbone, header.embedding_size, tensors, header.licence, (*header.lineage, header.model_id))
+
+
+def _words(template: str, order: str, mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    return f"crops {template}, {order}, mean {mean}, std {std}"

@@ -1,0 +1,1 @@
+"""From a photo to aligned crops and vectors of its faces."""

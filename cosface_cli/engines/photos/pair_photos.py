@@ -1,0 +1,133 @@
+"""The files behind a list of pairs: each photo once, found under a root of photos or in a crop folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.crops.manifest import is_crop_folder, open_crops
+from cosface_cli.artifacts.lists.lfw_lists import PairList, read_pairs
+from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.photos.face_vectors import Input, crop_of
+from cosface_cli.engines.photos.reader import Reader
+from cosface_cli.engines.photos.warp import require_cover
+from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.sources import File
+from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.errors import CosfaceError, PhotoError
+from cosface_cli.maths.geometry import Template, template
+from cosface_cli.outcomes import Done, OnOutcome, Planned, Rejected
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairFiles:
+    """inputs: the distinct photos; left, right: (P,) index into them, -1 where there is no such file; same: (P,);
+    fold: (P,) from 1; absent: names without a file; listed: the list as read."""
+
+    inputs: tuple[Input, ...]
+    names: tuple[str, ...]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    same: NDArray[np.bool_]
+    fold: NDArray[np.int64]
+    absent: tuple[str, ...]
+    listed: PairList
+
+
+def find_pair_files(pairs_file: Path, root: Path, crops_template: str | None = None) -> PairFiles:
+    """The photos that a list of pairs names, under root.
+
+    crops_template: says that root holds crops of that template, without a manifest. Raises CosfaceError for a list
+    that does not fit its header, and where root has none of the photos.
+    """
+    listed = read_pairs(pairs_file)
+    there = {stem(name): item for name, item in reversed(named_inputs(root, crops_template).items())}
+    names = dict.fromkeys(name for pair in listed.pairs for name in (pair.left, pair.right))
+    found = {name: there[name] for name in names if name in there}
+    if not found:
+        first = next(iter(names))
+        problem = f"none of the photos of {pairs_file} are here, as {first}.jpg"
+        raise CosfaceError(problem, root, "give their root folder")
+    place = {name: number for number, name in enumerate(found)}
+    return PairFiles(
+        inputs=tuple(found.values()),
+        names=tuple(found),
+        left=np.array([place.get(pair.left, -1) for pair in listed.pairs], np.int64),
+        right=np.array([place.get(pair.right, -1) for pair in listed.pairs], np.int64),
+        same=np.array([pair.same for pair in listed.pairs], bool),
+        fold=np.array([pair.fold for pair in listed.pairs], np.int64),
+        absent=tuple(name for name in names if name not in found),
+        listed=listed,
+    )
+
+
+def named_inputs(root: Path, crops_template: str | None = None) -> dict[str, Input]:
+    """The photos or crops under root by name, in order; crops_template: see find_pair_files."""
+    if crops_template is not None or is_crop_folder(root):
+        return {crop.name: Input(File(crop.path), crop) for crop in open_crops(root, crops_template)}
+    return {item.name: Input(item.place) for item in list_photos(str(root)).items}
+
+
+def stem(name: str) -> str:
+    """A name without its ending."""
+    return name.rpartition(".")[0] or name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairCrops:
+    """The crops (N, H, W, 3) uint8 of a list of pairs; the rest as in PairFiles. missing: names without a face."""
+
+    crops: NDArray[np.uint8]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    same: NDArray[np.bool_]
+    fold: NDArray[np.int64]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _CropOpener:
+    template: Template
+
+    def open(self) -> Callable[[Input], NDArray[np.uint8] | PhotoError]:
+        reader: list[Reader] = []
+
+        def crop(item: Input) -> NDArray[np.uint8] | PhotoError:
+            try:
+                if item.crop is not None:
+                    return crop_of(item.place.read(), item.crop, self.template)
+                if not reader:
+                    reader.append(Reader(open_detector("mtcnn", 20), self.template, "center"))
+                return reader[0].faces(item.place.read(), str(item.place))[1][0].crop
+            except PhotoError as error:
+                return error
+
+        return crop
+
+
+def load_pair_crops(pairs_file: Path, root: Path, need: Template, emit: OnOutcome) -> PairCrops:
+    """The crops of a list of pairs in memory, at the template that a network needs; photos without a face are told."""
+    files = find_pair_files(pairs_file, root)
+    for name in {item.crop.template.name for item in files.inputs if item.crop is not None}:
+        require_cover(template(name), need, root)
+    emit(Planned(len(files.inputs)))
+    crops: list[NDArray[np.uint8]] = []
+    place = np.full(len(files.inputs) + 1, -1, np.int64)  # the last one stands for index -1
+    missing = list(files.absent)
+    for number, (item, crop) in enumerate(run(files.inputs, _CropOpener(need), cpu_count())):
+        if isinstance(crop, PhotoError):
+            missing.append(files.names[number])
+            emit(Rejected(str(item.place), crop.reason, str(crop)))
+        else:
+            place[number] = len(crops)
+            crops.append(crop)
+            emit(Done(str(item.place)))
+    if not crops:
+        raise CosfaceError("no face was found in any photo of the list", root, "check the photos")
+    return PairCrops(
+        np.stack(crops), place[files.left], place[files.right], files.same, files.fold, tuple(sorted(missing))
+    )

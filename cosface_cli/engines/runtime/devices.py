@@ -1,0 +1,120 @@
+"""Where networks are computed: --device as it is written, to a torch device for each worker.
+
+Plain `cpu` is ONNX Runtime, in as many workers as there are; torch is loaded only where a GPU is in sight. `cpu:0,1` is
+two workers that run torch on the CPU, as `cuda:0,1` is two that run it on GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cosface_cli.errors import CosfaceError
+from cosface_cli.outcomes import Note, OnOutcome
+from cosface_cli.registry import suggest
+
+if TYPE_CHECKING:
+    import torch
+
+KINDS = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("fp32", "fp16", "bf16")
+CPU = ("cpu",)
+_DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, Windows' for its guest
+
+
+def devices(word: str, emit: OnOutcome) -> tuple[str, ...]:
+    """The devices of this machine that auto, cpu, cuda, cuda:0,1 or mps stands for; cuda: all GPUs that torch sees.
+
+    auto takes the GPUs if there are some, and says so where one is in sight that torch cannot use. Raises CosfaceError
+    for another word, and for a device that is not there.
+    """
+    kind, numbers = _parsed(word)
+    if kind == "auto":
+        return _best(emit)
+    if kind == "cpu":
+        return tuple(f"cpu:{number}" for number in numbers) or CPU
+    require(kind)
+    if kind == "mps":
+        return ("mps",)
+    there = _gpus()
+    if numbers and max(numbers) >= there:
+        names = ", ".join(f"cuda:{number}" for number in range(there))
+        raise CosfaceError(f"--device {word}: torch finds no such GPU here", hint=f"there is {names}")
+    return tuple(f"cuda:{number}" for number in numbers or range(there))
+
+
+def device_given_out(word: str) -> str:
+    """The same where a cluster gives each worker its GPU, which is then the only one that it sees."""
+    kind, numbers = _parsed(word)
+    if kind == "mps" or numbers:
+        raise CosfaceError(f"--device {word} names devices of one machine", hint="with --engine ray give cuda or cpu")
+    return "cuda:0" if kind == "cuda" else "cpu"
+
+
+def is_there(kind: str) -> bool:
+    """Whether torch can use cpu, cuda or mps here."""
+    import torch
+
+    return {"cpu": True, "cuda": _gpus() > 0, "mps": torch.backends.mps.is_available()}[kind]
+
+
+def require(device: str) -> None:
+    """Raises CosfaceError where torch cannot use a device: cpu, cuda or mps, with or without a number."""
+    kind = device.partition(":")[0]
+    if not is_there(kind):
+        raise CosfaceError(f"torch finds no device {kind!r} here", hint="--device auto takes what there is")
+
+
+def autocast_type(precision: str) -> torch.dtype | None:
+    """The type that autocast computes a network in; None for float32 throughout."""
+    import torch
+
+    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
+def on_gpu(device: str) -> bool:
+    """Whether it is none of the CPU."""
+    return not device.startswith("cpu")
+
+
+def _parsed(word: str) -> tuple[str, tuple[int, ...]]:
+    kind, colon, rest = word.partition(":")
+    if kind not in KINDS:
+        raise CosfaceError(f"no device is called {word!r}", hint=suggest(kind, list(KINDS)))
+    numbers = rest.split(",") if colon else []
+    whole = all(number.isascii() and number.isdigit() for number in numbers)
+    if not whole or (numbers and kind in ("auto", "mps")) or len({*map(int, numbers)}) < len(numbers):
+        raise CosfaceError(f"--device {word!r} names no devices", hint="write it as cuda, cuda:0 or cuda:0,1")
+    return kind, tuple(map(int, numbers))
+
+
+def _best(emit: OnOutcome) -> tuple[str, ...]:
+    if sys.platform != "darwin" and not any(Path(driver).exists() for driver in _DRIVERS):
+        return CPU
+    if there := _gpus():
+        return tuple(f"cuda:{number}" for number in range(there))
+    if is_there("mps"):
+        return ("mps",)
+    emit(Note("a GPU is in sight, but this torch cannot use it: computing on the CPU"))
+    return CPU
+
+
+def _gpus() -> int:
+    import torch
+
+    with warnings.catch_warnings():  # of a driver that is too old: what is told says enough
+        warnings.simplefilter("ignore")
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def wait_briefly() -> None:
+    """Before torch is loaded: its threads on a CPU that wait for each other spin for some microseconds, and then sleep.
+
+    Spinning for long makes training beside other work four times slower, and sleeping at once makes it a third slower
+    alone. Who sets OpenMP's OMP_WAIT_POLICY or GOMP_SPINCOUNT decides otherwise.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")

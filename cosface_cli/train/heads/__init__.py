@@ -1,0 +1,1 @@
+"""How class weights are distributed over processes and sampled: whole, or Partial FC."""

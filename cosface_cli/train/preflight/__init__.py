@@ -1,0 +1,1 @@
+"""What can be known before the first step: checks of data and settings, memory and time."""

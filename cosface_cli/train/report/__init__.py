@@ -1,0 +1,1 @@
+"""report.html and noise.jsonl of a finished run."""

@@ -1,0 +1,119 @@
+"""The figures of a run's report, each as an element of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline, svg
+from cosface_cli.train.report.angles import Angles, middle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Rows = Sequence[Mapping[str, Any]]
+
+_BINS = np.arange(0.0, 181.0, 2.0)  # degrees
+_ACCURACIES = {  # column: what the page calls it, and its colour
+    "validation_accuracy": ("validation pairs", ACCENT),
+    "hold_out_score": ("people held out (mean true accept rate)", WARN),
+    "accuracy": ("crops trained on, without the margin", SOFT),
+}
+
+
+def of_epochs(rows: Rows, schedule: str, best_epoch: int | None) -> list[str]:
+    """Loss, learning rate and accuracies by step, of the rows of metrics.jsonl; without what no row has.
+
+    best_epoch: whose weights were kept, marked in each figure.
+    """
+    kept = next((row["step"] for row in rows if row["epoch"] == best_epoch), None)
+
+    def drawn(title: str, words: str, paint: Callable[[Axes], None]) -> str:
+        def painted(figure: Figure) -> None:
+            axes = figure.subplots()
+            paint(axes)
+            axes.set(title=title, xlabel="step")
+            axes.margins(x=0.02)
+            if kept is not None:
+                axes.axvline(kept, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+                axes.annotate("kept", (kept, 1), (3, -3), xycoords=("data", "axes fraction"), va="top", fontsize=8,
+                              textcoords="offset points")  # fmt: skip
+
+        return inline(svg(painted, 4.6, 2.7), f"{title}, {words}")
+
+    figures = []
+    losses = _column(rows, "loss")
+    if losses[0].size:
+        words = f"by step: from {losses[1][0]:.3g} to {losses[1][-1]:.3g}"
+        figures.append(drawn("Loss", words, lambda axes: _line(axes, losses, ACCENT)))
+    rates = _column(rows, "lr")
+    if rates[0].size:
+
+        def paint_rates(axes: Axes) -> None:
+            _line(axes, rates, ACCENT)
+            if schedule == "step":
+                axes.set_yscale("log")
+
+        figures.append(drawn("Learning rate", f"by step: at most {rates[1].max():.3g}", paint_rates))
+    accuracies = {name: found for name in _ACCURACIES if (found := _column(rows, name))[0].size}
+    if accuracies:
+        figures.append(
+            drawn(
+                "Accuracy",
+                "; ".join(f"{_ACCURACIES[name][0]}: {values[-1]:.3g}" for name, (_, values) in accuracies.items()),
+                lambda axes: _paint_accuracies(axes, accuracies, _column(rows, "validation_error")[1]),
+            )
+        )
+    return figures
+
+
+def of_angles(before: Mapping[str, Angles], after: Mapping[str, Angles]) -> str:
+    """Histograms by kind of crops, one column each, before training above and after it below."""
+
+    def paint(figure: Figure) -> None:
+        grid = figure.subplots(2, len(kinds), squeeze=False, sharex=True)
+        for row, (when, found) in enumerate((("before", before), ("after", after))):
+            for axes, kind in zip(grid[row], kinds, strict=True):
+                for values, colour, name in (
+                    (found[kind].genuine, ACCENT, "one person"),
+                    (found[kind].impostors, WARN, "two people"),
+                ):
+                    if values.size:
+                        heights = np.histogram(values, _BINS)[0] / values.size * 100
+                        axes.stairs(heights, _BINS, fill=True, color=colour, alpha=0.3)
+                        axes.stairs(heights, _BINS, color=colour, linewidth=1.2, label=name)
+                axes.set(title=f"{kind}, {when} training", xlim=(0, 180), xticks=range(0, 181, 30))
+                axes.set_yticks([])
+                if row:
+                    axes.set_xlabel("angle, degrees")
+        grid[0][0].legend(loc="upper right")
+
+    kinds = [kind for kind in before if kind in after]
+    words = "; ".join(
+        f"{kind}, {when}: one person {middle(found[kind].genuine)}, two people {middle(found[kind].impostors)}"
+        for kind in kinds
+        for when, found in (("before", before), ("after", after))
+    )
+    return inline(svg(paint, 4.6 * len(kinds), 4.0), f"Angles between embeddings, median: {words}") if kinds else ""
+
+
+def _column(rows: Rows, name: str) -> tuple[Any, Any]:
+    """Steps and values where a row has one."""
+    found = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+    return np.array([step for step, _ in found], float), np.array([value for _, value in found], float)
+
+
+def _line(axes: Axes, points: tuple[Any, Any], colour: str, label: str | None = None) -> None:
+    axes.plot(*points, marker="o" if len(points[0]) <= 60 else "", color=colour, label=label)
+
+
+def _paint_accuracies(axes: Axes, accuracies: Mapping[str, tuple[Any, Any]], errors: Any) -> None:
+    for name, (steps, values) in accuracies.items():
+        words, colour = _ACCURACIES[name]
+        _line(axes, (steps, values), colour, words)
+        if name == "validation_accuracy" and len(errors) == len(values):
+            axes.fill_between(steps, values - errors, values + errors, color=colour, alpha=0.2, linewidth=0)
+    axes.legend(loc="lower right")

@@ -1,0 +1,181 @@
+"""report.html: how a run went, what it did to the angles, and which labels look wrong, as one page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from cosface_cli.artifacts import pictures
+from cosface_cli.artifacts.crops.manifest import line
+from cosface_cli.artifacts.files.atomic import write_text
+from cosface_cli.artifacts.pages import page_writer
+from cosface_cli.artifacts.run.run_record import RunFolder, RunRecord
+from cosface_cli.artifacts.run.weights import Weights
+from cosface_cli.backbones.loading import build, put
+from cosface_cli.outcomes import Note, OnOutcome
+from cosface_cli.train.crops.dataset import LabelledCrops, read_crop
+from cosface_cli.train.job import Task
+from cosface_cli.train.report import angles, curves
+from cosface_cli.train.report.label_audit import Audit, Suspect, audit
+from cosface_cli.train.scoring.crop_vectors import showing
+from cosface_cli.train.step.learner import Learner
+
+if TYPE_CHECKING:
+    from cosface_cli.engines.photos.pair_photos import PairCrops
+
+SIDE = 96  # of a small picture, pixels
+MOST = 200  # suspects that the page shows; noise.jsonl has all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What a run came to. network, header: the kept weights; rows: of metrics.jsonl; best_epoch: whose they are, None
+    where no epoch was scored."""
+
+    network: nn.Module
+    header: Weights
+    record: RunRecord
+    rows: Sequence[Mapping[str, Any]]
+    best_epoch: int | None
+
+
+def write_report(
+    folder: RunFolder, task: Task, learner: Learner, pairs: PairCrops | None, trained: Trained, emit: OnOutcome
+) -> None:
+    """Write noise.jsonl and report.html. pairs: that the run was validated on.
+
+    The network as it began is made anew, so that a run that was stopped and went on gives the same page.
+    """
+    settings, data = task.settings, task.data
+    first = build(settings.backbone, settings.embedding_size, settings.seed)
+    if task.start:
+        put(first, task.start.tensors, "the start's weights do not fit its backbone")
+    with showing(learner, first):
+        before = angles.measure(learner, data, task.held, pairs, settings.embedding_size)
+    with showing(learner, trained.network):
+        after = angles.measure(learner, data, task.held, pairs, settings.embedding_size)
+        found = audit(learner, data, folder.root)
+    write_text(folder.noise, "".join(line(suspect.row(data)) for suspect in found.suspects))
+    page_writer.write_page(
+        folder.report,
+        "train/report/page.html.j2",
+        {
+            **_summary(trained, found),
+            "curves": curves.of_epochs(trained.rows, settings.schedule, trained.best_epoch),
+            "angles": curves.of_angles(before, after),
+            "angle_rows": [
+                (kind, when, named[kind])
+                for kind in before
+                for when, named in (("before", before), ("after", after))
+                if kind in named
+            ],
+            "far": angles.FAR,
+            "suspects": len(found.suspects),
+            "judged": found.judged,
+            "doubtful": found.is_doubtful,
+            "shown": min(MOST, len(found.suspects)),
+            "people": _people(data, found),
+            "columns": list(dict.fromkeys(name for row in trained.rows for name in row)),
+            "rows": trained.rows,
+            "number": _number,
+            "middle": angles.middle,
+        },
+    )
+    if found.is_doubtful:
+        words = "too many for wrong labels, the network tells people apart too badly"
+        emit(Note(f"{len(found.suspects)} of {found.judged} crops are nearer to another identity: {words}"))
+    elif found.suspects:
+        emit(Note(f"{len(found.suspects)} of {found.judged} crops look mislabelled: {folder.noise}"))
+    emit(Note(f"report: {folder.report}"))
+
+
+def _summary(trained: Trained, found: Audit) -> dict[str, Any]:
+    record, header = trained.record, trained.header
+    last = trained.rows[-1] if trained.rows else {}
+    best = next((row for row in trained.rows if row["epoch"] == trained.best_epoch), last)
+    numbers = [
+        ("identities", f"{header.identities:,}"),
+        ("crops", f"{record.data['crops']:,}"),
+        ("epochs", last.get("epoch")),
+        ("kept epoch", trained.best_epoch),
+        ("loss", _short(last.get("loss"))),
+        ("validation accuracy", _percent(best.get("validation_accuracy"))),
+        ("held out", _percent(best.get("hold_out_score"))),
+        ("look mislabelled", None if found.is_doubtful else f"{len(found.suspects):,}"),
+    ]
+    loss = ", ".join(f"{name} {value:g}" for name, value in header.loss.items() if name != "name")
+    made = [
+        ("weights", header.model_id[:12]),
+        ("licence of the start", header.licence),
+        ("start", header.lineage[-1][:12] if header.lineage else None),
+        ("recipe", record.data.get("recipe")),
+        ("crops", record.data["folder"]),
+        ("fingerprint", str(record.data["fingerprint"])[:12]),
+    ]
+    return {
+        "title": f"{header.loss['name']} on {header.backbone}" + (f", {loss}" if loss else ""),
+        "numbers": [(name, value) for name, value in numbers if value is not None],
+        "made": [(name, value) for name, value in made if value is not None],
+        "settings": {name: _words(value) for name, value in record.settings.items()},
+    }
+
+
+def _people(data: LabelledCrops, found: Audit) -> list[dict[str, Any]]:
+    """The first suspects by the identity that they are filed under, those with most of them first; beside each crop a
+    typical one of its own identity and of the nearest."""
+    shown = found.suspects[:MOST]
+    counts = Counter(suspect.label for suspect in found.suspects)
+    thumbnails: dict[int, str | None] = {}
+    people = []
+    for label in sorted({suspect.label for suspect in shown}, key=lambda label: (-counts[label], label)):
+        theirs = [suspect for suspect in shown if suspect.label == label]
+        people.append(
+            {
+                "name": data.identities[label],
+                "crops": int((data.labels == label).sum()),
+                "count": counts[label],
+                "suspects": [_trio(data, found, suspect, thumbnails) for suspect in theirs],
+            }
+        )
+    return people
+
+
+def _trio(data: LabelledCrops, found: Audit, suspect: Suspect, thumbnails: dict[int, str | None]) -> dict[str, Any]:
+    def picture(crop: int) -> str | None:
+        if crop not in thumbnails:
+            image = read_crop(data.crops[crop])
+            thumbnails[crop] = page_writer.picture(pictures.encode_thumbnail(image, SIDE))
+        return thumbnails[crop]
+
+    own, other = int(found.typical[suspect.label]), int(found.typical[suspect.nearest])
+    return {
+        **suspect.row(data),
+        "picture": picture(suspect.crop),
+        "own": picture(own) if own >= 0 else None,
+        "other": picture(other) if other >= 0 else None,
+    }
+
+
+def _number(value: Any) -> str:
+    """A cell of the table of epochs."""
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.5g}"
+
+
+def _short(value: Any) -> str | None:
+    return None if value is None else f"{value:.3g}"
+
+
+def _percent(value: Any) -> str | None:
+    return None if value is None else f"{100 * value:.2f} %"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(inner)}" for name, inner in sorted(value.items())) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

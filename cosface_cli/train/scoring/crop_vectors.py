@@ -1,0 +1,51 @@
+"""Crops to unit vectors by a network in training, as they are: no augmentation, in evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cosface_cli.engines.embedders.vectors import unit_length
+from cosface_cli.maths.geometry import Template
+from cosface_cli.train.crops.augment import Augmentation
+from cosface_cli.train.crops.dataset import Looks
+from cosface_cli.train.crops.loader import Readers
+from cosface_cli.train.crops.records import LabelledCrop
+from cosface_cli.train.step.learner import Learner
+
+BATCH = 64
+_AHEAD = 2  # batches that are read while the network works
+
+
+def embedded(
+    learner: Learner,
+    crops: Sequence[LabelledCrop],
+    shape: Template,
+    chosen: NDArray[np.int64],
+    readers: Readers,
+) -> Iterator[NDArray[np.float32]]:
+    """The vectors (b, D) of the chosen crops, BATCH after BATCH, of the network that the learner shows.
+
+    A vector of no length or no numbers comes back as it is.
+    """
+    looks = Looks(crops, shape, 0, Augmentation(()))
+    tasks = ((0, chosen[begin : begin + BATCH]) for begin in range(0, len(chosen), BATCH))
+    for images in readers.read(tasks, looks, _AHEAD):
+        yield unit_length(learner.embed(images))
+
+
+@contextmanager
+def showing(learner: Learner, network: nn.Module) -> Iterator[None]:
+    """Have the learner embed by another network of its backbone for a while."""
+    before = learner.shown
+    learner.shown = network.to(learner.device).to(memory_format=learner.memory_format)  # type: ignore[call-overload]
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        learner.shown = before

@@ -1,0 +1,106 @@
+"""How well a network in training verifies pairs of people, scored as cosface verify scores them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.backbones import Backbone
+from cosface_cli.engines.embedders import CPU_BATCH
+from cosface_cli.engines.embedders.vectors import unit_embeddings
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.geometry import template
+from cosface_cli.maths.roc import best_threshold, fold_accuracy
+from cosface_cli.outcomes import Note, OnOutcome, Outcome, Rejected
+from cosface_cli.train import TrainConfig
+from cosface_cli.train.step.learner import Learner
+
+if TYPE_CHECKING:
+    from cosface_cli.engines.photos.pair_photos import PairCrops
+
+_EQUAL = 1e-6  # cosines that lie no further apart than this come from one and the same vector
+
+
+@dataclass(slots=True)
+class NetworkEmbedder:
+    """The network in training as an Embedder."""
+
+    learner: Learner
+    template: str
+    size: int
+    name: str = "in training"
+    model_id: str = ""
+    batch: int = CPU_BATCH
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self.learner.embed(crops)
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """accuracy: mean over the folds, 0..1; error: its standard error; threshold: best on all pairs. None each where
+    the network gives no usable vectors."""
+
+    accuracy: float | None
+    error: float | None
+    threshold: float | None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As in metrics.jsonl."""
+        return {"validation_accuracy": self.accuracy, "validation_error": self.error}
+
+
+def pair_scores(learner: Learner, size: int, pairs: PairCrops) -> NDArray[np.float64]:
+    """The cosine of each pair (P,), not a number where a crop is missing. size: of the embeddings."""
+    embedder = NetworkEmbedder(learner, learner.backbone.template, size)
+    vectors = unit_embeddings(embedder, pairs.crops).astype(np.float64)  # (N, D)
+    scores: NDArray[np.float64] = (vectors[pairs.left] * vectors[pairs.right]).sum(axis=1)  # (P,)
+    scores[(pairs.left < 0) | (pairs.right < 0)] = np.nan
+    return scores
+
+
+def validate(learner: Learner, size: int, pairs: PairCrops, emit: OnOutcome) -> Validation:
+    """Accuracy by folds, each at the threshold that is best on the others (Huang 2007); a pair without a score
+    counts as an error. Warns where all embeddings are equal."""
+    scores = pair_scores(learner, size, pairs)
+    wrong = ~np.isfinite(scores)
+    if wrong.all():
+        emit(Note("warning: no pair has a score: the network gives no usable vectors"))
+        return Validation(None, None, None)
+    if all_equal(scores):
+        emit(Note("warning: all embeddings are equal: the network tells nobody apart; a lower --lr may help"))
+    folds = fold_accuracy(np.where(wrong, 0.0, scores), pairs.same, pairs.fold, wrong)
+    threshold = best_threshold(scores[~wrong], pairs.same[~wrong])
+    return Validation(folds.mean, folds.standard_error, threshold)
+
+
+def all_equal(scores: NDArray[np.float64]) -> bool:
+    """Whether the network gives one and the same vector for every crop: all cosines are 1."""
+    found = scores[np.isfinite(scores)]
+    return bool(found.size and np.abs(found - 1.0).max() < _EQUAL)
+
+
+def pairs_of(config: TrainConfig, backbone: Backbone, emit: OnOutcome) -> PairCrops | None:
+    """The crops of the pairs to validate on; None where none are asked for. Raises CosfaceError for pairs of one fold,
+    whose threshold could be chosen on no other."""
+    if config.validate is None or config.validate_root is None:
+        return None
+    from cosface_cli.engines.photos.pair_photos import load_pair_crops  # opens a detector's runtime
+
+    def rejects_alone(outcome: Outcome) -> None:  # the inputs that train counts are its epochs
+        if isinstance(outcome, Rejected):
+            emit(Note(outcome.words))
+
+    pairs = load_pair_crops(config.validate, config.validate_root, template(backbone.template), rejects_alone)
+    lacking = int(((pairs.left < 0) | (pairs.right < 0)).sum())
+    without = f", of which {lacking} lack a crop and count as errors" if lacking else ""
+    emit(Note(f"{config.validate}: {len(pairs.same)} pairs{without}"))
+    if np.unique(pairs.fold).size < 2:
+        raise CosfaceError("all pairs are of one fold", config.validate, "give pairs in two folds or more")
+    return pairs

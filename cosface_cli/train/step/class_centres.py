@@ -1,0 +1,34 @@
+"""Where class weights begin when the network knows faces already: at the mean of each person's embeddings.
+
+Drawn at random they would pull a good network about until they have found their people.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from cosface_cli.train.crops.dataset import LabelledCrops
+from cosface_cli.train.scoring.crop_vectors import embedded
+from cosface_cli.train.step.learner import Learner
+
+_MOST = 8  # crops of a person
+
+
+def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
+    """Set the class weights that lie here, (C, D), to unit means of unit embeddings; False where the loss has no such
+    weights."""
+    weight, people = learner.head.loss.weight, learner.head.rows
+    if weight is None or weight.ndim != 2:
+        return False
+    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST] for person in people])
+    sums = torch.zeros(weight.shape)
+    begin = 0
+    for vectors in embedded(learner, data.crops, data.template, chosen, data.readers):
+        labels = data.labels[chosen[begin : begin + len(vectors)]]
+        sums.index_add_(0, torch.from_numpy(labels - people.start), torch.from_numpy(vectors))
+        begin += len(vectors)
+    with torch.no_grad():
+        weight.copy_(F.normalize(sums))
+    return True
