@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.options import Output
 from cosface_cli.outcomes import EXIT_DONE, Done, Note, Outcome, Planned, Progress, Rejected, Tally
+from cosface_cli.shared_options import Output
 
 RowOf = Callable[[Outcome], Mapping[str, Any] | None]
 

@@ -1,60 +1,240 @@
-"""Options that several commands share."""
+"""Options as data: a field of a config dataclass carries its flag, help, choices and range, and is checked by them.
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class AlignConfig(Checked):
+        raw: Annotated[str, argument("RAW", "Folder, archive or video.")]
+        faces: Annotated[Faces, option("Which faces of a photo are cut out.", group="detection")] = "largest"
+        min_face: Annotated[float, option("Smallest face, in pixels.", at_least=1)] = 20.0
+
+The command line, cosface.toml, environment variables, recipes and examples/cli.md are made from these fields
+(command_line), so each option is written once. Nothing here imports Typer.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import typer
-
-
-class Output(StrEnum):
-    """How rows are written to standard output."""
-
-    table = "table"
-    json = "json"
-    tsv = "tsv"
+from cosface_cli.errors import CosfaceError
+from cosface_cli.registry import Table, suggest
 
 
-Format = Annotated[
-    Output | None,
-    typer.Option("--format", help="Rows on stdout: a table on a terminal, one JSON object a line when piped."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr; errors stay.")]
-Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one for each core.")]
-Engine = Annotated[
-    str, typer.Option("--engine", help="local: processes of this machine; ray: nodes of the cluster at $RAY_ADDRESS.")
-]
-DetectorName = Annotated[str, typer.Option("--detector", help="mtcnn, or the path of YuNet, SCRFD or RetinaFace.")]
-Faces = Annotated[str, typer.Option("--faces", help="Which faces of a photo: largest, all or center.")]
-MinFace = Annotated[float, typer.Option("--min-face", min=1, help="Smallest face, pixels of its box's longer side.")]
-MinScore = Annotated[float, typer.Option("--min-score", min=0, max=1, help="Lowest score of the detector.")]
-MinSharpness = Annotated[
-    float,
-    typer.Option("--min-sharpness", min=0, help="Least variance of the crop's Laplacian; other for other templates."),
-]
-MaxYaw = Annotated[
-    float, typer.Option("--max-yaw", min=0, max=90, help="Most degrees turned aside, as landmarks tell.")
-]
-TryRotations = Annotated[
-    bool, typer.Option("--try-rotations", help="Photos without a face: try them turned by quarters.")
-]
-MaxMegapixels = Annotated[
-    float, typer.Option("--max-megapixels", min=0.01, help="Larger photos are rejected undecoded.")
-]
-Prune = Annotated[bool, typer.Option("--prune", help="Drop what came from photos that the source holds no more.")]
-Every = Annotated[float, typer.Option("--every", min=0.001, help="Seconds between the frames of a video.")]
-Root = Annotated[
-    Path | None, typer.Option("--root", help="With -: what the list's names are relative to; below it lie the people.")
-]
-Model = Annotated[str, typer.Option("--model", help="dlib, a run folder, its weights.safetensors, or an .onnx file.")]
-Models = Annotated[
-    list[str],
-    typer.Option(
-        "--model",
-        metavar="<str>",
-        help="dlib, dlib-int8, a run folder, its weights.safetensors, or an .onnx file; may be given several times.",
-    ),
-]
-FlipMode = Annotated[str, typer.Option("--flip", help="Also embed the mirrored crop: none, sum or concat.")]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """What a field says about itself, beside its type and default."""
+
+    help: str
+    """One or two sentences. "{choices}" stands for the names that may be given."""
+    flags: tuple[str, ...] = ()
+    """--field-name if empty; a bool that may be None gets --name/--no-name."""
+    positional: bool = False
+    """Whether it is an argument by position."""
+    metavar: str | None = None
+    """What stands for the value in the help; for an argument its name."""
+    group: str = "Options"
+    """The heading in the help under which it is listed."""
+    choices: tuple[str, ...] | Table[Any] = ()
+    """All values that may be given; those of a Literal annotation need not be repeated."""
+    known: Table[Any] | None = None
+    """Names that may be given beside others, such as paths; "{choices}" in the help lists them."""
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    unset: str | None = None
+    """What applies where the default is None or empty, for the help: "from the recipe"."""
+    separator: str | None = None
+    """For a tuple: the values are written as one word with this between them."""
+
+
+def option(help: str, *flags: str, **rest: Any) -> Option:
+    """An option; rest: the other fields of Option."""
+    return Option(help=help, flags=flags, **rest)
+
+
+def argument(metavar: str, help: str, **rest: Any) -> Option:
+    """An argument by position."""
+    return Option(help=help, metavar=metavar, positional=True, **rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A field of a config as the command line sees it."""
+
+    name: str
+    """The field's name."""
+    kind: type
+    """str, int, float, bool or Path: of one value."""
+    optional: bool
+    """Whether None is a value of it."""
+    several: bool
+    """Whether it holds a tuple of values."""
+    single: bool
+    """Whether one value may also stand alone, without a tuple."""
+    pairs: bool
+    """Whether it holds a mapping, written as NAME=VALUE."""
+    default: Any
+    """MISSING where it must be given."""
+    choices: tuple[str, ...]
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """How messages name it: its first flag, or an argument's name."""
+        if self.option.positional:
+            return self.option.metavar or self.name.upper()
+        return self.option.flags[0].partition("/")[0] if self.option.flags else "--" + self.name.replace("_", "-")
+
+    @property
+    def help(self) -> str:
+        known = self.option.known
+        return self.option.help.replace("{choices}", ", ".join(self.choices if known is None else known.names))
+
+
+class Checked:
+    """Base of configs: their values are checked by their options when they are made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@cache
+def parameters(config: type) -> tuple[Parameter, ...]:
+    """The fields of a config dataclass that carry an option, in their order."""
+    hints = get_type_hints(config, include_extras=True)
+    return tuple(
+        _parameter(f.name, hints[f.name], f.default if f.default_factory is MISSING else f.default_factory())
+        for f in fields(config)
+        if any(isinstance(note, Option) for note in getattr(hints[f.name], "__metadata__", ()))
+    )
+
+
+def parameter(config: type, name: str) -> Parameter:
+    """One of them."""
+    return next(found for found in parameters(config) if found.name == name)
+
+
+def flag_of(config: type, name: str) -> str:
+    """How messages name a field: its flag."""
+    return parameter(config, name).flag
+
+
+def check(config: Any) -> None:
+    """Raises CosfaceError for a value out of its range, not finite, or not among its choices."""
+    for field in parameters(config.__class__):
+        value = getattr(config, field.name)
+        if value is None or field.pairs:
+            continue
+        for item in value if isinstance(value, tuple) else (value,):
+            _check_one(field, item)
+
+
+def convert(field: Parameter, value: Any) -> Any:
+    """A value of TOML or of the command line as the field holds it. Raises CosfaceError for another type."""
+    if value is None and field.optional:
+        return None
+    if field.pairs:
+        return _mapping(field, value)
+    if field.several:
+        words = value.split(field.option.separator) if isinstance(value, str) and field.option.separator else value
+        items = tuple(
+            _one(field, item) for item in (words if isinstance(words, (list, tuple)) else [words]) if item != ""
+        )
+        return items[0] if field.single and len(items) == 1 else items
+    return _one(field, value)
+
+
+def _check_one(field: Parameter, value: Any) -> None:
+    if field.choices and value not in field.choices:
+        raise CosfaceError(f"{field.flag} {value!r} is not known", hint=suggest(str(value), list(field.choices)))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    said = field.option
+    limits = (
+        ("at least", said.at_least, said.at_least is None or value >= said.at_least),
+        ("above", said.above, said.above is None or value > said.above),
+        ("at most", said.at_most, said.at_most is None or value <= said.at_most),
+        ("below", said.below, said.below is None or value < said.below),
+    )
+    if not math.isfinite(value) or not all(holds for _, _, holds in limits):
+        words = " and ".join(f"{word} {limit:g}" for word, limit, _ in limits if limit is not None)
+        raise CosfaceError(f"{field.flag} must be {words or 'a finite number'}, got {value:g}")
+
+
+def _one(field: Parameter, value: Any) -> Any:
+    """A single value of the field's kind."""
+    problem = CosfaceError(f"{field.flag} must be {_KINDS[field.kind]}, got {value!r}")
+    if field.kind is bool or isinstance(value, bool):
+        if type(value) is not field.kind:
+            raise problem
+        return value
+    if field.kind in (int, float) and isinstance(value, str):
+        try:
+            return field.kind(value)
+        except ValueError:
+            raise problem from None
+    if field.kind is float and isinstance(value, int):
+        return float(value)
+    if field.kind is Path and isinstance(value, (str, Path)):
+        return Path(value)
+    if not isinstance(value, field.kind):
+        raise problem
+    return value
+
+
+def _mapping(field: Parameter, value: Any) -> Mapping[str, float] | None:
+    """NAME=VALUE words, or a TOML table, as numbers by name."""
+    pairs: Iterable[tuple[str, Any]]
+    if isinstance(value, Mapping):
+        pairs = value.items()
+    else:
+        pairs = [tuple(str(word).partition("=")[::2]) for word in value]  # type: ignore[misc]
+    numbers = {}
+    for name, number in pairs:
+        try:
+            numbers[name.strip()] = float(number)
+        except (TypeError, ValueError):
+            name = ""
+        if not name.strip():
+            raise CosfaceError(f"{field.flag} must be NAME=NUMBER, such as m1=1.35, got {value!r}")
+    return numbers or None
+
+
+_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
+    said = next(note for note in annotation.__metadata__ if isinstance(note, Option))
+    arms = [_bare(arm) for arm in _arms(annotation.__origin__)]
+    optional, arms = NoneType in arms, [arm for arm in arms if arm is not NoneType]
+    several = [arm for arm in arms if get_origin(arm) is tuple]
+    pairs = any(get_origin(arm) is Mapping for arm in arms)
+    inner = _bare(get_args(several[0])[0]) if several else arms[0]
+    literal = get_args(inner) if get_origin(inner) is Literal else ()
+    return Parameter(
+        name=name,
+        kind=float if pairs else str if literal else inner,
+        optional=optional,
+        several=bool(several),
+        single=bool(several) and len(arms) > 1,
+        pairs=pairs,
+        default=default,
+        choices=tuple(said.choices.names) if isinstance(said.choices, Table) else said.choices or literal,
+        option=said,
+    )
+
+
+def _arms(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _bare(annotation: Any) -> Any:
+    """Without the Annotated around it."""
+    return annotation.__origin__ if get_origin(annotation) is Annotated else annotation

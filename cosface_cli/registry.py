@@ -1,27 +1,37 @@
-"""Tables of what can be chosen by name: a row says where the thing lives and is imported when it is used."""
+"""Choices by name: a table lists them, and imports one only when it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Generic, TypeVar, cast
 
 from cosface_cli.errors import CosfaceError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One choice. target: "module:attribute"; extra: the pip extra that brings what it imports."""
+    """One choice of a table."""
 
     name: str
+    """What a user types."""
     target: str
+    """Where the entry is defined: "module:attribute"."""
     summary: str
+    """One line for help and lists."""
     extra: str | None = None
+    """The pip extra that brings what the module imports."""
 
 
-class Table:
-    """Rows by name, for one kind of thing ("detector", "loss")."""
+class Table(Generic[T]):
+    """Rows by name, for one kind of thing ("detector", "loss"). T: the protocol that each entry implements.
+
+    The targets are strings, so tests/test_tables.py writes them out as typed assignments and runs mypy on them.
+    """
 
     def __init__(self, kind: str, *rows: Row) -> None:
         self.kind = kind
@@ -44,12 +54,12 @@ class Table:
         except KeyError:
             raise CosfaceError(f"no {self.kind} is called {name!r}", hint=suggest(name, self.names)) from None
 
-    def load(self, name: str) -> Any:
-        """Import what the row points to. Raises CosfaceError when its pip extra is not installed."""
+    def load(self, name: str) -> T:
+        """Import the entry of that name. Raises CosfaceError when its pip extra is not installed."""
         row = self.row(name)
         module, _, attribute = row.target.partition(":")
         try:
-            return getattr(import_module(module), attribute)
+            return cast(T, getattr(import_module(module), attribute))
         except ModuleNotFoundError as error:
             if row.extra is None or (error.name or "").startswith("cosface_cli"):
                 raise
@@ -58,9 +68,19 @@ class Table:
                 hint=f"pip install 'cosface[{row.extra}]'",
             ) from error
 
+    @contextmanager
+    def with_row(self, row: Row) -> Iterator[None]:
+        """Add a row for a while, in this process only."""
+        before = self._rows
+        self._rows = {**before, row.name: row}
+        try:
+            yield
+        finally:
+            self._rows = before
+
 
 def suggest(word: str, choices: list[str]) -> str:
-    """A mend for a wrong word: its near miss if there is one, else all the choices."""
+    """A hint for an unknown word: its near miss if there is one, else all the choices."""
     from difflib import get_close_matches
 
     near = get_close_matches(word, choices, n=1)

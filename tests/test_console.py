@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cosface_cli import console
 from cosface_cli.console import Following, Rows, following, json_line, printable, say
-from cosface_cli.options import Output
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped
+from cosface_cli.shared_options import Output
 
 ODD = ("a b", "a,b", 'a"b', "a\nb", "a\tb", "-a", "100%", "a\\b", "顔", os.fsdecode(b"a\xffb"), "[b]x[/b]", "\x1b[1m")
 
@@ -164,7 +164,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
 MANY = """
 import sys
 from cosface_cli.console import following
-from cosface_cli.options import Output
+from cosface_cli.shared_options import Output
 from cosface_cli.outcomes import Done
 with following("align", Output(sys.argv[1]), False) as tell:
     for number in range(200_000):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cosface_cli import options
+from cosface_cli import shared_options as options
 from cosface_cli.align import AlignConfig
 from cosface_cli.console import following
 from cosface_cli.outcomes import Outcome, Rejected

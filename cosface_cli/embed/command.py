@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cosface_cli import options
+from cosface_cli import shared_options as options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.embed import EmbedConfig, MergeConfig, SplitConfig
 from cosface_cli.errors import CosfaceError

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cosface_cli import options
+from cosface_cli import shared_options as options
 from cosface_cli.console import following
 from cosface_cli.engines.runtime.devices import wait_briefly
 from cosface_cli.errors import CosfaceError

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cosface_cli import options
+from cosface_cli import shared_options as options
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.console import Rows, following
 from cosface_cli.engines.runtime.devices import PRECISIONS, wait_briefly

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cosface_cli import options
+from cosface_cli import shared_options as options
 from cosface_cli.console import Rows, following, say
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cosface_cli import options
+from cosface_cli import shared_options as options
 from cosface_cli.console import following, say
 from cosface_cli.verify import share_cores
 from cosface_cli.verify.calibration import CalibrateConfig
