@@ -14,7 +14,7 @@ from cosface_cli.registry import Row, Table
 
 ENVIRONMENT = "COSFACE"  # COSFACE_ALIGN_DETECTOR=... stands for cosface align --detector ...
 
-COMMANDS = Table(
+COMMANDS: Table[Any] = Table(
     "command",
     Row("align", "cosface_cli.align.command:align", "Photos to aligned crops, with a manifest and named rejects."),
     Row("train", "cosface_cli.train.command:train", "Aligned crops to weights and a run record."),
@@ -25,13 +25,13 @@ COMMANDS = Table(
 )
 
 # words that stand where cosface embed and cosface verify expect their first file
-STORE_COMMANDS = Table(
+STORE_COMMANDS: Table[Any] = Table(
     "store command",
     Row("info", "cosface_cli.embed.command:info", "What a store holds."),
     Row("merge", "cosface_cli.embed.command:merge", "Several stores to one."),
     Row("split", "cosface_cli.embed.command:split", "One store to several."),
 )
-VERIFY_COMMANDS = Table(
+VERIFY_COMMANDS: Table[Any] = Table(
     "verify command",
     Row(
         "calibrate",

@@ -139,7 +139,7 @@ def test_every_table_is_tested() -> None:
     for path in MODULES:
         for node in ast.parse(path.read_text("utf-8")).body:
             match node:
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="Table"))):
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=ast.Name(id="Table"))):
                     found.add((module_name(path), name))
     assert found == set(TABLES)
 

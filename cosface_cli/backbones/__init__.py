@@ -32,7 +32,7 @@ class Backbone:
         return self.build(embedding_size)
 
 
-BACKBONES = Table(
+BACKBONES: Table[Backbone] = Table(
     "backbone",
     Row(
         "dlib29",

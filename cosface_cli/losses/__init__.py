@@ -34,6 +34,8 @@ class Loss(Protocol):
     MARGIN_COS: ClassVar[str | None]
     weight: torch.nn.Parameter | None
 
+    def __init__(self, embedding_size: int, identities: int, **settings: float) -> None: ...
+
     def __call__(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The mean loss () of embeddings (B, D) float with labels (B,) int64 in 0..C-1."""
         ...
@@ -87,7 +89,7 @@ def _row(name: str, target: str, summary: str) -> Row:
     return Row(name, f"cosface_cli.losses.{target}", summary)
 
 
-LOSSES = Table(
+LOSSES: Table[type[Loss]] = Table(
     "loss",
     _row("cosface", "cosface:CosFace", "large margin cosine loss, Wang 2018"),
     _row("nsl", "nsl:NSL", "normalised softmax loss, Wang 2018"),

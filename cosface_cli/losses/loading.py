@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import nn
@@ -25,5 +26,4 @@ def build(name: str, embedding_size: int, identities: int, settings: Mapping[str
             raise CosfaceError(f"the loss {name!r} has no setting {setting!r}", hint=hint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head: nn.Module = loss(embedding_size, identities, **settings)
-    return head
+        return cast(nn.Module, loss(embedding_size, identities, **settings))

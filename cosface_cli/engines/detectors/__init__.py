@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -46,7 +46,7 @@ class Detector(Protocol):
         ...
 
 
-DETECTORS = Table(
+DETECTORS: Table[Callable[..., Detector]] = Table(
     "detector",
     Row(
         "mtcnn",

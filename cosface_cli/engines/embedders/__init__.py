@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from cosface_cli.registry import Row, Table
@@ -36,7 +36,7 @@ class Embedder(Protocol):
         ...
 
 
-EMBEDDERS = Table(
+EMBEDDERS: Table[Callable[[], Embedder]] = Table(
     "model",
     Row(
         "dlib",

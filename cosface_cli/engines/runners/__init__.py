@@ -32,7 +32,7 @@ class Runner(Protocol):
     ) -> Iterator[tuple[Any, Any]]: ...
 
 
-RUNNERS = Table(
+RUNNERS: Table[Runner] = Table(
     "engine",
     Row("local", "cosface_cli.engines.runners.local:run", "processes on this machine"),
     Row("ray", "cosface_cli.engines.runners.ray:run", "the nodes of a Ray cluster, named by RAY_ADDRESS", "cluster"),

@@ -53,7 +53,7 @@ class Search(Protocol):
         ...
 
 
-SEARCHERS = Table(
+SEARCHERS: Table[Search] = Table(
     "search engine",
     Row("flat", "cosface_cli.engines.search.flat:FLAT", "exact, FAISS's flat inner product"),
     Row("sq8", "cosface_cli.engines.search.ivf:SQ8", "FAISS's inverted lists, 8 bits a number"),

@@ -118,7 +118,15 @@ class Asked:
         return Path(self.source)
 
 
-SOURCES = Table(
+class Source(Protocol):
+    """What a row of SOURCES points to."""
+
+    def __call__(self, asked: Asked) -> Listing | None:
+        """The photos, or None where the word names something of another kind. Raises CosfaceError."""
+        ...
+
+
+SOURCES: Table[Source] = Table(
     "source",
     Row("list", "cosface_cli.engines.sources.paths:list_stdin", "-: paths on standard input, by newlines or NUL"),
     Row("folder", "cosface_cli.engines.sources.folder:list_folder", "photos and videos, with all sub-folders"),

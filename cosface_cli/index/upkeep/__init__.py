@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cosface_cli.registry import Row, Table
 
-EXPORTS = Table(
+if TYPE_CHECKING:
+    from cosface_cli.index.gallery import Gallery
+
+
+class Export(Protocol):
+    """What a row of EXPORTS points to: writes a gallery to a new file. vectors: also where they are not its point."""
+
+    def __call__(self, gallery: Gallery, path: Path, vectors: bool) -> None: ...
+
+
+EXPORTS: Table[Export] = Table(
     "export format",
     Row("npy", "cosface_cli.index.upkeep.export:write_npy", "the vectors (N, D), float32, in the order of the rows"),
     Row("csv", "cosface_cli.index.upkeep.export:write_csv", "a line a row; --vectors adds e0, e1, ..."),

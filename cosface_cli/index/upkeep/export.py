@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.index.gallery import Gallery
 from cosface_cli.index.segments import BLOCK
-from cosface_cli.index.upkeep import EXPORTS, ExportReport
+from cosface_cli.index.upkeep import EXPORTS, Export, ExportReport
 from cosface_cli.registry import one_of
 
 Part = tuple[NDArray[np.int64], list[Row], NDArray[np.float32]]  # ids, rows, vectors
@@ -22,12 +21,6 @@ Part = tuple[NDArray[np.int64], list[Row], NDArray[np.float32]]  # ids, rows, ve
 NUMBERS = ("id", "face", "left", "top", "right", "bottom", "score", "sharpness", "size", "mtime_ns")
 FIELDS = ("id", "identity", "source", "root", "face", "left", "top", "right", "bottom", "score", "sharpness", "hash",
           "size", "mtime_ns")  # fmt: skip
-
-
-class Export(Protocol):
-    """What a row of EXPORTS points to: writes a gallery to a new file. vectors: also where they are not its point."""
-
-    def __call__(self, gallery: Gallery, path: Path, vectors: bool) -> None: ...
 
 
 def export(root: Path, out: Path, vectors: bool = False) -> ExportReport:

@@ -23,7 +23,7 @@ class Protocol(Contract):
     def __call__(self, config: ProtocolConfig, emit: OnOutcome) -> Scored: ...
 
 
-PROTOCOLS = Table(
+PROTOCOLS: Table[Protocol] = Table(
     "protocol",
     Row("lfw", "cosface_cli.verify.protocols.lfw:score", "LFW: pairs.txt with any folds, View 1, people.txt"),
     Row("ytf", "cosface_cli.verify.protocols.ytf:score", "YouTube Faces: splits.txt, clips pooled over their frames"),
