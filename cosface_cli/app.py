@@ -102,27 +102,36 @@ def mounted(*names: str, inner: tuple[str, str] | None = None) -> Any:
     for row in COMMANDS:
         if inner is not None and row.name == inner[0]:
             group = typer.Typer(help=row.summary, rich_markup_mode=None)
-            group.command(inner[1])(INNER[row.name].load(inner[1]))
+            _mount(group, inner[1], INNER[row.name].load(inner[1]), None)
             app.add_typer(group, name=row.name)
         elif row.name not in names:
             app.command(row.name, help=row.summary)(_unloaded)
-        elif isinstance(found := COMMANDS.load(row.name), typer.Typer):
-            app.add_typer(found, name=row.name, short_help=row.summary)
         else:
-            app.command(row.name, short_help=row.summary)(found)
+            _mount(app, row.name, COMMANDS.load(row.name), row.summary)
     command = typer.main.get_command(app)
     _hide_variables(command)
     return command
+
+
+def _mount(app: typer.Typer, name: str, entry: Any, summary: str | None) -> None:
+    from cosface_cli.command_line import Command, Group, mount
+
+    if isinstance(entry, (Command, Group)):
+        mount(app, name, entry, summary)
+    elif isinstance(entry, typer.Typer):
+        app.add_typer(entry, name=name, short_help=summary)
+    else:
+        app.command(name, short_help=summary)(entry)
 
 
 def _invoked(arguments: list[str]) -> Any:
     defaults = None
     asking = not arguments or not {"-h", "--help", "--version"}.isdisjoint(arguments)
     if not asking and (os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml")):  # noqa: PTH110
-        from cosface_cli import settings
+        from cosface_cli import config_file
 
         whole = mounted(*COMMANDS.names)
-        defaults = _listed(settings.from_file(settings.path(), _flags(whole)), whole)
+        defaults = _listed(config_file.from_file(config_file.path(), _flags(whole)), whole)
     completing = f"_{ENVIRONMENT}_COMPLETE" in os.environ
     wanted = COMMANDS.names if completing else [word for word in arguments if word in COMMANDS]
     command = mounted(*wanted, inner=_inner(arguments))
@@ -182,14 +191,14 @@ def _hide_variables(command: Any) -> None:
         parameter.show_envvar = False
         if parameter.name == "version":  # COSFACE_VERSION is often set, and not for us
             parameter.allow_from_autoenv = False
-        if parameter.name in ("model", "store") and getattr(parameter, "multiple", False):  # a path may have blanks
-            parameter.split_envvar_value = _paths
+        if getattr(parameter, "multiple", False):  # a path may have blanks
+            parameter.split_envvar_value = _split_variable
     for inner in getattr(command, "commands", {}).values():
         _hide_variables(inner)
 
 
-def _paths(variable: str) -> list[str]:
-    """The parts of a variable like $PATH."""
+def _split_variable(variable: str) -> list[str]:
+    """The values of an environment variable that stands for a repeatable option, separated as in $PATH."""
     return variable.split(os.pathsep)
 
 

@@ -10,34 +10,82 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from cosface_cli.errors import CosfaceError
+from cosface_cli.options import Checked, option
 from cosface_cli.outcomes import EXIT_DONE, Done, Note, Outcome, Planned, Progress, Rejected, Tally
-from cosface_cli.shared_options import Output
 
+Format = Literal["table", "json", "tsv"]
 RowOf = Callable[[Outcome], Mapping[str, Any] | None]
 
 _PLAIN_SECONDS = 10.0  # between two lines of progress where there is no terminal
 _TABLE_ROWS = 50  # more rows than that are no table for people: the rest is counted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal(Checked):
+    """How a command speaks: the options that every command has."""
+
+    format: Annotated[
+        Format | None,
+        option(
+            "Rows on stdout: a table, one JSON object per line, or tab-separated values.",
+            group="Output",
+            unset="table on a terminal, json when piped",
+        ),
+    ] = None
+    quiet: Annotated[
+        bool,
+        option("No progress and no messages on stderr; errors are still printed.", "--quiet", "-q", group="Output"),
+    ] = False
+
+    def rows(self, columns: tuple[str, ...] = ()) -> Rows:
+        """What writes rows to stdout. columns: of a table and of tab-separated values, all keys if empty."""
+        return Rows(self.format, columns)
+
+    def print_rows(self, rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...] = ()) -> None:
+        """Write rows to stdout at once."""
+        writer = self.rows(columns)
+        for row in rows:
+            writer.write(row)
+        writer.close()
+
+    def following(
+        self, verb: str, columns: tuple[str, ...] = (), row_of: RowOf = lambda outcome: None
+    ) -> AbstractContextManager[Following]:
+        """Follow a stage that works through many inputs: rows to stdout, progress and messages to stderr.
+
+        row_of: the row of a reject, where the command prints one.
+        """
+        return following(verb, self.format, self.quiet, columns, row_of)
+
+    def watching(self, verb: str) -> AbstractContextManager[Following]:
+        """The same for a stage whose rows are no output: they are dropped, progress and messages stay."""
+        return following(verb, "table", self.quiet)
+
+    def say(self, text: str) -> None:
+        """A message on stderr."""
+        say(text, self.quiet)
+
+
 class Rows:
     """Writes rows to standard output in one format. A closed pipe (`| head`) ends the program quietly."""
 
-    def __init__(self, output: Output | None, columns: tuple[str, ...] = ()) -> None:
-        self.output = output or (Output.table if sys.stdout.isatty() else Output.json)
+    def __init__(self, output: Format | None, columns: tuple[str, ...] = ()) -> None:
+        self.output = output or ("table" if sys.stdout.isatty() else "json")
         self.columns = columns
         self._table: list[Mapping[str, Any]] = []
         self._more = 0
         self._header_written = False
 
     def write(self, row: Mapping[str, Any]) -> None:
-        if self.output is Output.json:
+        if self.output == "json":
             self._print(json_line(row))
-        elif self.output is Output.tsv:
+        elif self.output == "tsv":
             columns = self.columns or tuple(row)
             if not self._header_written:
                 self._print("\t".join(columns))
@@ -73,7 +121,7 @@ class Rows:
     def _print(self, text: str) -> None:
         with _quiet_pipe():
             sys.stdout.write(text + "\n")
-            if self.output is Output.json:
+            if self.output == "json":
                 sys.stdout.flush()  # a reader of the pipe sees each row when it is there
 
 
@@ -160,7 +208,7 @@ class Following:
 @contextmanager
 def following(
     verb: str,
-    output: Output | None,
+    output: Format | None,
     quiet: bool,
     columns: tuple[str, ...] = (),
     row_of: RowOf = lambda outcome: None,

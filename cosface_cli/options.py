@@ -105,9 +105,13 @@ class Checked:
         check(self)
 
 
-@cache
-def parameters(config: type) -> tuple[Parameter, ...]:
+def parameters(config: Any) -> tuple[Parameter, ...]:
     """The fields of a config dataclass that carry an option, in their order."""
+    return _parameters(config)
+
+
+@cache
+def _parameters(config: Any) -> tuple[Parameter, ...]:
     hints = get_type_hints(config, include_extras=True)
     return tuple(
         _parameter(f.name, hints[f.name], f.default if f.default_factory is MISSING else f.default_factory())
@@ -170,7 +174,8 @@ def _check_one(field: Parameter, value: Any) -> None:
 
 def _one(field: Parameter, value: Any) -> Any:
     """A single value of the field's kind."""
-    problem = CosfaceError(f"{field.flag} must be {_KINDS[field.kind]}, got {value!r}")
+    kind = f"a comma-separated list of {_KINDS[field.kind][1]}" if field.option.separator else _KINDS[field.kind][0]
+    problem = CosfaceError(f"{field.flag} must be {kind}, got {value!r}")
     if field.kind is bool or isinstance(value, bool):
         if type(value) is not field.kind:
             raise problem
@@ -207,7 +212,13 @@ def _mapping(field: Parameter, value: Any) -> Mapping[str, float] | None:
     return numbers or None
 
 
-_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+_KINDS = {  # of one value, of several
+    str: ("text", "names"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    bool: ("true or false", "true or false"),
+    Path: ("a path", "paths"),
+}
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> Parameter:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
-class Output(StrEnum):
-    """How rows are written to standard output."""
-
-    table = "table"
-    json = "json"
-    tsv = "tsv"
+class Output:
+    table: Any = "table"
+    json: Any = "json"
+    tsv: Any = "tsv"
 
 
 Format = Annotated[
-    Output | None,
-    typer.Option("--format", help="Rows on stdout: a table on a terminal, one JSON object a line when piped."),
+    Any,
+    typer.Option(
+        "--format",
+        parser=str,
+        metavar="<table|json|tsv>",
+        help="Rows on stdout: a table on a terminal, one JSON object a line when piped.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr; errors stay.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one for each core.")]

@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosface_cli import console
-from cosface_cli.console import Following, Rows, following, json_line, printable, say
+from cosface_cli.console import Following, Format, Rows, following, json_line, printable, say
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped
-from cosface_cli.shared_options import Output
 
 ODD = ("a b", "a,b", 'a"b', "a\nb", "a\tb", "-a", "100%", "a\\b", "顔", os.fsdecode(b"a\xffb"), "[b]x[/b]", "\x1b[1m")
 
@@ -64,7 +63,7 @@ def test_printable_is_one_line_that_any_terminal_holds(text: str):
     assert shown.encode().decode() == shown and (shown.isprintable() or " " in shown)
 
 
-def written(output: Output | None, rows: list[dict], columns: tuple[str, ...] = (), monkeypatch=None) -> str:
+def written(output: Format | None, rows: list[dict], columns: tuple[str, ...] = (), monkeypatch=None) -> str:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     writer = Rows(output, columns)
@@ -81,7 +80,7 @@ ROWS = [
 
 
 def test_json_rows(monkeypatch: pytest.MonkeyPatch):
-    text = written(Output.json, ROWS, ("source",), monkeypatch)
+    text = written("json", ROWS, ("source",), monkeypatch)
     assert [json.loads(line) for line in text.splitlines()] == ROWS
 
 
@@ -90,22 +89,22 @@ def test_piped_rows_are_json_by_default(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_tsv_rows(monkeypatch: pytest.MonkeyPatch):
-    text = written(Output.tsv, ROWS, ("source", "score", "box", "reason"), monkeypatch)
+    text = written("tsv", ROWS, ("source", "score", "box", "reason"), monkeypatch)
     assert text == ("source\tscore\tbox\treason\na\\tb\\n.jpg\t0.1235\t1.0000 2\t\n[red]名.jpg\t1.0000\t\tno_face\n")
-    assert written(Output.tsv, ROWS, (), monkeypatch).splitlines()[0] == "source\tscore\tbox\treason\tface"
+    assert written("tsv", ROWS, (), monkeypatch).splitlines()[0] == "source\tscore\tbox\treason\tface"
 
 
 def test_tables(monkeypatch: pytest.MonkeyPatch):
-    text = written(Output.table, ROWS, ("source", "score", "reason"), monkeypatch)
+    text = written("table", ROWS, ("source", "score", "reason"), monkeypatch)
     header, first, second = (line.split() for line in text.splitlines())
     assert header == ["source", "score", "reason"]
     assert first == [r"a\tb\n.jpg", "0.1235"] and second == ["[red]名.jpg", "1.0000", "no_face"]
-    assert written(Output.table, [], ("source",), monkeypatch) == ""
+    assert written("table", [], ("source",), monkeypatch) == ""
 
 
 def test_long_tables_end_with_a_count(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(console, "_TABLE_ROWS", 3)
-    lines = written(Output.table, [{"n": n} for n in range(10)], (), monkeypatch).splitlines()
+    lines = written("table", [{"n": n} for n in range(10)], (), monkeypatch).splitlines()
     assert len(lines) == 5 and lines[-1] == "... and 7 more rows: --format json writes them all"
 
 
@@ -120,7 +119,7 @@ def test_outcomes_become_rows_words_and_a_summary(capsys: pytest.CaptureFixture[
     def row_of(outcome):
         return {"source": outcome.source, "reason": outcome.reason} if isinstance(outcome, Rejected) else None
 
-    with following("align", Output.json, False, ("source",), row_of) as emit:
+    with following("align", "json", False, ("source",), row_of) as emit:
         emit(Planned(3))
         emit(Note("a note"))
         emit(Done("a", ({"source": "a", "face": 1}, {"source": "a", "face": 2})))
@@ -136,7 +135,7 @@ def test_outcomes_become_rows_words_and_a_summary(capsys: pytest.CaptureFixture[
 
 
 def test_an_interrupted_run_prints_its_table_and_no_summary(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(KeyboardInterrupt), following("align", Output.table, False, ("source",)) as emit:
+    with pytest.raises(KeyboardInterrupt), following("align", "table", False, ("source",)) as emit:
         emit(Done("a", ({"source": "a.jpg"},)))
         raise KeyboardInterrupt
     captured = capsys.readouterr()
@@ -148,7 +147,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
 ):
     now = 100.0
     monkeypatch.setattr(console.time, "monotonic", lambda: now)
-    emit = Following("align", Rows(Output.json), False, lambda outcome: None)
+    emit = Following("align", Rows("json"), False, lambda outcome: None)
     emit(Planned(100))
     for number in range(30):
         now += 1
@@ -164,11 +163,10 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
 MANY = """
 import sys
 from cosface_cli.console import following
-from cosface_cli.shared_options import Output
 from cosface_cli.outcomes import Done
-with following("align", Output(sys.argv[1]), False) as tell:
+with following("align", sys.argv[1], False) as emit:
     for number in range(200_000):
-        tell(Done("x", ({"source": "a" * 50, "number": number},)))
+        emit(Done("x", ({"source": "a" * 50, "number": number},)))
 print("not reached by a closed pipe", file=sys.stderr)
 """
 

@@ -159,7 +159,7 @@ def split(
     return EXIT_DONE
 
 
-def _write(found: list[dict[str, Any]], output: options.Output | None) -> None:
+def _write(found: list[dict[str, Any]], output: Any) -> None:
     rows = Rows(output)
     for row in found:
         rows.write(row)

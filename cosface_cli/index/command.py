@@ -166,7 +166,7 @@ def forget(
     return EXIT_NO
 
 
-def _build(config: BuildConfig, output: options.Output | None, quiet: bool) -> int:
+def _build(config: BuildConfig, output: Any, quiet: bool) -> int:
     from cosface_cli.index.build import build as run
 
     report: BuildReport

@@ -291,7 +291,7 @@ def bounds(
     return _follow(run, output, quiet)
 
 
-def _follow(run: Callable[[OnOutcome], Found], output: options.Output | None, quiet: bool) -> int:
+def _follow(run: Callable[[OnOutcome], Found], output: Any, quiet: bool) -> int:
     wait_briefly()
     with following("paper", output, quiet) as emit:
         found = run(emit)

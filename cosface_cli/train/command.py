@@ -275,7 +275,7 @@ def _losses() -> list[dict[str, Any]]:
     ]
 
 
-def _print(rows: list[dict[str, Any]], output: options.Output | None) -> None:
+def _print(rows: list[dict[str, Any]], output: Any) -> None:
     written = Rows(output)
     for row in rows:
         written.write(row)

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -179,7 +179,7 @@ def _unjudged(pairs: Path, names: list[str], in_store: bool) -> list[tuple[str, 
     return unjudged_pairs(pairs, root) if len(names) < 2 else None
 
 
-def _compared(names: list[str], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
+def _compared(names: list[str], config: CompareConfig, output: Any, quiet: bool) -> int:
     if names == ["-"]:
         from cosface_cli.verify.pair_lines import split_pairs
 
@@ -209,7 +209,7 @@ def _compared(names: list[str], config: CompareConfig, output: options.Output | 
     return EXIT_DONE if any(match.same for match in matches) else EXIT_NO
 
 
-def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: options.Output | None, quiet: bool) -> int:
+def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: Any, quiet: bool) -> int:
     from cosface_cli.verify.compare import compare_list
 
     with following("verify", output, quiet, COLUMNS) as emit:
@@ -217,13 +217,13 @@ def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: options.O
     return EXIT_NO if emit.exit_code == EXIT_DONE and not report.same else emit.exit_code
 
 
-def _protocol(config: ProtocolConfig, page: Path | None, output: options.Output | None, quiet: bool) -> int:
+def _protocol(config: ProtocolConfig, page: Path | None, output: Any, quiet: bool) -> int:
     share_cores()
     from cosface_cli.verify.protocol import run_protocol
 
     with following("verify", output, quiet) as emit:
         scored, report = run_protocol(config, emit)
-        emit.rows.write(asdict(report) if emit.rows.output is options.Output.json else report.in_short())
+        emit.rows.write(asdict(report) if emit.rows.output == options.Output.json else report.in_short())
         if page is not None:
             from cosface_cli.verify.page import write_report
 

@@ -250,7 +250,7 @@ def import_table(
     return emit.exit_code
 
 
-def _print(output: options.Output | None, found: Sequence[Mapping[str, Any]]) -> int:
+def _print(output: Any, found: Sequence[Mapping[str, Any]]) -> int:
     rows = Rows(output, PERSON_COLUMNS)
     for row in found:
         rows.write(row)

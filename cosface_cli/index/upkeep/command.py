@@ -115,7 +115,7 @@ def migrate(
     return emit.exit_code
 
 
-def _write(row: dict[str, Any], output: options.Output | None) -> None:
+def _write(row: dict[str, Any], output: Any) -> None:
     rows = Rows(output)
     rows.write(row)
     rows.close()
