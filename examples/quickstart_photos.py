@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image
 
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.photos.reader import Limits, Reader
+from cosface_cli.engines.photos.limits import Limits
+from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.maths.geometry import template
 
 MARGINS = {"near": 0.6, "middle": 0.8, "far": 1.0}  # around the face's box, in its widths

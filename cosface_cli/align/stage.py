@@ -13,11 +13,12 @@ from cosface_cli.align import AlignConfig, AlignReport
 from cosface_cli.align.doubles import doubles_note
 from cosface_cli.align.naming import Names
 from cosface_cli.align.report import write_report
-from cosface_cli.align.work import AlignOpener, Result, Task, limits_of
+from cosface_cli.align.work import AlignOpener, Result, Task
 from cosface_cli.artifacts.crops.crop_folder import CropFolder, Kept
 from cosface_cli.artifacts.crops.manifest import MANIFEST, CropRecord, RejectRecord
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.photos.limits import limits_of
 from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.runners import RUNNERS, Runner, Seeing
 from cosface_cli.engines.sources import Item, Listing

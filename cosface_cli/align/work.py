@@ -11,7 +11,8 @@ from typing import Any
 from cosface_cli.align import AlignConfig
 from cosface_cli.artifacts import pictures
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.photos.reader import Limits, Reader
+from cosface_cli.engines.photos.limits import limits_of
+from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.engines.sources import Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import template
@@ -68,11 +69,6 @@ class AlignOpener:
         reader = Reader(detector, template(config.template), choice, limits_of(config), config.try_rotations)
         encode = pictures.encode_png if config.crops == "png" else pictures.encode_jpeg
         return lambda tasks: [align_photo(task, reader, encode) for task in tasks]
-
-
-def limits_of(config: AlignConfig) -> Limits:
-    """What a configuration refuses."""
-    return Limits(config.min_face, config.min_score, config.max_megapixels, config.min_sharpness, config.max_yaw)
 
 
 def align_photo(task: Task, reader: Reader, encode: Callable[[pictures.Pixels], bytes]) -> Result:

@@ -15,9 +15,10 @@ from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_update import Key, Known, StoreUpdate
 from cosface_cli.embed import EmbedConfig, EmbedReport
 from cosface_cli.embed.models import Model, models_of, placed
-from cosface_cli.embed.work import Task, Work, limits_of, work_of
+from cosface_cli.embed.work import Task, Work, work_of
 from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.photos.face_vectors import Input, Vectors, VectorsOpener
+from cosface_cli.engines.photos.limits import limits_of
 from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners import RUNNERS, Opener, Runner

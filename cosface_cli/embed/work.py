@@ -10,7 +10,8 @@ from cosface_cli.artifacts.store.store_update import Key
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.photos.face_vectors import Input
-from cosface_cli.engines.photos.reader import Limits, absolute
+from cosface_cli.engines.photos.limits import limits_of
+from cosface_cli.engines.photos.reader import absolute
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos, unused_every
 from cosface_cli.outcomes import Note, OnOutcome
@@ -46,11 +47,6 @@ def work_of(config: EmbedConfig, emit: OnOutcome) -> Work:
     if config.crops_template is not None or (config.source != "-" and is_crop_folder(Path(config.source))):
         return _crop_work(config, emit)
     return _photo_work(config, emit)
-
-
-def limits_of(config: EmbedConfig) -> Limits:
-    """What a configuration refuses."""
-    return Limits(config.min_face, config.min_score, config.max_megapixels, config.min_sharpness, config.max_yaw)
 
 
 def _crop_work(config: EmbedConfig, emit: OnOutcome) -> Work:

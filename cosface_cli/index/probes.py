@@ -19,7 +19,8 @@ from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import UNIT
 from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
-from cosface_cli.engines.photos.reader import CHOICES, Limits
+from cosface_cli.engines.photos.limits import Limits
+from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
 from cosface_cli.engines.sources import File
@@ -109,7 +110,9 @@ def _of_photos(
     open_detector(asked.detector, asked.min_face)  # a wrong name fails before any work
     flip: Any = header.flip
     choice: Any = asked.faces
-    how = VectorsOpener((model,), flip, asked.detector, choice, Limits(asked.min_face, asked.min_score))
+    how = VectorsOpener(
+        (model,), flip, asked.detector, choice, Limits(min_face=asked.min_face, min_score=asked.min_score)
+    )
     if photos == ["-"] and asked.workers <= 1:
         single_threaded()
         work = FaceVectors([embedder], how)

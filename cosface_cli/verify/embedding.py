@@ -10,7 +10,8 @@ from cosface_cli.engines.embedders import FLIPS
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.models.ensemble import EnsembleOpener, fuse_of
 from cosface_cli.engines.photos.face_vectors import Input, Vectors, VectorsOpener
-from cosface_cli.engines.photos.reader import CHOICES, Limits
+from cosface_cli.engines.photos.limits import Limits
+from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
 from cosface_cli.maths.geometry import template
@@ -35,7 +36,7 @@ class Embedding:
         open_detector(config.detector, config.min_face)  # a wrong name fails before any work
         flip: Any = config.flip
         choice: Any = config.faces
-        how = VectorsOpener(models, flip, config.detector, choice, Limits(config.min_face), looks=looks)
+        how = VectorsOpener(models, flip, config.detector, choice, Limits(min_face=config.min_face), looks=looks)
         self._opener = EnsembleOpener(how, fuse)
         self.identity = self._opener.identity(self.embedders)
         self._workers = config.workers

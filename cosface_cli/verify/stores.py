@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader
 from cosface_cli.engines.embedders.vectors import are_unit
-from cosface_cli.engines.models.ensemble import Fuse, Identity, fused, identity
+from cosface_cli.engines.models.ensemble import Identity, fused, identity
 from cosface_cli.engines.photos.face_vectors import Vectors
+from cosface_cli.engines.photos.photo_options import Fuse
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.verify.warnings import Seen
 

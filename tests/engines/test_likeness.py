@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.perceptual_hash import likeness, look
-from cosface_cli.engines.photos.reader import Limits, Reader
+from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.maths.geometry import TEMPLATES, template
 
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    return Reader(open_detector("mtcnn", 40), template("wide"), "all", Limits(40, 0.98))
+    return Reader(open_detector("mtcnn", 40), template("wide"), "all", Limits(min_face=40, min_score=0.98))
 
 
 def faces(reader: Reader, image: np.ndarray, quality: int = 95) -> list[np.ndarray]:

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from cosface_cli.artifacts import pictures
-from cosface_cli.engines.detectors import Detections, Want
-from cosface_cli.engines.photos.reader import Choice, Limits, Reader, sharpness
+from cosface_cli.engines.detectors import Detections, Faces
+from cosface_cli.engines.photos.limits import Limits
+from cosface_cli.engines.photos.reader import Reader, sharpness
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import TEMPLATES, Template, apply, similarity
 
@@ -30,9 +31,9 @@ class Prepared:
         self.scores = np.array(scores if scores is not None else [0.9] * len(self.boxes), np.float32)
         self.long_side = long_side
         self.seen: list[np.ndarray] = []
-        self.wants: list[Want] = []
+        self.wants: list[Faces] = []
 
-    def detect(self, images: Sequence[np.ndarray], want: Want = "all") -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], want: Faces = "all") -> list[Detections]:
         self.seen += images
         self.wants.append(want)
         return [self._found(image) for image in images]
@@ -56,7 +57,7 @@ class Seeing:
         self.long_side = long_side
         self.seen: list[np.ndarray] = []
 
-    def detect(self, images: Sequence[np.ndarray], want: Want = "all") -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray], want: Faces = "all") -> list[Detections]:
         self.seen += images
         return [self._found(image.astype(np.float64)) for image in images]
 
@@ -186,7 +187,7 @@ BOXES = (  # in shares of a width of 400: a small one at the left, the largest a
 
 
 @pytest.mark.parametrize(("choice", "want"), (("largest", [1]), ("center", [2]), ("all", [0, 2, 1])))
-def test_which_faces_are_chosen(choice: Choice, want: list[int]):
+def test_which_faces_are_chosen(choice: Faces, want: list[int]):
     detector = Prepared(BOXES, [0.99, 0.5, 0.7])
     found, faces = Reader(detector, DLIB, choice).faces(grey(), "a.png")
     assert found == 3

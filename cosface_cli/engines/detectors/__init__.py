@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Want = Literal["largest", "center", "all"]
+Faces = Literal["largest", "all", "center"]
+"""Which faces of a photo are used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class Detector(Protocol):
     name: str
     long_side: int
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Want = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
         """The faces of each RGB picture (H, W, 3).
 
         want="largest" lets the detector leave out faces that cannot be the largest of their picture, "center" those

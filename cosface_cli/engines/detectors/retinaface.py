@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.model_cache import cached, file_sha256
-from cosface_cli.engines.detectors import Detections, Detector, Want
+from cosface_cli.engines.detectors import Detections, Detector, Faces
 from cosface_cli.engines.detectors import retinaface_boxes as bx
 from cosface_cli.engines.detectors.mtcnn.boxes import suppress
 from cosface_cli.engines.detectors.pictures import (
@@ -47,7 +47,7 @@ class RetinaFace:
         self._score = score
         self._overlap = overlap
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Want = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
         """See Detector.detect; the pictures may differ in size. Raises ValueError for what is no RGB uint8 picture.
 
         One at a time: on one thread a batch of four takes a seventh longer, since its maps leave the cache.

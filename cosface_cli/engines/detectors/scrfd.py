@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.model_cache import file_sha256
-from cosface_cli.engines.detectors import Detections, Want
+from cosface_cli.engines.detectors import Detections, Faces
 from cosface_cli.engines.detectors.pictures import best_first, checked, looked_at_again, nothing, rescaled, shrunk
 from cosface_cli.engines.runtime.onnx_session import PROVIDERS, session_options
 from cosface_cli.errors import CosfaceError
@@ -26,7 +26,7 @@ class Scrfd:
         self.long_side = long_side
         self._network = network
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Want = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
         """See Detector.detect; the pictures may differ in size. Raises ValueError for what is no RGB uint8 picture."""
         return [self._detect(image) for image in map(checked, images)]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.model_cache import file_sha256
-from cosface_cli.engines.detectors import Detections, Want
+from cosface_cli.engines.detectors import Detections, Faces
 from cosface_cli.engines.detectors.pictures import (
     best_first,
     checked,
@@ -48,14 +48,14 @@ class YuNet:
         self._score = score
         self._overlap = overlap
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Want = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
         """See Detector.detect; the pictures may differ in size. Raises ValueError for what is no RGB uint8 picture.
 
         For want="largest" a picture is first looked at small, and only searched as a whole where that shows no face.
         """
         return [self._detect(image, want) for image in map(checked, images)]
 
-    def _detect(self, image: NDArray[np.uint8], want: Want) -> Detections:
+    def _detect(self, image: NDArray[np.uint8], want: Faces) -> Detections:
         if not image.size:
             return nothing()
         if want == "largest" and self._fixed is None and max(image.shape[:2]) > GLANCE:

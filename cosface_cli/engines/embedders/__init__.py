@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from cosface_cli.registry import Row, Table
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Flip = Literal["none", "sum", "concat"]
-FLIPS: tuple[Flip, ...] = ("none", "sum", "concat")
+FLIPS: tuple[Flip, ...] = get_args(Flip)
 CPU_BATCH = 16  # bounds memory; on a CPU larger batches gain nothing
 GPU_BATCH = 128
 

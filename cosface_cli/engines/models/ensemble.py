@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ from cosface_cli.engines.embedders import Embedder
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
+from cosface_cli.engines.photos.photo_options import Fuse
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import one_of
 
-Fuse = Literal["mean", "concat"]
-FUSES: tuple[Fuse, ...] = ("mean", "concat")
+FUSES: tuple[Fuse, ...] = get_args(Fuse)
 
 
 def fuse_of(name: str, models: int) -> Fuse:

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.crops.manifest import Crop
+from cosface_cli.engines.detectors import Faces
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import Embedder, Flip
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import embeddings, require_finite, unit_length
+from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.perceptual_hash import look
-from cosface_cli.engines.photos.reader import Choice, Face, Limits, Reader, sharpness
+from cosface_cli.engines.photos.reader import Face, Reader, sharpness
 from cosface_cli.engines.photos.warp import crop_face, recrop
 from cosface_cli.engines.sources import Place
 from cosface_cli.errors import PhotoError
@@ -74,7 +76,7 @@ class VectorsOpener:
     models: tuple[str, ...]
     flip: Flip
     detector: str = "mtcnn"
-    choice: Choice = "largest"
+    choice: Faces = "largest"
     limits: Limits = Limits()  # noqa: RUF009
     try_rotations: bool = False
     device: str = "cpu"

@@ -8,22 +8,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cosface_cli.artifacts import pictures
-from cosface_cli.engines.detectors import Detections, Detector
+from cosface_cli.engines.detectors import Detections, Detector, Faces
 from cosface_cli.engines.detectors.turning import TURNS, turned, turned_back
+from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.warp import crop_face, needed_scale
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import Template, are_degenerate
 from cosface_cli.maths.pose import roll, yaw
 
-Choice = Literal["largest", "all", "center"]
-CHOICES: tuple[Choice, ...] = ("largest", "all", "center")
+CHOICES: tuple[Faces, ...] = get_args(Faces)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,29 +68,6 @@ class Sight:
     scores: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is refused. min_face: pixels of the box's longer side; min_score: the detector's, 0..1.
-
-    Faces beyond these two are passed over before one is chosen; the next two refuse the chosen one, so that nobody
-    else in the photo takes its place: min_sharpness, of the crop, 0 refuses none; max_yaw: degrees to either side, 90
-    refuses none.
-    """
-
-    min_face: float = 20.0
-    min_score: float = 0.0
-    max_megapixels: float = pictures.MAX_MEGAPIXELS
-    min_sharpness: float = 0.0
-    max_yaw: float = 90.0
-
-    @property
-    def settings(self) -> str:
-        """What of this decides which faces a photo gives; a limit of sharpness or yaw only where it can refuse one."""
-        sharp = f" min_sharpness={self.min_sharpness:g}" if self.min_sharpness > 0 else ""
-        turn = f" max_yaw={self.max_yaw:g}" if self.max_yaw < 90 else ""
-        return f"min_face={self.min_face:g} min_score={self.min_score:g}{sharp}{turn}"
-
-
 class Reader:
     """Reads photos with one detector for one template.
 
@@ -102,7 +79,7 @@ class Reader:
         self,
         detector: Detector,
         template: Template,
-        choice: Choice = "largest",
+        choice: Faces = "largest",
         limits: Limits | None = None,
         try_rotations: bool = False,
     ) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 KINDS = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("fp32", "fp16", "bf16")
+Precision = Literal["fp32", "fp16", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CPU = ("cpu",)
 _DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, Windows' for its guest
 

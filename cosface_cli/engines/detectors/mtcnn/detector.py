@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.engines.detectors import Detections, Want
+from cosface_cli.engines.detectors import Detections, Faces
 from cosface_cli.engines.detectors.mtcnn import boxes as bx
 from cosface_cli.engines.detectors.mtcnn.resize import AdaptiveResizer, AreaResizer, Resize, Resizer
 from cosface_cli.engines.detectors.mtcnn.weights import CHECKSUM, SOURCES, Net, graph
@@ -49,11 +49,11 @@ class MTCNN:
         self._factor = factor
         self._resizer = AreaResizer if resize == "area" else AdaptiveResizer
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Want = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
         """See Detector.detect; the pictures may differ in size. Raises ValueError for what is no RGB uint8 picture."""
         return [self._detect(image, want) for image in map(checked, images)]
 
-    def _detect(self, image: NDArray[np.uint8], want: Want) -> Detections:
+    def _detect(self, image: NDArray[np.uint8], want: Faces) -> Detections:
         if not image.size:
             return nothing()
         seen = shrunk(image, self.long_side)
@@ -118,7 +118,7 @@ class _Cascade:
             self._look(scale)
         return self._judge()
 
-    def until_settled(self, scales: Sequence[float], want: Want) -> Detections:
+    def until_settled(self, scales: Sequence[float], want: Faces) -> Detections:
         """From the coarsest level down, until what was found is larger than what the next can still show.
 
         want: "largest", by the area that lies in the picture; or "center", the face that shows the central pixel.
