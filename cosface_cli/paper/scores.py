@@ -18,7 +18,7 @@ from cosface_cli.paper import Measuring, published
 from cosface_cli.paper.runs import Trained
 from cosface_cli.registry import one_of
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import verify_protocol
+from cosface_cli.verify.stage import verify_protocol
 
 
 @dataclass(frozen=True, slots=True)

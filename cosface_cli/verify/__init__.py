@@ -1,9 +1,9 @@
 """verify: are two photos of one person, and how well does a model tell over a list of pairs?
 
-from cosface_cli.verify.compare import compare_two
+from cosface_cli.verify.compare.comparing import compare_two
 answer = compare_two("a.jpg", "b.jpg", CompareConfig())
 
-from cosface_cli.verify.protocol import verify_protocol
+from cosface_cli.verify.stage import verify_protocol
 report = verify_protocol(ProtocolConfig(source=Path("lfw"), pairs=Path("pairs.txt")))
 """
 

@@ -173,7 +173,7 @@ def verify(
 
 def _unjudged(pairs: Path, names: list[str], in_store: bool) -> list[tuple[str, str]] | None:
     """The pairs of a list that are to be compared, None where a protocol is to score them."""
-    from cosface_cli.verify.pair_lines import unjudged_pairs
+    from cosface_cli.verify.compare.pair_lines import unjudged_pairs
 
     root = None if in_store else Path(names[0]) if names else pairs.parent
     return unjudged_pairs(pairs, root) if len(names) < 2 else None
@@ -181,13 +181,13 @@ def _unjudged(pairs: Path, names: list[str], in_store: bool) -> list[tuple[str, 
 
 def _compared(names: list[str], config: CompareConfig, output: Any, quiet: bool) -> int:
     if names == ["-"]:
-        from cosface_cli.verify.pair_lines import split_pairs
+        from cosface_cli.verify.compare.pair_lines import split_pairs
 
         return _list(split_pairs(sys.stdin.buffer.read()), config, output, quiet)
     if not 1 <= len(names) <= 2:
         hint = "give A B, a photo and a folder of many, - for pairs on stdin, or SOURCE with --pairs or --protocol"
         raise CosfaceError(f"{len(names)} paths are neither two photos nor one source", hint=hint)
-    from cosface_cli.verify.compare import are_many, compare_many, compare_two
+    from cosface_cli.verify.compare.comparing import are_many, compare_many, compare_two
 
     left, right = names[0], names[1] if len(names) == 2 else None
     if right is None or (not config.stores and are_many(right)):
@@ -210,7 +210,7 @@ def _compared(names: list[str], config: CompareConfig, output: Any, quiet: bool)
 
 
 def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: Any, quiet: bool) -> int:
-    from cosface_cli.verify.compare import compare_list
+    from cosface_cli.verify.compare.comparing import compare_list
 
     with following("verify", output, quiet, COLUMNS) as emit:
         report = compare_list(pairs, config, emit)
@@ -219,13 +219,13 @@ def _list(pairs: list[tuple[str, str]], config: CompareConfig, output: Any, quie
 
 def _protocol(config: ProtocolConfig, page: Path | None, output: Any, quiet: bool) -> int:
     share_cores()
-    from cosface_cli.verify.protocol import run_protocol
+    from cosface_cli.verify.stage import run_protocol
 
     with following("verify", output, quiet) as emit:
         scored, report = run_protocol(config, emit)
         emit.rows.write(asdict(report) if emit.rows.output == options.Output.json else report.in_short())
         if page is not None:
-            from cosface_cli.verify.page import write_report
+            from cosface_cli.verify.figures.page import write_report
 
             write_report(page, scored, report, shlex.join(["cosface", *sys.argv[1:]]))
     if len(report.missing) > config.allow_missing and config.missing == "error":

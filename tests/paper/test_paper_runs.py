@@ -28,7 +28,7 @@ from cosface_cli.paper.table1 import table1
 from cosface_cli.paper.table2 import annealing, table2
 from cosface_cli.train import stage
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import verify_protocol
+from cosface_cli.verify.stage import verify_protocol
 from tests.train.conftest import Heard, contents, write_crops
 from tests.train.test_train_validation import crop_folder_with_pairs
 

@@ -17,7 +17,7 @@ from cosface_cli.outcomes import Note, Outcome
 from cosface_cli.verify import CompareConfig
 from cosface_cli.verify.calibration import CalibrateConfig
 from cosface_cli.verify.calibration.stage import calibrate
-from cosface_cli.verify.compare import compare_two
+from cosface_cli.verify.compare.comparing import compare_two
 from tests.verify.conftest import MakeStore, at_angle, unit
 
 FIRST = "ABCDEFGHIJ"

@@ -21,8 +21,8 @@ from cosface_cli.outcomes import Done, Note, Outcome, Rejected
 from cosface_cli.verify import CompareConfig, Match, ProtocolConfig
 from cosface_cli.verify.calibration import CalibrateConfig
 from cosface_cli.verify.calibration.stage import calibrate
-from cosface_cli.verify.compare import are_many, compare_list, compare_many, compare_two
-from cosface_cli.verify.protocol import run_protocol
+from cosface_cli.verify.compare.comparing import are_many, compare_list, compare_many, compare_two
+from cosface_cli.verify.stage import run_protocol
 from tests.cli.conftest import people  # noqa: F401
 from tests.verify.conftest import MakeStore, at_angle, unit
 

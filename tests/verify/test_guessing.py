@@ -10,9 +10,9 @@ import pytest
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import verify_protocol
 from cosface_cli.verify.protocols import OPTIONS, PROTOCOLS
 from cosface_cli.verify.protocols.guessing import guess
+from cosface_cli.verify.stage import verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
 

@@ -10,10 +10,10 @@ import pytest
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Note, Outcome
 from cosface_cli.verify import CompareConfig, ProtocolConfig
-from cosface_cli.verify.compare import compare_two
+from cosface_cli.verify.compare.comparing import compare_two
 from cosface_cli.verify.leakage import LeakageConfig
 from cosface_cli.verify.leakage.stage import leakage
-from cosface_cli.verify.protocol import verify_protocol
+from cosface_cli.verify.stage import verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
 PHOTOS = {"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(5), "B/1.jpg": at_angle(70), "B/2.jpg": at_angle(77)}

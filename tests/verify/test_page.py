@@ -18,10 +18,10 @@ from cosface_cli.artifacts import pictures
 from cosface_cli.engines.sources import File
 from cosface_cli.maths.curve import roc
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.page import _picture, write_report
-from cosface_cli.verify.plots import banded
-from cosface_cli.verify.protocol import run_protocol
-from cosface_cli.verify.scores import Shown
+from cosface_cli.verify.figures.curve_plots import banded
+from cosface_cli.verify.figures.page import _picture, write_report
+from cosface_cli.verify.figures.pair_scores import Shown
+from cosface_cli.verify.stage import run_protocol
 from tests.browser import rendered
 from tests.cli.conftest import people  # noqa: F401
 from tests.conftest import Cosface

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.verify.pair_lines import split_pairs
+from cosface_cli.verify.compare.pair_lines import split_pairs
 
 NAMES = st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name)
 

@@ -17,7 +17,7 @@ from cosface_cli.maths.histogram import BINS, SPARE, UNIT, binned, count_into, c
 from cosface_cli.maths.rates import equal_error, tar_at_far
 from cosface_cli.outcomes import Note, Progress, ignore
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import verify_protocol
+from cosface_cli.verify.stage import verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
 

@@ -14,9 +14,9 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.roc import fold_accuracy
 from cosface_cli.outcomes import Note
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.page import write_report
-from cosface_cli.verify.protocol import run_protocol, verify_protocol
+from cosface_cli.verify.figures.page import write_report
 from cosface_cli.verify.protocols.insightface_bin import consecutive_folds
+from cosface_cli.verify.stage import run_protocol, verify_protocol
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from PIL import Image
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig, ProtocolReport
-from cosface_cli.verify.protocol import run_protocol, verify_protocol
 from cosface_cli.verify.protocols.ijb import template_vector
+from cosface_cli.verify.stage import run_protocol, verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
 

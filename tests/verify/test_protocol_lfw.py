@@ -11,7 +11,7 @@ import pytest
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Note
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import run_protocol, verify_protocol
+from cosface_cli.verify.stage import run_protocol, verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
 # person, photo: degrees. Genuine pairs of fold 1: cos 10 and cos 20; of fold 2: cos 30 and cos 40

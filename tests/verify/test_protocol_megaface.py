@@ -15,7 +15,7 @@ from cosface_cli.maths.curve import roc
 from cosface_cli.maths.rates import tar_at_far
 from cosface_cli.outcomes import Note
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import verify_protocol
+from cosface_cli.verify.stage import verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
 PROBES = {"A/1.jpg": 0, "A/2.jpg": 20, "A/3.jpg": 60, "B/1.jpg": 180, "B/2.jpg": 200, "C/1.jpg": 300}

@@ -10,8 +10,8 @@ import pytest
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import run_protocol, verify_protocol
 from cosface_cli.verify.protocols.ytf import clips_of, spread
+from cosface_cli.verify.stage import run_protocol, verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
 CLIPS = {

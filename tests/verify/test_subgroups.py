@@ -10,9 +10,9 @@ from scipy.stats import beta
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import verify_protocol
-from cosface_cli.verify.scores import PairScores
-from cosface_cli.verify.subgroups import by_group
+from cosface_cli.verify.figures.pair_scores import PairScores
+from cosface_cli.verify.figures.subgroups import by_group
+from cosface_cli.verify.stage import verify_protocol
 
 
 def scores(values: list[float], same: list[bool]) -> PairScores:

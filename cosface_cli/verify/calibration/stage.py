@@ -15,8 +15,8 @@ from cosface_cli.outcomes import Note, OnOutcome, ignore
 from cosface_cli.verify import DEFAULT
 from cosface_cli.verify.calibration import CalibrateConfig, CalibrateReport
 from cosface_cli.verify.calibration.table import table_of
-from cosface_cli.verify.faces import Faces, open_faces
-from cosface_cli.verify.listed import first_level
+from cosface_cli.verify.faces.by_name import Faces, open_faces
+from cosface_cli.verify.protocols.listed_pairs import first_level
 
 
 def calibrate(config: CalibrateConfig, emit: OnOutcome = ignore) -> CalibrateReport:

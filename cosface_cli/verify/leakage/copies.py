@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.engines.photos.perceptual_hash import Look, likeness
 from cosface_cli.outcomes import Note, OnOutcome
+from cosface_cli.verify.compare.photo_warnings import Seen
+from cosface_cli.verify.faces.photos import Photos
 from cosface_cli.verify.leakage.search import Found
 from cosface_cli.verify.leakage.tested import Face
-from cosface_cli.verify.photos import Photos
-from cosface_cli.verify.warnings import Seen
 
 
 def copies_of(

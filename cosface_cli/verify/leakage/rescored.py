@@ -15,11 +15,11 @@ from cosface_cli.maths.histogram import curve_of_bins
 from cosface_cli.maths.rates import tar_at_far
 from cosface_cli.outcomes import Note, OnOutcome, ignore
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces import is_store
-from cosface_cli.verify.figures import FARS, report_of
+from cosface_cli.verify.faces.by_name import is_store
+from cosface_cli.verify.figures.rates_by_far import FARS, report_of
 from cosface_cli.verify.leakage import LeakageConfig
 from cosface_cli.verify.leakage.tested import Face
-from cosface_cli.verify.protocol import run_protocol
+from cosface_cli.verify.stage import run_protocol
 
 
 def scored_again(

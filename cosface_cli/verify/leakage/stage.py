@@ -12,14 +12,14 @@ from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Done, OnOutcome, ignore
 from cosface_cli.verify import CompareConfig
-from cosface_cli.verify.faces import is_store
+from cosface_cli.verify.faces.by_name import is_store
+from cosface_cli.verify.faces.photos import Photos
+from cosface_cli.verify.faces.store import Stores
 from cosface_cli.verify.leakage import LeakageConfig, LeakageReport
 from cosface_cli.verify.leakage.copies import copies_of
 from cosface_cli.verify.leakage.rescored import scored_again
 from cosface_cli.verify.leakage.search import Found, search
 from cosface_cli.verify.leakage.tested import Face, of_photos, of_store
-from cosface_cli.verify.photos import Photos
-from cosface_cli.verify.stores import Stores
 
 
 def leakage(config: LeakageConfig, emit: OnOutcome = ignore) -> LeakageReport:

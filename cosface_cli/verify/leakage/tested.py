@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.outcomes import OnOutcome, Planned, Rejected
-from cosface_cli.verify.listed import first_level
-from cosface_cli.verify.photos import Photos
-from cosface_cli.verify.stores import Stores
+from cosface_cli.verify.faces.photos import Photos
+from cosface_cli.verify.faces.store import Stores
+from cosface_cli.verify.protocols.listed_pairs import first_level
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from cosface_cli.registry import Row, Table
 if TYPE_CHECKING:
     from cosface_cli.outcomes import OnOutcome
     from cosface_cli.verify import ProtocolConfig
-    from cosface_cli.verify.scores import Scored
+    from cosface_cli.verify.figures.pair_scores import Scored
 
 
 class Protocol(Contract):

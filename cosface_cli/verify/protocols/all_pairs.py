@@ -20,10 +20,10 @@ from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_dr
 from cosface_cli.maths.histogram import curve_of_bins
 from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces import file_line, is_store, open_faces, require_asked
-from cosface_cli.verify.figures import FARS
-from cosface_cli.verify.listed import first_level, hash_of, names_in
-from cosface_cli.verify.scores import Scored
+from cosface_cli.verify.faces.by_name import file_line, is_store, open_faces, require_asked
+from cosface_cli.verify.figures.pair_scores import Scored
+from cosface_cli.verify.figures.rates_by_far import FARS
+from cosface_cli.verify.protocols.listed_pairs import first_level, hash_of, names_in
 
 CHUNK = 8192  # rows checked at a time
 SLACK = 1.5  # how many more impostors than a FAR lets pass are kept for its draws

@@ -9,7 +9,7 @@ from cosface_cli.artifacts.lists.pair_table import list_kind
 from cosface_cli.artifacts.packed.face_bin import is_pickle
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces import is_store
+from cosface_cli.verify.faces.by_name import is_store
 from cosface_cli.verify.protocols import PROTOCOLS
 
 LISTS = {".csv", ".tsv", ".ndjson", ".jsonl"}

@@ -29,9 +29,9 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.identification import NOWHERE, cmc, open_set, ranks
 from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces import Embedded, Faces, InputFaces, is_store, open_faces
-from cosface_cli.verify.listed import hash_of
-from cosface_cli.verify.scores import PairScores, Scored, Shown, pair_cosines
+from cosface_cli.verify.faces.by_name import Embedded, Faces, InputFaces, is_store, open_faces
+from cosface_cli.verify.figures.pair_scores import PairScores, Scored, Shown, pair_cosines
+from cosface_cli.verify.protocols.listed_pairs import hash_of
 
 FPIRS = (1e-1, 1e-2, 1e-3)
 RANKS = (1, 5, 10)

@@ -14,9 +14,9 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import covers, template
 from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify import DEFAULT, ProtocolConfig, flag_of
-from cosface_cli.verify.faces import InputFaces
-from cosface_cli.verify.listed import hash_of
-from cosface_cli.verify.scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.faces.by_name import InputFaces
+from cosface_cli.verify.figures.pair_scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.protocols.listed_pairs import hash_of
 
 FOLDS = 10
 TEMPLATE = "arcface"  # of every set that InsightFace publishes

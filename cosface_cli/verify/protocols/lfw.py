@@ -14,9 +14,9 @@ from cosface_cli.artifacts.lists.pair_table import PairRow
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces import open_faces
-from cosface_cli.verify.listed import first_level, hash_of, places, score_pairs
-from cosface_cli.verify.scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.faces.by_name import open_faces
+from cosface_cli.verify.figures.pair_scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.protocols.listed_pairs import first_level, hash_of, places, score_pairs
 
 STANDARD = (10, 600)  # folds of View 2, and pairs in each
 LIST = "pairs.txt"

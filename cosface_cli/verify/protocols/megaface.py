@@ -26,9 +26,9 @@ from cosface_cli.maths.histogram import BINS, UNIT, binned, count_into, curve_of
 from cosface_cli.maths.intervals import clopper_pearson
 from cosface_cli.outcomes import Done, Note, OnOutcome
 from cosface_cli.verify import ProtocolConfig, flag_of
-from cosface_cli.verify.features import Features, named, open_features, require_one_model, write_features
-from cosface_cli.verify.figures import FARS
-from cosface_cli.verify.scores import Scored
+from cosface_cli.verify.faces.features import Features, named, open_features, require_one_model, write_features
+from cosface_cli.verify.figures.pair_scores import Scored
+from cosface_cli.verify.figures.rates_by_far import FARS
 
 SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 PHOTOS_ONLY = ("pairs", "models", "fuse", "flip", "crops_template", "detector", "faces", "min_face")

@@ -12,10 +12,10 @@ from cosface_cli.artifacts.lists.pair_table import PairRow, read_pair_rows
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify import ProtocolConfig, flag_of
-from cosface_cli.verify.faces import open_faces
-from cosface_cli.verify.listed import guess_identities, hash_of, score_pairs
-from cosface_cli.verify.scores import PairScores, Scored
-from cosface_cli.verify.subgroups import groups_of
+from cosface_cli.verify.faces.by_name import open_faces
+from cosface_cli.verify.figures.pair_scores import PairScores, Scored
+from cosface_cli.verify.figures.subgroups import groups_of
+from cosface_cli.verify.protocols.listed_pairs import guess_identities, hash_of, score_pairs
 
 
 def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:

@@ -18,10 +18,10 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import OnOutcome
 from cosface_cli.registry import one_of
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces import open_faces
-from cosface_cli.verify.figures import accuracy
-from cosface_cli.verify.listed import first_level, hash_of, places
-from cosface_cli.verify.scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.faces.by_name import open_faces
+from cosface_cli.verify.figures.pair_scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.figures.rates_by_far import accuracy
+from cosface_cli.verify.protocols.listed_pairs import first_level, hash_of, places
 
 LIST = "splits.txt"
 FRAMES = "frames"

@@ -14,8 +14,8 @@ from cosface_cli.maths.curve import Curve, roc
 from cosface_cli.maths.rates import equal_error, tar_at_far
 from cosface_cli.maths.roc import Folds, best_threshold, fold_accuracy
 from cosface_cli.verify import ProtocolConfig, ProtocolReport
-from cosface_cli.verify.scores import PairScores, Scored
-from cosface_cli.verify.subgroups import by_group
+from cosface_cli.verify.figures.pair_scores import PairScores, Scored
+from cosface_cli.verify.figures.subgroups import by_group
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 

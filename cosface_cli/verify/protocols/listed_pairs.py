@@ -14,8 +14,8 @@ from cosface_cli.artifacts.lists.pair_table import PairRow, list_kind, read_pair
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces import Embedded, Faces
-from cosface_cli.verify.scores import PairScores, pair_cosines
+from cosface_cli.verify.faces.by_name import Embedded, Faces
+from cosface_cli.verify.figures.pair_scores import PairScores, pair_cosines
 
 
 def places(config: ProtocolConfig, name: str, photos: str) -> tuple[Path, Path]:

@@ -18,7 +18,7 @@ from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.verify.faces import file_line, is_store
+from cosface_cli.verify.faces.by_name import file_line, is_store
 
 ALGORITHM = "cosface"  # in the names of feature files
 

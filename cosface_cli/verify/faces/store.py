@@ -18,7 +18,7 @@ from cosface_cli.engines.models.ensemble import Identity, fused, identity
 from cosface_cli.engines.photos.face_vectors import Vectors
 from cosface_cli.engines.photos.photo_options import Fuse
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.verify.warnings import Seen
+from cosface_cli.verify.compare.photo_warnings import Seen
 
 
 class Stores:

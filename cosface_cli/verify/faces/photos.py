@@ -16,9 +16,9 @@ from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify import DEFAULT, CompareConfig
-from cosface_cli.verify.embedding import Embedding
-from cosface_cli.verify.matching import Matcher
-from cosface_cli.verify.warnings import Seen
+from cosface_cli.verify.compare.matching import Matcher
+from cosface_cli.verify.compare.photo_warnings import Seen
+from cosface_cli.verify.faces.embedding import Embedding
 
 if TYPE_CHECKING:  # h5py is only for who gives a store
     from cosface_cli.artifacts.store.store_file import StoreHeader

@@ -20,12 +20,12 @@ from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected, ignore
 from cosface_cli.registry import one_of
 from cosface_cli.verify import CompareConfig, ManyReport, Match, flag_of
-from cosface_cli.verify.matching import Matcher
-from cosface_cli.verify.photos import Photos
-from cosface_cli.verify.warnings import Seen, of_one
+from cosface_cli.verify.compare.matching import Matcher
+from cosface_cli.verify.compare.photo_warnings import Seen, of_one
+from cosface_cli.verify.faces.photos import Photos
 
 if TYPE_CHECKING:  # h5py is only for who gives a store
-    from cosface_cli.verify.stores import Stores
+    from cosface_cli.verify.faces.store import Stores
 
 
 def compare_two(left: str, right: str, config: CompareConfig, emit: OnOutcome = ignore) -> tuple[Match, ...]:
@@ -66,7 +66,7 @@ def compare_many(left: str, right: str | None, config: CompareConfig, emit: OnOu
     if right is None:
         raise CosfaceError("nothing to compare it with", left, "give a second photo, a folder or a store")
     if _names_store(right):
-        from cosface_cli.verify.stores import Stores
+        from cosface_cli.verify.faces.store import Stores
 
         path = Path(right)
         with Stores([path], "mean", "all") as stores:
@@ -167,7 +167,7 @@ def _best_first(match: Match) -> float:
 
 
 def _stores(config: CompareConfig) -> Stores:
-    from cosface_cli.verify.stores import Stores
+    from cosface_cli.verify.faces.store import Stores
 
     one_of(config.faces, CHOICES, "--faces")
     for option in sorted(config.changed() & {"detector", "min_face", "workers"}):

@@ -17,7 +17,7 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.intervals import clopper_pearson
 from cosface_cli.maths.rates import tar_at_far
-from cosface_cli.verify.scores import PairScores
+from cosface_cli.verify.figures.pair_scores import PairScores
 
 FARS = (1e-2, 1e-3, 1e-4)
 Groups = tuple[NDArray[np.str_], NDArray[np.str_]]  # of the left and the right side of each pair, (P,)

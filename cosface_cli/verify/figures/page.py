@@ -13,9 +13,9 @@ from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.pages import page_writer
 from cosface_cli.errors import PhotoError
 from cosface_cli.verify import ProtocolReport
-from cosface_cli.verify.figures import curve_of
-from cosface_cli.verify.plots import banded, of_det, of_roc, of_scores
-from cosface_cli.verify.scores import PairScores, Scored, Shown
+from cosface_cli.verify.figures.curve_plots import banded, of_det, of_roc, of_scores
+from cosface_cli.verify.figures.pair_scores import PairScores, Scored, Shown
+from cosface_cli.verify.figures.rates_by_far import curve_of
 
 HARDEST = 12  # pairs shown of each kind
 SIDE = 112  # pixels of a thumbnail
@@ -28,7 +28,7 @@ def write_report(path: Path, scored: Scored, report: ProtocolReport, command: st
     found = None if curve is None else banded(curve)
     page_writer.write_page(
         path,
-        "verify/report.html.j2",
+        "verify/figures/report.html.j2",
         {
             "title": f"{report.model} by {report.protocol}",
             "numbers": _numbers(report),

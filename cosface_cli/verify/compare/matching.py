@@ -10,7 +10,7 @@ from cosface_cli.artifacts.run.calibration import Calibration, read_calibrations
 from cosface_cli.engines.models.ensemble import Identity
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import CompareConfig, Match
-from cosface_cli.verify.warnings import Seen, of_both, of_one
+from cosface_cli.verify.compare.photo_warnings import Seen, of_both, of_one
 
 
 class Matcher:

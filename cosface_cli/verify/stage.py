@@ -11,10 +11,10 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome, ignore
 from cosface_cli.registry import one_of
 from cosface_cli.verify import ProtocolConfig, ProtocolReport, flag_of
-from cosface_cli.verify.figures import report_of
+from cosface_cli.verify.figures.pair_scores import Scored, rows_of
+from cosface_cli.verify.figures.rates_by_far import report_of
 from cosface_cli.verify.protocols import OPTIONS, PROTOCOLS
 from cosface_cli.verify.protocols.guessing import guess
-from cosface_cli.verify.scores import Scored, rows_of
 
 MISSING = ("error", "skip")
 

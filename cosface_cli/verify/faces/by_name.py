@@ -24,8 +24,8 @@ from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected
 from cosface_cli.registry import one_of
 from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.calibration import CalibrateConfig
-from cosface_cli.verify.embedding import Embedding
-from cosface_cli.verify.scores import Shown
+from cosface_cli.verify.faces.embedding import Embedding
+from cosface_cli.verify.figures.pair_scores import Shown
 
 FOR_PHOTOS = {"detector", "faces", "min_face"}  # crops and stores do not need them
 Config = ProtocolConfig | CalibrateConfig

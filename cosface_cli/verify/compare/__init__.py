@@ -1,0 +1,1 @@
+"""verify.compare: photos, or rows of stores, compared with each other."""
