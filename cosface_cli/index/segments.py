@@ -190,7 +190,7 @@ def settled(root: Path, new: IndexHeader) -> None:
     settle(root, new)
     for uri in sorted(filter(None, uris)):
         named = [segment.lists for segment in new.segments if segment.lists is not None and new.uri == uri]
-        SEARCHERS.load("milvus").sweep(root, uri, named)  # type: ignore[attr-defined]
+        SEARCHERS.load("milvus").sweep(root, uri, named)
 
 
 def _measured(count: int, search: str, built: Built) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosface_cli.artifacts.index.vector_file import VectorFile, VectorWriter, head
-from cosface_cli.engines.search import FLAT_BELOW, SEARCHERS, SQ8_BELOW, Search, by_count, near
+from cosface_cli.engines.search import SEARCHERS, Search, engine_for, near, products, rows_of, search_row
 from cosface_cli.engines.search.ivf import list_count, parts
 from cosface_cli.engines.search.lists_file import require_lists
 from cosface_cli.engines.search.near import nearest
@@ -312,10 +312,19 @@ def test_the_threads_change_no_byte(tmp_path: Path):
 
 
 def test_chosen_by_the_number_of_rows():
-    names = [by_count(rows) for rows in (0, FLAT_BELOW - 1, FLAT_BELOW, SQ8_BELOW - 1, SQ8_BELOW)]
-    assert names == ["flat", "flat", "sq8", "sq8", "pq"]
+    names = [engine_for(rows, "faiss") for rows in (0, 199_999, 200_000, 4_999_999, 5_000_000, 10**12)]
+    assert names == ["flat", "flat", "sq8", "sq8", "pq", "pq"]
+    assert [engine_for(rows, "milvus") for rows in (0, 10**12)] == ["milvus"] * 2
+    assert [engine_for(rows, "faiss", "pq") for rows in (0, 999, 1000, 10**7)] == ["flat", "flat", "pq", "pq"]
     assert [list_count(n) for n in (0, 1, 10_000, 200_000, 1_000_000, 10**12)] == [4, 4, 512, 2048, 4096, 65536]
     assert [parts(size) for size in (1, 16, 128, 512, 100)] == [1, 2, 16, 64, 10]
+
+
+def test_what_is_known_of_an_engine_before_it_is_loaded():
+    assert products() == ("faiss", "milvus")
+    assert [row.name for row in rows_of("faiss")] == ["flat", "sq8", "pq"]
+    assert [row.name for row in map(search_row, SEARCHERS.names) if row.approximate] == ["sq8", "pq", "milvus"]
+    assert [row.name for row in map(search_row, SEARCHERS.names) if row.needs_uri] == ["milvus"]
 
 
 @pytest.mark.parametrize("change", ("gone", "folder", "empty", "text", "halved", "last byte", "head", "longer"))

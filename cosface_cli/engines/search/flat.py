@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index.vector_file import VectorFile
 from cosface_cli.engines.runners.local import cpu_count
-from cosface_cli.engines.search import RECALL, Built
+from cosface_cli.engines.search import RECALL, Built, Search
 from cosface_cli.engines.search.near import nearest
 
 # Equal vectors can come back in any order, and the last bits of a cosine depend on the batch: so many more than asked
@@ -26,16 +26,18 @@ _FEW = 2
 _MANY = 1 << 22  # numbers of a gallery from which on one probe is worth several threads
 
 
-class Flat:
-    """See Search: nothing is built but the file of the vectors."""
+class Flat(Search):
+    """See Search. It searches the file of the vectors itself, so build does nothing."""
 
-    @staticmethod
-    def build(vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> Built:
+    def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> Built:
         return Built()
 
-    @staticmethod
     def open(
-        vectors: VectorFile, lists: str | None = None, uri: str | None = None, settings: Mapping[str, Any] | None = None
+        self,
+        vectors: VectorFile,
+        lists: str | None = None,
+        uri: str | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> FlatSearcher:
         return FlatSearcher(vectors)
 
@@ -117,4 +119,4 @@ def tune(probes: int) -> None:
     faiss.cvar.distance_compute_blas_threshold = 1 << 30 if probes <= _FEW else 1
 
 
-FLAT = Flat
+FLAT = Flat()

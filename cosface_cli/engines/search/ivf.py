@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index.vector_file import MEND, VectorFile
-from cosface_cli.engines.search import RECALL, Built
+from cosface_cli.engines.search import RECALL, Built, Search
 from cosface_cli.engines.search.flat import CLOSE, SPARE, tune
 from cosface_cli.engines.search.lists_file import require_lists
 from cosface_cli.engines.search.recall import Sample
@@ -29,7 +29,7 @@ _AT_ONCE = 1 << 20  # numbers of centres that are compared at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class Lists(Search):
     """See Search. code: how vectors are compressed."""
 
     code: Literal["sq8", "pq"]

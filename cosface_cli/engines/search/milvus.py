@@ -22,7 +22,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.files.model_cache import file_sha256
 from cosface_cli.artifacts.index.vector_file import VectorFile
-from cosface_cli.engines.search import RECALL, Built
+from cosface_cli.engines.search import RECALL, Built, Search
 from cosface_cli.engines.search.flat import SPARE
 from cosface_cli.engines.search.recall import Sample
 from cosface_cli.errors import CosfaceError
@@ -35,11 +35,10 @@ _SECONDS = 30.0
 _VECTOR = "vector"
 
 
-class Milvus:
+class Milvus(Search):
     """See Search."""
 
-    @staticmethod
-    def build(vectors: VectorFile, part: Path, uri: str | None, recall: float = RECALL) -> Built:
+    def build(self, vectors: VectorFile, part: Path, uri: str | None, recall: float = RECALL) -> Built:
         """Fill a collection, and measure its recall; one of the same name is left from a run that was stopped."""
         name = f"cosface_{_folder_id(part.parent)}_{file_sha256(vectors.path)[:16]}"
         with _told(uri):
@@ -62,16 +61,16 @@ class Milvus:
             found = round(sample.recall(MilvusSearcher(vectors, name, str(uri))), 4)
         return Built(collection=name, settings={"recall": found, "recall_of": len(sample), "recall_wanted": recall})
 
-    @staticmethod
-    def open(vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]) -> MilvusSearcher:
+    def open(
+        self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]
+    ) -> MilvusSearcher:
         """See Search.open. Raises CosfaceError where the server or the collection is not there."""
         with _told(uri):
             if not _client(str(uri)).has_collection(str(lists)):
                 raise CosfaceError(f"there is no collection {lists}", uri, "build the index again")
         return MilvusSearcher(vectors, str(lists), str(uri))
 
-    @staticmethod
-    def sweep(folder: Path, uri: str, named: Iterable[str]) -> None:
+    def sweep(self, folder: Path, uri: str, named: Iterable[str]) -> None:
         """Drop the collections of a folder's index that it does not name any more."""
         kept = set(named)
         with _told(uri):
@@ -134,4 +133,4 @@ def _folder_id(folder: Path) -> str:
     return path.read_text().strip()
 
 
-MILVUS = Milvus
+MILVUS = Milvus()
