@@ -1,4 +1,4 @@
-"""Mounts the commands; the only place where an error becomes text and an exit code."""
+"""The command cosface: mounts the commands, and is the only place where an error becomes text and an exit code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from cosface_cli import __version__
 from cosface_cli.errors import CosfaceError
+from cosface_cli.outcomes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from cosface_cli.registry import Row, Table
 
 ENVIRONMENT = "COSFACE"  # COSFACE_ALIGN_DETECTOR=... stands for cosface align --detector ...
@@ -33,83 +34,79 @@ STORE_COMMANDS: Table[Any] = Table(
 )
 VERIFY_COMMANDS: Table[Any] = Table(
     "verify command",
-    Row(
-        "calibrate",
-        "cosface_cli.verify.calibration.command:calibrate",
-        "What a model's scores mean, from people of your own.",
-    ),
+    Row("calibrate", "cosface_cli.verify.calibration.command:calibrate", "Thresholds of a model from your own people."),
     Row("leakage", "cosface_cli.verify.leakage.command:leakage", "Photos and people of a training set in a test set."),
 )
-INNER = {"embed": STORE_COMMANDS, "verify": VERIFY_COMMANDS}
+SUB_COMMANDS = {"embed": STORE_COMMANDS, "verify": VERIFY_COMMANDS}
 
 
 def main() -> None:
     """The command cosface."""
-    if sys.stdout is None:  # closed by the shell: nobody wants the rows
+    if sys.stdout is None:  # closed by the shell
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
-        code = 130
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 0
+        code = EXIT_DONE
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and give its exit code; errors that a person can mend become one line on stderr."""
+    """Run one command line and give its exit code; an error that a user can fix becomes one line on stderr."""
     try:
-        code = _invoked(arguments)
+        code = _invoke(arguments)
     except CosfaceError as error:
-        return _failed(str(error))
+        return _fail(str(error))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else "cosface"
-        return _failed(f"{error.format_message().rstrip('.')}; see {where} --help")
+        return _fail(f"{error.format_message().rstrip('.')}; see {where} --help")
     except typer.Abort:
-        code = 130
-    except Exception as error:  # a bug of ours keeps its traceback, and is no answer: exit code 1 would mean "no"
+        code = EXIT_INTERRUPTED
+    except Exception as error:  # a bug keeps its traceback; exit code 2, because 1 would mean "no"
         import traceback
 
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, KeyboardInterrupt):  # Ctrl-C in the midst of an import
+            if isinstance(cause, KeyboardInterrupt):  # Ctrl-C during an import
                 return _interrupted()
             cause = cause.__cause__ or cause.__context__
         traceback.print_exc()
-        return _failed("this is a bug of cosface, please report it with the lines above")
-    if code == 130:
+        return _fail("this is a bug of cosface, please report it with the lines above")
+    if code == EXIT_INTERRUPTED:
         return _interrupted()
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else EXIT_DONE
 
 
-def mounted(*names: str, inner: tuple[str, str] | None = None) -> Any:
-    """The command line with the named commands loaded; the others only stand in the help, which is quicker.
+def mounted(*names: str, sub_command: tuple[str, str] | None = None) -> Any:
+    """The command line with the named commands loaded; the others are listed in the help only, which is faster.
 
-    inner: a command and the word of INNER that is mounted in its place.
+    sub_command: a command and the word of SUB_COMMANDS that is mounted in its place.
     """
     app = typer.Typer(
         name="cosface",
         epilog="Exit codes: 0 done or yes, 1 no or nothing there, 2 failed, 3 done in part, 130 interrupted. "
-        "Options also come from cosface.toml ([align] detector = ...) and from the environment "
+        "Options can also be set in cosface.toml ([align] detector = ...) and by environment variables "
         "(COSFACE_ALIGN_DETECTOR=...).",
-        rich_markup_mode=None,  # plain help starts in half the time, and greps
+        rich_markup_mode=None,  # plain help starts in half the time
         context_settings={"auto_envvar_prefix": ENVIRONMENT, "help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
     for row in COMMANDS:
-        if inner is not None and row.name == inner[0]:
+        if sub_command is not None and row.name == sub_command[0]:
             group = typer.Typer(help=row.summary, rich_markup_mode=None)
-            _mount(group, inner[1], INNER[row.name].load(inner[1]), None)
+            _mount(group, sub_command[1], SUB_COMMANDS[row.name].load(sub_command[1]), None)
             app.add_typer(group, name=row.name)
         elif row.name not in names:
-            app.command(row.name, help=row.summary)(_unloaded)
+            app.command(row.name, help=row.summary)(_not_loaded)
         else:
             _mount(app, row.name, COMMANDS.load(row.name), row.summary)
     command = typer.main.get_command(app)
-    _hide_variables(command)
+    _set_variables(command)
     return command
 
 
@@ -124,30 +121,30 @@ def _mount(app: typer.Typer, name: str, entry: Any, summary: str | None) -> None
         app.command(name, short_help=summary)(entry)
 
 
-def _invoked(arguments: list[str]) -> Any:
+def _invoke(arguments: list[str]) -> Any:
     defaults = None
-    asking = not arguments or not {"-h", "--help", "--version"}.isdisjoint(arguments)
-    if not asking and (os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml")):  # noqa: PTH110
+    asks_for_help = not arguments or not {"-h", "--help", "--version"}.isdisjoint(arguments)
+    if not asks_for_help and (os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml")):  # noqa: PTH110
         from cosface_cli import config_file
 
-        whole = mounted(*COMMANDS.names)
-        defaults = _listed(config_file.from_file(config_file.path(), _flags(whole)), whole)
-    completing = f"_{ENVIRONMENT}_COMPLETE" in os.environ
-    wanted = COMMANDS.names if completing else [word for word in arguments if word in COMMANDS]
-    command = mounted(*wanted, inner=_inner(arguments))
+        complete = mounted(*COMMANDS.names)
+        defaults = _with_lists(config_file.from_file(config_file.path(), _flags(complete)), complete)
+    is_completion = f"_{ENVIRONMENT}_COMPLETE" in os.environ
+    names = COMMANDS.names if is_completion else [word for word in arguments if word in COMMANDS]
+    command = mounted(*names, sub_command=_sub_command(arguments))
     return command.main(arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults)
 
 
-def _inner(arguments: list[str]) -> tuple[str, str] | None:
-    """The words of `cosface embed info ...`. Raises CosfaceError where a file or folder is called so too."""
+def _sub_command(arguments: list[str]) -> tuple[str, str] | None:
+    """The words of `cosface embed info ...`. Raises CosfaceError where a file or folder has that name too."""
     command, word = (*arguments[:2], "", "")[:2]
-    if command not in INNER or word not in INNER[command]:
+    if command not in SUB_COMMANDS or word not in SUB_COMMANDS[command]:
         return None
     if os.path.lexists(word):
         raise CosfaceError(
-            f"is this the command, or {word} of this folder?",
+            f"this is a command, and {word} is also a file or folder here",
             f"{command} {word}",
-            f"write ./{word} to {command} it; for the command go to another folder",
+            f"write ./{word} for the file; run the command from another folder",
         )
     return command, word
 
@@ -155,19 +152,18 @@ def _inner(arguments: list[str]) -> tuple[str, str] | None:
 def _interrupted() -> int:
     from cosface_cli.console import say
 
-    say("cosface: interrupted; what was written stays")
-    return 130
+    say("cosface: interrupted; what was written is kept")
+    return EXIT_INTERRUPTED
 
 
-def _failed(words: str) -> int:
+def _fail(text: str) -> int:
     from cosface_cli.console import say
-    from cosface_cli.outcomes import EXIT_FAILED
 
-    say(f"cosface: {words}")
+    say(f"cosface: {text}")
     return EXIT_FAILED
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"cosface {__version__}")
         raise typer.Exit()
@@ -175,47 +171,47 @@ def _version(wanted: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Face recognition on the command line: align photos, train, embed, index and verify."""
 
 
-def _unloaded() -> None:
-    raise AssertionError("a command that was named is loaded")
+def _not_loaded() -> None:
+    raise AssertionError("a command that is run was loaded before")
 
 
-def _hide_variables(command: Any) -> None:
-    """Every option has its variable, by one rule that the epilog tells: not each in the help."""
+def _set_variables(command: Any) -> None:
+    """Environment variables: each option has one, by the rule in the epilog; the help does not repeat them."""
     for parameter in command.params:
         parameter.show_envvar = False
-        if parameter.name == "version":  # COSFACE_VERSION is often set, and not for us
+        if parameter.name == "version":  # COSFACE_VERSION may be set for other reasons
             parameter.allow_from_autoenv = False
-        if getattr(parameter, "multiple", False):  # a path may have blanks
+        if getattr(parameter, "multiple", False):
             parameter.split_envvar_value = _split_variable
-    for inner in getattr(command, "commands", {}).values():
-        _hide_variables(inner)
+    for sub in getattr(command, "commands", {}).values():
+        _set_variables(sub)
 
 
 def _split_variable(variable: str) -> list[str]:
-    """The values of an environment variable that stands for a repeatable option, separated as in $PATH."""
+    """The values of a variable for a repeatable option, separated as in $PATH, since a path may contain blanks."""
     return variable.split(os.pathsep)
 
 
-def _listed(values: dict[str, Any], command: Any) -> dict[str, Any]:
-    """The same values, a single one of an option that may be given again as a list of it."""
-    inner = getattr(command, "commands", {})
-    several = {parameter.name for parameter in command.params if getattr(parameter, "multiple", False)}
-    singles = {name: [value] for name, value in values.items() if name in several and not isinstance(value, list)}
-    groups = {name: _listed(value, inner[name]) for name, value in values.items() if name in inner}
-    return {**values, **singles, **groups}
+def _with_lists(values: dict[str, Any], command: Any) -> dict[str, Any]:
+    """The same values, where a single value of a repeatable option is a list of one."""
+    sub_commands = getattr(command, "commands", {})
+    repeatable = {parameter.name for parameter in command.params if getattr(parameter, "multiple", False)}
+    lists = {name: [value] for name, value in values.items() if name in repeatable and not isinstance(value, list)}
+    groups = {name: _with_lists(value, sub_commands[name]) for name, value in values.items() if name in sub_commands}
+    return {**values, **lists, **groups}
 
 
 def _flags(command: Any) -> dict[str, Any]:
     """By name, the commands of a group, and the options and arguments of a command with their parameters' names."""
-    inner = getattr(command, "commands", None)
-    if inner is not None:
-        return {name: _flags(sub) for name, sub in inner.items()}
+    sub_commands = getattr(command, "commands", None)
+    if sub_commands is not None:
+        return {name: _flags(sub) for name, sub in sub_commands.items()}
     flags = {parameter.name.replace("_", "-"): parameter.name for parameter in command.params}
     for parameter in command.params:
         flags.update({flag[2:]: parameter.name for flag in parameter.opts if flag.startswith("--")})

@@ -109,7 +109,7 @@ def test_the_first_screen_names_the_two_commands() -> None:
 
 
 def test_every_flag_that_the_documents_name_is_there() -> None:
-    from cosface_cli.app import COMMANDS, INNER, mounted
+    from cosface_cli.app import COMMANDS, SUB_COMMANDS, mounted
 
     def flags(command: object) -> set[str]:
         options = getattr(command, "params", [])
@@ -117,7 +117,7 @@ def test_every_flag_that_the_documents_name_is_there() -> None:
         return own.union(*(flags(sub) for sub in getattr(command, "commands", {}).values()))
 
     known = flags(mounted(*COMMANDS.names)) | {"--help", "--upgrade"}
-    known |= set().union(*(flags(mounted(inner=(name, word))) for name, table in INNER.items() for word in table.names))
+    known |= set().union(*(flags(mounted(sub_command=(name, word))) for name, table in SUB_COMMANDS.items() for word in table.names))
     text = README + (ROOT / "CHANGELOG.md").read_text("utf-8")
     text = re.sub(r".*\b(ray start|tensorboard|torchrun) --.*", "", text)  # their own
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))

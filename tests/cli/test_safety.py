@@ -157,4 +157,4 @@ def test_ctrl_c_in_the_midst_of_an_import_ends_with_130(people: Path, tmp_path: 
     )
     words = [SCRIPT, "align", str(people), str(tmp_path / "out")]
     done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert (done.returncode, done.stderr) == (130, b"cosface: interrupted; what was written stays\n")
+    assert (done.returncode, done.stderr) == (130, b"cosface: interrupted; what was written is kept\n")

@@ -259,7 +259,7 @@ def test_stores_calibration_and_leakage(cosface: Cosface, people: Path, tmp_path
 def test_a_file_that_is_called_like_a_word(cosface: Cosface, people: Path, tmp_path: Path) -> None:
     shutil.copy(people / "person1" / "near.jpg", tmp_path / "leakage")
     done = cosface("verify", "leakage", "leakage", cwd=tmp_path)
-    assert done.code == 2 and "is this the command" in done.err and "./leakage" in done.err
+    assert done.code == 2 and "this is a command, and leakage is also a file" in done.err and "./leakage" in done.err
     assert cosface("verify", "./leakage", "leakage", cwd=tmp_path).code == 0
 
 
