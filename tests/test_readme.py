@@ -117,7 +117,8 @@ def test_every_flag_that_the_documents_name_is_there() -> None:
         return own.union(*(flags(sub) for sub in getattr(command, "commands", {}).values()))
 
     known = flags(mounted(*COMMANDS.names)) | {"--help", "--upgrade"}
-    known |= set().union(*(flags(mounted(sub_command=(name, word))) for name, table in SUB_COMMANDS.items() for word in table.names))
+    words = [(name, word) for name, table in SUB_COMMANDS.items() for word in table.names]
+    known |= set().union(*(flags(mounted(sub_command=pair)) for pair in words))
     text = README + (ROOT / "CHANGELOG.md").read_text("utf-8")
     text = re.sub(r".*\b(ray start|tensorboard|torchrun) --.*", "", text)  # their own
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))
