@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+STREAM_ERRORS = ("strict", "backslashreplace")  # of standard output and standard error, as Python sets them
+ONE_WORKER = {"COSFACE_ALIGN_WORKERS": "1", "COSFACE_EMBED_WORKERS": "1"}  # no processes to start
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -32,16 +36,17 @@ def packaged_photos() -> Path:
     return Path(spec.submodule_search_locations[0]) / "data" / "images"
 
 
+@dataclass(frozen=True)
 class Result:
-    """What a command line gave. code: exit code; out, err: text; rows: stdout as NDJSON."""
+    """What a command line gave: exit code and text."""
 
-    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
-        self.code = done.returncode
-        self.out = done.stdout.decode("utf-8", "replace")
-        self.err = done.stderr.decode("utf-8", "replace")
+    code: int
+    out: str
+    err: str
 
     @property
     def rows(self) -> list[dict[str, Any]]:
+        """Standard output as NDJSON."""
         return [json.loads(line) for line in self.out.splitlines()]
 
     def __repr__(self) -> str:
@@ -49,6 +54,10 @@ class Result:
 
 
 Cosface = Callable[..., Result]
+
+
+def process_result(done: subprocess.CompletedProcess[bytes]) -> Result:
+    return Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 
 @pytest.fixture(scope="session")
@@ -68,18 +77,40 @@ def _use_model_cache(model_cache: Path) -> None:
 
 @pytest.fixture
 def cosface(model_cache: Path) -> Cosface:
-    """Runs the command line in a process of its own: cosface("align", raw, out, input=b"...", env={...}, cwd=...)."""
+    """Run the command line in a process of its own: cosface("align", raw, out, input=b"...", env={...}, cwd=...).
+
+    For what only a process shows: start, workers, signals, the real streams, memory, what is imported, crashes.
+    `invoke` takes the same arguments, and saves the second or more that a process takes to start.
+    """
 
     def run(*words: Any, input: bytes | None = None, env: dict[str, str] | None = None, cwd: Any = None) -> Result:
-        full = {**os.environ, "COSFACE_CACHE": str(model_cache), "NO_COLOR": "1", **(env or {})}
-        command = [
-            sys.executable,
-            "-m",
-            "cosface_cli",
-            *(os.fspath(w) if isinstance(w, Path) else str(w) for w in words),
-        ]
-        done = subprocess.run(command, input=input, capture_output=True, env=full, cwd=cwd, timeout=300)
-        return Result(done)
+        environment = {**os.environ, "COSFACE_CACHE": str(model_cache), "NO_COLOR": "1", **(env or {})}
+        command = [sys.executable, "-m", "cosface_cli", *map(str, words)]
+        done = subprocess.run(command, input=input, capture_output=True, env=environment, cwd=cwd, timeout=300)
+        return process_result(done)
+
+    return run
+
+
+@pytest.fixture
+def invoke(model_cache: Path) -> Cosface:
+    """Run the command line in the process of the test, with one worker: invoke("align", raw, out, env={...}, cwd=...).
+
+    For everything that a command writes, prints and returns. Warnings are errors here, as everywhere in the tests.
+    """
+    from cosface_cli.app import run as run_in_process
+
+    def run(*words: Any, input: bytes = b"", env: dict[str, str] | None = None, cwd: Any = None) -> Result:
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True) for errors in STREAM_ERRORS)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {"NO_COLOR": "1", **ONE_WORKER, **(env or {})}.items():
+                patch.setenv(name, value)
+            patch.chdir(cwd or Path.cwd())
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input), "utf-8"))
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            code = run_in_process([str(word) for word in words])
+        return Result(code, *(stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err)))
 
     return run
 

@@ -21,7 +21,7 @@ from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.collectives import Ranks
 from cosface_cli.train.distributed.launch import StoppedElsewhere, _Failure, is_first, is_spread, spread
 from cosface_cli.train.setup import device
-from tests.conftest import Cosface, Result
+from tests.conftest import Cosface, Result, process_result
 from tests.train.conftest import contents, write_crops
 
 TIMEOUT = 60.0  # seconds: it may take a tenth of it
@@ -112,7 +112,8 @@ def torchrun(*words: object, folder: Path) -> Result:
     begin = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     command = [*begin, "-m", "cosface_cli", "train", *map(str, words)]
-    return Result(subprocess.run(command, capture_output=True, timeout=2 * TIMEOUT, cwd=folder, env=environment))
+    done = subprocess.run(command, capture_output=True, timeout=2 * TIMEOUT, cwd=folder, env=environment)
+    return process_result(done)
 
 
 def test_nine_crops_two_a_batch_two_processes(cosface: Cosface, nine: Path, tmp_path: Path):
