@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,14 +104,19 @@ def invoke(model_cache: Path) -> Cosface:
 
     def run(*words: Any, input: bytes = b"", env: dict[str, str] | None = None, cwd: Any = None) -> Result:
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True) for errors in STREAM_ERRORS)
-        with pytest.MonkeyPatch.context() as patch:
+        with ExitStack() as patches:
+            patch = patches.enter_context(pytest.MonkeyPatch.context())
             for name, value in {"NO_COLOR": "1", **ONE_WORKER, **(env or {})}.items():
                 patch.setenv(name, value)
             patch.chdir(cwd or Path.cwd())
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input), "utf-8"))
+            stdin = patches.enter_context(tempfile.TemporaryFile())  # some readers want a file descriptor
+            stdin.write(input)
+            stdin.seek(0)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(stdin, "utf-8"))
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
-            code = run_in_process([str(word) for word in words])
+            patch.setattr(sys, "argv", ["cosface", *map(str, words)])
+            code = run_in_process(sys.argv[1:])
         return Result(code, *(stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err)))
 
     return run

@@ -29,51 +29,51 @@ def disk(small_disk: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["align", "embed"])
-def test_a_full_disk_and_then_room(cosface: Cosface, people: Path, disk: Path, tmp_path: Path, kind: str) -> None:
+def test_a_full_disk_and_then_room(invoke: Cosface, people: Path, disk: Path, tmp_path: Path, kind: str) -> None:
     out, whole = out_of(kind, disk), out_of(kind, tmp_path)
     words = ("--template", "arcface") if kind == "align" else ()
     few, more = people / "person1", people / "person2"
-    assert cosface(kind, few, out, *words).code == 0
+    assert invoke(kind, few, out, *words).code == 0
     before = content(out)
     filler = disk / "filler"
     with pytest.raises(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    full = cosface(kind, more, out, *words)
+    full = invoke(kind, more, out, *words)
     assert full.code == 2 and len(full.err.splitlines()) == 1 and "the disk is full" in full.err, full
     assert content(out) == before or {n: d for n, d in tree(out).items() if n in before} == before
     filler.unlink()
-    assert cosface(kind, more, out, *words).code == 0
+    assert invoke(kind, more, out, *words).code == 0
     for source in (few, more):
-        cosface(kind, source, whole, *words)
+        invoke(kind, source, whole, *words)
     assert content(out) == content(whole)
     assert not list(disk.rglob(".*"))
 
 
 @pytest.mark.parametrize("kind", ["align", "embed"])
-def test_a_read_only_disk(cosface: Cosface, people: Path, disk: Path, kind: str) -> None:
+def test_a_read_only_disk(invoke: Cosface, people: Path, disk: Path, kind: str) -> None:
     out = out_of(kind, disk)
     words = ("--template", "arcface") if kind == "align" else ()
-    cosface(kind, people / "person1", out, *words)
+    invoke(kind, people / "person1", out, *words)
     before = content(out)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for source in ("person1", "person2"):
-        refused = cosface(kind, people / source, out, *words)
+        refused = invoke(kind, people / source, out, *words)
         assert refused.code == 2 and len(refused.err.splitlines()) == 1 and "read-only" in refused.err, refused
     assert content(out) == before
 
 
-def test_two_writers_of_a_store_are_refused(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_two_writers_of_a_store_are_refused(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     store = tmp_path / "faces.h5"
     with atomic.lock(store):
-        busy = cosface("embed", people / "person1", store)
+        busy = invoke("embed", people / "person1", store)
     assert busy.code == 2 and len(busy.err.splitlines()) == 1 and "another cosface is writing there" in busy.err
     assert not store.exists()
-    assert cosface("embed", people / "person1", store).code == 0
+    assert invoke("embed", people / "person1", store).code == 0
 
 
 @pytest.mark.parametrize("kind", ["align", "embed"])
-def test_two_writers_at_once_leave_what_one_would(cosface: Cosface, people: Path, tmp_path: Path, kind: str) -> None:
+def test_two_writers_at_once_leave_what_one_would(invoke: Cosface, people: Path, tmp_path: Path, kind: str) -> None:
     """Whoever comes second is refused or finds it done; nothing is doubled."""
     import sys
 
@@ -85,5 +85,5 @@ def test_two_writers_at_once_leave_what_one_would(cosface: Cosface, people: Path
     ends = [(one.communicate(timeout=60)[1], one.returncode) for one in both]
     assert 0 in [code for _, code in ends]
     assert all(code == 0 or (code == 2 and b"another cosface" in err) for err, code in ends), ends
-    cosface(kind, raw, alone)
+    invoke(kind, raw, alone)
     assert content(out) == content(alone)

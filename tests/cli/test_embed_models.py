@@ -61,7 +61,7 @@ class Told(list[Outcome]):
 
 def run(source: Path, store: Path, *models: object, **settings: Any) -> EmbedReport:
     names = tuple(map(str, models)) or ("dlib",)
-    emit = settings.pop("tell", Told())
+    emit = settings.pop("emit", Told())
     config = EmbedConfig(str(source), store, names if len(names) > 1 else names[0], workers=1)
     return embed(replace(config, **settings), emit)
 
@@ -79,15 +79,15 @@ def alone(source: Path, folder: Path, mine: Path, **settings: Any) -> dict[str, 
 
 
 def test_from_photos_and_from_crops(
-    cosface: Cosface, few: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invoke: Cosface, few: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     want = alone(few, tmp_path / "alone", mine, faces="all", min_score=0.9)
     words = ("--model", "dlib", "--model", mine, "--faces", "all", "--min-score", "0.9", "--workers", "2")
-    done = cosface("embed", few, tmp_path / "faces", *words)
+    done = invoke("embed", few, tmp_path / "faces", *words)
     assert done.code == 3 and stores(tmp_path / "faces") == want, done
     assert Counter(row["model"] for row in done.rows) == {"dlib": 15, "mine": 15, None: 2}
     assert "10 done, 2 rejected" in done.err and done.err.count("mask.jpg") == 1
-    cosface("align", few, tmp_path / "crops")
+    invoke("align", few, tmp_path / "crops")
     want = alone(tmp_path / "crops", tmp_path / "alone of crops", mine)
     asked: list[int] = []
     report = run(tmp_path / "crops", tmp_path / "of crops", "dlib", mine)
@@ -162,7 +162,7 @@ def test_other_settings_are_news(few: Path, tmp_path: Path) -> None:
     assert store.read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-def test_killed_and_run_again(cosface: Cosface, few: Path, mine: Path, tmp_path: Path) -> None:
+def test_killed_and_run_again(invoke: Cosface, few: Path, mine: Path, tmp_path: Path) -> None:
     want = alone(few, tmp_path / "alone", mine)
     at = random.Random(3)
     for number in range(3):
@@ -175,7 +175,7 @@ def test_killed_and_run_again(cosface: Cosface, few: Path, mine: Path, tmp_path:
         process.send_signal(signal.SIGKILL)
         process.stdout.close()
         assert process.wait() == -signal.SIGKILL
-        assert cosface(*words).code == 3
+        assert invoke(*words).code == 3
         assert stores(tmp_path / f"{number}") == want
 
 
@@ -210,7 +210,7 @@ def test_one_line_errors(few: Path, mine: Path, tmp_path: Path, monkeypatch: pyt
     assert set(stores(tmp_path / "named")) == {"dlib.h5", "mine.h5"}
 
 
-def test_models_from_file_and_environment(cosface: Cosface, few: Path, mine: Path, tmp_path: Path) -> None:
+def test_models_from_file_and_environment(invoke: Cosface, few: Path, mine: Path, tmp_path: Path) -> None:
     blank = tmp_path / "my runs" / "mine"
     shutil.copytree(mine, blank)
     photo = few / "person1" / "near.jpg"
@@ -223,7 +223,7 @@ def test_models_from_file_and_environment(cosface: Cosface, few: Path, mine: Pat
         )
     ):
         (tmp_path / "cosface.toml").write_text(f"[embed]\n{text}\n")
-        done = cosface("embed", photo, tmp_path / f"{number}", env=env, cwd=tmp_path)
+        done = invoke("embed", photo, tmp_path / f"{number}", env=env, cwd=tmp_path)
         assert done.code == 0, done
         assert {row["model"] for row in done.rows} == ({"mine"} if want is None else {"dlib", "mine"})
         assert want is None or set(stores(tmp_path / f"{number}")) == want
@@ -242,7 +242,7 @@ def test_several_devices_are_as_one(few: Path, mine: Path, tmp_path: Path, monke
             assert np.abs(one.vectors(0, len(one)) - other.vectors(0, len(other))).max() < 1e-5
 
 
-def test_a_precision_is_a_store_s_own(cosface: Cosface, few: Path, tmp_path: Path) -> None:
+def test_a_precision_is_a_store_s_own(invoke: Cosface, few: Path, tmp_path: Path) -> None:
     """It is not mixed in a store; an index compares them."""
     source = few / "person1"
     exact, half = tmp_path / "exact.h5", tmp_path / "half.h5"
@@ -261,18 +261,18 @@ def test_a_precision_is_a_store_s_own(cosface: Cosface, few: Path, tmp_path: Pat
     with pytest.raises(ModelMismatch, match=r"computed in bf16, .* in fp32"):
         merge(MergeConfig((exact, half), tmp_path / "all.h5"))
     assert build(BuildConfig((exact, half), tmp_path / "index")).doubles == 3
-    assert [row["precision"] for row in cosface("embed", "info", half).rows] == ["bf16"]
+    assert [row["precision"] for row in invoke("embed", "info", half).rows] == ["bf16"]
     for words, part in [
         (("--precision", "fp23"), "did you mean 'fp32'?"),
         (("--precision", "bf16", "--model", "dlib-int8"), "dlib-int8 is a graph with a precision of its own"),
         (("--device", "cudo"), "did you mean 'cuda'?"),
         (("--device", "cpu:0,1", "--engine", "ray"), "names devices of one machine"),
     ]:
-        done = cosface("embed", source, tmp_path / "no.h5", *words)
+        done = invoke("embed", source, tmp_path / "no.h5", *words)
         assert done.code == 2 and done.out == "" and len(done.err.splitlines()) == 1 and part in done.err, done
     assert not (tmp_path / "no.h5").exists()
 
 
-def test_help_says_how_it_goes_on(cosface: Cosface) -> None:
+def test_help_says_how_it_goes_on(invoke: Cosface) -> None:
     for command in ("align", "embed"):
-        assert "the same command again goes on" in " ".join(cosface(command, "--help").out.split())
+        assert "the same command again goes on" in " ".join(invoke(command, "--help").out.split())

@@ -33,9 +33,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, people: Path, model_cache: Pa
     return root
 
 
-def test_a_photo_finds_itself_and_then_its_person(cosface: Cosface, made: Path, people: Path) -> None:
+def test_a_photo_finds_itself_and_then_its_person(invoke: Cosface, made: Path, people: Path) -> None:
     probe = people / "person4" / "middle.jpg"
-    done = cosface("index", "search", made / "people.index", probe, "-k", 3)
+    done = invoke("index", "search", made / "people.index", probe, "-k", 3)
     assert done.code == 0, done
     assert [row["rank"] for row in done.rows] == [1, 2, 3]
     assert done.rows[0]["source"] == "person4/middle.jpg" and done.rows[0]["cos"] > 0.998
@@ -44,8 +44,8 @@ def test_a_photo_finds_itself_and_then_its_person(cosface: Cosface, made: Path, 
     assert all(row["probe"] == str(probe) for row in done.rows)
 
 
-def test_search_equals_brute_force(cosface: Cosface, made: Path) -> None:
-    done = cosface("index", "search", made / "people.index", made / "faces.h5", "-k", 20)
+def test_search_equals_brute_force(invoke: Cosface, made: Path) -> None:
+    done = invoke("index", "search", made / "people.index", made / "faces.h5", "-k", 20)
     embeddings, sources, _ = read(made / "faces.h5")
     cosines = embeddings.astype(np.float64) @ embeddings.astype(np.float64).T
     by_probe: dict[str, list[dict]] = {}
@@ -57,30 +57,30 @@ def test_search_equals_brute_force(cosface: Cosface, made: Path) -> None:
         assert np.abs(np.array([row["cos"] for row in rows]) - np.sort(cosines[number])[::-1]).max() < 1e-6
 
 
-def test_k_above_the_gallery_gives_what_there_is(cosface: Cosface, made: Path, people: Path) -> None:
-    done = cosface("index", "search", made / "people.index", people / "actor", "-k", 500)
+def test_k_above_the_gallery_gives_what_there_is(invoke: Cosface, made: Path, people: Path) -> None:
+    done = invoke("index", "search", made / "people.index", people / "actor", "-k", 500)
     assert len(done.rows) == 20 and all(row["source"] for row in done.rows)
 
 
-def test_crops_folders_and_standard_input_are_probes(cosface: Cosface, made: Path, people: Path) -> None:
+def test_crops_folders_and_standard_input_are_probes(invoke: Cosface, made: Path, people: Path) -> None:
     index = made / "people.index"
-    crops = cosface("index", "search", index, made / "aligned", "-k", 1)
+    crops = invoke("index", "search", index, made / "aligned", "-k", 1)
     assert len(crops.rows) == 20 and all(row["cos"] > 0.999999 for row in crops.rows), "a crop finds itself exactly"
-    one = cosface("index", "search", index, made / "aligned" / "person1" / "far.jpg", "-k", 1)
+    one = invoke("index", "search", index, made / "aligned" / "person1" / "far.jpg", "-k", 1)
     assert one.rows[0]["cos"] > 0.999999, "a single crop is known by its folder's manifest"
-    photos = cosface("index", "search", index, "-", "-k", 1, input=f"{people}/person2/far.jpg\n".encode())
+    photos = invoke("index", "search", index, "-", "-k", 1, input=f"{people}/person2/far.jpg\n".encode())
     assert photos.rows[0]["identity"] == "person2"
 
 
-def test_a_photo_without_a_face_is_a_named_reject(cosface: Cosface, made: Path, people: Path) -> None:
-    done = cosface("index", "search", made / "people.index", people / "masks", people / "person1" / "far.jpg", "-k", 1)
+def test_a_photo_without_a_face_is_a_named_reject(invoke: Cosface, made: Path, people: Path) -> None:
+    done = invoke("index", "search", made / "people.index", people / "masks", people / "person1" / "far.jpg", "-k", 1)
     assert done.code == 3
     assert [row.get("status") for row in done.rows].count("rejected") == 4
     assert "no face was found" in done.err
 
 
-def test_the_same_store_twice_is_indexed_once(cosface: Cosface, made: Path, tmp_path: Path) -> None:
-    done = cosface("index", "build", made / "faces.h5", made / "faces.h5", tmp_path / "i")
+def test_the_same_store_twice_is_indexed_once(invoke: Cosface, made: Path, tmp_path: Path) -> None:
+    done = invoke("index", "build", made / "faces.h5", made / "faces.h5", tmp_path / "i")
     assert done.code == 0 and done.rows[0]["rows"] == 20 and done.rows[0]["doubles"] == 20
     assert "more than once" in done.err
 
@@ -102,73 +102,73 @@ def other_model(source: Path, target: Path) -> Path:
     return target
 
 
-def test_another_model_is_refused_by_name(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+def test_another_model_is_refused_by_name(invoke: Cosface, made: Path, tmp_path: Path) -> None:
     other = other_model(made / "faces.h5", tmp_path / "other.h5")
     for words in (
         ("index", "build", made / "faces.h5", other, tmp_path / "i"),
         ("index", "search", made / "people.index", other),
     ):
-        done = cosface(*words)
+        done = invoke(*words)
         assert done.code == 2 and "another-0123" in done.err and "dlib-resnet29" in done.err, done
         assert len(done.err.splitlines()) == 1 and done.out == ""
     assert not (tmp_path / "i" / "index.json").exists()
-    cosface("index", "build", other, tmp_path / "j")
-    unknown = cosface("index", "search", tmp_path / "j", made / "aligned")
+    invoke("index", "build", other, tmp_path / "j")
+    unknown = invoke("index", "search", tmp_path / "j", made / "aligned")
     assert unknown.code == 2 and "--model" in unknown.err
 
 
-def test_rows_that_are_no_unit_vectors_are_rejected_by_name(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+def test_rows_that_are_no_unit_vectors_are_rejected_by_name(invoke: Cosface, made: Path, tmp_path: Path) -> None:
     raw = tmp_path / "raw.h5"
     raw.write_bytes((made / "faces.h5").read_bytes())
     with h5py.File(raw, "r+") as store:
         store["embeddings"][3] = store["embeddings"][3] * 1.5
         store["embeddings"][4] = np.nan
         store["embeddings"][5] = 0
-    done = cosface("index", "build", raw, tmp_path / "i")
+    done = invoke("index", "build", raw, tmp_path / "i")
     sources = read(raw)[1]
     assert done.code == 3 and done.rows[0]["rows"] == 17
     assert all(sources[n] in done.err for n in (3, 4, 5))
-    found = cosface("index", "search", tmp_path / "i", made / "faces.h5", "-k", 1)
+    found = invoke("index", "search", tmp_path / "i", made / "faces.h5", "-k", 1)
     own = {row["probe"]: row for row in found.rows}
     assert all(own[s]["source"] == s for n, s in enumerate(sources) if n not in (3, 4, 5)), "no name is shifted"
 
 
-def test_an_empty_store_gives_an_empty_index(cosface: Cosface, people: Path, made: Path, tmp_path: Path) -> None:
-    cosface("embed", people / "masks", tmp_path / "empty.h5")
-    built = cosface("index", "build", tmp_path / "empty.h5", tmp_path / "i")
+def test_an_empty_store_gives_an_empty_index(invoke: Cosface, people: Path, made: Path, tmp_path: Path) -> None:
+    invoke("embed", people / "masks", tmp_path / "empty.h5")
+    built = invoke("index", "build", tmp_path / "empty.h5", tmp_path / "i")
     assert built.code == 1 and built.rows[0]["rows"] == 0, "nothing there: the answer is no"
-    done = cosface("index", "search", tmp_path / "i", people / "actor")
+    done = invoke("index", "search", tmp_path / "i", people / "actor")
     assert done.code == 1 and done.rows == [], "no match"
 
 
-def test_damaged_files_are_refused_and_a_build_mends_them(cosface: Cosface, made: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_refused_and_a_build_mends_them(invoke: Cosface, made: Path, tmp_path: Path) -> None:
     index = tmp_path / "i"
-    cosface("index", "build", made / "faces.h5", index)
+    invoke("index", "build", made / "faces.h5", index)
     header = json.loads((index / "index.json").read_text())
     (segment,) = header["segments"]
     for name in (segment["vectors"], segment["names"], "index.json"):
         path = index / name
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
-        done = cosface("index", "search", index, made / "faces.h5")
+        done = invoke("index", "search", index, made / "faces.h5")
         assert done.code == 2 and done.out == "" and len(done.err.splitlines()) == 1 and name in done.err, done
-        cosface("index", "build", made / "faces.h5", index)
-        assert cosface("index", "search", index, made / "faces.h5", "-k", 1).code == 0
+        invoke("index", "build", made / "faces.h5", index)
+        assert invoke("index", "search", index, made / "faces.h5", "-k", 1).code == 0
 
 
-def test_building_again_leaves_no_old_files(cosface: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
+def test_building_again_leaves_no_old_files(invoke: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
     index = tmp_path / "i"
-    cosface("index", "build", made / "faces.h5", index)
+    invoke("index", "build", made / "faces.h5", index)
     before = {p.name: p.read_bytes() for p in index.iterdir()}
-    cosface("index", "build", made / "faces.h5", index)
+    invoke("index", "build", made / "faces.h5", index)
     assert {p.name: p.read_bytes() for p in index.iterdir()} == before
-    cosface("embed", people / "person1", tmp_path / "one.h5")
-    cosface("index", "build", tmp_path / "one.h5", index)
+    invoke("embed", people / "person1", tmp_path / "one.h5")
+    invoke("index", "build", tmp_path / "one.h5", index)
     assert len(list(index.iterdir())) == 3
     assert json.loads((index / "index.json").read_text())["rows"] == 3
 
 
-def test_one_line_errors(cosface: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
+def test_one_line_errors(invoke: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
     for words, part in [
         (("index", "search", tmp_path / "none", people), "no index here"),
         (("index", "build", tmp_path / "none.h5", tmp_path / "i"), "no such store"),
@@ -176,15 +176,15 @@ def test_one_line_errors(cosface: Cosface, made: Path, people: Path, tmp_path: P
         (("index", "search", made / "people.index", tmp_path / "none.jpg"), "no such file"),
         (("index",), "index --help"),
     ]:
-        done = cosface(*words)
+        done = invoke(*words)
         assert done.code == 2 and len(done.err.splitlines()) == 1 and part in done.err, done
 
 
-def test_an_index_of_another_metric_is_refused(cosface: Cosface, made: Path, tmp_path: Path) -> None:
-    cosface("index", "build", made / "faces.h5", tmp_path / "i")
+def test_an_index_of_another_metric_is_refused(invoke: Cosface, made: Path, tmp_path: Path) -> None:
+    invoke("index", "build", made / "faces.h5", tmp_path / "i")
     main = tmp_path / "i" / "index.json"
     main.write_text(main.read_text().replace('"cos"', '"l2"'))
-    done = cosface("index", "search", tmp_path / "i", made / "faces.h5")
+    done = invoke("index", "search", tmp_path / "i", made / "faces.h5")
     assert done.code == 2 and done.out == "" and "index.json" in done.err and len(done.err.splitlines()) == 1, done
 
 
@@ -210,75 +210,75 @@ def test_one_process_serves_a_pipe_line_by_line(made: Path, people: Path, model_
     process.stdout.close()
 
 
-def test_filters_and_people(cosface: Cosface, made: Path, people: Path) -> None:
+def test_filters_and_people(invoke: Cosface, made: Path, people: Path) -> None:
     index, probe = made / "people.index", people / "person4" / "middle.jpg"
-    others = cosface("index", "search", index, probe, "--filter", "identity=person1", "-k", 9)
+    others = invoke("index", "search", index, probe, "--filter", "identity=person1", "-k", 9)
     assert {row["identity"] for row in others.rows} == {"person1"} and len(others.rows) == 3
-    by = cosface("index", "search", index, probe, "--by", "identity", "-k", 50)
+    by = invoke("index", "search", index, probe, "--by", "identity", "-k", 50)
     names = [row["identity"] for row in by.rows]
     assert names[0] == "person4" and len(names) == len(set(names)) == 8
-    sure = cosface("index", "search", index, probe, "--min-cos", "0.93", "-k", 20)
+    sure = invoke("index", "search", index, probe, "--min-cos", "0.93", "-k", 20)
     assert sure.code == 0 and {row["identity"] for row in sure.rows} == {"person4"}
     score = sure.rows[0]["probe_score"]
     assert 0.9 < score <= 1 and score != sure.rows[0]["cos"], "how sure the detector is, and how alike the faces are"
-    unsure = cosface("index", "search", index, probe, "--min-score", min(1.0, score + 1e-5), "-k", 1)
+    unsure = invoke("index", "search", index, probe, "--min-score", min(1.0, score + 1e-5), "-k", 1)
     assert unsure.code == 2 and unsure.rows[0]["status"] == "rejected", "no face is that sure"
-    assert cosface("index", "search", index, probe, "--min-cos", "0.9999", "-k", 3).code == 1, "no face is that like"
-    assert cosface("index", "search", index, probe, "--since", "2999-01-01").code == 1, "no photo is that new"
-    assert len(cosface("index", "search", index, probe, "--since", "1999-01-01", "-k", 50).rows) == 20, (
+    assert invoke("index", "search", index, probe, "--min-cos", "0.9999", "-k", 3).code == 1, "no face is that like"
+    assert invoke("index", "search", index, probe, "--since", "2999-01-01").code == 1, "no photo is that new"
+    assert len(invoke("index", "search", index, probe, "--since", "1999-01-01", "-k", 50).rows) == 20, (
         "the time of a crop is its photo's, from the manifest"
     )
 
 
-def test_a_store_is_added(cosface: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
-    cosface("embed", people / "person1", tmp_path / "one.h5")
-    cosface("index", "build", tmp_path / "one.h5", tmp_path / "i")
-    added = cosface("index", "add", made / "faces.h5", tmp_path / "i")
+def test_a_store_is_added(invoke: Cosface, made: Path, people: Path, tmp_path: Path) -> None:
+    invoke("embed", people / "person1", tmp_path / "one.h5")
+    invoke("index", "build", tmp_path / "one.h5", tmp_path / "i")
+    added = invoke("index", "add", made / "faces.h5", tmp_path / "i")
     assert added.code == 0 and (added.rows[0]["rows"], added.rows[0]["added"]) == (23, 20), added
-    again = cosface("index", "add", made / "faces.h5", tmp_path / "i")
+    again = invoke("index", "add", made / "faces.h5", tmp_path / "i")
     assert again.code == 0 and again.rows[0]["added"] == 0 and "20 unchanged" not in again.out
 
 
-def test_a_person_is_forgotten(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_a_person_is_forgotten(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     """From photos to crops, store and index, and out of all of them; with the crops of the photos that are still there
     the person is cropped and embedded again, and the index leaves them out."""
     aligned, store, index = tmp_path / "aligned", tmp_path / "faces.h5", tmp_path / "people.index"
-    cosface("align", people, aligned)
-    cosface("embed", aligned, store)
-    cosface("index", "build", store, index)
-    asked = cosface("index", "forget", index, "--identity", "person3")
+    invoke("align", people, aligned)
+    invoke("embed", aligned, store)
+    invoke("index", "build", store, index)
+    asked = invoke("index", "forget", index, "--identity", "person3")
     assert asked.code == 1 and "would go; --yes does it" in asked.err and (aligned / "person3").exists()
     crops = [path.read_bytes() for path in (aligned / "person3").iterdir()]
-    done = cosface("index", "forget", index, "--identity", "person3", "--yes")
+    done = invoke("index", "forget", index, "--identity", "person3", "--yes")
     assert done.code == 0 and done.rows[0]["done"] and done.rows[0]["crops"] == 3 and "no trace found" in done.err, done
     for path in [store, *index.rglob("*"), *aligned.rglob("*")]:
         content = path.read_bytes() if path.is_file() else b""
         assert b"person3" not in content and not any(crop[-500:] in content for crop in crops), path
-    found = cosface("index", "search", index, people / "person3" / "near.jpg", "-k", 20)
+    found = invoke("index", "search", index, people / "person3" / "near.jpg", "-k", 20)
     assert len(found.rows) == 17 and "person3" not in {row["identity"] for row in found.rows}
-    assert cosface("index", "check", index).code == 0
-    again = cosface("index", "forget", index, "--identity", "person3", "--yes")
+    assert invoke("index", "check", index).code == 0
+    again = invoke("index", "forget", index, "--identity", "person3", "--yes")
     assert again.code == 1 and "nobody of that name" in again.err
-    cosface("align", people, aligned)
-    cosface("embed", aligned, store)
-    built = cosface("index", "build", store, index)
+    invoke("align", people, aligned)
+    invoke("embed", aligned, store)
+    built = invoke("index", "build", store, index)
     assert built.rows[0]["forgotten"] == 3 and built.rows[0]["rows"] == 17 and "forgotten once" in built.err
 
 
-def test_info_check_merge_and_export(cosface: Cosface, made: Path, tmp_path: Path) -> None:
-    info = cosface("index", "info", made / "people.index")
+def test_info_check_merge_and_export(invoke: Cosface, made: Path, tmp_path: Path) -> None:
+    info = invoke("index", "info", made / "people.index")
     assert info.code == 0 and info.rows[0]["rows"] == 20 and "20 faces of 8 identities" in info.err
-    check = cosface("index", "check", made / "people.index")
+    check = invoke("index", "check", made / "people.index")
     assert check.code == 0 and check.rows[0]["ok"] and check.rows[0]["compared"] == 20
-    merged = cosface("index", "merge", made / "people.index", made / "people.index", tmp_path / "m")
+    merged = invoke("index", "merge", made / "people.index", made / "people.index", tmp_path / "m")
     assert merged.code == 0 and merged.rows[0]["rows"] == 20 and merged.rows[0]["doubles"] == 20
     for name in ("v.npy", "r.csv", "t.parquet"):
-        assert cosface("index", "export", made / "people.index", tmp_path / name).rows[0]["rows"] == 20
-    wrong = cosface("index", "export", made / "people.index", tmp_path / "t.txt")
+        assert invoke("index", "export", made / "people.index", tmp_path / name).rows[0]["rows"] == 20
+    wrong = invoke("index", "export", made / "people.index", tmp_path / "t.txt")
     assert wrong.code == 2 and len(wrong.err.splitlines()) == 1 and "npy, csv, parquet" in wrong.err
     path = tmp_path / "m" / json.loads((tmp_path / "m" / "index.json").read_text())["segments"][0]["vectors"]
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
-    bad = cosface("index", "check", tmp_path / "m")
+    bad = invoke("index", "check", tmp_path / "m")
     assert bad.code == 1 and not bad.rows[0]["ok"] and path.name in bad.err

@@ -54,11 +54,11 @@ def test_standard_output_is_json_lines_only(cosface: Cosface, people: Path, tmp_
     assert runs[-1].out == "" and runs[-1].err
 
 
-def test_formats(cosface: Cosface, people: Path) -> None:
+def test_formats(invoke: Cosface, people: Path) -> None:
     pair = ("verify", people / "person1" / "near.jpg", people / "person1" / "far.jpg", "--format")
-    header, values = cosface(*pair, "tsv").out.splitlines()
+    header, values = invoke(*pair, "tsv").out.splitlines()
     assert header.split("\t")[:3] == ["cos", "same", "far"] and len(values.split("\t")) == len(header.split("\t"))
-    table = cosface(*pair, "table").out
+    table = invoke(*pair, "table").out
     assert "threshold" in table and "dlib" in table and "{" not in table and "\x1b" not in table
 
 
@@ -69,11 +69,11 @@ def test_quiet_says_nothing_but_errors(cosface: Cosface, people: Path, tmp_path:
 
 
 @pytest.mark.parametrize("command", ["align", "search"])
-def test_a_closed_pipe_ends_quietly(people: Path, tmp_path: Path, cosface: Cosface, command: str) -> None:
+def test_a_closed_pipe_ends_quietly(people: Path, tmp_path: Path, invoke: Cosface, command: str) -> None:
     words = ["align", str(people), str(tmp_path / "a"), "--faces", "all"]
     if command == "search":
-        cosface("embed", people, tmp_path / "f.h5")
-        cosface("index", "build", tmp_path / "f.h5", tmp_path / "i")
+        invoke("embed", people, tmp_path / "f.h5")
+        invoke("index", "build", tmp_path / "f.h5", tmp_path / "i")
         words = ["index", "search", str(tmp_path / "i"), str(tmp_path / "f.h5"), "-k", "1000"]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
@@ -85,9 +85,9 @@ def test_a_closed_pipe_ends_quietly(people: Path, tmp_path: Path, cosface: Cosfa
     assert process.wait(60) in (0, 141) and "Traceback" not in err and "Broken pipe" not in err, err
 
 
-def test_settings_come_from_file_environment_and_flags(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_settings_come_from_file_environment_and_flags(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     def template_of(name: str, *words: str, env: dict[str, str] | None = None) -> str:
-        done = cosface("align", people / "person1", tmp_path / name, *words, cwd=tmp_path, env=env)
+        done = invoke("align", people / "person1", tmp_path / name, *words, cwd=tmp_path, env=env)
         assert done.code == 0, done
         return str(json.loads((tmp_path / name / "manifest.jsonl").read_text().splitlines()[0])["template"])
 
@@ -108,12 +108,12 @@ def test_settings_come_from_file_environment_and_flags(cosface: Cosface, people:
         ("[align\n", ("not valid TOML",)),
     ],
 )
-def test_a_wrong_settings_file_is_one_line(cosface: Cosface, tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
+def test_a_wrong_settings_file_is_one_line(invoke: Cosface, tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
     (tmp_path / "cosface.toml").write_text(text)
-    done = cosface("verify", "a", "b", cwd=tmp_path)
+    done = invoke("verify", "a", "b", cwd=tmp_path)
     assert done.code == 2 and len(done.err.splitlines()) == 1 and "cosface.toml" in done.err, done
     assert all(part in done.err for part in parts), done
-    assert cosface("align", "--help", cwd=tmp_path).code == 0, "help is there when it is needed most"
+    assert invoke("align", "--help", cwd=tmp_path).code == 0, "help is there when it is needed most"
 
 
 def test_no_home_no_network_no_write_beside_the_model(people: Path, tmp_path: Path) -> None:

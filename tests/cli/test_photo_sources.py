@@ -83,10 +83,10 @@ def from_folder(tmp_path_factory: pytest.TempPathFactory, few: Path, model_cache
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tgz"])
 def test_an_archive_gives_what_its_folder_gives(
-    cosface: Cosface, packed: dict[str, Path], from_folder: Path, tmp_path: Path, kind: str
+    invoke: Cosface, packed: dict[str, Path], from_folder: Path, tmp_path: Path, kind: str
 ) -> None:
     out = tmp_path / "aligned"
-    done = cosface("align", packed[kind], out, "--workers", "1" if kind == "tar" else "2")
+    done = invoke("align", packed[kind], out, "--workers", "1" if kind == "tar" else "2")
     assert done.code == 3, done
     pictures = {name: own for name, own in tree(out).items() if name.endswith(".jpg")}
     assert pictures == {name: own for name, own in tree(from_folder).items() if name.endswith(".jpg")}
@@ -95,35 +95,35 @@ def test_an_archive_gives_what_its_folder_gives(
     assert {row["source"] for row in done.rows} >= {f"{packed[kind]}/person1/near.jpg"}
     assert f"{packed[kind]}/masks/" in done.err
     before = tree(out)
-    again = cosface("align", packed[kind], out)
+    again = invoke("align", packed[kind], out)
     assert "0 done, 6 unchanged" in again.err and tree(out) == before
     packed[kind].touch()
-    touched = cosface("align", packed[kind], out)
+    touched = invoke("align", packed[kind], out)
     assert "0 done, 6 unchanged" in touched.err
     assert lines(out) == lines(from_folder)
 
 
 def test_recordio_gives_the_same_crops_by_label(
-    cosface: Cosface, packed: dict[str, Path], from_folder: Path, tmp_path: Path
+    invoke: Cosface, packed: dict[str, Path], from_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "aligned"
-    assert cosface("align", packed["rec"], out).code == 3
+    assert invoke("align", packed["rec"], out).code == 3
     assert {Path(name).parts[0] for name in tree(out) if name.endswith(".jpg")} == {"1", "2"}
     ours = sorted(own for name, own in tree(out).items() if name.endswith(".jpg"))
     assert ours == sorted(own for name, own in tree(from_folder).items() if name.endswith(".jpg"))
-    assert "0 done, 6 unchanged" in cosface("align", packed["rec"], out).err
+    assert "0 done, 6 unchanged" in invoke("align", packed["rec"], out).err
 
 
-def test_a_pattern_gives_what_its_folder_gives(cosface: Cosface, few: Path, from_folder: Path, tmp_path: Path) -> None:
+def test_a_pattern_gives_what_its_folder_gives(invoke: Cosface, few: Path, from_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "aligned"
-    assert cosface("align", few / "person*" / "*.jpg", out).code == 0
+    assert invoke("align", few / "person*" / "*.jpg", out).code == 0
     assert lines(out) == lines(from_folder)
-    none = cosface("align", few / "*.tif", tmp_path / "none")
+    none = invoke("align", few / "*.tif", tmp_path / "none")
     assert none.code == 2 and len(none.err.splitlines()) == 1 and "no photo matches" in none.err
     assert not (tmp_path / "none").exists()
 
 
-def test_a_changed_member_is_done_again(cosface: Cosface, few: Path, tmp_path: Path) -> None:
+def test_a_changed_member_is_done_again(invoke: Cosface, few: Path, tmp_path: Path) -> None:
     archive, out = tmp_path / "a.zip", tmp_path / "aligned"
 
     def pack(second: str) -> None:
@@ -132,17 +132,17 @@ def test_a_changed_member_is_done_again(cosface: Cosface, few: Path, tmp_path: P
             made.write(few / "person2" / second, "p/b.jpg")
 
     pack("near.jpg")
-    cosface("align", archive, out)
+    invoke("align", archive, out)
     pack("far.jpg")
-    done = cosface("align", archive, out)
+    done = invoke("align", archive, out)
     assert [row["source"] for row in done.rows if row["status"] == "ok"] == [f"{archive}/p/b.jpg"]
-    cosface("align", archive, tmp_path / "fresh")
+    invoke("align", archive, tmp_path / "fresh")
     assert tree(out) == tree(tmp_path / "fresh")
 
 
-def test_frames_of_videos(cosface: Cosface, film: Path, tmp_path: Path) -> None:
+def test_frames_of_videos(invoke: Cosface, film: Path, tmp_path: Path) -> None:
     out = tmp_path / "aligned"
-    done = cosface("align", film.parents[1], out, "--workers", "2")
+    done = invoke("align", film.parents[1], out, "--workers", "2")
     assert done.code == 3, done
     assert [row["status"] for row in done.rows] == ["ok", "ok", "rejected", "ok"]
     frames = [f"someone/clip.avi/0000{second}.000" for second in (0, 1, 3)]
@@ -150,76 +150,76 @@ def test_frames_of_videos(cosface: Cosface, film: Path, tmp_path: Path) -> None:
     assert [line["crop"] for line in lines(out)] == [f"{name}.jpg" for name in frames]
     assert lines(out, "rejects.jsonl")[0]["source"] == "someone/clip.avi/00002.000.png"
     before = tree(out)
-    assert "0 done, 3 unchanged, 1 rejected" in cosface("align", film.parents[1], out).err and tree(out) == before
-    cosface("align", film.parents[1], tmp_path / "one", "--workers", "1")
+    assert "0 done, 3 unchanged, 1 rejected" in invoke("align", film.parents[1], out).err and tree(out) == before
+    invoke("align", film.parents[1], tmp_path / "one", "--workers", "1")
     assert tree(tmp_path / "one") == before
-    finer = cosface("align", film, tmp_path / "finer", "--every", "0.5")
+    finer = invoke("align", film, tmp_path / "finer", "--every", "0.5")
     assert [row["status"] for row in finer.rows] == ["ok"] * 4 + ["rejected"] * 2 + ["ok"] * 2
     assert (tmp_path / "finer" / "clip.avi" / "00000.500.jpg").is_file()
 
 
-def test_every_without_a_video_is_noted(cosface: Cosface, few: Path, from_folder: Path, tmp_path: Path) -> None:
+def test_every_without_a_video_is_noted(invoke: Cosface, few: Path, from_folder: Path, tmp_path: Path) -> None:
     one = few / "person1" / "near.jpg"
-    assert "--every 2 changes nothing" in cosface("align", one, tmp_path / "a", "--every", "2").err
+    assert "--every 2 changes nothing" in invoke("align", one, tmp_path / "a", "--every", "2").err
     for source in (one, from_folder):
-        noted = cosface("embed", source, tmp_path / "a.h5", "--every", "2")
+        noted = invoke("embed", source, tmp_path / "a.h5", "--every", "2")
         assert noted.code == 0 and "--every 2 changes nothing" in noted.err, noted
-    wrong = cosface("align", one, tmp_path / "a", "--every", "0")
+    wrong = invoke("align", one, tmp_path / "a", "--every", "0")
     assert wrong.code == 2 and len(wrong.err.splitlines()) == 1 and "--every" in wrong.err
 
 
 def test_embed_and_search_take_them_too(
-    cosface: Cosface, few: Path, packed: dict[str, Path], film: Path, tmp_path: Path
+    invoke: Cosface, few: Path, packed: dict[str, Path], film: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "faces.h5"
-    assert cosface("embed", packed["zip"], store).code == 3
-    assert "0 done, 6 unchanged" in cosface("embed", packed["zip"], store).err
-    assert cosface("embed", film.parents[1], store).code == 3
-    again = cosface("embed", film.parents[1], store)
+    assert invoke("embed", packed["zip"], store).code == 3
+    assert "0 done, 6 unchanged" in invoke("embed", packed["zip"], store).err
+    assert invoke("embed", film.parents[1], store).code == 3
+    again = invoke("embed", film.parents[1], store)
     assert "0 done, 3 unchanged" in again.err
-    cosface("index", "build", store, tmp_path / "people.index")
+    invoke("index", "build", store, tmp_path / "people.index")
     for probe in (packed["tar"], packed["rec"], few / "**" / "near.jpg"):
-        found = cosface("index", "search", tmp_path / "people.index", probe, "-k", "1")
+        found = invoke("index", "search", tmp_path / "people.index", probe, "-k", "1")
         hits = [row for row in found.rows if row.get("cos") is not None]
         assert hits and all(row["cos"] > 0.999 for row in hits), found
         if probe == packed["tar"]:
             assert all(row["probe"] == f"{probe}/{row['source']}" for row in hits) and len(hits) == 6
-    found = cosface("index", "search", tmp_path / "people.index", film, "-k", "1")
+    found = invoke("index", "search", tmp_path / "people.index", film, "-k", "1")
     assert {row["identity"] for row in found.rows if row.get("cos")} == {"someone"}
 
 
-def test_two_archives_with_the_same_names_are_two_sources(cosface: Cosface, few: Path, tmp_path: Path) -> None:
+def test_two_archives_with_the_same_names_are_two_sources(invoke: Cosface, few: Path, tmp_path: Path) -> None:
     for name, person in (("a.zip", "person1"), ("b.zip", "person2")):
         with zipfile.ZipFile(tmp_path / name, "w") as out:
             out.write(few / person / "near.jpg", "p/near.jpg")
-        assert cosface("embed", tmp_path / name, tmp_path / "faces.h5").code == 0
-    cosface("index", "build", tmp_path / "faces.h5", tmp_path / "i")
-    found = cosface("index", "search", tmp_path / "i", few / "person1" / "near.jpg", "-k", "5")
+        assert invoke("embed", tmp_path / name, tmp_path / "faces.h5").code == 0
+    invoke("index", "build", tmp_path / "faces.h5", tmp_path / "i")
+    found = invoke("index", "search", tmp_path / "i", few / "person1" / "near.jpg", "-k", "5")
     assert len(found.rows) == 2 and found.rows[0]["cos"] > 0.999 > found.rows[1]["cos"]
 
 
-def test_damage_is_one_line_or_a_named_reject(cosface: Cosface, packed: dict[str, Path], tmp_path: Path) -> None:
+def test_damage_is_one_line_or_a_named_reject(invoke: Cosface, packed: dict[str, Path], tmp_path: Path) -> None:
     for kind, keep in (("zip", -30), ("tar", 3000), ("tgz", -20), ("rec", -50)):
         cut = tmp_path / f"cut.{kind}"
         cut.write_bytes(packed[kind].read_bytes()[:keep])
-        done = cosface("align", cut, tmp_path / "out")
+        done = invoke("align", cut, tmp_path / "out")
         assert done.code == 2 and done.out == "" and len(done.err.splitlines()) == 1, done
         assert f"{cut}: damaged" in done.err and not (tmp_path / "out").exists()
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as out:
         out.write(packed["zip"].parent / "raw" / "person1" / "near.jpg", "../../escaped.jpg")
-    done = cosface("align", tmp_path / "evil.zip", tmp_path / "deep" / "out")
+    done = invoke("align", tmp_path / "evil.zip", tmp_path / "deep" / "out")
     assert done.code == 2 and done.rows[0]["reason"] == "unsafe_name", done
     assert not list(tmp_path.rglob("escaped*"))
     (tmp_path / "bad.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(3000))
-    done = cosface("align", tmp_path / "bad.mp4", tmp_path / "out2")
+    done = invoke("align", tmp_path / "bad.mp4", tmp_path / "out2")
     assert done.code == 2 and done.rows[0]["reason"] == "decode_error" and "bad.mp4" in done.err
 
 
 @pytest.mark.parametrize("kind", ["tgz", "film"])
-def test_kill_and_again(cosface: Cosface, packed: dict[str, Path], film: Path, tmp_path: Path, kind: str) -> None:
+def test_kill_and_again(invoke: Cosface, packed: dict[str, Path], film: Path, tmp_path: Path, kind: str) -> None:
     source = film if kind == "film" else packed[kind]
     words = ["align", source, "--every", "0.2"] if kind == "film" else ["align", source]
-    cosface(*words, tmp_path / "whole")
+    invoke(*words, tmp_path / "whole")
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "cosface_cli", *map(str, words), str(out), "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -227,5 +227,5 @@ def test_kill_and_again(cosface: Cosface, packed: dict[str, Path], film: Path, t
     process.send_signal(signal.SIGKILL)
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL
-    cosface(*words, out)
+    invoke(*words, out)
     assert tree(out) == tree(tmp_path / "whole")

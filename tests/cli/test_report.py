@@ -77,19 +77,19 @@ def labels(document: str) -> list[str]:
     return LABEL.findall(document.partition('id="sheet"')[2])
 
 
-def test_align_writes_it_and_again_when_nothing_is_new(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_align_writes_it_and_again_when_nothing_is_new(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     out = tmp_path / "aligned"
-    done = cosface("align", people, out, "--report")
+    done = invoke("align", people, out, "--report")
     page = out / "report.html"
     assert done.code == 3 and f"contact sheet: {page}" in done.err and len(done.rows) == 24
     first = page.read_bytes()
     page.unlink()
-    again = cosface("align", people, out, "--report")
+    again = invoke("align", people, out, "--report")
     assert "0 done, 20 unchanged" in again.err and page.read_bytes() == first
     shutil.copytree(people, tmp_path / "raw2")
-    cosface("align", tmp_path / "raw2", tmp_path / "aligned2")
+    invoke("align", tmp_path / "raw2", tmp_path / "aligned2")
     assert not (tmp_path / "aligned2" / "report.html").exists()
-    assert cosface("embed", out, tmp_path / "faces.h5").code == 0, "the page is no crop"
+    assert invoke("embed", out, tmp_path / "faces.h5").code == 0, "the page is no crop"
     document = rendered(page)
     assert tiles(document) == {"crop": 20, "reject": 4}
     assert len(re.findall(r'<img[^>]* src="data:image/webp;base64,\w', document)) == 24, "rejects too have a picture"

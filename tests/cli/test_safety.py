@@ -25,45 +25,45 @@ def tree(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-def test_photos_are_never_their_own_crops(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_photos_are_never_their_own_crops(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(people / "person1", photos)
     before = tree(photos)
-    done = cosface("align", photos, photos)
+    done = invoke("align", photos, photos)
     assert done.code == 2 and "give another folder" in done.err and tree(photos) == before
 
 
-def test_a_foreign_file_in_the_way_stays(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_a_foreign_file_in_the_way_stays(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "far.jpg").write_bytes(b"somebody's own")
-    done = cosface("align", people / "person1", out)
+    done = invoke("align", people / "person1", out)
     assert done.code == 2 and "far.jpg" in done.err and len(done.err.splitlines()) == 1
     assert (out / "far.jpg").read_bytes() == b"somebody's own"
 
 
-def test_an_index_takes_nothing_foreign_away(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_an_index_takes_nothing_foreign_away(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     folder = tmp_path / "w"
     folder.mkdir()
-    cosface("embed", people / "person1", folder / "rows.2024.h5")
+    invoke("embed", people / "person1", folder / "rows.2024.h5")
     (folder / "index.mine.faiss").write_bytes(b"mine")
     (folder / ".download.part").write_bytes(b"half")
     before = tree(folder)
-    done = cosface("index", "build", folder / "rows.2024.h5", folder)
+    done = invoke("index", "build", folder / "rows.2024.h5", folder)
     assert done.code == 2 and "other things" in done.err and tree(folder) == before
     index = tmp_path / "i"
-    cosface("index", "build", folder / "rows.2024.h5", index)
+    invoke("index", "build", folder / "rows.2024.h5", index)
     (index / "rows.2024.h5").write_bytes(b"mine")
-    assert cosface("index", "build", folder / "rows.2024.h5", index).code == 0
+    assert invoke("index", "build", folder / "rows.2024.h5", index).code == 0
     assert (index / "rows.2024.h5").read_bytes() == b"mine"
 
 
-def test_a_name_too_long_is_one_reject(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_a_name_too_long_is_one_reject(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
     for name in ("a" * 251 + ".jpg", "b" * 250 + ".jpeg", "c" * 254, "z.jpg"):
         shutil.copy(people / "person5" / "far.jpg", raw / name)
-    done = cosface("align", raw, tmp_path / "out")
+    done = invoke("align", raw, tmp_path / "out")
     reasons = {Path(row["source"]).name[0]: row["reason"] for row in done.rows}
     assert done.code == 3 and reasons == {"a": None, "b": None, "c": "name_too_long", "z": None}, done
 
@@ -82,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, people: Path, model_cache: Pat
     return root
 
 
-def test_weights_are_known_by_their_tensors(cosface: Cosface, run: Path, people: Path, tmp_path: Path) -> None:
+def test_weights_are_known_by_their_tensors(invoke: Cosface, run: Path, people: Path, tmp_path: Path) -> None:
     """A file with another's id neither passes for it nor spoils its cached graph."""
     genuine = run / "run" / "weights.safetensors"
     tensors = {name: value * np.float32(2) for name, value in read_tensors(genuine).items()}
@@ -90,40 +90,40 @@ def test_weights_are_known_by_their_tensors(cosface: Cosface, run: Path, people:
     words = ("verify", people / "person1" / "far.jpg", people / "person1" / "near.jpg", "--threshold", "0", "--model")
     env = {"COSFACE_CACHE": str(tmp_path / "cache")}
     (tmp_path / "cache").mkdir()
-    forged = cosface(*words, tmp_path / "forged.safetensors", env=env)
+    forged = invoke(*words, tmp_path / "forged.safetensors", env=env)
     assert forged.code == 2 and "forged.safetensors" in forged.err and len(forged.err.splitlines()) == 1
-    assert cosface(*words, run / "run", env=env).code in (0, 1)
+    assert invoke(*words, run / "run", env=env).code in (0, 1)
 
 
-def test_store_probes_of_no_length_are_rejected_by_name(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_store_probes_of_no_length_are_rejected_by_name(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     store = tmp_path / "a.h5"
-    cosface("embed", people / "person1", store)
-    cosface("index", "build", store, tmp_path / "i")
+    invoke("embed", people / "person1", store)
+    invoke("index", "build", store, tmp_path / "i")
     with h5py.File(store, "r+") as file:
         file["embeddings"][0] = file["embeddings"][0] * 400
         file["embeddings"][1] = np.nan
-    done = cosface("index", "search", tmp_path / "i", store, "-k", 1)
+    done = invoke("index", "search", tmp_path / "i", store, "-k", 1)
     assert done.code == 3 and [row["status"] for row in done.rows] == ["rejected", "rejected", "ok"], done
 
 
-def test_people_of_a_list_lie_below_its_root(cosface: Cosface, people: Path, tmp_path: Path) -> None:
+def test_people_of_a_list_lie_below_its_root(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     paths = f"{people}/person1/far.jpg\n{people}/person2/far.jpg\n".encode()
-    named = cosface("embed", "-", tmp_path / "a.h5", "--root", people, input=paths)
+    named = invoke("embed", "-", tmp_path / "a.h5", "--root", people, input=paths)
     assert [row["identity"] for row in named.rows] == ["person1", "person2"]
-    unnamed = cosface("embed", "-", tmp_path / "b.h5", input=paths)
+    unnamed = invoke("embed", "-", tmp_path / "b.h5", input=paths)
     assert [row["identity"] for row in unnamed.rows] == [None, None]
-    cosface("align", "-", tmp_path / "c", "--root", people, input=paths)
+    invoke("align", "-", tmp_path / "c", "--root", people, input=paths)
     assert (tmp_path / "c" / "person1" / "far.jpg").is_file()
-    assert cosface("embed", people, tmp_path / "d.h5", "--root", people).code == 2
+    assert invoke("embed", people, tmp_path / "d.h5", "--root", people).code == 2
 
 
-def test_options_without_effect_are_said(cosface: Cosface, people: Path, tmp_path: Path) -> None:
-    cosface("align", people / "person1", tmp_path / "a")
-    noted = cosface("embed", tmp_path / "a", tmp_path / "a.h5", "--faces", "center")
+def test_options_without_effect_are_said(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+    invoke("align", people / "person1", tmp_path / "a")
+    noted = invoke("embed", tmp_path / "a", tmp_path / "a.h5", "--faces", "center")
     assert noted.code == 0 and "--faces changes nothing" in noted.err
-    assert cosface("embed", tmp_path / "a", tmp_path / "b.h5", "--template", "dlib").code == 2
+    assert invoke("embed", tmp_path / "a", tmp_path / "b.h5", "--template", "dlib").code == 2
     pair = (people / "person1" / "far.jpg", people / "person1" / "near.jpg")
-    assert cosface("verify", *pair, "--workers", 4).code == 2
+    assert invoke("verify", *pair, "--workers", 4).code == 2
 
 
 def test_a_full_standard_output_is_one_line(people: Path) -> None:
@@ -133,8 +133,8 @@ def test_a_full_standard_output_is_one_line(people: Path) -> None:
     assert done.returncode == 2 and b"Traceback" not in done.stderr and b"No space left" in done.stderr, done.stderr
 
 
-def test_a_variable_of_somebody_elses_is_no_version_flag(cosface: Cosface) -> None:
-    assert "Usage" in cosface("verify", "--help", env={"COSFACE_VERSION": "0.1.0"}).out
+def test_a_variable_of_somebody_elses_is_no_version_flag(invoke: Cosface) -> None:
+    assert "Usage" in invoke("verify", "--help", env={"COSFACE_VERSION": "0.1.0"}).out
 
 
 @pytest.mark.parametrize("seconds", [0.4, 0.7, 1.0])

@@ -62,8 +62,8 @@ def whole(tmp_path: Path) -> Path:
     return store(tmp_path / "whole.h5", *sources, rejects=rejects)
 
 
-def test_info_of_a_store(cosface: Cosface, whole: Path) -> None:
-    done = cosface("embed", "info", whole)
+def test_info_of_a_store(invoke: Cosface, whole: Path) -> None:
+    done = invoke("embed", "info", whole)
     assert done.code == 0 and done.rows == [
         {
             "store": str(whole),
@@ -82,46 +82,46 @@ def test_info_of_a_store(cosface: Cosface, whole: Path) -> None:
         }
     ]
     assert "20 embeddings of 4 numbers by dlib" in done.err and "no_face 2, truncated 1" in done.err
-    quiet = cosface("embed", "info", whole, "--quiet", "--format", "tsv")
+    quiet = invoke("embed", "info", whole, "--quiet", "--format", "tsv")
     assert quiet.err == "" and quiet.out.splitlines()[0].startswith("store\trows\tmodel")
     whole.with_name(".whole.h5.journal").write_bytes(b"x")
-    again = cosface("embed", "info", whole)
+    again = invoke("embed", "info", whole)
     assert again.rows[0]["unfinished"] is True and "has not ended" in again.err
 
 
-def test_info_of_what_is_none(cosface: Cosface, whole: Path, tmp_path: Path) -> None:
+def test_info_of_what_is_none(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "words.h5").write_text("words")
     for path, part in ((tmp_path / "no.h5", "no such store"), (tmp_path / "words.h5", "no HDF5"), (tmp_path, "folder")):
-        done = cosface("embed", "info", path)
+        done = invoke("embed", "info", path)
         assert done.code == 2 and done.out == "" and part in done.err and len(done.err.splitlines()) == 1, done
     whole.write_bytes(whole.read_bytes()[:3000])
     with pytest.raises(DamagedError):
         info(whole)
 
 
-def test_the_words_are_commands_unless_something_is_called_so(cosface: Cosface, whole: Path, tmp_path: Path) -> None:
+def test_the_words_are_commands_unless_something_is_called_so(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     (place / "info").mkdir(parents=True)
-    both = cosface("embed", "info", whole, cwd=place)
+    both = invoke("embed", "info", whole, cwd=place)
     assert both.code == 2 and "./info" in both.err and len(both.err.splitlines()) == 1
-    folder = cosface("embed", "./info", tmp_path / "new.h5", cwd=place)
+    folder = invoke("embed", "./info", tmp_path / "new.h5", cwd=place)
     assert folder.code == 1 and "no photos here" in folder.err, "embed SOURCE STORE is as it was"
-    assert cosface("embed", "inf", whole, cwd=place).err.count("no such file or folder") == 1
-    assert cosface("embed", "merge", whole, tmp_path / "m.h5", cwd=place).code == 0
+    assert invoke("embed", "inf", whole, cwd=place).err.count("no such file or folder") == 1
+    assert invoke("embed", "merge", whole, tmp_path / "m.h5", cwd=place).code == 0
     for word in ("info", "merge", "split"):
-        shown = cosface("embed", word, "--help", cwd=tmp_path)
+        shown = invoke("embed", word, "--help", cwd=tmp_path)
         assert shown.code == 0 and f"Usage: cosface embed {word} " in shown.out and "--model" not in shown.out
-    assert "cosface embed merge" in " ".join(cosface("embed", "--help").out.split())
-    refused = cosface("embed", "info", whole, "--model", "dlib")
+    assert "cosface embed merge" in " ".join(invoke("embed", "--help").out.split())
+    refused = invoke("embed", "info", whole, "--model", "dlib")
     assert refused.code == 2 and "--model" in refused.err, "no option is taken and ignored"
     environment = {"COSFACE_EMBED_INFO_QUIET": "1", "COSFACE_EMBED_MODEL": "mine"}
     (tmp_path / "cosface.toml").write_text('[embed]\nmodel = "mine"\n')
-    done = cosface("embed", "info", whole, env=environment, cwd=tmp_path)
+    done = invoke("embed", "info", whole, env=environment, cwd=tmp_path)
     assert done.code == 0 and done.err == "" and len(done.rows) == 1
 
 
 @pytest.mark.parametrize("parts", ["1", "2", "3", "7", "11", "500"])
-def test_split_by_number_and_merged_again(cosface: Cosface, whole: Path, tmp_path: Path, parts: str) -> None:
+def test_split_by_number_and_merged_again(invoke: Cosface, whole: Path, tmp_path: Path, parts: str) -> None:
     reports = split(SplitConfig(whole, tmp_path / "parts", parts))
     paths = sorted((tmp_path / "parts").iterdir())
     assert [Path(report.store) for report in reports] == paths and len(paths) == min(int(parts), 11)
@@ -134,9 +134,9 @@ def test_split_by_number_and_merged_again(cosface: Cosface, whole: Path, tmp_pat
     assert (tmp_path / "again.h5").read_bytes() == whole.read_bytes()
 
 
-def test_split_by_identity(cosface: Cosface, whole: Path, tmp_path: Path) -> None:
+def test_split_by_identity(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "parts"
-    done = cosface("embed", "split", whole, out, "--by", "identity")
+    done = invoke("embed", "split", whole, out, "--by", "identity")
     assert done.code == 0 and "20 done" in done.err
     assert [(row["identity"], row["rows"], row["rejects"]) for row in done.rows] == [
         ("a", 7, 1),
@@ -167,7 +167,7 @@ def test_an_identity_that_stands_apart_is_brought_together(tmp_path: Path) -> No
     assert [source for source, _, _ in listed(tmp_path / "parts" / "b.h5")] == ["b/1.jpg", "b/3.jpg", "b/5.jpg"]
 
 
-def test_each_source_once_and_the_last_counts(cosface: Cosface, tmp_path: Path) -> None:
+def test_each_source_once_and_the_last_counts(invoke: Cosface, tmp_path: Path) -> None:
     a = store(
         tmp_path / "a.h5",
         faces("same.jpg", 2),
@@ -184,7 +184,7 @@ def test_each_source_once_and_the_last_counts(cosface: Cosface, tmp_path: Path) 
         faces("mine.jpg", root="/other"),
         rejects=(reject("both.jpg", "no_face"), reject("found.jpg", "missing")),
     )
-    done = cosface("embed", "merge", a, b, tmp_path / "out.h5")
+    done = invoke("embed", "merge", a, b, tmp_path / "out.h5")
     assert done.code == 0
     assert done.rows == [{"store": str(tmp_path / "out.h5"), "rows": 7, "rejects": 2, "doubles": 1, "changed": 1}]
     assert listed(tmp_path / "out.h5") == [
@@ -201,11 +201,11 @@ def test_each_source_once_and_the_last_counts(cosface: Cosface, tmp_path: Path) 
         np.testing.assert_array_equal(out.vectors(2, 3), other.vectors(0, 1))
 
 
-def test_a_merged_store_can_be_continued(cosface: Cosface, people: Path, tmp_path: Path) -> None:
-    cosface("embed", people, tmp_path / "whole.h5")
+def test_a_merged_store_can_be_continued(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+    invoke("embed", people, tmp_path / "whole.h5")
     split(SplitConfig(tmp_path / "whole.h5", tmp_path / "parts", "3"))
     merge(MergeConfig(tuple(sorted((tmp_path / "parts").iterdir())), tmp_path / "again.h5"))
-    done = cosface("embed", people, tmp_path / "again.h5")
+    done = invoke("embed", people, tmp_path / "again.h5")
     assert "0 done, 20 unchanged" in done.err
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
@@ -222,26 +222,26 @@ def test_other_models_are_refused_by_name(tmp_path: Path, whole: Path) -> None:
     assert not (tmp_path / "out.h5").exists()
 
 
-def test_no_rows_are_lost_by_mistake(cosface: Cosface, tmp_path: Path, whole: Path) -> None:
+def test_no_rows_are_lost_by_mistake(invoke: Cosface, tmp_path: Path, whole: Path) -> None:
     other = store(tmp_path / "other.h5", faces("o.jpg"))
     before = other.read_bytes()
-    done = cosface("embed", "merge", whole, other)  # the new store was forgotten
+    done = invoke("embed", "merge", whole, other)  # the new store was forgotten
     assert done.code == 2 and "there already" in done.err and other.read_bytes() == before
-    assert cosface("embed", "merge", whole).code == 2
-    assert cosface("embed", "merge", other, whole, other).code == 0, "said twice, it is meant"
+    assert invoke("embed", "merge", whole).code == 2
+    assert invoke("embed", "merge", other, whole, other).code == 0, "said twice, it is meant"
     assert len(listed(other)) == 21
     full = tmp_path / "full"
     full.mkdir()
     (full / "x").touch()
     for words in (("split", whole, full, "--by", "2"), ("split", whole, other, "--by", "2")):
-        refused = cosface("embed", *words)
+        refused = invoke("embed", *words)
         assert refused.code == 2 and "there already" in refused.err, refused
     for by in ("0", "-1", "identities", "²"):
         with pytest.raises(CosfaceError, match="--by"):
             split(SplitConfig(whole, tmp_path / "parts", by))
     whole.with_name(".whole.h5.journal").write_bytes(b"x")
     for words in (("split", whole, tmp_path / "p", "--by", "2"), ("merge", whole, tmp_path / "m.h5")):
-        refused = cosface("embed", *words)
+        refused = invoke("embed", *words)
         assert refused.code == 2 and "has not ended" in refused.err and "whole.h5" in refused.err
 
 

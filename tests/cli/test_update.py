@@ -177,11 +177,11 @@ def test_a_source_that_goes_away_is_an_error_and_nothing_is_lost(
     assert content(out) == content(tmp_path / "fresh")
 
 
-def test_prune_on_the_command_line(cosface: Cosface, raw: Path, tmp_path: Path) -> None:
-    cosface("embed", raw, tmp_path / "a.h5")
+def test_prune_on_the_command_line(invoke: Cosface, raw: Path, tmp_path: Path) -> None:
+    invoke("embed", raw, tmp_path / "a.h5")
     (raw / "a" / "far.jpg").unlink()
-    assert "1 of its photos are not in" in cosface("embed", raw, tmp_path / "a.h5").err
-    assert "their rows are dropped" in cosface("embed", raw, tmp_path / "a.h5", "--prune").err
+    assert "1 of its photos are not in" in invoke("embed", raw, tmp_path / "a.h5").err
+    assert "their rows are dropped" in invoke("embed", raw, tmp_path / "a.h5", "--prune").err
     listed = f"{raw}/b/far.jpg\n".encode()
-    refused = cosface("align", "-", tmp_path / "c", "--prune", input=listed)
+    refused = invoke("align", "-", tmp_path / "c", "--prune", input=listed)
     assert refused.code == 2 and len(refused.err.splitlines()) == 1 and "--prune" in refused.err

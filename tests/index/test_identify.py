@@ -218,14 +218,14 @@ def test_answers_do_not_depend_on_the_batch(root: Path, tmp_path: Path) -> None:
     assert together[::9] == alone
 
 
-def test_at_the_terminal(cosface: Cosface, root: Path, tmp_path: Path, packaged_photos: Path) -> None:
+def test_at_the_terminal(invoke: Cosface, root: Path, tmp_path: Path, packaged_photos: Path) -> None:
     known = store(tmp_path / "k.h5", people({"known1": 1}, start=9))
     new = store(tmp_path / "n.h5", people({"new": 1}))
-    done = cosface("index", "identify", root, known, "--fpir", "0.05")
+    done = invoke("index", "identify", root, known, "--fpir", "0.05")
     assert done.code == 0 and done.rows[0]["match"] == "known1" and "1 of 1 known, of 30 people" in done.err
-    unknown = cosface("index", "identify", root, new, "--fpir", "0.05")
+    unknown = invoke("index", "identify", root, new, "--fpir", "0.05")
     assert unknown.code == 1 and unknown.rows[0]["match"] is None and unknown.rows[0]["candidate"] in KNOWN
-    scored = cosface("index", "identify", root, known, new, "--evaluate", "--pool", "max")
+    scored = invoke("index", "identify", root, known, new, "--evaluate", "--pool", "max")
     assert scored.code == 0 and scored.rows[0]["cmc"][0] == 1.0 and scored.rows[0]["fpir"]["of"] == 1
     for words, part in [
         ((known, "--fpir", "0.001"), "--strangers"),
@@ -234,5 +234,5 @@ def test_at_the_terminal(cosface: Cosface, root: Path, tmp_path: Path, packaged_
         ((known, "--evaluate", "-k", "5"), "leave -k out"),
         ((known, "--pool", "meen"), "did you mean 'mean'"),
     ]:
-        failed = cosface("index", "identify", root, *words)
+        failed = invoke("index", "identify", root, *words)
         assert failed.code == 2 and failed.out == "" and part in failed.err and len(failed.err.splitlines()) == 1

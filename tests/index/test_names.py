@@ -161,22 +161,22 @@ def test_killed_while_naming(root: Path) -> None:
     assert label(root, "1", "Ann").name == "Ann" and not list(root.glob(".people*"))
 
 
-def test_at_the_terminal(cosface: Cosface, root: Path, tmp_path: Path) -> None:
-    done = cosface("index", "cluster", root)
+def test_at_the_terminal(invoke: Cosface, root: Path, tmp_path: Path) -> None:
+    done = invoke("index", "cluster", root)
     assert done.code == 0 and len(done.rows) == 9 and "9 faces: 3 groups (0 new), 0 faces in none" in done.err
-    named = cosface("index", "label", root, 2, "Bo")
+    named = invoke("index", "label", root, 2, "Bo")
     assert named.code == 0 and named.rows == [{"cluster": 2, "name": "Bo", "held": True, "faces": 3}]
-    assert cosface("index", "people", "rename", root, "Bo", "Bob").rows[0]["name"] == "Bob"
-    assert cosface("index", "people", "split", root, "Bob", "bo/0.jpg").rows[1]["cluster"] == 4
-    assert cosface("index", "people", "merge", root, 4, "Bob").rows == [
+    assert invoke("index", "people", "rename", root, "Bo", "Bob").rows[0]["name"] == "Bob"
+    assert invoke("index", "people", "split", root, "Bob", "bo/0.jpg").rows[1]["cluster"] == 4
+    assert invoke("index", "people", "merge", root, 4, "Bob").rows == [
         {"cluster": 4, "name": "Bob", "held": True, "faces": 3}
     ]
-    assert cosface("index", "people", "export", root, tmp_path / "n.csv").code == 0
+    assert invoke("index", "people", "export", root, tmp_path / "n.csv").code == 0
     (tmp_path / "n.csv").write_text((tmp_path / "n.csv").read_text() + "9,Zed,nowhere.jpg,1,\n")
-    part = cosface("index", "people", "import", root, tmp_path / "n.csv")
+    part = invoke("index", "people", "import", root, tmp_path / "n.csv")
     assert part.code == 3 and "nowhere.jpg" in part.err
-    assert [one["name"] for one in cosface("index", "people", "list", root).rows] == [None, None, "Bob"]
-    scored = cosface("index", "cluster", root, "--evaluate")
+    assert [one["name"] for one in invoke("index", "people", "list", root).rows] == [None, None, "Bob"]
+    scored = invoke("index", "cluster", root, "--evaluate")
     assert scored.code == 0 and scored.rows[0]["pair_f"] == 1.0 and scored.rows[0]["nmi"] == pytest.approx(1)
     for words, part_of in [
         (("index", "label", root, "7", "x"), "no person '7'"),
@@ -185,7 +185,7 @@ def test_at_the_terminal(cosface: Cosface, root: Path, tmp_path: Path) -> None:
         (("index", "cluster", root, "--evaluate", "--html", tmp_path / "p.html"), "writes nothing"),
         (("index", "cluster", tmp_path / "none"), "no index here"),
     ]:
-        failed = cosface(*words)
+        failed = invoke(*words)
         assert failed.code == 2 and failed.out == "" and len(failed.err.splitlines()) == 1 and part_of in failed.err
 
 

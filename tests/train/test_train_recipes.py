@@ -146,8 +146,8 @@ def test_the_number_of_crops_chooses(tmp_path: Path):
     assert names == ["small", "small", "cosface-casia", "cosface-large"]
 
 
-def test_recipes_and_losses_are_listed(cosface: Cosface, tmp_path: Path):
-    recipes = cosface("train", "--list-recipes", cwd=tmp_path)
+def test_recipes_and_losses_are_listed(invoke: Cosface, tmp_path: Path):
+    recipes = invoke("train", "--list-recipes", cwd=tmp_path)
     assert recipes.code == 0 and recipes.err == ""
     assert {row["recipe"] for row in recipes.rows} == {recipe.name for recipe in listed()}
     assert next(row for row in recipes.rows if row["recipe"] == "cosface-casia")["milestones"] == [
@@ -155,17 +155,17 @@ def test_recipes_and_losses_are_listed(cosface: Cosface, tmp_path: Path):
         24_000,
         28_000,
     ]
-    losses = cosface("train", "--list-losses", cwd=tmp_path)
+    losses = invoke("train", "--list-losses", cwd=tmp_path)
     cosine = next(row for row in losses.rows if row["loss"] == "cosface")
     assert cosine["settings"] == {"s": 64.0, "m": 0.35}
     assert "e^{s (cos_y - m)}" in cosine["equation"] and "1801.09414" in cosine["source"]
 
 
-def test_recipe_below_file_below_environment_below_flag(cosface: Cosface, tmp_path: Path):
+def test_recipe_below_file_below_environment_below_flag(invoke: Cosface, tmp_path: Path):
     write_crops(tmp_path / "aligned")  # 16 crops
     (tmp_path / "cosface.toml").write_text("[train]\ns = 20.0\nepochs = 5\nbatch = 2\n")
     asked = ("train", "--template", "arcface", "--dry-run", "--device", "cpu", "--threads", "1", "--epochs", "3")
-    result = cosface(*asked, cwd=tmp_path, env={"COSFACE_TRAIN_EPOCHS": "4", "COSFACE_TRAIN_BATCH": "8"})
+    result = invoke(*asked, cwd=tmp_path, env={"COSFACE_TRAIN_EPOCHS": "4", "COSFACE_TRAIN_BATCH": "8"})
     assert result.code == 0, result
     assert result.rows[0]["steps"] == 16 // 8 * 3
     assert "recipe small, for 4 people and 16 crops: fewer than 100,000" in result.err

@@ -43,10 +43,10 @@ def lists(people: Path, tmp_path: Path) -> Path:  # noqa: F811
     return path
 
 
-def test_from_the_command_line(cosface: Cosface, lists: Path, tmp_path: Path) -> None:
+def test_from_the_command_line(invoke: Cosface, lists: Path, tmp_path: Path) -> None:
     page = tmp_path / "out.html"
     words = ("verify", tmp_path / "raw", "--pairs", lists, "--groups", "hair", "--report", page, "--workers", 1)
-    done = cosface(*words)
+    done = invoke(*words)
     assert done.code == 0, done
     (row,) = done.rows
     text = page.read_text()
@@ -123,8 +123,8 @@ def test_bands_are_exact_intervals_of_the_curve() -> None:
         assert high == pytest.approx(beta.ppf(0.975, hits + 1, 1000 - hits) if hits < 1000 else 1)
 
 
-def test_it_goes_with_a_protocol(cosface: Cosface, people: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_it_goes_with_a_protocol(invoke: Cosface, people: Path, tmp_path: Path) -> None:  # noqa: F811
     photo = people / "person1" / "near.jpg"
-    done = cosface("verify", photo, photo, "--report", tmp_path / "a.html")
+    done = invoke("verify", photo, photo, "--report", tmp_path / "a.html")
     assert done.code == 2 and "--report goes with a protocol" in done.err and not (tmp_path / "a.html").exists()
     assert json.dumps(done.out) == '""'
