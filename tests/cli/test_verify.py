@@ -106,9 +106,7 @@ def test_pairs_by_folds(invoke: Cosface, lfw_like: Path, tmp_path: Path) -> None
     assert "not the standard 6000" in done.err
 
 
-def test_pairs_resolve_after_align_with_nearly_the_same_scores(
-    invoke: Cosface, lfw_like: Path, tmp_path: Path
-) -> None:
+def test_pairs_resolve_after_align_with_nearly_the_same_scores(invoke: Cosface, lfw_like: Path, tmp_path: Path) -> None:
     invoke("align", lfw_like, tmp_path / "aligned", "--faces", "center", "--crops", "png")
     pairs = pairs_file(tmp_path / "pairs.txt")
     photos = invoke("verify", lfw_like, "--pairs", pairs).rows[0]
