@@ -1,10 +1,10 @@
-"""paper: the figures and tables of Wang 2018 (arXiv 1801.09414), run through the stages on one's own crops.
+"""paper: the figures and tables of Wang 2018 (arXiv 1801.09414), made from your own crops by the stages.
 
-from cosface_cli.paper.table2 import table2
-report = table2(TableConfig(Training(aligned=Path("aligned")), Measuring(pairs=Path("pairs.txt"), root=Path("lfw"))))
+from cosface_cli.paper.figures.table2 import table2
+report = table2(TableConfig(aligned=Path("aligned"), pairs=Path("pairs.txt"), root=Path("lfw")))
 
-Each leaves NAME.json, NAME.png and NAME.svg in the folder `out`. Every training is a run folder in out/runs, named
-after what was trained, so that figures share them and the same call again does only what is missing.
+Each one writes NAME.json, NAME.png and NAME.svg to the folder `out`. Every training is a run folder in out/runs, named
+after what was trained: figures share run folders, and the same call again does only what is missing.
 """
 
 from __future__ import annotations
@@ -12,100 +12,158 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from cosface_cli.options import Checked, argument, option
+
+Flip = Literal["none", "sum", "concat"]
+
+Out = Annotated[Path, option("Folder for the figure and, in runs/, the trainings.", group="Output")]
+Margin = Annotated[float, option("Margin of LMCL, in cosine.", at_least=0, group="Loss")]
+Seeds = Annotated[
+    tuple[int, ...],
+    option("Each training runs once with each of these seeds, such as 0,1,2.", at_least=0, separator=",",
+           group="Schedule"),
+]  # fmt: skip
 OUT = Path("paper")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """How every network of a comparison is trained, and on which crops: fields of TrainConfig, None as the recipe
-    says; the loss and what belongs to it is each figure's own. s: for the losses that have one."""
+class TrainingConfig(Checked):
+    """How every network of a figure is trained, and on which crops. Each figure chooses the losses itself."""
 
-    aligned: Path = Path("aligned")
-    template: str | None = None
-    recipe: str | None = None
-    backbone: str | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    batch: int | None = None
-    lr: float | None = None
-    s: float | None = None
-    device: str = "auto"
-    threads: int | None = None
-    loaders: int | None = None
+    aligned: Annotated[Path, argument("ALIGNED", "Crop folder with one sub-folder for each person.")] = Path("aligned")
+    template: Annotated[
+        str | None, option("Template of the crops, if they have no manifest.", unset="from the manifest", group="Data")
+    ] = None
+    recipe: Annotated[
+        str | None,
+        option(
+            "A name of train --list-recipes, or a TOML file.", unset="by the number of people and crops", group="Data"
+        ),
+    ] = None
+    backbone: Annotated[
+        str | None, option("Network, by train's names.", unset="from the recipe", group="Network")
+    ] = None
+    s: Annotated[
+        float | None,
+        option("Scale of the cosines, for losses that have one.", above=0, unset="from the recipe", group="Loss"),
+    ] = None
+    epochs: Annotated[
+        int | None, option("Passes over the crops.", at_least=1, unset="from the recipe", group="Schedule")
+    ] = None
+    steps: Annotated[
+        int | None, option("Number of steps, instead of epochs.", at_least=1, unset="from the epochs", group="Schedule")
+    ] = None
+    batch: Annotated[int | None, option("Crops in a step.", at_least=1, unset="from the recipe", group="Schedule")] = (
+        None
+    )
+    lr: Annotated[
+        float | None, option("Highest learning rate.", above=0, unset="from the recipe", group="Schedule")
+    ] = None
+    device: Annotated[str, option("auto, cpu, cuda or mps.", group="Machine")] = "auto"
+    threads: Annotated[
+        int | None, option("CPU threads of a training.", at_least=1, unset="all cores", group="Machine")
+    ] = None
+    loaders: Annotated[
+        int | None, option("Processes that read crops.", at_least=0, unset="by the device", group="Machine")
+    ] = None
+    out: Out = OUT
+    dry_run: Annotated[bool, option("Print how long each training takes, and stop.", group="Output")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measuring:
-    """What the networks are verified on: fields of ProtocolConfig. flip: "concat" is the paper's (section 4.1)."""
+class ComparisonConfig(TrainingConfig):
+    """The same, where each network is then verified on pairs of photos."""
 
-    pairs: Path
-    root: Path
-    crops_template: str | None = None
-    flip: str = "concat"
-    workers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Fig4Config:
-    """people: those with the most crops; margins: of LMCL, 0 is NSL, none above the bound of Eq. 7."""
-
-    training: Training
-    people: int = 8
-    margins: tuple[float, ...] = (0.0, 0.1, 0.2)
-    seed: int = 0
-    out: Path = OUT
-
-
-@dataclass(frozen=True, slots=True)
-class Fig5Config:
-    """margins: of LMCL, 0 is NSL; seeds: each training once with each of them."""
-
-    training: Training
-    measuring: Measuring
-    margins: tuple[float, ...] = (0.0, 0.15, 0.25, 0.35, 0.45)
-    seeds: tuple[int, ...] = (0,)
-    out: Path = OUT
+    pairs: Annotated[Path, option("List of pairs in the format of LFW's pairs.txt.", group="Verification")]
+    root: Annotated[Path, option("Folder of the crops or photos that the pairs name.", group="Verification")]
+    crops_template: Annotated[
+        str | None,
+        option(
+            "Template of the crops in --root, if they have no manifest.",
+            "--root-template",
+            unset="from the manifest",
+            group="Verification",
+        ),
+    ] = None
+    flip: Annotated[
+        Flip,
+        option("Also embed the mirrored crop: {choices}; the paper uses concat (section 4.1).", group="Verification"),
+    ] = "concat"
+    workers: Annotated[
+        int, option("Processes that embed the photos; 0: one for each core.", at_least=0, group="Machine")
+    ] = 0
+    seeds: Seeds = (0,)
 
 
-@dataclass(frozen=True, slots=True)
-class TableConfig:
-    """Of table1 and table2. m: margin of LMCL; seeds: each training once with each of them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fig4Config(TrainingConfig):
+    """Figure 4. The margins must not exceed the bound of Eq. 7."""
 
-    training: Training
-    measuring: Measuring
-    m: float = 0.35
-    seeds: tuple[int, ...] = (0,)
-    out: Path = OUT
-
-
-@dataclass(frozen=True, slots=True)
-class BoundaryConfig:
-    """Two classes. m: margin of LMCL in cosine; factor: the whole m of A-Softmax; ratio: of the softmax weights'
-    lengths, |W_1| / |W_2| in one case and its inverse in the other."""
-
-    m: float = 0.35
-    factor: int = 4
-    ratio: float = 2.0
-    out: Path = OUT
+    people: Annotated[
+        int, option("How many people: those with the most crops.", at_least=2, at_most=10, group="Data")
+    ] = 8
+    margins: Annotated[
+        tuple[float, ...],
+        option("Margins of LMCL; 0 is NSL. Such as 0,0.1,0.2.", separator=",", at_least=0, group="Loss"),
+    ] = (0.0, 0.1, 0.2)
+    seed: Annotated[
+        int, option("Seed of the first weights, the order and the augmentation.", at_least=0, group="Schedule")
+    ] = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BoundsConfig:
-    """identities: C of Eq. 6 and 7; embedding_size: K of Eq. 7."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fig5Config(ComparisonConfig):
+    """Figure 5."""
 
-    identities: tuple[int, ...] = (2, 8, 100, 1_000, 10_575, 90_000, 1_000_000)
-    embedding_size: int = 512
-    out: Path = OUT
+    margins: Annotated[
+        tuple[float, ...],
+        option("Margins of LMCL; 0 is NSL. Such as 0,0.15,0.35.", separator=",", at_least=0, below=1, group="Loss"),
+    ] = (0.0, 0.15, 0.25, 0.35, 0.45)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableConfig(ComparisonConfig):
+    """Table 1 or Table 2."""
+
+    m: Margin = 0.35
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryConfig(Checked):
+    """Figure 2: two classes."""
+
+    m: Annotated[float, option("Margin of LMCL, in cosine.", at_least=0, below=1)] = 0.35
+    factor: Annotated[int, option("Integer margin m of A-Softmax.", at_least=1)] = 4
+    ratio: Annotated[
+        float,
+        option("Ratio of the lengths of softmax's two weights; it is drawn as |W_1| / |W_2| and inverted.", at_least=1),
+    ] = 2.0
+    out: Out = OUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundsConfig(Checked):
+    """The bounds of Eq. 6 and Eq. 7."""
+
+    identities: Annotated[
+        tuple[int, ...],
+        option("Numbers of identities C, such as 8,10575.", separator=",", at_least=2),
+    ] = (2, 8, 100, 1_000, 10_575, 90_000, 1_000_000)
+    embedding_size: Annotated[int, option("Dimensions K of Eq. 7.", at_least=2)] = 512
+    out: Out = OUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaperReport:
-    """rows: as printed, accuracies and rates in 0..1; differs: in which ways this is not the paper's experiment;
-    files: written."""
+    """What was made."""
 
     name: str
+    """Of the figure or table, such as "table2"."""
     rows: tuple[Mapping[str, Any], ...]
-    differs: tuple[str, ...]
-    files: tuple[Path, ...]
+    """As printed; accuracies and rates in 0..1."""
+    differs: tuple[str, ...] = ()
+    """In which ways this is not the paper's experiment, a sentence each."""
+    files: tuple[Path, ...] = ()
+    """The written files."""

@@ -1,4 +1,4 @@
-"""What a figure or table leaves: NAME.json, NAME.png and NAME.svg."""
+"""The files of a figure or table: NAME.json, NAME.png and NAME.svg."""
 
 from __future__ import annotations
 
@@ -8,41 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.pages.plots import png, svg
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.paper import PaperReport
-from cosface_cli.paper.plots import Draw, save
+from cosface_cli.paper.figures.drawing import Draw
 
 SCHEMA = 1
 
 
-def write(
+def write_figure(
     stem: Path,
+    *,
     source: str,
     rows: Sequence[Mapping[str, Any]],
-    differs: Sequence[str],
-    more: Mapping[str, Any],
+    differs: Sequence[str] = (),
+    details: Mapping[str, Any],
     size: tuple[float, float],
     draw: Draw,
     emit: OnOutcome,
 ) -> PaperReport:
-    """Write stem.json and the figure, and say what differs from the paper.
+    """Write stem.json and the figure, and emit how it differs from the paper.
 
-    source: the figure or table of the paper; rows: as printed; more: what else the JSON holds; size: of the figure in
-    inches.
+    source: the figure or table of the paper; rows: as printed; details: what else the JSON contains; size: of the
+    figure in inches.
     """
     atomic.make_folder(stem.parent)
-    record = stem.with_name(f"{stem.name}.json")
+    record, pixels, lines = (stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "png", "svg"))
     values = {
         "schema": SCHEMA,
         "name": stem.name,
         "source": f"Wang 2018, arXiv 1801.09414, {source}",
         "rows": list(rows),
         "differs": list(differs),
-        **more,
+        **details,
     }
     atomic.write_text(record, json.dumps(values, indent=1, ensure_ascii=True, allow_nan=False) + "\n")
-    files = (record, *save(stem, size, draw))
+    atomic.write_bytes(pixels, png(draw, *size))
+    atomic.write_text(lines, svg(draw, *size))
     for sentence in differs:
         emit(Note(f"differs from the paper: {sentence}"))
+    files = (record, pixels, lines)
     emit(Note(f"written: {', '.join(map(str, files))}"))
-    return PaperReport(stem.name, tuple(rows), tuple(differs), files)
+    return PaperReport(name=stem.name, rows=tuple(rows), differs=tuple(differs), files=files)

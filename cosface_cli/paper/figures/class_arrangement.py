@@ -1,4 +1,4 @@
-"""How classes of 2-D features lie on the circle."""
+"""How classes of 2-D features are arranged on the unit circle."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ _EDGE = 5.0  # percent of a class's features that may lie beyond its edge, on ea
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrangement:
-    """circle: (N, 2) the features at unit length; centres: (C,) mean directions in degrees, -180..180; spread: mean
-    angle of a feature to its class's centre, degrees; max_cosine: largest between two centres; gaps: (C,) degrees
-    between the edges of neighbouring classes, in order of their centres from -180 on, negative where they overlap."""
+    """Of N features in C classes."""
 
     circle: Array
+    """(N, 2) the features at unit length."""
     centres: Array
-    spread: float
+    """(C,) mean directions in degrees, -180..180."""
+    mean_angle: float
+    """Mean angle between a feature and the centre of its class, degrees."""
     max_cosine: float
+    """Largest cosine between two centres."""
     gaps: Array
+    """(C,) degrees between the edges of neighbouring classes, ordered by their centres from -180; negative if they
+    overlap."""
 
 
-def arranged(features: Array, labels: NDArray[np.int64]) -> Arrangement:
+def arrangement_of(features: Array, labels: NDArray[np.int64]) -> Arrangement:
     """The arrangement of features (N, 2) with labels (N,) 0..C-1, C at least 2.
 
-    A class's edges are the 5th and 95th percentile of its angles. Raises ValueError for a feature without direction.
+    The edges of a class are the 5th and 95th percentile of its angles. Raises ValueError for a feature of length 0.
     """
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
@@ -39,30 +43,30 @@ def arranged(features: Array, labels: NDArray[np.int64]) -> Arrangement:
     means = np.stack([circle[labels == label].mean(axis=0) for label in range(classes)])  # (C, 2)
     centres = np.degrees(np.arctan2(means[:, 1], means[:, 0]))
     angles = np.degrees(np.arctan2(circle[:, 1], circle[:, 0]))
-    off = _turned(angles - centres[labels])  # (N,), -180..180
+    off = _wrapped(angles - centres[labels])  # (N,), -180..180
     edges = np.stack([np.percentile(off[labels == label], [_EDGE, 100 - _EDGE]) for label in range(classes)])  # (C, 2)
 
     order = np.argsort(centres)
     after = np.roll(order, -1)
     apart = (centres[after] - centres[order]) % 360.0
-    between = np.abs(_turned(centres[:, None] - centres[None, :]))[~np.eye(classes, dtype=bool)]
+    between = np.abs(_wrapped(centres[:, None] - centres[None, :]))[~np.eye(classes, dtype=bool)]
     return Arrangement(
         circle=circle,
         centres=centres,
-        spread=float(np.abs(off).mean()),
+        mean_angle=float(np.abs(off).mean()),
         max_cosine=math.cos(math.radians(float(between.min()))),
         gaps=apart + edges[after, 0] - edges[order, 1],
     )
 
 
 def nearest_in_angle(features: Array, weights: Array) -> NDArray[np.int64]:
-    """The class (N,) whose weight of weights (C, 2) makes the smallest angle with each of features (N, 2)."""
+    """For each of features (N, 2), the class (N,) whose weight of weights (C, 2) is nearest in angle."""
     unit = weights / np.linalg.norm(weights, axis=1, keepdims=True)
     nearest: NDArray[np.int64] = np.argmax(features @ unit.T, axis=1)
     return nearest
 
 
-def _turned(degrees: Array) -> Array:
+def _wrapped(degrees: Array) -> Array:
     """Angles in -180..180."""
-    turned: Array = (degrees + 180.0) % 360.0 - 180.0
-    return turned
+    wrapped: Array = (degrees + 180.0) % 360.0 - 180.0
+    return wrapped

@@ -27,7 +27,7 @@ TABLE1 = {
     True: _row(0.9933, 0.961, 0.7711, 0.8988),
 }
 
-# Table 2, by the name that it gives the loss
+# Table 2, by its name of the loss
 TABLE2 = {
     "Softmax": _row(0.9788, 0.931, 0.5485, 0.6592),
     "Softmax+Contrastive": _row(0.9878, 0.935, 0.6521, 0.7886),
@@ -39,11 +39,11 @@ TABLE2 = {
     "LMCL": _row(0.9933, 0.961, 0.7711, 0.8988),
 }
 
-# Figure 5: the curve has no numbers but those of m = 0.35, which Table 2 repeats
+# Figure 5: the paper gives numbers only for m = 0.35; Table 2 repeats them
 FIG5 = {M: TABLE2["LMCL"]}
 FIG5_WORDS = "m = 0 is the worst, accuracy rises with m up to 0.35, above 0.45 the training does not converge"
 
-# Eq. 6: least s for 10,575 identities, by the probability of a class centre's own identity
+# Eq. 6: lower bound of s for 10,575 identities, by the posterior probability of the class centre
 SCALES = {0.9: 11.46, 0.99: 13.86, 0.999: 16.17}
-# Eq. 7: largest m for 8 identities in 2 dimensions, "about 0.29"
+# Eq. 7: upper bound of m for 8 identities in 2 dimensions, "about 0.29"
 MARGIN_OF_8 = 0.293

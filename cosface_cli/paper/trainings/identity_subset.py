@@ -1,4 +1,4 @@
-"""A crop folder of some people, taken out of a larger one."""
+"""A crop folder of a few people, copied from a larger one."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from cosface_cli.artifacts.files import atomic
 from cosface_cli.errors import CosfaceError
 
 
-def most_pictured(aligned: Path, template: str | None, count: int) -> list[Crop]:
-    """The crops of the `count` people with the most of them, in order of their names. Raises CosfaceError where there
-    are fewer people."""
+def crops_of_largest_identities(aligned: Path, template: str | None, count: int) -> list[Crop]:
+    """The crops of the `count` people with the most crops, sorted by name.
+
+    Raises CosfaceError if there are fewer people.
+    """
     crops = sorted((c for c in open_crops(aligned, template) if c.identity is not None), key=lambda c: c.name)
     counts = Counter(str(crop.identity) for crop in crops)
     if len(counts) < count:
         hint = (
-            "lower --people" if len(counts) > 1 else f"put crops in a folder a person: {aligned / 'PERSON/photo.jpg'}"
+            "lower --people"
+            if len(counts) > 1
+            else f"put the crops of each person in a folder: {aligned / 'PERSON/photo.jpg'}"
         )
-        raise CosfaceError(f"{count} people are asked for, here are {len(counts)}", aligned, hint)
+        raise CosfaceError(f"--people is {count}, but this folder has {len(counts)}", aligned, hint)
     chosen = set(sorted(counts, key=lambda name: (-counts[name], name))[:count])
     return [crop for crop in crops if crop.identity in chosen]
 
 
-def take_out(crops: list[Crop], folder: Path) -> Path:
-    """A crop folder with copies of these crops, whole or not at all; one that holds them already is left alone.
+def copy_crops(crops: list[Crop], folder: Path) -> Path:
+    """Make a crop folder with copies of these crops, completely or not at all; one that has them already stays.
 
-    Raises CosfaceError where the folder holds others.
+    Raises CosfaceError if the folder has other crops.
     """
     if folder.exists():
         names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
@@ -36,7 +40,7 @@ def take_out(crops: list[Crop], folder: Path) -> Path:
             (folder / crop.name).stat().st_size == crop.path.stat().st_size for crop in crops
         )
         if not same:
-            raise CosfaceError("this folder holds other people's crops", folder, "choose another --out")
+            raise CosfaceError("this folder has other people's crops", folder, "choose another --out")
         return folder
     atomic.make_folder(folder.parent)
     part = atomic.partial(folder)

@@ -1,0 +1,105 @@
+"""The trainings that a figure needs: which there are, in which order, and what the train stage is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cosface_cli.losses import LOSSES
+from cosface_cli.outcomes import ignore
+from cosface_cli.paper import TrainingConfig
+from cosface_cli.train import TrainConfig
+from cosface_cli.train.job import task_of
+from cosface_cli.train.setup import recipes
+
+_BALANCED = {"sampler": "balanced"}  # several crops of each person in a batch: for losses that compare them
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTraining:
+    """One training of a figure; it is run once with each seed."""
+
+    name: str
+    """Its run folder is runs/NAME-seed0."""
+    loss: str
+    """A name of LOSSES."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of TrainConfig that this training alone sets."""
+    after: PlannedTraining | None = None
+    """The training whose weights it starts from."""
+
+
+SOFTMAX = PlannedTraining("softmax", "softmax")
+CONTRASTIVE = PlannedTraining("contrastive", "contrastive", _BALANCED)
+TRIPLET = PlannedTraining("triplet", "triplet", _BALANCED)
+
+
+def lmcl(m: float) -> PlannedTraining:
+    """LMCL with that margin; with m = 0 it is NSL."""
+    return PlannedTraining(f"cosface-m{m:g}", "cosface", {"m": m}) if m else PlannedTraining("nsl", "nsl")
+
+
+def in_order(plans: Sequence[PlannedTraining], seeds: Sequence[int]) -> list[tuple[PlannedTraining, int]]:
+    """Each training once with each seed, after the one that it starts from."""
+    order: dict[str, PlannedTraining] = {}
+    for plan in plans:
+        for one in (*_predecessors(plan), plan):
+            order.setdefault(one.name, one)
+    return [(plan, seed) for seed in dict.fromkeys(seeds) for plan in order.values()]
+
+
+def run_folder(plan: PlannedTraining, seed: int, out: Path) -> Path:
+    """out/runs/NAME-seed0."""
+    return out / "runs" / f"{plan.name}-seed{seed}"
+
+
+def train_config(plan: PlannedTraining, config: TrainingConfig, seed: int) -> TrainConfig:
+    """What the train stage is called with."""
+    overrides = dict(plan.overrides)
+    if "s" in LOSSES.load(plan.loss).DEFAULTS and config.s is not None:
+        overrides.setdefault("s", config.s)
+    return TrainConfig(
+        aligned=config.aligned,
+        template=config.template,
+        out=run_folder(plan, seed, config.out),
+        # with a start, train would choose the recipe for fine-tuning: all trainings of a figure use the same recipe
+        recipe=config.recipe or _recipe(config.aligned),
+        start=None if plan.after is None else str(run_folder(plan.after, seed, config.out)),
+        loss=plan.loss,
+        backbone=None if plan.after else config.backbone,
+        epochs=config.epochs,
+        steps=config.steps,
+        batch=config.batch,
+        lr=config.lr,
+        seed=seed,
+        device=config.device,
+        threads=config.threads,
+        loaders=config.loaders,
+        report=False,
+        **overrides,
+    )
+
+
+def without_start(plan: PlannedTraining) -> PlannedTraining:
+    """The same from new weights: to look at a training before the one that it starts from was run."""
+    return replace(plan, after=None)
+
+
+def step_count(config: TrainingConfig, plan: PlannedTraining = SOFTMAX) -> int:
+    """How many steps the training has. Raises CosfaceError if it cannot be run."""
+    task = task_of(train_config(without_start(plan), replace(config, out=Path()), 0), ignore)
+    with closing(task.data.readers):
+        return task.schedule.steps
+
+
+def _recipe(aligned: Path) -> str:
+    images, _ = recipes.census(aligned)
+    recipe, _ = recipes.chosen(images)
+    return recipe.name
+
+
+def _predecessors(plan: PlannedTraining) -> list[PlannedTraining]:
+    return [] if plan.after is None else [*_predecessors(plan.after), plan.after]
