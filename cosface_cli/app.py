@@ -22,7 +22,7 @@ COMMANDS: Table[Any] = Table(
     Row("embed", "cosface_cli.embed.command:embed", "Crops or photos to an HDF5 store of embeddings."),
     Row("index", "cosface_cli.index.command:app", "Stores to a search index; search it."),
     Row("verify", "cosface_cli.verify.command:verify", "Two photos, or a list of pairs, to scores and a decision."),
-    Row("paper", "cosface_cli.paper.command:app", "The CosFace paper's figures and tables, run on your own crops."),
+    Row("paper", "cosface_cli.paper.command:paper", "The CosFace paper's figures and tables, run on your own crops."),
 )
 
 # words that stand where cosface embed and cosface verify expect their first file

@@ -239,7 +239,8 @@ def _command_class(entry: Command) -> type[TyperCommand]:
                 else:
                     group = "Arguments" if found.option.positional else found.option.group
                     groups.setdefault(group, []).append(record)
-            for title, records in {**groups, "Output": [*groups.pop("Output", []), *last]}.items():
+            output = [*groups.pop("Output", []), *last]
+            for title, records in {**groups, "Output": output}.items():
                 if records:
                     with formatter.section(title):
                         formatter.write_dl(records)

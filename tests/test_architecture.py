@@ -34,6 +34,7 @@ TABLES = [
     ("cosface_cli.engines.search", "SEARCHERS"),
     ("cosface_cli.engines.sources", "SOURCES"),
     ("cosface_cli.index.upkeep", "EXPORTS"),
+    ("cosface_cli.paper.stage", "FIGURES"),
     ("cosface_cli.verify.protocols", "PROTOCOLS"),
 ]
 
@@ -150,7 +151,6 @@ def test_the_table_of_commands_is_the_rooms() -> None:
     assert tuple(COMMANDS.names) == (*ROOMS, ABOVE)
 
 
-PAPER = ["cosface_cli.paper:Training", "cosface_cli.paper:Measuring"]
 COMMANDS = [
     ("cosface_cli.align.command", "align", ["cosface_cli.align:AlignConfig"]),
     ("cosface_cli.train.command", "train", ["cosface_cli.train:TrainConfig"]),
@@ -160,12 +160,6 @@ COMMANDS = [
     ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:CompareConfig", "cosface_cli.verify:ProtocolConfig"]),
     ("cosface_cli.verify.calibration.command", "calibrate", ["cosface_cli.verify.calibration:CalibrateConfig"]),
     ("cosface_cli.verify.leakage.command", "leakage", ["cosface_cli.verify.leakage:LeakageConfig"]),
-    ("cosface_cli.paper.command", "fig4", ["cosface_cli.paper:Fig4Config", "cosface_cli.paper:Training"]),
-    ("cosface_cli.paper.command", "fig5", ["cosface_cli.paper:Fig5Config", *PAPER]),
-    ("cosface_cli.paper.command", "table1", ["cosface_cli.paper:TableConfig", *PAPER]),
-    ("cosface_cli.paper.command", "table2", ["cosface_cli.paper:TableConfig", *PAPER]),
-    ("cosface_cli.paper.command", "fig_boundary", ["cosface_cli.paper:BoundaryConfig"]),
-    ("cosface_cli.paper.command", "bounds", ["cosface_cli.paper:BoundsConfig"]),
 ]
 
 

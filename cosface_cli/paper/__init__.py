@@ -42,9 +42,9 @@ class TrainingConfig(Checked):
             "A name of train --list-recipes, or a TOML file.", unset="by the number of people and crops", group="Data"
         ),
     ] = None
-    backbone: Annotated[
-        str | None, option("Network, by train's names.", unset="from the recipe", group="Network")
-    ] = None
+    backbone: Annotated[str | None, option("Network, by train's names.", unset="from the recipe", group="Network")] = (
+        None
+    )
     s: Annotated[
         float | None,
         option("Scale of the cosines, for losses that have one.", above=0, unset="from the recipe", group="Loss"),

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.paper import BoundsConfig
-from cosface_cli.paper.bounds import bounds
+from cosface_cli.paper.figures.bounds_by_identities import bounds
 from tests.train.conftest import Heard, contents
 
 
@@ -44,9 +44,12 @@ def test_the_figure_is_drawn_and_the_same_each_time(tmp_path: Path):
 
 
 def test_one_dimension_or_identity_has_no_bound(tmp_path: Path):
-    for config in (BoundsConfig(identities=(8, 1), out=tmp_path), BoundsConfig(identities=(), out=tmp_path)):
-        with pytest.raises(CosfaceError, match="2 identities or more"):
-            bounds(config)
+    with pytest.raises(CosfaceError, match="--identities must be at least 2, got 1"):
+        BoundsConfig(identities=(8, 1), out=tmp_path)
+    with pytest.raises(CosfaceError, match="--embedding-size must be at least 2, got 1"):
+        BoundsConfig(embedding_size=1, out=tmp_path)
+    with pytest.raises(CosfaceError, match="--identities needs at least one number"):
+        bounds(BoundsConfig(identities=(), out=tmp_path))
     assert not list(tmp_path.iterdir())
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.paper import BoundaryConfig
-from cosface_cli.paper.fig_boundary import boundary, fig_boundary, logit_difference, rules, width
+from cosface_cli.paper.figures.fig_boundary import boundary, fig_boundary, logit_difference, rules, width
 
 SOFTMAX, NSL, A_SOFTMAX, LMCL = range(4)
 
@@ -31,13 +31,13 @@ SOFTMAX, NSL, A_SOFTMAX, LMCL = range(4)
 def test_angles_worked_out_by_hand(which: int, theta_2: float, theta_1: float):
     rule = rules(0.35, 4, 2.0)[which]
     cos_2, cos_1 = np.array([math.cos(math.radians(theta_2))]), math.cos(math.radians(theta_1))
-    assert rule.closed(cos_2)[0] == pytest.approx(cos_1, abs=1e-12)
+    assert rule.closed_form(cos_2)[0] == pytest.approx(cos_1, abs=1e-12)
     assert boundary(rule, cos_2)[0] == pytest.approx(cos_1, abs=1e-7)  # at 180 degrees the logit is flat
 
 
 def test_where_no_feature_reaches_the_boundary_there_is_none():
     lmcl = rules(0.35, 4, 2.0)[LMCL]
-    assert np.isnan(boundary(lmcl, np.array([0.66])))[0] and np.isnan(lmcl.closed(np.array([0.66])))[0]
+    assert np.isnan(boundary(lmcl, np.array([0.66])))[0] and np.isnan(lmcl.closed_form(np.array([0.66])))[0]
     assert boundary(lmcl, np.array([0.64]))[0] == pytest.approx(0.99)
     assert math.isnan(width(lmcl, 0.9))  # cos_1 would have to be 1.075
 
@@ -59,7 +59,7 @@ def test_the_logits_are_the_loss_s_own():
     lmcl = rules(0.35, 4, 2.0)[LMCL]
     found = logit_difference(lmcl, np.array([0.9, -0.2]), np.array([0.1, 0.5]))
     assert found.tolist() == pytest.approx([64 * (0.9 - 0.35 - 0.1), 64 * (-0.2 - 0.35 - 0.5)], abs=1e-9)
-    assert boundary(replace(lmcl, settings={"m": 0.3}), np.array([0.5]))[0] == pytest.approx(0.8)
+    assert boundary(replace(lmcl, options={"m": 0.3}), np.array([0.5]))[0] == pytest.approx(0.8)
 
 
 def test_the_figure(tmp_path: Path):

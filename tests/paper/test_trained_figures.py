@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +19,15 @@ from cosface_cli.artifacts.run.weights import read_header
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses.annealing import Annealing
 from cosface_cli.outcomes import Done, Outcome, Rejected, Skipped
-from cosface_cli.paper import Fig4Config, Fig5Config, Measuring, TableConfig, Training, scores
-from cosface_cli.paper.comparison import Comparison
-from cosface_cli.paper.fig4 import fig4
-from cosface_cli.paper.fig5 import fig5
-from cosface_cli.paper.people import most_pictured, take_out
-from cosface_cli.paper.published import TABLE2
-from cosface_cli.paper.table1 import table1
-from cosface_cli.paper.table2 import annealing, table2
+from cosface_cli.paper import Fig4Config, Fig5Config, TableConfig
+from cosface_cli.paper.figures.fig4 import fig4
+from cosface_cli.paper.figures.fig5 import fig5
+from cosface_cli.paper.figures.table1 import table1
+from cosface_cli.paper.figures.table2 import annealing, table2
+from cosface_cli.paper.published_values import TABLE2
+from cosface_cli.paper.trainings import pair_accuracy
+from cosface_cli.paper.trainings.identity_subset import copy_crops, crops_of_largest_identities
+from cosface_cli.paper.trainings.loss_comparison import Comparison
 from cosface_cli.train import stage
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.stage import verify_protocol
@@ -34,15 +36,22 @@ from tests.train.test_train_validation import crop_folder_with_pairs
 
 
 @pytest.fixture
-def training(tiny: str) -> Training:
-    return Training(template="arcface", backbone=tiny, epochs=2, batch=8, device="cpu", threads=1)
+def training(tiny: str) -> dict[str, Any]:
+    """A network that trains in milliseconds."""
+    return {"template": "arcface", "backbone": tiny, "epochs": 2, "batch": 8, "device": "cpu", "threads": 1}
 
 
 @pytest.fixture
-def table(training: Training, tmp_path: Path) -> TableConfig:
+def comparison(training: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """The same, and the pairs that it is verified on."""
     root, pairs = crop_folder_with_pairs(tmp_path)
-    training = replace(training, aligned=root, template=None)
-    return TableConfig(training, Measuring(pairs=pairs, root=root, workers=1), out=tmp_path / "paper")
+    where = {"aligned": root, "pairs": pairs, "root": root, "out": tmp_path / "paper"}
+    return {**training, **where, "template": None, "workers": 1}
+
+
+@pytest.fixture
+def table(comparison: dict[str, Any]) -> TableConfig:
+    return TableConfig(**comparison)
 
 
 def write_varied_crops(root: Path, people: int, images: int) -> Path:
@@ -86,10 +95,9 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
     assert all(head["gamma"] == pytest.approx(3 * 199 / 4) and head["m"] >= 2 for head in heads)
 
     # as cosface verify scores the same weights
-    measuring = table.measuring
     for row, run in ((report.rows[7], "cosface-m0.35-seed0"), (report.rows[2], "triplet-seed0")):
         config = ProtocolConfig(
-            measuring.root, "lfw", measuring.pairs, (str(table.out / "runs" / run),), flip="concat", workers=1
+            table.root, "lfw", table.pairs, (str(table.out / "runs" / run),), flip="concat", workers=1
         )
         alone = verify_protocol(config)
         assert (row["accuracy"], row["accuracy_se"]) == (alone.accuracy, alone.accuracy_se)
@@ -97,29 +105,24 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
     assert {row["place"] for row in report.rows} <= set(range(1, 9))
     for words in ("4 identities, 16 crops; the paper's CASIA-WebFace has 10,575 and 490,000", "network: tiny",
                   "length: 4 steps of 8 crops; the paper's 30,000 of 512", "s 30; the paper's 64",
-                  "16 pairs in 2 folds", "to its least in 1 steps, not 1,658"):  # fmt: skip
+                  "16 pairs in 2 folds", "to its minimum in 1 steps, not 1,658"):  # fmt: skip
         assert words in heard.notes and any(words in sentence for sentence in report.differs), words
     written = {kind: (table.out / f"table2.{kind}").read_bytes() for kind in ("json", "png", "svg")}
     assert len(json.loads(written["json"])["runs"]) == 8
 
     # the same again: nothing is trained or scored, and the same files are written
-    monkeypatch.setattr(scores, "verify_protocol", None)
     second = Heard()
-    assert table2(table, second).rows == report.rows
+    with monkeypatch.context() as patch:
+        patch.setattr(pair_accuracy, "verify_protocol", None)
+        assert table2(table, second).rows == report.rows
     assert len(done(second.outcomes, Skipped)) == 8 and not done(second.outcomes, Done)
     assert all((table.out / f"table2.{kind}").read_bytes() == written[kind] for kind in written)
 
     # what is missing is made again, and nothing else
-    monkeypatch.undo()
     shutil.rmtree(table.out / "runs" / "center-seed0")
     (table.out / "scores" / "softmax-seed0.json").unlink()
     third = Heard()
-    with pytest.MonkeyPatch.context() as patch:
-        from cosface_cli.backbones import BACKBONES
-        from cosface_cli.registry import Row
-
-        patch.setitem(BACKBONES._rows, "tiny", Row("tiny", "tests.train.tiny:TINY", "for tests"))
-        assert table2(table, third).rows == report.rows
+    assert table2(table, third).rows == report.rows
     assert done(third.outcomes, Done) == ["center-seed0"]
     assert all((table.out / f"table2.{kind}").read_bytes() == written[kind] for kind in written)
 
@@ -158,45 +161,45 @@ def test_table_1_begins_without_normalisation_with_softmax_s_weights(table: Tabl
 def test_another_margin_or_flip_than_the_paper_s_is_said(table: TableConfig):
     said = ("margin: m 0.2; the paper's 0.35", "test: flip none; the paper's concat")
     assert not set(said) & set(table1(table).differs)
-    other = replace(table, m=0.2, measuring=replace(table.measuring, flip="none"))
+    other = replace(table, m=0.2, flip="none")
     for report in (
         table1(other),
-        table2(replace(other, training=replace(other.training, epochs=1), out=other.out / "2")),
+        table2(replace(other, epochs=1, out=other.out / "2")),
     ):
         assert set(said) <= set(report.differs)
     assert set(said) <= set(json.loads((other.out / "table1.json").read_text())["differs"])
 
 
-def test_bars_are_of_one_kind():
+def test_the_errors_of_a_comparison_are_all_of_one_kind():
     """Of two seeds one was stopped: its row has no deviation, and not that over the folds instead."""
     both, one = (
         {"seeds": 2, "accuracy_se": 0.1, "accuracy_sd": 0.02},
         {"seeds": 1, "accuracy_se": 0.1, "accuracy_sd": None},
     )
     found = Comparison((both, one), (), ())
-    assert (found.errors, found.bars) == ([0.02, None], "deviation over 2 seeds")
+    assert (found.errors, found.error_kind) == ([0.02, None], "deviation over 2 seeds")
     found = Comparison((one, one), (), ())
-    assert (found.errors, found.bars) == ([0.1, 0.1], "standard error over the folds")
+    assert (found.errors, found.error_kind) == ([0.1, 0.1], "standard error over the folds")
 
 
-def test_scores_follow_the_photos(table: TableConfig, heard: Heard):
-    config = Fig5Config(table.training, table.measuring, margins=(0.2,), out=table.out)
+def test_scores_follow_the_photos(comparison: dict[str, Any], table: TableConfig, heard: Heard):
+    config = Fig5Config(**comparison, margins=(0.2,))
     fig5(config, heard)
     score = table.out / "scores" / "cosface-m0.2-seed0.json"
     before = json.loads(score.read_text())
-    crop = table.measuring.root / "p0" / "p0_0001.png"
-    other = (table.measuring.root / "p1" / "p1_0001.png").read_bytes()
-    config = replace(config, measuring=replace(table.measuring, root=table.out.parent / "elsewhere"))
-    shutil.copytree(table.measuring.root, config.measuring.root)
-    (config.measuring.root / crop.relative_to(table.measuring.root)).write_bytes(other)
+    crop = table.root / "p0" / "p0_0001.png"
+    other = (table.root / "p1" / "p1_0001.png").read_bytes()
+    config = replace(config, root=table.out.parent / "elsewhere")
+    shutil.copytree(table.root, config.root)
+    (config.root / crop.relative_to(table.root)).write_bytes(other)
     fig5(config, heard)
     after = json.loads(score.read_text())
     assert after["of"]["model_id"] == before["of"]["model_id"] and after["of"]["photos"] != before["of"]["photos"]
     assert after["report"]["data"] != before["report"]["data"]
 
 
-def test_fig_5_and_a_training_that_goes_astray(table: TableConfig, heard: Heard):
-    config = Fig5Config(table.training, table.measuring, margins=(0.35, 0.0, 0.35), out=table.out)
+def test_fig_5_and_a_training_that_diverges(comparison: dict[str, Any], table: TableConfig, heard: Heard):
+    config = Fig5Config(**comparison, margins=(0.35, 0.0, 0.35))
     report = fig5(config, heard)
     assert [row["m"] for row in report.rows] == [0.0, 0.35]
     assert [row["paper_lfw"] for row in report.rows] == [None, 0.9933]
@@ -204,7 +207,7 @@ def test_fig_5_and_a_training_that_goes_astray(table: TableConfig, heard: Heard)
         "nsl-seed0", "cosface-m0.35-seed0"
     }  # fmt: skip
 
-    wild = replace(config, training=replace(config.training, lr=1e12, epochs=9), out=table.out.parent / "wild")
+    wild = replace(config, lr=1e12, epochs=9, out=table.out.parent / "wild")
     told = Heard()
     stopped = fig5(wild, told)
     assert [row["accuracy"] for row in stopped.rows] == [None, None] and (wild.out / "fig5.png").is_file()
@@ -216,13 +219,13 @@ def test_fig_5_and_a_training_that_goes_astray(table: TableConfig, heard: Heard)
     ] * 2
 
     told = Heard()
-    rows = table1(TableConfig(wild.training, wild.measuring, out=wild.out), told).rows
+    rows = table1(TableConfig(**{**comparison, "lr": 1e12, "epochs": 9, "out": wild.out}), told).rows
     assert [row["accuracy"] for row in rows] == [None, None] and (wild.out / "table1.png").is_file()
     words = {outcome.source: outcome.words for outcome in told.outcomes if isinstance(outcome, Rejected)}
     assert list(words) == ["softmax-seed0", "cosface-unnormalised-m0.35-seed0", "cosface-m0.35-seed0"]
-    assert words["cosface-unnormalised-m0.35-seed0"] == "softmax-seed0, which it begins with, was stopped"
+    assert words["cosface-unnormalised-m0.35-seed0"] == "softmax-seed0, which it starts from, was stopped"
 
-    longer = replace(config, training=replace(config.training, epochs=3))
+    longer = replace(config, epochs=3)
     with pytest.raises(CosfaceError, match="this run is of other epochs") as error:
         fig5(longer, heard)
     assert error.value.hint == "choose another --out"
@@ -233,38 +236,38 @@ def test_fig_5_and_a_training_that_goes_astray(table: TableConfig, heard: Heard)
 
 def test_what_cannot_be_scored_is_known_before_anything_is_trained(table: TableConfig, tmp_path: Path):
     for wrong in (
-        replace(table, measuring=replace(table.measuring, root=tmp_path / "nowhere")),
-        replace(table, measuring=replace(table.measuring, pairs=tmp_path / "none.txt")),
-        replace(table, measuring=replace(table.measuring, flip="twice")),
-        replace(table, seeds=()),
+        {"root": tmp_path / "nowhere"},
+        {"pairs": tmp_path / "none.txt"},
+        {"flip": "twice"},
+        {"seeds": ()},
     ):
         with pytest.raises(CosfaceError):
-            table2(wrong)
+            table2(replace(table, **wrong))
     assert not table.out.exists()
 
 
 def test_what_cannot_be_trained_is_known_before_anything_is(table: TableConfig):
     """Among the runs: a margin, a scale, and batches of four crops a person, which softmax alone could do without."""
     for wrong, words in (
-        (replace(table, m=1.5), r"the margin 1\.5 is above 1\.33"),
-        (replace(table, training=replace(table.training, s=0.0)), "--s must be above 0"),
-        (replace(table, training=replace(table.training, batch=6)), "no multiple of --images-per-identity 4"),
-        (replace(table, seeds=(0, -1)), "--seeds must be 0 or more"),
+        ({"m": 1.5}, r"the margin 1\.5 is above 1\.33"),
+        ({"s": 0.0}, "--s must be above 0, got 0"),
+        ({"batch": 6}, "no multiple of --images-per-identity 4"),
+        ({"seeds": (0, -1)}, "--seeds must be at least 0, got -1"),
     ):
         with pytest.raises(CosfaceError, match=words):
-            table2(wrong)
+            table2(replace(table, **wrong))
         if "margin" in words:
             with pytest.raises(CosfaceError, match=words):
-                table1(wrong)
+                table1(replace(table, **wrong))
         assert not (table.out / "runs").exists()
 
 
-def test_fig_4_on_the_circle(training: Training, plain: str, tmp_path: Path, heard: Heard):
+def test_fig_4_on_the_circle(training: dict[str, Any], plain: str, tmp_path: Path, heard: Heard):
     crops = write_varied_crops(tmp_path / "aligned", people=7, images=8)
     write_crops(tmp_path / "few", people=1, images=3)
     (tmp_path / "few" / "p0").rename(crops / "a stranger")  # has fewer crops than the others
-    training = replace(training, aligned=crops, recipe=plain, epochs=None, steps=120, batch=16, lr=0.05, s=30.0)
-    config = Fig4Config(training, people=6, margins=(0.0, 0.2), out=tmp_path / "paper")
+    training |= {"recipe": plain, "epochs": None, "steps": 120, "batch": 16, "lr": 0.05, "s": 30.0}
+    config = Fig4Config(**training, aligned=crops, people=6, margins=(0.0, 0.2), out=tmp_path / "paper")
     report = fig4(config, heard)
     assert [row["loss"] for row in report.rows] == ["Softmax", "NSL (LMCL, m = 0)", "LMCL, m = 0.2"]
     found = json.loads((config.out / "fig4.json").read_text())
@@ -291,13 +294,13 @@ def test_fig_4_on_the_circle(training: Training, plain: str, tmp_path: Path, hea
     again = Heard()
     fig4(config, again)
     assert len(done(again.outcomes, Skipped)) == 3 and contents(config.out) == written
-    with pytest.raises(CosfaceError, match="other people's crops"):
+    with pytest.raises(CosfaceError, match="this folder has other people's crops"):
         fig4(replace(config, people=5))
 
 
 def test_fig_4_refuses_a_margin_that_the_circle_has_no_room_for(tmp_path: Path):
-    config = Fig4Config(Training(aligned=tmp_path / "none"), margins=(0.0, 0.2930), out=tmp_path / "paper")
-    with pytest.raises(CosfaceError, match=r"not within 0 and 0\.293 = 1 - cos\(2 pi / 8\)"):
+    config = Fig4Config(aligned=tmp_path / "none", margins=(0.0, 0.2930), out=tmp_path / "paper")
+    with pytest.raises(CosfaceError, match=r"at most 0\.293 = 1 - cos\(2 pi / 8\), the bound"):
         fig4(config)
     with pytest.raises(CosfaceError, match=r"no such folder of crops"):
         fig4(replace(config, margins=(0.0, 0.2928)))
@@ -306,16 +309,16 @@ def test_fig_4_refuses_a_margin_that_the_circle_has_no_room_for(tmp_path: Path):
 
 def test_the_people_with_the_most_crops(tmp_path: Path):
     root, _ = crop_folder_with_pairs(tmp_path)
-    crops = most_pictured(root, None, 3)
+    crops = crops_of_largest_identities(root, None, 3)
     assert {crop.identity for crop in crops} == {"p0", "p1", "p2"}
-    folder = take_out(crops, tmp_path / "some")
+    folder = copy_crops(crops, tmp_path / "some")
     taken = open_crops(folder)
     assert [(crop.name, crop.record) for crop in taken] == [(crop.name, crop.record) for crop in crops]
     assert all((folder / crop.name).read_bytes() == crop.path.read_bytes() for crop in crops)
-    with pytest.raises(CosfaceError, match="5 people are asked for, here are 4; lower --people"):
-        most_pictured(root, None, 5)
-    with pytest.raises(CosfaceError, match=r"2 people are asked for, here are 0; .*/p0/PERSON/photo.jpg"):
-        most_pictured(root / "p0", "arcface", 2)
+    with pytest.raises(CosfaceError, match="--people is 5, but this folder has 4; lower --people"):
+        crops_of_largest_identities(root, None, 5)
+    with pytest.raises(CosfaceError, match=r"--people is 2, but this folder has 0; .*/p0/PERSON/photo.jpg"):
+        crops_of_largest_identities(root / "p0", "arcface", 2)
 
 
 def test_as_typed(
@@ -323,16 +326,16 @@ def test_as_typed(
 ):
     cost = stage.preflight
     monkeypatch.setattr(stage, "preflight", lambda config, emit: {**cost(config, emit), "seconds": 600.0})
-    measured = ["--pairs", str(table.measuring.pairs), "--root", str(table.measuring.root), "--workers", "1"]
+    measured = ["--pairs", str(table.pairs), "--root", str(table.root), "--workers", "1"]
     small = ["--backbone", "tiny", "--epochs", "1", "--batch", "8", "--device", "cpu", "--threads", "1"]
-    asked = ["paper", "fig5", str(table.training.aligned), *measured, *small, "--out", str(tmp_path / "out")]
+    asked = ["paper", "fig5", str(table.aligned), *measured, *small, "--out", str(tmp_path / "out")]
     assert command_line([*asked, "--margins", "0,0.2", "--seeds", "3", "--dry-run"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["run"] for row in rows] == ["nsl-seed3", "cosface-m0.2-seed3"]
     assert all(row["steps"] == 2 and row["minutes"] == 10 and not row["finished"] for row in rows)
     assert not (tmp_path / "out").exists()
 
-    of_four = ["paper", "fig4", str(table.training.aligned), "--people", "4", *small, "--out", str(tmp_path / "out")]
+    of_four = ["paper", "fig4", str(table.aligned), "--people", "4", *small, "--out", str(tmp_path / "out")]
     assert command_line([*of_four, "--margins", "0", "--dry-run"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["run"], row["identities"]) for row in rows] == [("fig4-softmax-seed0", 4), ("fig4-nsl-seed0", 4)]
@@ -346,8 +349,8 @@ def test_as_typed(
     assert row["finished"] and row["minutes"] == 0
 
     assert command_line(["paper", "fig4", "--margins", "0,0.3"]) == 2
-    assert "the margin 0.3 is not within 0 and 0.293" in capsys.readouterr().err
+    assert "the bound for 8 identities on a circle (Wang 2018 Eq. 7); got 0.3" in capsys.readouterr().err
     assert command_line(["paper", "fig4", "--margins", "a"]) == 2
-    assert capsys.readouterr().err == "cosface: 'a' is no list of numbers; write it as 0,0.1,0.2\n"
-    assert command_line(["paper", "table2", str(table.training.aligned)]) == 2
+    assert capsys.readouterr().err == "cosface: --margins must be a comma-separated list of numbers, got 'a'\n"
+    assert command_line(["paper", "table2", str(table.aligned)]) == 2
     assert "Missing option '--pairs'" in capsys.readouterr().err

@@ -33,11 +33,11 @@ def side_by_side(
             left.text(0.5, position, "stopped", transform=left.get_yaxis_transform(), ha="center", va="center")
         else:
             left.errorbar(100 * value, position, xerr=100 * (error or 0.0), fmt="o", color=OURS, capsize=3)
-            left.annotate(f"{100 * value:.2f}", (100 * value, position), (0, 5), textcoords="offset points", ha="center")
+            _write_percent(left, value, position)
     for position, value in zip(positions, paper, strict=True):
         if value is not None:
             right.plot(100 * value, position, "s", color=PAPER)
-            right.annotate(f"{100 * value:.2f}", (100 * value, position), (0, 5), textcoords="offset points", ha="center")
+            _write_percent(right, value, position)
     left.set_yticks(list(positions), labels)
     left.set_ylim(len(labels) - 0.5, -0.7)
     for axes, title, below in ((left, "here", f"\n(bars: {error_kind})"), (right, "Wang 2018, LFW", "")):
@@ -53,3 +53,7 @@ def square(axes: Axes, low: float, high: float) -> None:
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
     axes.grid(visible=False)
+
+
+def _write_percent(axes: Axes, value: float, position: int) -> None:
+    axes.annotate(f"{100 * value:.2f}", (100 * value, position), (0, 5), textcoords="offset points", ha="center")

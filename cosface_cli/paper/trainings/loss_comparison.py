@@ -11,7 +11,12 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import OnOutcome
 from cosface_cli.paper import ComparisonConfig
 from cosface_cli.paper.published_values import COLUMNS, NOTHING
-from cosface_cli.paper.trainings.pair_accuracy import PairAccuracy, VerificationPairs, find_pairs_and_photos, verify_network
+from cosface_cli.paper.trainings.pair_accuracy import (
+    PairAccuracy,
+    VerificationPairs,
+    find_pairs_and_photos,
+    verify_network,
+)
 from cosface_cli.paper.trainings.paper_differences import pair_differences, training_differences
 from cosface_cli.paper.trainings.planned_training import PlannedTraining
 from cosface_cli.paper.trainings.training_runs import TrainedNetwork, train_all

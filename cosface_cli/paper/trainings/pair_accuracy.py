@@ -1,4 +1,4 @@
-"""How well a trained network verifies pairs, by verify's LFW protocol; kept in a file for the same weights and photos."""
+"""How well a trained network verifies pairs, by verify's LFW protocol. The result is saved, by weights and photos."""
 
 from __future__ import annotations
 

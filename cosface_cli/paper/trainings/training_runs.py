@@ -82,9 +82,7 @@ def _train(plan: PlannedTraining, config: TrainingConfig, seed: int, emit: OnOut
     stopped = None
     try:
         report = stage.train(train_config(plan, config, seed), _under_name(name, emit))
-        is_same = (
-            record_before is not None and record_before.finished and record_before.model_id == report.model_id
-        )
+        is_same = record_before is not None and record_before.finished and record_before.model_id == report.model_id
         emit(Skipped(name) if is_same else Done(name))
     except CosfaceError as error:
         if _mtime_ns(folder.stopped) in (None, stopped_before):  # not the error of a training that diverged
