@@ -16,7 +16,7 @@ from cosface_cli.outcomes import Note, OnOutcome, Outcome, Rejected
 from cosface_cli.paper import ComparisonConfig
 from cosface_cli.paper.trainings.training_runs import TrainedNetwork
 from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.protocol import verify_protocol
+from cosface_cli.verify.stage import verify_protocol
 
 
 @dataclass(frozen=True, slots=True)
