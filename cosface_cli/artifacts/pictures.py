@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -209,17 +208,17 @@ def _orientation(header: Image.Image) -> int:
     return int(value) if value in range(1, 9) else 1
 
 
-def _jpeg(content: bytes, path: str | PathLike[str], long_side: int, wide: bool) -> Pixels | None:
-    """None where libjpeg-turbo wants it left to Pillow."""
-    side: dict[str, Any] = {"min_width" if wide else "min_height": long_side}
+def _jpeg(content: bytes, path: str | PathLike[str], long_side: int, wide: bool, strict: bool = True) -> Pixels | None:
+    """None for a JPEG that libjpeg-turbo does not support; Pillow may. strict: refuse surplus bytes."""
     try:
-        return np.asarray(simplejpeg.decode_jpeg(content, "RGB", **side))
+        size = {"min_width": long_side} if wide else {"min_height": long_side}
+        return np.asarray(simplejpeg.decode_jpeg(content, "RGB", strict=strict, **size))
     except ValueError as error:
         words = str(error)
         if "remature end" in words:
             raise PhotoError("truncated", "the JPEG ends too early", path, "copy the photo again") from None
-        if _is_padding(content, words):  # every viewer passes over it
-            return np.asarray(simplejpeg.decode_jpeg(content, "RGB", strict=False, **side))
+        if strict and _is_padding(content, words):  # every viewer passes over it
+            return _jpeg(content, path, long_side, wide, strict=False)
         if "nsupported" in words:
             return None
         raise PhotoError("decode_error", f"damaged JPEG ({_first_line(error)})", path) from None

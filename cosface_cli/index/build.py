@@ -15,7 +15,6 @@ from cosface_cli.artifacts.index.index_rows import IndexRows
 from cosface_cli.artifacts.store.face_rows import Columns, decode
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader
 from cosface_cli.artifacts.store.store_series import common_header, require_finished
-from cosface_cli.engines.embedders.vectors import UNIT
 from cosface_cli.engines.search import SEARCHERS
 from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
 from cosface_cli.index import BuildConfig, BuildReport
@@ -23,6 +22,7 @@ from cosface_cli.index.forget.plan import require_forgotten
 from cosface_cli.index.keys import Keys, Mask, admitted, found_in, sources_of
 from cosface_cli.index.photo_times import PhotoTimes
 from cosface_cli.index.segments import BLOCK, Block, How, Writer, changed, settled
+from cosface_cli.maths.unit_vectors import TOLERANCE
 from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected, Skipped, ignore
 from cosface_cli.registry import one_of
 
@@ -213,7 +213,7 @@ def _read(stores: Sequence[Path], wanted: Mask, emit: OnOutcome) -> Iterator[Blo
                     continue
                 columns, vectors = times.told(store.columns(low, high).kept(mask)), store.vectors(low, high)[mask]
                 lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-                good = np.abs(lengths - 1.0) <= UNIT  # not so where it is not a number
+                good = np.abs(lengths - 1.0) <= TOLERANCE  # not so where it is not a number
                 for bad in np.flatnonzero(~good):
                     source = decode(columns.texts["source"][bad])
                     words = f"the embedding of {source} has length {lengths[bad]:g}, not 1; embed it again"

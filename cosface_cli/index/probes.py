@@ -17,7 +17,6 @@ from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.embedders.vectors import UNIT
 from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.reader import CHOICES
@@ -28,6 +27,7 @@ from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.paths import list_paths, stream_paths
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
+from cosface_cli.maths.unit_vectors import TOLERANCE
 from cosface_cli.outcomes import Note, OnOutcome, Planned, Rejected
 from cosface_cli.registry import one_of
 
@@ -90,7 +90,7 @@ def _of_store(path: Path, header: IndexHeader) -> Iterator[list[Probe | Rejected
             found: list[Probe | Rejected] = []
             for row, vector in zip(store.rows(low, high), store.vectors(low, high), strict=True):
                 length = float(np.linalg.norm(vector.astype(np.float64)))
-                if abs(length - 1) <= UNIT:  # not so where it is not a number
+                if abs(length - 1) <= TOLERANCE:  # not so where it is not a number
                     found.append(Probe(row.source, vector[None], (row.score,), row.identity))
                 else:
                     words = f"{path}: the embedding of {row.source} has length {length:g}, not 1; embed it again"

@@ -53,7 +53,7 @@ def test_thresholds() -> None:
 def test_files_come_back(tmp_path: Path) -> None:
     tables = {"none": TABLE, "sum": replace(TABLE, flip="sum", genuine=7)}
     write_calibrations(tmp_path / "c.json", tables)
-    assert read_calibrations(tmp_path / "c.json", "id-1") == tables
+    assert read_calibrations(tmp_path / "c.json", TABLE.identity) == tables
     first = (tmp_path / "c.json").read_bytes()
     write_calibrations(tmp_path / "c.json", dict(reversed(tables.items())))
     assert (tmp_path / "c.json").read_bytes() == first
@@ -61,8 +61,8 @@ def test_files_come_back(tmp_path: Path) -> None:
 
 def test_another_models_are_refused(tmp_path: Path) -> None:
     write_calibrations(tmp_path / "c.json", {"none": TABLE})
-    with pytest.raises(ModelMismatch, match=r"thresholds of net \(id-1\) say nothing of other \(id-2\)"):
-        read_calibrations(tmp_path / "c.json", "id-2", "other")
+    with pytest.raises(ModelMismatch, match=r"made with net \(id-1\), expected other \(id-2\); .* --model other"):
+        read_calibrations(tmp_path / "c.json", replace(TABLE, model_id="id-2", model="other").identity)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"kind": "something"}', b"\xff\xfe", b"[" * 100_000])

@@ -471,3 +471,9 @@ def test_tall_pictures_are_converted_in_bands_without_a_seam(mode: str):
     upon = Image.new("RGBA", picture.size, "white")
     whole = np.asarray(Image.alpha_composite(upon, picture.convert("RGBA")).convert("RGB"))
     assert (found == whole).all()
+
+
+def test_zeros_before_a_marker_do_not_hide_other_damage():
+    content = bytearray(HOSTILE["jpeg"])
+    content[23] = 28  # part of the quantisation table is lost, and zeros remain before the next marker
+    assert reason(bytes(content)) == "decode_error"

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.errors import CosfaceError, DamagedError
+from cosface_cli.outcomes import Rejected
 
 HEADER = StoreHeader("dlib", "dlib-0123", "dlib", "none", 8)
 ODD = ("a b.jpg", "new\nline.jpg", "tab\t", "名前/顔.jpg", os.fsdecode(b"p\xff/\xfe.jpg"), "", "-x,'\".jpg", "😀/1.jpg")
@@ -458,3 +459,41 @@ def test_memory_stays_flat_however_many_rows(tmp_path: Path):
         tracemalloc.stop()
     assert peak < 6 << 20, f"{peak / 1e6:.1f} MB"
     assert path.stat().st_size > size * count * 4
+
+
+def test_blocks_are_the_rows_in_order_and_read_only_what_is_asked_for(tmp_path: Path):
+    with Store(a_store(tmp_path / "s.h5", 10)) as store:
+        blocks = list(store.blocks(4))
+        assert [(block.start, block.stop, len(block)) for block in blocks] == [(0, 4, 4), (4, 8, 4), (8, 10, 2)]
+        assert [row for block in blocks for row in block.rows] == list(store.rows())
+        assert np.array_equal(np.concatenate([block.vectors for block in blocks]), store.vectors(0, 10))
+        assert all(block.unit.all() and not list(block.rejected()) for block in blocks)
+        columns_only = store.blocks()
+        assert len(next(columns_only).columns) == 10
+    with Store(a_store(tmp_path / "empty.h5", 0)) as store:
+        assert list(store.blocks()) == []
+
+
+@pytest.mark.parametrize(
+    ("length", "is_unit"),
+    ((1.0, True), (1.0009, True), (0.9991, True), (1.0011, False), (0.9989, False), (0.0, False), (np.nan, False)),
+)
+def test_an_embedding_of_another_length_is_rejected_by_name(tmp_path: Path, length: float, is_unit: bool):
+    path = tmp_path / "s.h5"
+    vectors = [unit(0), (unit(1).astype(np.float64) * length).astype(np.float32), unit(2)]
+    write_store(path, HEADER, zip(map(row, range(3)), vectors, strict=True), [])
+    with Store(path) as store:
+        (block,) = store.blocks()
+        assert block.unit.tolist() == [True, is_unit, True]
+        words = f"{path}: the embedding of person 1/1.jpg has length {length:g}, expected 1; embed it again"
+        rejected = Rejected("person 1/1.jpg", "bad_embedding", words)
+        assert list(block.rejected()) == ([] if is_unit else [rejected])
+        assert list(block.rejected(np.array([True, False, True]))) == []
+
+
+def test_an_unknown_flip_is_damage(tmp_path: Path):
+    path = a_store(tmp_path / "s.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["flip"] = np.bytes_(b"both")
+    with pytest.raises(DamagedError, match="unknown flip 'both'"):
+        Store(path)

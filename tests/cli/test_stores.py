@@ -212,9 +212,12 @@ def test_a_merged_store_can_be_continued(invoke: Cosface, people: Path, tmp_path
 
 def test_other_models_are_refused_by_name(tmp_path: Path, whole: Path) -> None:
     for change, words in (
-        ({"model": "mine", "model_id": "mine-9"}, r"other.h5: embeddings of mine \(mine-9\); .*whole.h5 has dlib"),
-        ({"template": "arcface"}, "embeddings of arcface crops, .*whole.h5 of dlib ones"),
-        ({"flip": "sum"}, "written with --flip sum, .*whole.h5 with --flip none"),
+        (
+            {"model": "mine", "model_id": "mine-9"},
+            r"other.h5: made with mine \(mine-9\), expected dlib \(.*; .*whole.h5",
+        ),
+        ({"template": "arcface"}, "template arcface.*template dlib.*whole.h5"),
+        ({"flip": "sum"}, "flip sum.*flip none.*whole.h5"),
     ):
         other = store(tmp_path / "other.h5", faces("o.jpg"), header=replace(HEADER, **change))
         with pytest.raises(ModelMismatch, match=words):

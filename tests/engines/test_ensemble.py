@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from cosface_cli.engines.models.ensemble import fused, identity
+from cosface_cli.artifacts.model_identity import ModelIdentity
+from cosface_cli.engines.models.ensemble import fused, joined_identity
 from cosface_cli.engines.photos.face_vectors import Vectors
 from cosface_cli.errors import CosfaceError
 
@@ -46,9 +49,12 @@ def test_stores_keep_no_lengths() -> None:
 
 
 def test_whose_vectors_these_are() -> None:
-    assert identity([("a", "1")], "sum").model_id == "1"
-    one, other = identity([("a", "1"), ("b", "2")], "none"), identity([("b", "2"), ("a", "1")], "none")
-    assert one == other and one.name == "a+b" and one.model_id == "mean(1+2)"
-    assert identity([("a", "1"), ("b", "2")], "none", "concat").model_id != one.model_id
+    a = ModelIdentity(name="a", id="1", flip="sum", template="dlib", size=128, precision="bf16")
+    b = ModelIdentity(name="b", id="2", flip="sum", template="arcface", size=512)
+    assert joined_identity([a]) == a
+    joined = ModelIdentity(name="a+b", id="mean(1+2)", flip="sum", size=640)
+    assert joined_identity([a, b]) == joined_identity([b, a]) == joined
+    assert joined_identity([a, b], "concat").id == "concat(1+2)"
+    assert joined_identity([a, replace(b, size=None)]).size is None
     with pytest.raises(CosfaceError, match="twice"):
-        identity([("a", "1"), ("also a", "1")], "none")
+        joined_identity([a, replace(a, name="also a")])

@@ -13,10 +13,11 @@ from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import Embedder
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.torch_network import TorchEmbedder
-from cosface_cli.engines.embedders.vectors import unit_embeddings, unit_length
+from cosface_cli.engines.embedders.vectors import unit_embeddings
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.maths.geometry import template
+from cosface_cli.maths.unit_vectors import unit_length
 from tests.runs import a_run
 
 

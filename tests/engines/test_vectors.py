@@ -16,12 +16,13 @@ from hypothesis.extra.numpy import arrays
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.crops.manifest import MANIFEST, Crop, CropRecord, line
 from cosface_cli.engines.embedders import CPU_BATCH as BATCH
-from cosface_cli.engines.embedders.vectors import require_finite, unit_embeddings, unit_length
+from cosface_cli.engines.embedders.vectors import require_finite, unit_embeddings
 from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, VectorsOpener
 from cosface_cli.engines.photos.pair_photos import find_pair_files, load_pair_crops
 from cosface_cli.engines.sources import File
 from cosface_cli.errors import CosfaceError, PhotoError
 from cosface_cli.maths.geometry import TEMPLATES
+from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.outcomes import Outcome, Rejected
 
 

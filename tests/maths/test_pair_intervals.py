@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.maths.pair_intervals import far_intervals, tar_intervals
+from cosface_cli.maths.unit_vectors import unit_length
 
 RANDOM = np.random.default_rng(5)
 

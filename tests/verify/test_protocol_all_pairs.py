@@ -9,12 +9,12 @@ import pytest
 
 from cosface_cli.engines.counting import all_pairs
 from cosface_cli.engines.counting.all_pairs import count_all_pairs
-from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.bootstrap import pair_draws, percentile_interval
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.histogram import BINS, SPARE, UNIT, binned, count_into, curve_of_bins
 from cosface_cli.maths.rates import equal_error, tar_at_far
+from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.outcomes import Note, Progress, ignore
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.stage import verify_protocol

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from cosface_cli.engines.counting import all_pairs, distractors
-from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.rates import tar_at_far
+from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.outcomes import Note
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.stage import verify_protocol

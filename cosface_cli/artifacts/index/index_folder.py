@@ -18,6 +18,7 @@ from typing import Any
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.files.model_cache import file_sha256
 from cosface_cli.artifacts.index.vector_file import MEND
+from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip
 from cosface_cli.errors import CosfaceError, DamagedError
 
 SCHEMA = 1
@@ -78,6 +79,13 @@ class IndexHeader:
     metric: str = "cos"
     kind: str = KIND
     schema: int = SCHEMA
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model whose embeddings the index holds, in any precision."""
+        return ModelIdentity(
+            name=self.model, id=self.model_id, template=self.template, flip=as_flip(self.flip), size=self.size
+        )
 
 
 def keep(root: Path, path: Path, stem: str) -> tuple[str, FileSum]:
@@ -154,6 +162,7 @@ def _checked(header: IndexHeader) -> IndexHeader:
     texts = (header.engine, header.model, header.model_id, header.template, header.flip)
     if not all(isinstance(text, str) for text in (*texts, *header.stores, header.uri or "")):
         raise ValueError("a field of another kind")
+    as_flip(header.flip)
     numbers = (header.size, header.rows, header.next_id, *(segment.rows for segment in segments))
     if not all(isinstance(n, int) and 0 <= n < 1 << 48 for n in (*numbers, *(held.bytes for held in files.values()))):
         raise ValueError("a number that cannot be")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
+from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip
+from cosface_cli.errors import CosfaceError, DamagedError
 
 KIND = "cosface calibration"
 SCHEMA = 1
@@ -51,6 +52,11 @@ class Calibration:
     data: Mapping[str, Any]
     rates: tuple[Mapping[str, Any], ...]
     curve: tuple[Point, ...]
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model whose scores these are, of crops and in a precision that are not recorded."""
+        return ModelIdentity(name=self.model, id=self.model_id, flip=as_flip(self.flip))
 
     def threshold(self, far: float) -> float | None:
         """The lowest score at which at most `far` of the impostor pairs pass, None where they cannot tell.
@@ -100,10 +106,10 @@ def write_calibrations(path: Path, calibrations: Mapping[str, Calibration]) -> N
     atomic.write_text(path, json.dumps({**head, "tables": to_tables(calibrations)}) + "\n")
 
 
-def read_calibrations(path: Path, model_id: str | None = None, model: str = "") -> dict[str, Calibration]:
+def read_calibrations(path: Path, model: ModelIdentity | None = None) -> dict[str, Calibration]:
     """The tables of a file by flip mode.
 
-    Raises CosfaceError for another kind of file, ModelMismatch where it is not of the model with model_id.
+    Raises CosfaceError for another kind of file, ModelMismatch where it is of another model than `model`.
     """
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -117,10 +123,10 @@ def read_calibrations(path: Path, model_id: str | None = None, model: str = "") 
         raise CosfaceError("not a calibration", path, _MEND)
     if not isinstance(found.get("schema"), int) or found["schema"] > SCHEMA:
         raise CosfaceError("this calibration was written by a newer cosface", path, "pip install -U cosface")
-    if model_id is not None and found.get("model_id") != model_id:
-        problem = f"thresholds of {found.get('model')} ({found.get('model_id')}) say nothing of {model} ({model_id})"
-        raise ModelMismatch(problem, path, f"calibrate that model: cosface verify calibrate PEOPLE --model {model}")
-    return from_tables(found.get("tables"), str(found.get("model")), str(found.get("model_id")), path)
+    table_model = ModelIdentity(name=str(found.get("model")), id=str(found.get("model_id")))
+    if model is not None:
+        table_model.require_same(model, path, f"run cosface verify calibrate PEOPLE --model {model.name}")
+    return from_tables(found.get("tables"), table_model.name, table_model.id, path)
 
 
 def beside(model: Path) -> Path:

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -31,8 +32,11 @@ from cosface_cli.artifacts.files.hdf5 import (
     require,
     write_attribute,
 )
-from cosface_cli.artifacts.store.face_rows import Columns, Row, RowColumns, RowReader
+from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip, as_precision
+from cosface_cli.artifacts.store.face_rows import Columns, Row, RowColumns, RowReader, decode
 from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.unit_vectors import are_unit, lengths
+from cosface_cli.outcomes import Rejected
 
 SCHEMA = 1
 KIND = "cosface embedding store"
@@ -51,6 +55,18 @@ class StoreHeader:
     flip: str
     size: int
     precision: str = "fp32"
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model whose embeddings the store holds."""
+        return ModelIdentity(
+            name=self.model,
+            id=self.model_id,
+            template=self.template,
+            flip=as_flip(self.flip),
+            size=self.size,
+            precision=as_precision(self.precision),
+        )
 
 
 def write_store(
@@ -137,6 +153,11 @@ class Store:
         with damage_told(self.path, _MEND):
             return np.asarray(self._file["embeddings"][start:stop], dtype=np.float32)
 
+    def blocks(self, size: int = CHUNK) -> Iterator[StoreBlock]:
+        """All rows in order, `size` at a time. Nothing of a block is read before it is asked for."""
+        for start in range(0, len(self), size):
+            yield StoreBlock(self, start, min(start + size, len(self)))
+
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """What is known of each embedding, chunk by chunk."""
         return self._columns.between(start, len(self) if stop is None else stop)
@@ -179,3 +200,47 @@ class Store:
         texts = {name: str(read_attribute(file, name)) for name in ("model", "model_id", "template", "flip")}
         precision = str(read_attribute(file, "precision")) if "precision" in file.attrs else "fp32"
         self.header = StoreHeader(**texts, size=size, precision=precision)
+        self.model = self.header.identity
+
+
+class StoreBlock:
+    """Successive rows of a store, start to stop (exclusive). Each column is read when it is first asked for.
+
+    Reading raises DamagedError, as in Store.
+    """
+
+    def __init__(self, store: Store, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+        self._store = store
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What is known of each embedding, column by column."""
+        return self._store.columns(self.start, self.stop)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The same, row by row."""
+        return list(self.columns.rows())
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """Embeddings (n, D), as stored: those that are not `unit` cannot be compared."""
+        return self._store.vectors(self.start, self.stop)
+
+    @cached_property
+    def unit(self) -> NDArray[np.bool_]:
+        """Which embeddings (n,) are of unit length, within maths.unit_vectors.TOLERANCE."""
+        return are_unit(self.vectors)
+
+    def rejected(self, wanted: NDArray[np.bool_] | None = None) -> Iterator[Rejected]:
+        """An outcome for each embedding that is not of unit length, among the wanted (n,) rows."""
+        bad = ~self.unit if wanted is None else ~self.unit & wanted
+        for number in np.flatnonzero(bad):
+            source = decode(self.columns.texts["source"][number])
+            length = lengths(self.vectors[number : number + 1])[0]
+            problem = f"the embedding of {source} has length {length:g}, expected 1"
+            yield Rejected(source, "bad_embedding", f"{self._store.path}: {problem}; embed it again")

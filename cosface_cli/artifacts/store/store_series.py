@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader
 from cosface_cli.artifacts.store.store_update import journal_of
-from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.errors import CosfaceError
 
 
 def common_header(stores: Sequence[Path], one_precision: bool = False) -> StoreHeader:
-    """The header that the stores share. Raises ModelMismatch naming the first that is of another model, template or
-    flip, or where one is asked for, precision: their vectors can be compared."""
-    first: StoreHeader | None = None
+    """The header of the first store.
+
+    Raises ModelMismatch naming the first store whose embeddings cannot be compared with these. Embeddings of one model
+    in different precisions can, unless one_precision is set.
+    """
+    if not stores:
+        raise CosfaceError("at least one store is needed", hint="give a file written by cosface embed")
+    headers = []
     for path in stores:
         with Store(path) as store:
-            have = store.header
-        if first is None:
-            first = have
-        if have.model_id != first.model_id:
-            raise ModelMismatch(
-                f"embeddings of {have.model} ({have.model_id}); {stores[0]} has {first.model} ({first.model_id})",
-                path,
-                "take stores of one model",
-            )
-        if have.template != first.template:
-            raise ModelMismatch(
-                f"embeddings of {have.template} crops, {stores[0]} of {first.template} ones", path, "embed them alike"
-            )
-        if have.flip != first.flip or have.size != first.size:
-            raise ModelMismatch(
-                f"written with --flip {have.flip}, {stores[0]} with --flip {first.flip}", path, "embed them alike"
-            )
-        if one_precision and have.precision != first.precision:
-            problem = f"computed in {have.precision}, {stores[0]} in {first.precision}"
-            raise ModelMismatch(problem, path, "embed them alike, or build an index of both")
-    if first is None:
-        raise CosfaceError("a store is needed")
-    return first
+            headers.append(store.header)
+    first = headers[0].identity if one_precision else replace(headers[0].identity, precision=None)
+    for path, header in zip(stores, headers, strict=True):
+        header.identity.require_same(first, path, f"give stores of the same model as {stores[0]}")
+    return headers[0]
 
 
 def require_finished(store: Path) -> None:

@@ -132,7 +132,7 @@ class StoreUpdate:
         try:
             with ExitStack() as on_error:
                 store = on_error.enter_context(Store(self.path))
-                _require_same(store.header, self.header, self.path)
+                store.model.require_same(self.header.identity, self.path, _OTHER_MODEL)
                 self._read_store(store)
                 on_error.pop_all()
                 return store
@@ -157,11 +157,11 @@ class StoreUpdate:
 
     def _fits(self, purpose: bytes) -> bool:
         try:
-            left = StoreHeader(**json.loads(purpose))
+            written = StoreHeader(**json.loads(purpose)).identity
         except (ValueError, TypeError):  # of a version that wrote it otherwise
             return False
         try:
-            _require_same(left, self.header, self.path)
+            written.require_same(self.header.identity, self.path, _OTHER_MODEL)
         except ModelMismatch as error:
             problem = f"a stopped run left a part of it: {error.problem}"
             hint = f"{error.hint}, or delete {journal_of(self.path).name}"
@@ -196,6 +196,7 @@ class StoreUpdate:
             yield from self._store.pairs(start, stop)
 
 
+_OTHER_MODEL = "use the store's --model, --flip and --precision, or a new store"
 _REJECT_FIELDS = ("hash", "size", "mtime_ns", "settings", "reason", "words")
 
 
@@ -231,32 +232,3 @@ def _unpacked(content: bytes, size: int) -> tuple[Key, Known, list[Row], NDArray
     vectors = np.frombuffer(content[4 + length :], "<f4").reshape(-1, size)
     root, source = found["key"]
     return (root, source), Known(*found["known"]), rows, vectors
-
-
-def _require_same(have: StoreHeader, want: StoreHeader, path: Path) -> None:
-    if have.model_id != want.model_id:
-        raise ModelMismatch(
-            f"the store holds embeddings of {have.model} ({have.model_id}), not of {want.model} ({want.model_id})",
-            path,
-            "write to a new store, or name the store's --model",
-        )
-    if have.template != want.template:
-        raise ModelMismatch(
-            f"the store holds embeddings of {have.template} crops, not of {want.template} ones", path, "use a new store"
-        )
-    if have.flip != want.flip:
-        raise ModelMismatch(
-            f"the store was written with --flip {have.flip}, not {want.flip}",
-            path,
-            "use the same --flip, or a new store",
-        )
-    if have.precision != want.precision:
-        raise ModelMismatch(
-            f"the store was computed in {have.precision}, not {want.precision}",
-            path,
-            f"give --precision {have.precision}, or a new store",
-        )
-    if have.size != want.size:
-        raise ModelMismatch(
-            f"the store's embeddings have {have.size} numbers, not {want.size}", path, "use a new store"
-        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.artifacts.run.calibration import ENDING, Calibration, read_calibrations
 
 FAR = 1e-3  # whose threshold decides where nobody asks for another
@@ -16,7 +17,7 @@ FAR = 1e-3  # whose threshold decides where nobody asks for another
 
 def packaged(name: str, model_id: str) -> dict[str, Calibration]:
     """By flip mode, of the embedded model of that name. Raises ModelMismatch where they are another's."""
-    return read_calibrations(Path(__file__).parent / f"{name}{ENDING}", model_id, name)
+    return read_calibrations(Path(__file__).parent / f"{name}{ENDING}", ModelIdentity(name=name, id=model_id))
 
 
 def thresholds(name: str, model_id: str) -> dict[str, float]:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts.model_identity import ModelIdentity, Precision
 from cosface_cli.engines.embedders import Embedder, Flip
 from cosface_cli.errors import PhotoError
+from cosface_cli.maths.unit_vectors import unit_length
 
-UNIT = 1e-3  # how far from 1 the length of a stored vector may be
+
+def identity_of(embedder: Embedder, flip: Flip, precision: Precision | None = None) -> ModelIdentity:
+    """Identity of the vectors that an embedder makes."""
+    return ModelIdentity(
+        name=embedder.name,
+        id=embedder.model_id,
+        flip=flip,
+        template=embedder.template,
+        size=embedder.size * (2 if flip == "concat" else 1),
+        precision=precision,
+    )
 
 
 def unit_embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none") -> NDArray[np.float32]:
@@ -35,19 +47,6 @@ def embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none"
     if not rows:
         return np.zeros((0, embedder.size * (2 if flip == "concat" else 1)), np.float32)
     return np.concatenate(rows)
-
-
-def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows (N, D) divided by their lengths, in double precision; zero rows stay zero."""
-    wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(lengths > 0, wide / lengths, wide).astype(np.float32)
-
-
-def are_unit(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which rows (N, D) have length 1, within UNIT; not those that are no numbers."""
-    return np.asarray(np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1) <= UNIT)
 
 
 def require_finite(vector: NDArray[np.float32], path: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.artifacts.run.calibration import (
     Calibration,
     beside,
@@ -26,7 +27,8 @@ def calibrations_of(spec: str, embedder: Embedder) -> dict[str, Calibration]:
         return packaged(spec, embedder.model_id)
     place = place_of(spec)
     if Path(spec).suffix == ".onnx":
-        return read_calibrations(place, embedder.model_id, embedder.name) if place.is_file() else {}
+        model = ModelIdentity(name=embedder.name, id=embedder.model_id)
+        return read_calibrations(place, model) if place.is_file() else {}
     header = read_header(place)
     return from_tables(header.calibration, embedder.name, header.model_id, place)
 

@@ -14,12 +14,14 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.engines.embedders import Embedder
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.embedders.vectors import unit_length
+from cosface_cli.engines.embedders.vectors import identity_of
 from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.engines.photos.photo_options import Fuse
 from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.registry import one_of
 
 FUSES: tuple[Fuse, ...] = get_args(Fuse)
@@ -35,23 +37,23 @@ def fuse_of(name: str, models: int) -> Fuse:
     return "concat" if name == "concat" else "mean"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which vectors these are. name: for people; model_id: of the weights, of all of them; flip: as for embedders."""
+def joined_identity(models: Sequence[ModelIdentity], fuse: Fuse = "mean") -> ModelIdentity:
+    """The identity of joined vectors. One model keeps its own; the order of several does not matter.
 
-    name: str
-    model_id: str
-    flip: str
-
-
-def identity(models: Sequence[tuple[str, str]], flip: str, fuse: Fuse = "mean") -> Identity:
-    """Of one model or several, each a name and an id; their order says nothing."""
+    Raises CosfaceError where a model stands twice.
+    """
     if len(models) == 1:
-        return Identity(*models[0], flip)
-    names, ids = zip(*sorted(models), strict=True)
+        return models[0]
+    names, ids = zip(*sorted((model.name, model.id) for model in models), strict=True)
     if len(set(ids)) < len(ids):
         raise CosfaceError(f"the same model twice: {', '.join(names)}", hint="name each model once")
-    return Identity("+".join(names), f"{fuse}({'+'.join(ids)})", flip)
+    sizes = [model.size for model in models if model.size is not None]
+    return ModelIdentity(
+        name="+".join(names),
+        id=f"{fuse}({'+'.join(ids)})",
+        flip=models[0].flip,
+        size=sum(sizes) if len(sizes) == len(models) else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,10 @@ class EnsembleOpener:
 
         return embed
 
-    def identity(self, embedders: Sequence[Embedder]) -> Identity:
-        """Whose vectors these are."""
-        return identity([(embedder.name, embedder.model_id) for embedder in embedders], self.how.flip, self.fuse)
+    def identity(self, embedders: Sequence[Embedder]) -> ModelIdentity:
+        """The model, or the models, whose vectors are made."""
+        models = [identity_of(embedder, self.how.flip) for embedder in embedders]
+        return joined_identity(models, self.fuse)
 
 
 def fused(results: Sequence[Vectors], fuse: Fuse = "mean") -> Vectors:

@@ -18,7 +18,7 @@ from cosface_cli.engines.detectors import Faces
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import Embedder, Flip
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.embedders.vectors import embeddings, require_finite, unit_length
+from cosface_cli.engines.embedders.vectors import embeddings, require_finite
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.perceptual_hash import look
 from cosface_cli.engines.photos.reader import Face, Reader, sharpness
@@ -26,6 +26,7 @@ from cosface_cli.engines.photos.warp import crop_face, recrop
 from cosface_cli.engines.sources import Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import Template, are_degenerate, template
+from cosface_cli.maths.unit_vectors import unit_length
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
+from cosface_cli.artifacts.model_identity import PRECISIONS as PRECISIONS
+from cosface_cli.artifacts.model_identity import Precision as Precision
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.registry import suggest
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 KINDS = ("auto", "cpu", "cuda", "mps")
-Precision = Literal["fp32", "fp16", "bf16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CPU = ("cpu",)
 _DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, Windows' for its guest
 

@@ -10,7 +10,6 @@ import numpy as np
 from cosface_cli.artifacts.index.forgotten import forgotten_faces
 from cosface_cli.artifacts.index.index_folder import check_sums
 from cosface_cli.artifacts.store.store_file import Store
-from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.index.build import require_alike
 from cosface_cli.index.forget.plan import require_forgotten
@@ -18,6 +17,7 @@ from cosface_cli.index.gallery import Gallery, Part
 from cosface_cli.index.keys import faces_of, found_in
 from cosface_cli.index.segments import BLOCK
 from cosface_cli.index.upkeep import CheckConfig, CheckReport
+from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.outcomes import OnOutcome, Progress, ignore
 
 _BATCH = 256

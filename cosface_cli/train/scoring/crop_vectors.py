@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.maths.geometry import Template
+from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.train.crops.augment import Augmentation
 from cosface_cli.train.crops.dataset import Looks
 from cosface_cli.train.crops.loader import Readers

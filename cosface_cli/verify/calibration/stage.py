@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.artifacts.run.calibration import Calibration, read_calibrations, write_calibrations
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.models.calibrations import calibrations_of, keep, place_of
@@ -103,7 +104,7 @@ def _require_place(config: CalibrateConfig, faces: Faces) -> None:
     """Before any work: raises CosfaceError where the table could not be kept."""
     if config.out is not None:
         if config.out.exists():
-            read_calibrations(config.out, faces.model_id, faces.model)
+            read_calibrations(config.out, ModelIdentity(name=faces.model, id=faces.model_id))
         return
     if len(config.models) > 1:
         raise CosfaceError("several models have no place for a table", hint="name a file for it: --out FILE")
@@ -118,7 +119,7 @@ def _require_place(config: CalibrateConfig, faces: Faces) -> None:
 def _written(config: CalibrateConfig, table: Calibration) -> Path:
     """Beside the model's tables for other flips."""
     if config.out is not None:
-        known = read_calibrations(config.out, table.model_id, table.model) if config.out.exists() else {}
+        known = read_calibrations(config.out, table.identity) if config.out.exists() else {}
         write_calibrations(config.out, {**known, table.flip: table})
         return config.out
     (model,) = config.models or DEFAULT

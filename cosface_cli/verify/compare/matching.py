@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.artifacts.run.calibration import Calibration, read_calibrations
-from cosface_cli.engines.models.ensemble import Identity
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify import CompareConfig, Match
 from cosface_cli.verify.compare.photo_warnings import Seen, of_both, of_one
@@ -22,14 +22,15 @@ class Matcher:
 
     def __init__(
         self,
-        identity: Identity,
+        identity: ModelIdentity,
         config: CompareConfig,
         calibrations: Mapping[str, Calibration],
         thresholds: Mapping[str, float],
     ) -> None:
         self.identity = identity
+        assert identity.flip is not None
         if config.calibration is not None:
-            calibrations = read_calibrations(config.calibration, identity.model_id, identity.name)
+            calibrations = read_calibrations(config.calibration, identity)
             if identity.flip not in calibrations:
                 problem = f"it has no table for --flip {identity.flip}, only for {', '.join(calibrations)}"
                 raise CosfaceError(problem, config.calibration, "calibrate with that flip")
@@ -78,11 +79,11 @@ class Matcher:
         )
 
     def _model(self) -> tuple[str, str, str]:
-        return self.identity.name, self.identity.model_id, self.identity.flip
+        return self.identity.name, self.identity.id, str(self.identity.flip)
 
 
 def _threshold(
-    config: CompareConfig, calibration: Calibration | None, thresholds: Mapping[str, float], identity: Identity
+    config: CompareConfig, calibration: Calibration | None, thresholds: Mapping[str, float], identity: ModelIdentity
 ) -> float:
     if config.threshold is not None:
         if "far" in config.changed():
@@ -94,7 +95,7 @@ def _threshold(
             problem = f"{calibration.impostors} impostor pairs cannot tell where the FAR is {config.far:g}"
             raise CosfaceError(problem, hint="ask for a higher --far, or calibrate on more people")
         return found
-    if identity.flip in thresholds and "far" not in config.changed():
+    if identity.flip is not None and identity.flip in thresholds and "far" not in config.changed():
         return thresholds[identity.flip]
     raise CosfaceError(
         f"no threshold is known for {identity.name} with --flip {identity.flip}",

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.store.store_file import SIGNATURE, Store, StoreHeader
 from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.engines.photos.face_vectors import Input
 from cosface_cli.engines.photos.pair_photos import named_inputs, stem
 from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.sources import File
 from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected
 from cosface_cli.registry import one_of
 from cosface_cli.verify import ProtocolConfig, flag_of
@@ -84,7 +84,7 @@ class InputFaces:
         self._embedding = Embedding(config)
         self._embedding.require_cover(list(inputs.values()))
         whose = self._embedding.identity
-        self.model, self.model_id, self.flip = whose.name, whose.model_id, whose.flip
+        self.model, self.model_id, self.flip = whose.name, whose.id, str(whose.flip)
         self._inputs, self._config = inputs, config
         self.names = tuple(inputs)
         self._stems = _stems(self.names)

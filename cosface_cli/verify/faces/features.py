@@ -15,9 +15,9 @@ from cosface_cli.artifacts.files.atomic import make_folder
 from cosface_cli.artifacts.packed.feature_bin import find_features, read_feature, write_feature
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.artifacts.store.store_series import require_finished
-from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.verify.faces.by_name import file_line, is_store
 
 ALGORITHM = "cosface"  # in the names of feature files

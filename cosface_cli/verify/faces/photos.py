@@ -34,8 +34,8 @@ class Photos:
         self._choice = config.faces
         self._embedding = Embedding(config, looks=True)
         identity = self._embedding.identity
-        if store is not None and (identity.model_id, self._embedding.size) != (store.model_id, store.size):
-            problem = f"embeddings of {store.model} ({store.model_id}), not of {identity.name} ({identity.model_id})"
+        if store is not None and (identity.id, self._embedding.size) != (store.model_id, store.size):
+            problem = f"embeddings of {store.model} ({store.model_id}), not of {identity.name} ({identity.id})"
             raise ModelMismatch(problem, path, "name the store's model with --model")
         models, (embedder, *others) = config.models or DEFAULT, self._embedding.embedders
         calibrations = {} if others else calibrations_of(models[0], embedder)

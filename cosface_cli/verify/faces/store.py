@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader
-from cosface_cli.engines.embedders.vectors import are_unit
-from cosface_cli.engines.models.ensemble import Identity, fused, identity
+from cosface_cli.engines.models.ensemble import fused, joined_identity
 from cosface_cli.engines.photos.face_vectors import Vectors
 from cosface_cli.engines.photos.photo_options import Fuse
 from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.verify.compare.photo_warnings import Seen
 
 
@@ -40,7 +40,7 @@ class Stores:
                 problem = f"written with --flip {header.flip}, {paths[0]} with --flip {headers[0].flip}"
                 raise CosfaceError(problem, path, "embed them alike")
         self.headers = headers
-        self.identity: Identity = identity([(h.model, h.model_id) for h in headers], headers[0].flip, fuse)
+        self.identity = joined_identity([header.identity for header in headers], fuse)
 
     def __enter__(self) -> Stores:
         return self

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.counting.all_pairs import PairCounts, Read, count_all_pairs
-from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, pairs_between
 from cosface_cli.maths.histogram import curve_of_bins
+from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces.by_name import file_line, is_store, open_faces, require_asked

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.lists.lfw_lists import read_text
 from cosface_cli.engines.counting.all_pairs import PairCounts
 from cosface_cli.engines.counting.distractors import RANKS, count_distractors
-from cosface_cli.engines.embedders.vectors import unit_length
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, percentile_interval, share_draws
 from cosface_cli.maths.histogram import BINS, UNIT, binned, count_into, curve_of_bins
 from cosface_cli.maths.intervals import clopper_pearson
+from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.outcomes import Done, Note, OnOutcome
 from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.faces.features import Features, named, open_features, require_one_model, write_features
