@@ -25,7 +25,7 @@ from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
 from cosface_cli.engines.detectors.opening import open_detector
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
-MODELS = [path for kind in ("yunet", "scrfd", "retinaface") for path in sorted((SHARED / "models").glob(f"{kind}*"))]
+MODELS = [path for kind in ("yunet", "scrfd") for path in sorted((SHARED / "models").glob(f"{kind}*"))]
 
 
 def largest(found: Detections) -> tuple[np.ndarray, np.ndarray]:

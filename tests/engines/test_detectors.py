@@ -12,12 +12,11 @@ from cosface_cli.artifacts.files.model_cache import file_sha256
 from cosface_cli.engines.detectors import DETECTORS, Detector
 from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
 from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.detectors.scrfd import open_scrfd
+from cosface_cli.engines.detectors.scrfd import open_insightface
 from cosface_cli.engines.detectors.yunet import open_yunet
 from cosface_cli.errors import CosfaceError
 
-RETINAFACE = "retinaface_mobilenet0.25_Final.pth"
-MODELS = ["mtcnn", "yunet_n_dynamic.onnx", "yunet_n_640_640.onnx", "scrfd_500m_kps.onnx", RETINAFACE]
+MODELS = ["mtcnn", "yunet_n_dynamic.onnx", "yunet_n_640_640.onnx", "scrfd_500m_kps.onnx"]
 SHARED_MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
 
 
@@ -118,8 +117,6 @@ def test_names_carry_the_weights_checksum() -> None:
     assert open_detector(str(path), 20).name == f"yunet-{file_sha256(path)[:8]}"
     path = model("scrfd_500m_kps.onnx")
     assert open_detector(str(path), 20).name == f"scrfd-{file_sha256(path)[:8]}"
-    path = model(RETINAFACE)
-    assert open_detector(str(path), 20).name == f"retinaface-{file_sha256(path)[:8]}"
 
 
 def test_options_of_yunet_matter(group: np.ndarray) -> None:
@@ -132,13 +129,12 @@ def test_options_of_yunet_matter(group: np.ndarray) -> None:
 
 
 def test_options_of_scrfd_matter(group: np.ndarray) -> None:
-    assert len(open_scrfd(model("scrfd_500m_kps.onnx"), score=0.9).detect([group])[0]) < 6
+    assert len(open_insightface(model("scrfd_500m_kps.onnx"), score=0.9).detect([group])[0]) < 6
 
 
 def test_opening_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     open_detector(str(model("yunet_n_640_640.onnx")), 20)
     open_detector(str(model("scrfd_500m_kps.onnx")), 20)
-    open_detector(str(model(RETINAFACE)), 20)
     assert capfd.readouterr() == ("", "")
 
 
@@ -146,7 +142,7 @@ def test_a_word_that_is_no_detector() -> None:
     with pytest.raises(CosfaceError, match="no detector is called 'mtcn'; did you mean 'mtcnn'"):
         open_detector("mtcn", 20)
     for row in DETECTORS:
-        if row.name != "mtcnn":
+        if DETECTORS.load(row.name).open_packaged is None:
             with pytest.raises(CosfaceError, match="--detector PATH"):
                 open_detector(row.name, 20)
 
@@ -164,7 +160,10 @@ def test_a_file_that_is_no_detector(tmp_path: Path) -> None:
 
 
 def test_an_embedder_is_no_detector() -> None:
-    with pytest.raises(CosfaceError, match=r"no YuNet, SCRFD or Ret.*input\[1,3,112,112\], gives output\[1,128\]"):
+    with pytest.raises(
+        CosfaceError,
+        match=r"not a supported detector \(yunet, scrfd, retinaface\): .*input\[1,3,112,112\], .*output\[1,128\]",
+    ):
         open_detector(str(model("mobilefacenet_diandianti.onnx")), 20)
 
 

@@ -16,6 +16,7 @@ from facenet_reference import Facenet, package_folder
 from lz4.frame import decompress
 
 from cosface_cli.engines.detectors import Detections
+from cosface_cli.engines.detectors.mtcnn import boxes as mtcnn_boxes
 from cosface_cli.engines.detectors.mtcnn.detector import MTCNN, open_mtcnn
 from cosface_cli.engines.detectors.mtcnn.resize import AdaptiveResizer, AreaResizer
 from cosface_cli.engines.detectors.mtcnn.weights import SOURCES, graph, named, read_arrays, tensors
@@ -171,9 +172,9 @@ def test_area_keeps_places_and_brightness() -> None:
 def test_suppression_keeps_the_better_of_two() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [2, 2, 5, 5]], np.float32)
     scores = np.array([0.7, 0.9, 0.8, 0.95], np.float32)
-    assert boxes.suppress(boxes, scores, 0.5).tolist() == [3, 1, 2]  # 9 / 11 overlap; 9 / 100 does not count
-    assert boxes.suppress_nested(boxes, scores, 0.5).tolist() == [3, 2]  # 16 of 16 pixels lie within both
-    assert boxes.suppress(boxes, scores, 0.9).tolist() == [3, 1, 2, 0]
+    assert mtcnn_boxes.suppress(boxes, scores, 0.5).tolist() == [3, 1, 2]  # 9 / 11 overlap; 9 / 100 does not count
+    assert mtcnn_boxes.suppress_nested(boxes, scores, 0.5).tolist() == [3, 2]  # 16 of 16 pixels lie within both
+    assert mtcnn_boxes.suppress(boxes, scores, 0.9).tolist() == [3, 1, 2, 0]
 
 
 # ---- the whole detector

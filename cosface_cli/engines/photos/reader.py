@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cosface_cli.artifacts import pictures
 from cosface_cli.engines.detectors import Detections, Detector, Faces
-from cosface_cli.engines.detectors.turning import TURNS, turned, turned_back
+from cosface_cli.engines.detectors.rotation import ROTATIONS, rotate, rotate_back
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.warp import crop_face, needed_scale
 from cosface_cli.errors import PhotoError
@@ -152,9 +152,9 @@ class Reader:
             height, width = photo.image.shape[:2]
             best: tuple[int, Detections, list[int]] | None = None
             most = -1.0
-            for degrees in TURNS if self.try_rotations else ():
-                image = turned(photo.image, degrees)
-                found = turned_back(self.detector.detect([image], self.choice)[0], degrees, width, height)
+            for degrees in ROTATIONS if self.try_rotations else ():
+                image = rotate(photo.image, degrees)
+                found = rotate_back(self.detector.detect([image], self.choice)[0], degrees, width, height)
                 with suppress(PhotoError):
                     usable = self._usable(found, photo.scale, path)
                     score = float(found.scores[usable].max())

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from cosface_cli.engines.detectors import Detections
-from cosface_cli.engines.detectors.turning import TURNS, turned, turned_back
+from cosface_cli.engines.detectors.rotation import ROTATIONS, rotate, rotate_back
 
 
-@pytest.mark.parametrize("degrees", [0, *TURNS])
+@pytest.mark.parametrize("degrees", [0, *ROTATIONS])
 def test_what_is_found_in_the_turned_picture_lies_in_the_picture(degrees: int) -> None:
     height, width = 3, 5
     image = np.arange(height * width, dtype=np.uint8).reshape(height, width, 1).repeat(3, axis=2)
-    seen = turned(image, degrees)
+    seen = rotate(image, degrees)
     y, x = (axis.ravel() for axis in np.mgrid[: seen.shape[0], : seen.shape[1]])
     marks = np.stack([x, y], axis=1).astype(np.float32)  # each pixel's centre, five of them a face
     boxes = np.concatenate([marks, marks + np.float32(1)], axis=1).astype(np.float32)[::5]  # the pixel of its first
-    found = turned_back(Detections(boxes, marks.reshape(-1, 5, 2), np.ones(3, np.float32)), degrees, width, height)
+    found = rotate_back(Detections(boxes, marks.reshape(-1, 5, 2), np.ones(3, np.float32)), degrees, width, height)
     columns, rows = found.landmarks.reshape(-1, 2).astype(int).T
     np.testing.assert_array_equal(image[rows, columns], seen[y, x])
     first = found.landmarks[:, 0]
@@ -27,11 +27,11 @@ def test_what_is_found_in_the_turned_picture_lies_in_the_picture(degrees: int) -
 def test_turns_are_clockwise() -> None:
     image = np.zeros((2, 3, 3), np.uint8)
     image[0, 0] = 9  # top left goes to the top right
-    assert turned(image, 90).shape == (3, 2, 3) and turned(image, 90)[0, 1, 0] == 9
-    assert turned(image, 180)[1, 2, 0] == 9 and turned(image, 270)[2, 0, 0] == 9
+    assert rotate(image, 90).shape == (3, 2, 3) and rotate(image, 90)[0, 1, 0] == 9
+    assert rotate(image, 180)[1, 2, 0] == 9 and rotate(image, 270)[2, 0, 0] == 9
 
 
 def test_nothing_stays_nothing() -> None:
     none = Detections(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
-    back = turned_back(none, 90, 4, 3)
+    back = rotate_back(none, 90, 4, 3)
     assert back.boxes.shape == (0, 4) and back.landmarks.shape == (0, 5, 2)
