@@ -6,8 +6,6 @@ import struct
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from cosface_cli.artifacts.run.events import _checksum, write_events
 from cosface_cli.errors import CosfaceError
@@ -20,7 +18,8 @@ ROWS = [
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    found = EventAccumulator(str(folder))
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    found = reader.EventAccumulator(str(folder))
     found.Reload()
     return {tag: [(event.step, event.value) for event in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
@@ -54,9 +53,10 @@ def test_one_event_byte_by_byte(tmp_path: Path) -> None:
 
 
 def test_a_tensorboard_that_watches_goes_on(tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
     path = tmp_path / "events.out.tfevents.0.cosface"
     write_events(path, ROWS[:1])
-    watching = EventFileLoader(str(path))
+    watching = reader.EventFileLoader(str(path))
     assert len(list(watching.Load())) == 2  # the version, and one row
     write_events(path, ROWS[:2])
     assert [event.step for event in watching.Load()] == [300]

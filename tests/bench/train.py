@@ -41,7 +41,7 @@ def pack(folder: Path, crops: Path | None, count: int) -> str:
     """Write train.rec of `count` people with a crop each; gives the crops' template."""
     from cosface_cli.artifacts.crops.manifest import open_crops
     from cosface_cli.artifacts.pictures import encode_jpeg
-    from tests.engines.test_recordio import as_insightface, write
+    from tests.record_files import as_insightface, write_records
 
     if crops is not None:
         found = open_crops(crops)
@@ -51,7 +51,7 @@ def pack(folder: Path, crops: Path | None, count: int) -> str:
         coarse = draw.integers(0, 256, (64, 14, 14, 3)).astype(np.float64)
         fine = np.kron(coarse, np.ones((1, 8, 8, 1))) + draw.normal(0, 8, (64, 112, 112, 3))
         pictures, template = [encode_jpeg(np.clip(face, 0, 255).astype(np.uint8)) for face in fine], "arcface"
-    write(folder / "train.rec", as_insightface([(n, pictures[n % len(pictures)]) for n in range(count)]))
+    write_records(folder / "train.rec", as_insightface([(n, pictures[n % len(pictures)]) for n in range(count)]))
     return template
 
 

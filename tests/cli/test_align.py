@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 from cosface_cli.maths.geometry import TEMPLATES, apply, similarity
 from tests.conftest import Cosface
+from tests.folders import contents
 
 ORIENTATION = 274
 TURNS = {
@@ -38,10 +39,6 @@ def pixels(path: Path) -> np.ndarray:
 def size(path: Path) -> tuple[int, int]:
     with Image.open(path) as image:
         return image.size
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 def test_every_photo_becomes_a_crop_or_a_named_reject(invoke: Cosface, people: Path, tmp_path: Path) -> None:
@@ -76,18 +73,18 @@ def test_second_run_does_nothing_and_a_changed_photo_is_done_again(
     raw, out = tmp_path / "raw", tmp_path / "aligned"
     shutil.copytree(people, raw)
     invoke("align", raw, out)
-    before = tree(out)
+    before = contents(out)
     again = invoke("align", raw, out)
-    assert "0 done, 20 unchanged, 4 rejected" in again.err and tree(out) == before
+    assert "0 done, 20 unchanged, 4 rejected" in again.err and contents(out) == before
     shutil.copy(raw / "person2" / "far.jpg", raw / "person1" / "far.jpg")
     changed = invoke("align", raw, out)
     assert [row["source"] for row in changed.rows if row["status"] == "ok"] == [str(raw / "person1" / "far.jpg")]
-    after = tree(out)
+    after = contents(out)
     assert {n for n in after if after[n] != before[n]} == {"person1/far.jpg", "manifest.jsonl"}
     assert after["person1/far.jpg"] == after["person2/far.jpg"]
     fresh = tmp_path / "fresh"
     invoke("align", raw, fresh)
-    assert tree(fresh) == after
+    assert contents(fresh) == after
 
 
 def test_touching_a_photo_changes_no_crop(invoke: Cosface, people: Path, tmp_path: Path) -> None:
@@ -104,10 +101,10 @@ def test_touching_a_photo_changes_no_crop(invoke: Cosface, people: Path, tmp_pat
 def test_a_removed_crop_is_made_again(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     out = tmp_path / "aligned"
     invoke("align", people / "person1", out)
-    before = tree(out)
+    before = contents(out)
     (out / "far.jpg").unlink()
     assert "1 done, 2 unchanged" in invoke("align", people / "person1", out).err
-    assert tree(out) == before
+    assert contents(out) == before
 
 
 def test_a_changed_photo_without_a_face_loses_its_crop(invoke: Cosface, people: Path, tmp_path: Path) -> None:
@@ -122,9 +119,9 @@ def test_a_changed_photo_without_a_face_loses_its_crop(invoke: Cosface, people: 
 def test_other_settings_are_refused_until_redo(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     out = tmp_path / "aligned"
     invoke("align", people / "person1", out)
-    before = tree(out)
+    before = contents(out)
     refused = invoke("align", people / "person1", out, "--template", "arcface")
-    assert refused.code == 2 and "--redo" in refused.err and tree(out) == before
+    assert refused.code == 2 and "--redo" in refused.err and contents(out) == before
     assert invoke("align", people / "person1", out, "--template", "arcface", "--redo").code == 0
     assert size(out / "far.jpg") == (112, 112)
 
@@ -338,7 +335,7 @@ def test_limits_reject_by_name(invoke: Cosface, packaged_photos: Path, tmp_path:
 def test_the_number_of_workers_changes_nothing(invoke: Cosface, people: Path, tmp_path: Path, workers: int) -> None:
     invoke("align", people, tmp_path / "two", "--workers", "2")
     invoke("align", people, tmp_path / "n", "--workers", workers)
-    assert tree(tmp_path / "two") == tree(tmp_path / "n")
+    assert contents(tmp_path / "two") == contents(tmp_path / "n")
 
 
 def test_paths_on_standard_input(invoke: Cosface, people: Path, tmp_path: Path) -> None:
@@ -347,7 +344,7 @@ def test_paths_on_standard_input(invoke: Cosface, people: Path, tmp_path: Path) 
     done = invoke("align", "-", tmp_path / "a", input=text)
     assert done.code == 0 and [row["source"] for row in done.rows] == [str(p) for p in paths[:2]]
     zero = invoke("align", "-", tmp_path / "b", input=text.replace(b"\n", b"\0"))
-    assert tree(tmp_path / "a") == tree(tmp_path / "b") and zero.code == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b") and zero.code == 0
     inside = invoke("align", "-", tmp_path / "c", input=b"person1/near.jpg\n", cwd=people)
     assert (tmp_path / "c" / "person1" / "near.jpg").is_file(), inside
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cosface_cli.artifacts.files import atomic
-from tests.cli.test_safety import tree
 from tests.conftest import Cosface
+from tests.folders import contents
 
 
 def out_of(kind: str, folder: Path) -> Path:
@@ -18,7 +18,7 @@ def out_of(kind: str, folder: Path) -> Path:
 
 
 def content(out: Path) -> object:
-    return tree(out) if out.is_dir() else out.read_bytes()
+    return contents(out) if out.is_dir() else out.read_bytes()
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_full_disk_and_then_room(invoke: Cosface, people: Path, disk: Path, tm
             file.write(bytes(4096))
     full = invoke(kind, more, out, *words)
     assert full.code == 2 and len(full.err.splitlines()) == 1 and "the disk is full" in full.err, full
-    assert content(out) == before or {n: d for n, d in tree(out).items() if n in before} == before
+    assert content(out) == before or {n: d for n, d in contents(out).items() if n in before} == before
     filler.unlink()
     assert invoke(kind, more, out, *words).code == 0
     for source in (few, more):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -11,21 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.cli.store_reader import read_plainly
 from tests.conftest import Cosface
 
 
-def read(path: Path) -> tuple[np.ndarray, list[str], dict[str, object]]:
-    """Embeddings, sources and attributes by plain h5py, as the formats page shows."""
-    with h5py.File(path, "r") as store:
-        ends = store["source/offsets"][:]
-        blob = store["source/bytes"][:].tobytes()
-        sources = [blob[a:b].decode() for a, b in pairwise(ends)]
-        attributes = {k: v.decode() if isinstance(v, bytes) else v for k, v in store.attrs.items()}
-        return store["embeddings"][:], sources, attributes
-
-
 def vector(path: Path, source: str) -> np.ndarray:
-    embeddings, sources, _ = read(path)
+    embeddings, sources, _ = read_plainly(path)
     return embeddings[sources.index(source)].astype(np.float64)
 
 
@@ -40,7 +30,7 @@ def test_crops_become_unit_rows_in_order(invoke: Cosface, aligned: Path, tmp_pat
     store = tmp_path / "faces.h5"
     done = invoke("embed", aligned, store)
     assert done.code == 0, done
-    embeddings, sources, attributes = read(store)
+    embeddings, sources, attributes = read_plainly(store)
     assert embeddings.shape == (20, 128) and embeddings.dtype == np.float32
     assert np.abs(np.linalg.norm(embeddings, axis=1) - 1).max() < 1e-6
     assert sources == sorted(sources) and len(set(sources)) == 20
@@ -51,7 +41,7 @@ def test_crops_become_unit_rows_in_order(invoke: Cosface, aligned: Path, tmp_pat
 
 def test_the_same_person_scores_higher(invoke: Cosface, aligned: Path, tmp_path: Path) -> None:
     invoke("embed", aligned, tmp_path / "faces.h5")
-    embeddings, sources, _ = read(tmp_path / "faces.h5")
+    embeddings, sources, _ = read_plainly(tmp_path / "faces.h5")
     people = np.array([s.partition("/")[0] for s in sources])
     keep = np.array([p.startswith("person") for p in people])
     cosines = embeddings[keep] @ embeddings[keep].T
@@ -66,9 +56,9 @@ def test_photos_and_their_crops_give_the_same_vectors(invoke: Cosface, people: P
     invoke("embed", tmp_path / "jpeg", tmp_path / "jpeg.h5")
     done = invoke("embed", people, tmp_path / "photos.h5")
     assert done.code == 3 and sum(row["reason"] == "no_face" for row in done.rows) == 4
-    photos, _, _ = read(tmp_path / "photos.h5")
-    png, _, _ = read(tmp_path / "png.h5")
-    jpeg, _, _ = read(tmp_path / "jpeg.h5")
+    photos, _, _ = read_plainly(tmp_path / "photos.h5")
+    png, _, _ = read_plainly(tmp_path / "png.h5")
+    jpeg, _, _ = read_plainly(tmp_path / "jpeg.h5")
     assert (photos * png).sum(axis=1).min() > 0.9999
     assert (photos * jpeg).sum(axis=1).min() >= 0.998
 
@@ -107,7 +97,7 @@ def test_a_changed_crop_replaces_its_row(invoke: Cosface, aligned: Path, tmp_pat
     invoke("embed", aligned, store)
     shutil.copy(aligned / "person2" / "far.jpg", aligned / "person1" / "far.jpg")
     assert "1 done, 19 unchanged" in invoke("embed", aligned, store).err
-    assert read(store)[0].shape == (20, 128)
+    assert read_plainly(store)[0].shape == (20, 128)
     assert vector(store, "person1/far.jpg") @ vector(store, "person2/far.jpg") > 0.995
 
 
@@ -177,7 +167,7 @@ def test_a_folder_without_manifest_needs_its_template(invoke: Cosface, aligned: 
     done = invoke("embed", plain, tmp_path / "a.h5", "--template", "wide")
     assert done.code == 0
     invoke("embed", aligned, tmp_path / "b.h5")
-    assert (read(tmp_path / "a.h5")[0] == read(tmp_path / "b.h5")[0]).all()
+    assert (read_plainly(tmp_path / "a.h5")[0] == read_plainly(tmp_path / "b.h5")[0]).all()
     wrong = invoke("embed", plain, tmp_path / "c.h5", "--template", "arcface")
     assert wrong.code == 2 and "--template wide" in wrong.err, "arcface crops do not show what dlib's network needs"
     other = invoke("embed", plain, tmp_path / "d.h5", "--template", "dlib")

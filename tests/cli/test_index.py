@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.cli.test_embed import read
+from tests.cli.store_reader import read_plainly
 from tests.conftest import Cosface
 
 
@@ -46,7 +46,7 @@ def test_a_photo_finds_itself_and_then_its_person(invoke: Cosface, made: Path, p
 
 def test_search_equals_brute_force(invoke: Cosface, made: Path) -> None:
     done = invoke("index", "search", made / "people.index", made / "faces.h5", "-k", 20)
-    embeddings, sources, _ = read(made / "faces.h5")
+    embeddings, sources, _ = read_plainly(made / "faces.h5")
     cosines = embeddings.astype(np.float64) @ embeddings.astype(np.float64).T
     by_probe: dict[str, list[dict]] = {}
     for row in done.rows:
@@ -89,9 +89,9 @@ def test_the_index_is_plain_numpy(made: Path) -> None:
     header = json.loads((made / "people.index" / "index.json").read_text())
     (segment,) = header["segments"]
     vectors = np.load(made / "people.index" / segment["vectors"], mmap_mode="r", allow_pickle=False)
-    embeddings, _, _ = read(made / "faces.h5")
+    embeddings, _, _ = read_plainly(made / "faces.h5")
     assert vectors.shape == (20, 128) and (vectors == embeddings).all()
-    assert header["metric"] == "cos" and header["model_id"] == read(made / "faces.h5")[2]["model_id"]
+    assert header["metric"] == "cos" and header["model_id"] == read_plainly(made / "faces.h5")[2]["model_id"]
 
 
 def other_model(source: Path, target: Path) -> Path:
@@ -125,7 +125,7 @@ def test_rows_that_are_no_unit_vectors_are_rejected_by_name(invoke: Cosface, mad
         store["embeddings"][4] = np.nan
         store["embeddings"][5] = 0
     done = invoke("index", "build", raw, tmp_path / "i")
-    sources = read(raw)[1]
+    sources = read_plainly(raw)[1]
     assert done.code == 3 and done.rows[0]["rows"] == 17
     assert all(sources[n] in done.err for n in (3, 4, 5))
     found = invoke("index", "search", tmp_path / "i", made / "faces.h5", "-k", 1)

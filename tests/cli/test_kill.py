@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cosface
+from tests.folders import contents
 
 COMMAND = [sys.executable, "-m", "cosface_cli"]
 KILLS = 5
@@ -26,10 +27,6 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
     for copy in range(COPIES):
         shutil.copytree(people, root / f"{copy:02d}")
     return root
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 def killed(words: list[object], rows: int, seconds: float) -> None:
@@ -53,12 +50,12 @@ def moments(seed: int) -> list[tuple[int, float]]:
 def test_align(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
     words = ["--faces", "all", "--min-score", "0.9"]
     assert cosface("align", crowd, tmp_path / "whole", *words).code == 3
-    want = tree(tmp_path / "whole")
+    want = contents(tmp_path / "whole")
     for number, moment in enumerate(moments(1)):
         out = tmp_path / f"killed{number}"
         killed(["align", crowd, out, *words], *moment)
         again = cosface("align", crowd, out, *words)
-        assert again.code == 3 and tree(out) == want, moment
+        assert again.code == 3 and contents(out) == want, moment
 
 
 def test_embed(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Cosface
+from tests.folders import contents
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +64,6 @@ def film(tmp_path_factory: pytest.TempPathFactory, face: Image.Image) -> Path:
     return path
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-
 def lines(folder: Path, name: str = "manifest.jsonl") -> list[dict[str, object]]:
     """Without the time, which is the archive's, and without words, which name the archive."""
     found = [json.loads(line) for line in (folder / name).read_text().splitlines()]
@@ -88,15 +85,15 @@ def test_an_archive_gives_what_its_folder_gives(
     out = tmp_path / "aligned"
     done = invoke("align", packed[kind], out, "--workers", "1" if kind == "tar" else "2")
     assert done.code == 3, done
-    pictures = {name: own for name, own in tree(out).items() if name.endswith(".jpg")}
-    assert pictures == {name: own for name, own in tree(from_folder).items() if name.endswith(".jpg")}
+    pictures = {name: own for name, own in contents(out).items() if name.endswith(".jpg")}
+    assert pictures == {name: own for name, own in contents(from_folder).items() if name.endswith(".jpg")}
     for name in ("manifest.jsonl", "rejects.jsonl"):
         assert lines(out, name) == lines(from_folder, name)
     assert {row["source"] for row in done.rows} >= {f"{packed[kind]}/person1/near.jpg"}
     assert f"{packed[kind]}/masks/" in done.err
-    before = tree(out)
+    before = contents(out)
     again = invoke("align", packed[kind], out)
-    assert "0 done, 6 unchanged" in again.err and tree(out) == before
+    assert "0 done, 6 unchanged" in again.err and contents(out) == before
     packed[kind].touch()
     touched = invoke("align", packed[kind], out)
     assert "0 done, 6 unchanged" in touched.err
@@ -108,9 +105,9 @@ def test_recordio_gives_the_same_crops_by_label(
 ) -> None:
     out = tmp_path / "aligned"
     assert invoke("align", packed["rec"], out).code == 3
-    assert {Path(name).parts[0] for name in tree(out) if name.endswith(".jpg")} == {"1", "2"}
-    ours = sorted(own for name, own in tree(out).items() if name.endswith(".jpg"))
-    assert ours == sorted(own for name, own in tree(from_folder).items() if name.endswith(".jpg"))
+    assert {Path(name).parts[0] for name in contents(out) if name.endswith(".jpg")} == {"1", "2"}
+    ours = sorted(own for name, own in contents(out).items() if name.endswith(".jpg"))
+    assert ours == sorted(own for name, own in contents(from_folder).items() if name.endswith(".jpg"))
     assert "0 done, 6 unchanged" in invoke("align", packed["rec"], out).err
 
 
@@ -137,7 +134,7 @@ def test_a_changed_member_is_done_again(invoke: Cosface, few: Path, tmp_path: Pa
     done = invoke("align", archive, out)
     assert [row["source"] for row in done.rows if row["status"] == "ok"] == [f"{archive}/p/b.jpg"]
     invoke("align", archive, tmp_path / "fresh")
-    assert tree(out) == tree(tmp_path / "fresh")
+    assert contents(out) == contents(tmp_path / "fresh")
 
 
 def test_frames_of_videos(invoke: Cosface, film: Path, tmp_path: Path) -> None:
@@ -149,10 +146,10 @@ def test_frames_of_videos(invoke: Cosface, film: Path, tmp_path: Path) -> None:
     assert [line["source"] for line in lines(out)] == [f"{name}.png" for name in frames]
     assert [line["crop"] for line in lines(out)] == [f"{name}.jpg" for name in frames]
     assert lines(out, "rejects.jsonl")[0]["source"] == "someone/clip.avi/00002.000.png"
-    before = tree(out)
-    assert "0 done, 3 unchanged, 1 rejected" in invoke("align", film.parents[1], out).err and tree(out) == before
+    before = contents(out)
+    assert "0 done, 3 unchanged, 1 rejected" in invoke("align", film.parents[1], out).err and contents(out) == before
     invoke("align", film.parents[1], tmp_path / "one", "--workers", "1")
-    assert tree(tmp_path / "one") == before
+    assert contents(tmp_path / "one") == before
     finer = invoke("align", film, tmp_path / "finer", "--every", "0.5")
     assert [row["status"] for row in finer.rows] == ["ok"] * 4 + ["rejected"] * 2 + ["ok"] * 2
     assert (tmp_path / "finer" / "clip.avi" / "00000.500.jpg").is_file()
@@ -228,4 +225,4 @@ def test_kill_and_again(invoke: Cosface, packed: dict[str, Path], film: Path, tm
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL
     invoke(*words, out)
-    assert tree(out) == tree(tmp_path / "whole")
+    assert contents(out) == contents(tmp_path / "whole")

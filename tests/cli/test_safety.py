@@ -16,21 +16,18 @@ import pytest
 
 from cosface_cli.artifacts.run.weights import read_header, read_tensors, save_weights
 from tests.conftest import Cosface
+from tests.folders import contents
 
 COMMAND = [sys.executable, "-m", "cosface_cli"]
 SCRIPT = Path(sys.executable).with_name("cosface")  # its exit code is its own: python -m may end by SIGINT itself
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-
 def test_photos_are_never_their_own_crops(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(people / "person1", photos)
-    before = tree(photos)
+    before = contents(photos)
     done = invoke("align", photos, photos)
-    assert done.code == 2 and "give another folder" in done.err and tree(photos) == before
+    assert done.code == 2 and "give another folder" in done.err and contents(photos) == before
 
 
 def test_a_foreign_file_in_the_way_stays(invoke: Cosface, people: Path, tmp_path: Path) -> None:
@@ -48,9 +45,9 @@ def test_an_index_takes_nothing_foreign_away(invoke: Cosface, people: Path, tmp_
     invoke("embed", people / "person1", folder / "rows.2024.h5")
     (folder / "index.mine.faiss").write_bytes(b"mine")
     (folder / ".download.part").write_bytes(b"half")
-    before = tree(folder)
+    before = contents(folder)
     done = invoke("index", "build", folder / "rows.2024.h5", folder)
-    assert done.code == 2 and "other things" in done.err and tree(folder) == before
+    assert done.code == 2 and "other things" in done.err and contents(folder) == before
     index = tmp_path / "i"
     invoke("index", "build", folder / "rows.2024.h5", index)
     (index / "rows.2024.h5").write_bytes(b"mine")

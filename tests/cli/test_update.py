@@ -17,8 +17,8 @@ from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.presence import require_whole
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Outcome, Planned, Rejected
-from tests.cli.test_safety import tree
 from tests.conftest import Cosface
+from tests.folders import contents
 
 
 class Watching:
@@ -53,7 +53,7 @@ def rows(source: Path, store: Path, prune: bool = False) -> int:
 
 
 def content(out: Path) -> object:
-    return tree(out) if out.is_dir() else out.read_bytes()
+    return contents(out) if out.is_dir() else out.read_bytes()
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_source_that_goes_away_is_an_error_and_nothing_is_lost(
     if kind == "embed":
         assert content(out) == before and not (tmp_path / ".out.journal").exists()
     else:
-        assert {name: data for name, data in tree(out).items() if name in before} == before
+        assert {name: data for name, data in contents(out).items() if name in before} == before
     if how == "unmounted":
         raw.rmdir()
     away.rename(raw)

@@ -1,4 +1,4 @@
-"""MXNet's RecordIO, written here as dmlc-core's and mxnet's sources say, not by the reader's constants."""
+"""MXNet's RecordIO files are read as they were written."""
 
 from __future__ import annotations
 
@@ -10,54 +10,14 @@ import pytest
 
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.errors import CosfaceError, PhotoError
+from tests.record_files import MAGIC, as_insightface, packed, write_records
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(21)
-MAGIC = 0xCED7230A
-
-
-def packed(label: float | list[float], number: int, image: bytes) -> bytes:
-    """mx.recordio.pack: IRHeader as struct 'IfQQ', labels of an array after it."""
-    if isinstance(label, list):
-        own = struct.pack("IfQQ", len(label), 0.0, number, 0) + struct.pack(f"{len(label)}f", *label)
-    else:
-        own = struct.pack("IfQQ", 0, label, number, 0)
-    return own + image
-
-
-def write(path: Path, records: list[bytes], keys: list[int] | None = None) -> Path:
-    """dmlc RecordIOWriter: a record is cut wherever its content holds the magic at a multiple of four bytes."""
-    out, index = bytearray(), []
-    magic = struct.pack("<I", MAGIC)
-    for position, content in enumerate(records):
-        index.append(f"{position if keys is None else keys[position]}\t{len(out)}\n")
-        cuts = [i for i in range(0, len(content) // 4 * 4, 4) if content[i : i + 4] == magic]
-        pieces, begin = [], 0
-        for cut in cuts:
-            pieces.append(content[begin:cut])
-            begin = cut + 4
-        pieces.append(content[begin:])
-        for number, piece in enumerate(pieces):
-            part = 0 if len(pieces) == 1 else 1 if number == 0 else 3 if number == len(pieces) - 1 else 2
-            out += magic + struct.pack("<I", part << 29 | len(piece)) + piece + bytes(-len(piece) % 4)
-    path.write_bytes(out)
-    path.with_suffix(".idx").write_text("".join(index))
-    return path
-
-
-def as_insightface(images: list[tuple[int, bytes]]) -> list[bytes]:
-    """Record 0 says where the images end and the identities begin, whose records hold ranges and no image."""
-    people = sorted({label for label, _ in images})
-    end = len(images) + 1
-    first = packed([float(end), float(end + len(people))], 0, b"")
-    ranges = [packed([1.0, 2.0], end + n, b"") for n, _ in enumerate(people)]
-    return [first, *(packed(float(label), n, image) for n, (label, image) in enumerate(images, 1)), *ranges]
-
-
 IMAGES = [(0, JPEG + b"a"), (0, JPEG + b"bc"), (1, JPEG + b"def"), (12, b"\x89PNG" + bytes(99))]
 
 
 def test_an_insightface_set(tmp_path: Path):
-    path = write(tmp_path / "train.rec", as_insightface(IMAGES))
+    path = write_records(tmp_path / "train.rec", as_insightface(IMAGES))
     listing = list_photos(str(path))
     found = {item.name: pickle.loads(pickle.dumps(item.place)).read() for item in listing.items}
     assert list(found.items()) == [(f"{label}/{n}.jpg", image) for n, (label, image) in enumerate(IMAGES, 1)]
@@ -67,7 +27,7 @@ def test_an_insightface_set(tmp_path: Path):
 
 
 def test_keys_come_from_the_index_and_without_one_from_the_position(tmp_path: Path):
-    path = write(
+    path = write_records(
         tmp_path / "a.rec", [packed(5.0, 9, JPEG), packed([6.0, 1.5], 9, JPEG), packed(0.5, 9, JPEG)], [70, 8, 9]
     )
     assert {item.name for item in list_photos(str(path)).items} == {"5/70.jpg", "6/8.jpg", "0.5/9.jpg"}
@@ -77,7 +37,7 @@ def test_keys_come_from_the_index_and_without_one_from_the_position(tmp_path: Pa
         "6/1.jpg",
         "0.5/2.jpg",
     }
-    path = write(tmp_path / "c.rec", [packed(5.0, 9, JPEG)])
+    path = write_records(tmp_path / "c.rec", [packed(5.0, 9, JPEG)])
     path.with_suffix(".idx").write_text("no index")
     with pytest.raises(CosfaceError, match=r"c\.idx: not an index of records"):
         list_photos(str(path))
@@ -88,14 +48,14 @@ def test_images_that_hold_the_magic(tmp_path: Path, before: int):
     """They are cut into parts on writing."""
     magic = struct.pack("<I", MAGIC)
     images = [JPEG[:4] + bytes(before) + magic + b"1234" + magic + magic + b"tail", JPEG]
-    path = write(tmp_path / "a.rec", [packed(3.0, n, image) for n, image in enumerate(images)])
+    path = write_records(tmp_path / "a.rec", [packed(3.0, n, image) for n, image in enumerate(images)])
     assert [item.place.read() for item in list_photos(str(path)).items] == images
-    path = write(tmp_path / "b.rec", [packed([struct.unpack("<f", magic)[0], 2.0], 0, JPEG)])
+    path = write_records(tmp_path / "b.rec", [packed([struct.unpack("<f", magic)[0], 2.0], 0, JPEG)])
     assert [item.place.read() for item in list_photos(str(path)).items] == [JPEG]
 
 
 def test_a_file_cut_or_damaged_is_a_one_line_error(tmp_path: Path):
-    whole = write(tmp_path / "a.rec", as_insightface(IMAGES)).read_bytes()
+    whole = write_records(tmp_path / "a.rec", as_insightface(IMAGES)).read_bytes()
     path = tmp_path / "b.rec"
     starts = {0}
     at = 0
@@ -114,7 +74,7 @@ def test_a_file_cut_or_damaged_is_a_one_line_error(tmp_path: Path):
 
 
 def test_a_file_that_changes_meanwhile(tmp_path: Path):
-    path = write(tmp_path / "a.rec", as_insightface(IMAGES))
+    path = write_records(tmp_path / "a.rec", as_insightface(IMAGES))
     items = list_photos(str(path)).items
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(PhotoError) as caught:
@@ -126,7 +86,7 @@ def test_a_file_that_changes_meanwhile(tmp_path: Path):
 
 
 def test_damaged_labels(tmp_path: Path):
-    path = write(
+    path = write_records(
         tmp_path / "a.rec", [packed(float("nan"), 0, JPEG), packed(float("inf"), 1, JPEG), packed(-1.0, 2, JPEG)]
     )
     assert {item.name for item in list_photos(str(path)).items} == {"nan/0.jpg", "inf/1.jpg", "-1/2.jpg"}

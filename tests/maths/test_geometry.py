@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from skimage.transform import SimilarityTransform
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import (
@@ -79,12 +78,13 @@ def test_a_similarity_is_recovered_exactly(angle: float, scale: float, dx: float
 )
 def test_noisy_points_as_scikit_image_fits_them(source: np.ndarray, target: np.ndarray):
     """Umeyama's closed form there is a singular value decomposition, ours is a quotient of complex numbers."""
+    transform = pytest.importorskip("skimage.transform")
     spread = np.linalg.svd(source - source.mean(axis=0), compute_uv=False)
     mixed = (source - source.mean(axis=0)).T @ (target - target.mean(axis=0))
     proper = np.hypot(mixed[0, 0] + mixed[1, 1], mixed[0, 1] - mixed[1, 0])
     if spread[1] < 1 or np.linalg.svd(mixed, compute_uv=False)[1] < 1e-3 or proper < 1:
         return  # theirs gives up on lines, and the best turn is not unique where there is no proper part
-    theirs = SimilarityTransform.from_estimate(source, target)
+    theirs = transform.SimilarityTransform.from_estimate(source, target)
     np.testing.assert_allclose(similarity(source, target), theirs.params[:2], rtol=1e-6, atol=1e-6)
 
 

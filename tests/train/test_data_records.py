@@ -18,8 +18,7 @@ from cosface_cli.train import TrainConfig
 from cosface_cli.train.crops.dataset import LabelledCrops, fingerprint, label
 from cosface_cli.train.crops.records import packed_files
 from cosface_cli.train.stage import train
-from tests.engines.test_recordio import as_insightface, packed
-from tests.engines.test_recordio import write as write_records
+from tests.record_files import as_insightface, packed, write_records
 from tests.train.conftest import Heard, write_crops
 
 ARCFACE = template("arcface")

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cosface
-from tests.engines.test_recordio import as_insightface
-from tests.engines.test_recordio import write as write_records
+from tests.record_files import as_insightface, write_records
 from tests.train.conftest import contents, write_crops
 from tests.train.test_train_validation import crop_folder_with_pairs
 
