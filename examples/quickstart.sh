@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Sets up cosface in a virtual environment and runs the whole pipeline on photos that come with one of its packages.
-# usage: bash examples/quickstart.sh [FOLDER]    FOLDER: where everything goes (default ./cosface-quickstart)
+# Installs cosface in a virtual environment and runs the whole pipeline on photos that come with one of its packages.
+# usage: bash examples/quickstart.sh [FOLDER]    FOLDER: holds all files (default ./cosface-quickstart)
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
+repository=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-cosface-quickstart}
 mkdir -p "$work"
 cd "$work"
 if [ ! -x venv/bin/cosface ]; then
     "${PYTHON:-python3}" -m venv venv
-    venv/bin/pip install --quiet "$here"
+    venv/bin/pip install --quiet "$repository"
 fi
 export PATH="$PWD/venv/bin:$PATH"
 
-show() { # print a command, run it, say what it answered; exit codes 1 and 3 are answers, not failures
+show() { # prints a command, runs it and explains its exit code; codes 1 and 3 are answers, not failures
     echo
     echo "\$ $*"
     code=0
@@ -20,12 +20,12 @@ show() { # print a command, run it, say what it answered; exit codes 1 and 3 are
     case $code in
         0) ;;
         1) echo "(exit 1: the answer is no)" ;;
-        3) echo "(exit 3: done in part; the rejects are named above)" ;;
+        3) echo "(exit 3: done in part; the rejects are listed above)" ;;
         *) exit "$code" ;;
     esac
 }
 
-python "$here/examples/quickstart_photos.py" raw
+python "$repository/examples/quickstart_photos.py" raw
 
 show cosface align raw aligned --format table
 show cosface train aligned --m 0.2 --epochs 6 --batch 6 --out runs/quickstart --format table
