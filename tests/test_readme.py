@@ -1,4 +1,4 @@
-"""The README is executed: its pipeline as written, its shell lines, its Python, and its words about the code."""
+"""The README runs as written: its shell lines and its Python. Its flags, links and anchors exist."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.xdist_group("readme")  # one folder for all
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BIN = Path(sys.executable).parent
+DOCUMENTS = ["README.md", "CHANGELOG.md", "examples/paper/README.md", "cosface_cli/README.md"]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -40,7 +41,7 @@ def shell(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def pipeline(folder: Path) -> list[tuple[str, subprocess.CompletedProcess[str]]]:
-    """The lines of the pipeline, and what came of each."""
+    """Each line of the pipeline with its completed process."""
     block = next(block for block in blocks(README, "sh") if block.startswith("cosface align raw aligned\n"))
     return [(line, shell(line, folder)) for line in block.splitlines()]
 
@@ -76,7 +77,7 @@ def test_the_shell_lines_as_written(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("pipeline")
-def test_looking_after_an_index_as_written(folder: Path) -> None:
+def test_managing_an_index_as_written(folder: Path) -> None:
     for line in next(block for block in blocks(README, "sh") if "index info" in block).splitlines():
         done = shell(line, folder)
         assert done.returncode == (3 if " raw --by" in line else 0) and done.stdout, (line, done)  # cloth has no face
@@ -84,7 +85,7 @@ def test_looking_after_an_index_as_written(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("pipeline")
-def test_whose_faces_they_are_as_written(folder: Path) -> None:
+def test_people_in_an_index_as_written(folder: Path) -> None:
     block = next(block for block in blocks(README, "sh") if block.startswith("cosface index cluster"))
     for line in block.splitlines():
         done = shell(line, folder)
@@ -101,7 +102,15 @@ def test_a_calibration_as_written(folder: Path) -> None:
     assert len(lines) == 2 and json.loads(done.stdout)["same"]
 
 
-def test_the_first_screen_names_the_two_commands() -> None:
+@pytest.mark.usefixtures("pipeline")
+@pytest.mark.parametrize("first", ["cosface train --list-recipes", "cosface paper bounds"])
+def test_training_and_paper_as_written(folder: Path, first: str) -> None:
+    for line in next(block for block in blocks(README, "sh") if block.startswith(first)).splitlines():
+        done = shell(line, folder)
+        assert done.returncode == 0 and done.stdout, (line, done)
+
+
+def test_the_first_screen_names_the_two_scripts() -> None:
     first = README.splitlines()[:25]
     for script in ("examples/quickstart.sh", "tests/run.sh"):
         assert any(line.strip().startswith(f"bash {script}") for line in first) and (ROOT / script).is_file()
@@ -120,6 +129,30 @@ def test_every_flag_that_the_documents_name_is_there() -> None:
     words = [(name, word) for name, table in SUB_COMMANDS.items() for word in table.names]
     known |= set().union(*(flags(mounted(sub_command=pair)) for pair in words))
     text = README + (ROOT / "CHANGELOG.md").read_text("utf-8")
-    text = re.sub(r".*\b(ray start|tensorboard|torchrun) --.*", "", text)  # their own
+    text = re.sub(r".*\b(ray start|tensorboard|torchrun) --.*", "", text)  # flags of other programs
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text))
     assert named and named <= known, named - known
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a Markdown text."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_to_files_and_headings(document: str) -> None:
+    text = (ROOT / document).read_text("utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (ROOT / document).parent / path if path else ROOT / document
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked.read_text("utf-8")), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_placeholder_is_left(document: str) -> None:
+    words = re.findall(r"\b[A-Z]{2,}(?:_[A-Z]+)+\b", (ROOT / document).read_text("utf-8"))
+    assert not [word for word in words if not word.startswith(("COSFACE_", "RAY_", "MILVUS_"))]
