@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -180,6 +181,24 @@ def test_the_lock_is_let_go_on_errors_and_taken_again(tmp_path: Path):
             with pytest.raises(BusyError), atomic.lock(path):
                 pass
             raise ValueError("inside")
+    assert names(tmp_path) == set()
+
+
+def test_a_lock_on_a_file_that_is_gone_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The last holder removes the lock's file, perhaps between our open and our flock: the next one would make
+    another file of that name, and lock it too."""
+    path, name, flock = tmp_path / "store.h5", tmp_path / ".store.h5.lock", fcntl.flock
+    last_holders = iter([name.unlink] * 2)
+
+    def late_flock(handle: int, operation: int) -> None:
+        next(last_holders, lambda: None)()
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late_flock)
+    with atomic.lock(path):
+        assert next(last_holders, None) is None, "it tried until the file stayed"
+        with pytest.raises(BusyError), atomic.lock(path):
+            pass
     assert names(tmp_path) == set()
 
 
