@@ -16,7 +16,7 @@ from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.reader import Face, Reader
 from cosface_cli.maths.geometry import TEMPLATES
-from tests.engines.test_detectors import MODELS, model, read
+from tests.detector_models import MODELS, model, read
 
 Portrait = tuple[np.ndarray, np.ndarray, np.ndarray]  # picture, box, landmarks
 

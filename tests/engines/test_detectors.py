@@ -15,15 +15,7 @@ from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.detectors.scrfd import open_insightface
 from cosface_cli.engines.detectors.yunet import open_yunet
 from cosface_cli.errors import CosfaceError
-
-MODELS = ["mtcnn", "yunet_n_dynamic.onnx", "yunet_n_640_640.onnx", "scrfd_500m_kps.onnx"]
-SHARED_MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "models"
-
-
-def model(name: str) -> Path:
-    if not (SHARED_MODELS / name).is_file():
-        pytest.skip(f"needs ../shared/models/{name}")
-    return SHARED_MODELS / name
+from tests.detector_models import MODELS, model, read
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -35,10 +27,6 @@ def detector(request: pytest.FixtureRequest) -> Detector:
 @pytest.fixture(scope="module")
 def group(packaged_photos: Path) -> np.ndarray:
     return read(packaged_photos / "t1.jpg")
-
-
-def read(path: Path) -> np.ndarray:
-    return np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
 
 
 def test_six_faces_with_landmarks_in_our_order(detector: Detector, group: np.ndarray) -> None:
