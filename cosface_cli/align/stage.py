@@ -20,7 +20,7 @@ from cosface_cli.artifacts.files import atomic
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.photos.limits import limits_of
 from cosface_cli.engines.photos.reader import CHOICES
-from cosface_cli.engines.runners import RUNNERS, Runner, Seeing
+from cosface_cli.engines.runners import RUNNERS, PathCheckingOpener, Runner
 from cosface_cli.engines.sources import Item, Listing
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.presence import AWAY, Presence, require_whole
@@ -94,7 +94,7 @@ class _Run:
     def over(self, listing: Listing, run: Runner) -> AlignReport:
         items = listing.items
         self._refuse_other_settings()
-        opener = Seeing(AlignOpener(self.config), listing.files)
+        opener = PathCheckingOpener(AlignOpener(self.config), listing.files)
         pending: dict[str, _Pending] = {}
         try:
             tasks = self._tasks(items, pending)

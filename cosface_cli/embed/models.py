@@ -10,8 +10,8 @@ from cosface_cli.embed import EmbedConfig
 from cosface_cli.engines.embedders import GPU_BATCH
 from cosface_cli.engines.embedders.opening import fallback, open_embedder, require_precision
 from cosface_cli.engines.photos.face_vectors import VectorsOpener
-from cosface_cli.engines.runners import Opener, Seeing
-from cosface_cli.engines.runners.local import cpu_count
+from cosface_cli.engines.runners import RUNNERS, Opener, PathCheckingOpener
+from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.engines.runtime.devices import CPU, PRECISIONS, device_given_out, devices, on_gpu
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome
@@ -77,14 +77,15 @@ def placed(
 
     What falls back to the CPU is told. Raises CosfaceError for a device that is not there.
     """
-    where = devices(config.device, emit) if config.engine == "local" else (device_given_out(config.device),)
+    local = RUNNERS.load(config.engine).on_this_machine
+    where = devices(config.device, emit) if local else (device_given_out(config.device),)
     notes = [note for spec in how.models if (note := fallback(spec, where[0])) is not None]
     for note in notes:
         emit(Note(note))
     if where == CPU or len(notes) == len(how.models):
-        return Seeing(how, files), CHUNK
+        return PathCheckingOpener(how, files), CHUNK
     # beside each network as many threads read as its share of the workers: a GPU is quicker than they are
-    readers = 1 if config.engine != "local" else max(1, (config.workers or cpu_count()) // len(where))
+    readers = 1 if not local else max(1, (config.workers or cpu_count()) // len(where))
     gpu = on_gpu(where[0])
-    openers = tuple(Seeing(replace(how, device=device, readers=readers), files, gpu) for device in where)
+    openers = tuple(PathCheckingOpener(replace(how, device=device, readers=readers), files, gpu) for device in where)
     return openers, GPU_BATCH if gpu else CHUNK

@@ -11,9 +11,8 @@ from cosface_cli.embed import EmbedConfig
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.photos.face_vectors import Input
 from cosface_cli.engines.photos.limits import limits_of
-from cosface_cli.engines.photos.reader import absolute
 from cosface_cli.engines.sources import File
-from cosface_cli.engines.sources.listing import list_photos, unused_every
+from cosface_cli.engines.sources.listing import absolute, list_photos, unused_every
 from cosface_cli.outcomes import Note, OnOutcome
 
 FOR_PHOTOS = ["detector", "faces", "min_face", "min_score", "max_megapixels", "min_sharpness", "max_yaw"]

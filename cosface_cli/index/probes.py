@@ -21,7 +21,8 @@ from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors,
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.photos.warp import require_cover
-from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
+from cosface_cli.engines.runners.local import run
+from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.paths import list_paths, stream_paths

@@ -123,7 +123,7 @@ def parts(detector: str, root: Path) -> None:
 
     from cosface_cli.artifacts import pictures
     from cosface_cli.engines.detectors.opening import open_detector
-    from cosface_cli.engines.runners.local import single_threaded
+    from cosface_cli.engines.runtime.cpu import single_threaded
 
     single_threaded()
     real = os.dup(1)

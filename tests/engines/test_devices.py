@@ -98,7 +98,9 @@ def test_a_cluster_gives_its_gpus_out():
 def test_graphs_fall_back_aloud(monkeypatch: pytest.MonkeyPatch):
     assert fallback("dlib", "cuda:0") is None and fallback("runs/mine", "mps") is None
     assert fallback("dlib-int8", "cpu") is None and fallback("a.onnx", "cpu:0") is None
-    assert fallback("dlib-int8", "cuda:0") == "dlib-int8 is for CPUs and runs on the CPU; on a GPU take dlib"
+    assert (
+        fallback("dlib-int8", "cuda:0") == "dlib-int8 is made for CPUs and runs on the CPU; on a GPU use another model"
+    )
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     assert fallback("a.onnx", "cuda:1") == "a.onnx: this onnxruntime has no provider for cuda, it runs on the CPU"
     assert open_embedder("dlib-int8", "cuda:0").batch == 16

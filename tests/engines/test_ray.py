@@ -301,7 +301,7 @@ def test_a_node_that_sees_other_files_says_so(cluster: TwoNodes, tmp_path: Path)
     from cosface_cli.engines.runners import ray as runner
 
     assert list(runner.run([2], Seeing(Work(), (tmp_path,)))) == [(2, 4)]
-    with pytest.raises(CosfaceError, match=r"gone: a worker does not see it \(on the node .+\); keep it"):
+    with pytest.raises(CosfaceError, match=r"gone: a worker cannot find this path \(on the node .+\); put it"):
         list(runner.run([2], Seeing(Work(), (tmp_path, tmp_path / "gone"))))
     with pytest.raises(CosfaceError, match=r"/no/such: the node .* does not see this folder"):
         runner._work(pickle.dumps((Work(), "/no/such")), 2)

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.runners.local import run
+from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.errors import CosfaceError, PhotoError
 
 

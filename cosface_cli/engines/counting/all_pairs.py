@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.engines.runners.local import cpu_count, single_threaded
+from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.maths.histogram import BINS, SPARE, UNIT, Counts, binned, count_into
 from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.outcomes import OnOutcome, Progress

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.engines.counting.all_pairs import COLUMNS, NOTHING, ROWS, Codes, Kept, PairCounts, Read, Tally
-from cosface_cli.engines.runners.local import cpu_count, single_threaded
+from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.maths.histogram import UNIT, binned
 from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.outcomes import OnOutcome, Progress

@@ -1,51 +1,64 @@
-"""Embedders: crops in, unit vectors out. A new embedded model is a file here and a row in EMBEDDERS."""
+"""Embedders: crops in, vectors out. A new model that comes with pip is a file here and a row in EMBEDDERS."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from cosface_cli.artifacts.model_identity import FLIPS as FLIPS
-from cosface_cli.artifacts.model_identity import Flip as Flip
 from cosface_cli.registry import Row, Table
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CPU_BATCH = 16  # bounds memory; on a CPU larger batches gain nothing
+Flip = Literal["none", "sum", "concat"]
+FLIPS: tuple[Flip, ...] = get_args(Flip)
+CPU_BATCH = 16  # limits memory; larger batches are not faster on a CPU
 GPU_BATCH = 128
 
 
 class Embedder(Protocol):
-    """name: for people; model_id: hash of the weights; template: whose crops it takes; size: of its output; batch:
-    crops that it takes best at a time.
-
-    thresholds: by flip mode, the cosine from which two faces count as one person, where one was fitted.
-    """
+    """A recognition network, ready to run."""
 
     name: str
+    """What people call it."""
     model_id: str
+    """Hash of the weights and of all else that decides the vectors."""
     template: str
+    """The template of the crops it takes."""
     size: int
+    """Numbers in its output."""
     batch: int
+    """How many crops it embeds best at a time."""
     thresholds: Mapping[str, float]
+    """By flip mode, the cosine from which two faces count as one person, where the model was calibrated."""
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's own output (N, D), not normalised, for RGB crops (N, H, W, 3) of its template."""
         ...
 
 
-EMBEDDERS: Table[Callable[[], Embedder]] = Table(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagedEmbedder:
+    """A model whose weights come with pip: what a row of EMBEDDERS points to."""
+
+    open: Callable[[], Embedder]
+    """Opens it for a CPU, in float32."""
+    open_on: Callable[[str, str], Embedder] | None = None
+    """Opens it on a torch device in a precision, such as ("cuda:0", "fp16"); None for a model that needs a CPU."""
+
+
+EMBEDDERS: Table[PackagedEmbedder] = Table(
     "model",
     Row(
         "dlib",
-        "cosface_cli.engines.embedders.dlib_resnet:open_dlib",
+        "cosface_cli.engines.embedders.dlib_packaged:DLIB",
         "the embedded default: dlib's ResNet-29, 128-d, CC0",
     ),
     Row(
         "dlib-int8",
-        "cosface_cli.engines.embedders.dlib_resnet_int8:open_dlib_int8",
-        "the same with 8-bit convolutions: twice as fast on a CPU; a model of its own, not to be mixed with dlib",
+        "cosface_cli.engines.embedders.dlib_packaged:DLIB_INT8",
+        "the same with 8-bit convolutions: twice as fast on a CPU; a different model, not to be mixed with dlib",
     ),
 )

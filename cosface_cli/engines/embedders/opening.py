@@ -1,4 +1,4 @@
-"""One word of the command line to an embedder: a name of the table, a run folder, weights, or an ONNX file."""
+"""Opens an embedder by its name in the table, or by the path of a run folder, its weights or an ONNX file."""
 
 from __future__ import annotations
 
@@ -11,42 +11,44 @@ from cosface_cli.registry import suggest
 
 
 def open_embedder(spec: str, device: str = "cpu", precision: str = "fp32") -> Embedder:
-    """The embedder that spec names, on a device as engines.devices has them.
+    """The embedder that spec names, on a device as runtime.devices names it.
 
-    On plain "cpu" in fp32 it runs on ONNX Runtime, elsewhere on torch; what only is a graph stays with ONNX Runtime,
-    see fallback. Raises CosfaceError for an unknown name (with the near miss), a missing file, a file of another kind,
-    and a precision that a graph does not have.
+    On "cpu" in fp32 it runs on ONNX Runtime, otherwise on torch. A model that exists as an ONNX graph only always runs
+    on ONNX Runtime, see fallback. Raises CosfaceError for an unknown name (with the near miss), a missing file, a file
+    of another kind, and a precision that a graph does not have.
     """
     path = Path(spec)
     if spec not in EMBEDDERS and not path.exists() and path.suffix != ".safetensors":
         hint = suggest(spec, EMBEDDERS.names) + " or give a path"
         raise CosfaceError(f"no model or file is called {spec!r}", hint=hint)
     require_precision(spec, precision)
-    if _is_graph(spec):
-        if spec in EMBEDDERS:
-            return _named(spec)
+    by_torch = (device, precision) != ("cpu", "fp32")
+    if spec in EMBEDDERS:
+        packaged = EMBEDDERS.load(spec)
+        if by_torch and packaged.open_on is not None:
+            return packaged.open_on(device, precision)
+        return packaged.open()
+    if path.suffix == ".onnx":
         from cosface_cli.engines.embedders.onnx_file import open_onnx
 
         return open_onnx(path, device=device)
-    if spec not in EMBEDDERS and not path.is_dir() and path.suffix != ".safetensors":
+    if not path.is_dir() and path.suffix != ".safetensors":
         raise CosfaceError("not weights", path, "give a run folder, a .safetensors or an .onnx file")
-    if (device, precision) != ("cpu", "fp32"):
-        from cosface_cli.engines.embedders.torch_network import open_torch
+    if by_torch:
+        from cosface_cli.engines.embedders.torch_network import open_trained_on
 
-        return open_torch(spec, device, precision)
-    if spec in EMBEDDERS:
-        return _named(spec)
+        return open_trained_on(path, device, precision)
     from cosface_cli.engines.embedders.trained import open_trained
 
     return open_trained(path)
 
 
 def fallback(spec: str, device: str) -> str | None:
-    """Why a model is computed on the CPU although a GPU is there, as a sentence; None where it is not."""
+    """Why a model runs on the CPU although a GPU was asked for, as a sentence; None where it runs on the GPU."""
     if not on_gpu(device) or not _is_graph(spec):
         return None
     if spec in EMBEDDERS:
-        return f"{spec} is for CPUs and runs on the CPU; on a GPU take dlib"
+        return f"{spec} is made for CPUs and runs on the CPU; on a GPU use another model"
     from cosface_cli.engines.runtime.onnx_session import has_cuda
 
     if has_cuda() and device.startswith("cuda"):
@@ -58,13 +60,9 @@ def require_precision(spec: str, precision: str) -> None:
     """Raises CosfaceError for a model that cannot be computed in fp16 or bf16."""
     if precision != "fp32" and _is_graph(spec):
         problem = f"{spec} is a graph with a precision of its own"
-        raise CosfaceError(problem, hint="leave --precision out, or take dlib or a run folder")
+        raise CosfaceError(problem, hint="leave --precision out, or use a run folder")
 
 
 def _is_graph(spec: str) -> bool:
-    return spec == "dlib-int8" if spec in EMBEDDERS else Path(spec).suffix == ".onnx"
-
-
-def _named(spec: str) -> Embedder:
-    embedder: Embedder = EMBEDDERS.load(spec)()
-    return embedder
+    """Whether it exists as an ONNX graph only, which torch cannot run."""
+    return EMBEDDERS.load(spec).open_on is None if spec in EMBEDDERS else Path(spec).suffix == ".onnx"

@@ -1,6 +1,6 @@
-"""Embedding by torch, on GPUs or in half precision: the networks whose graphs ONNX Runtime runs on a CPU.
+"""Embedding with torch, on GPUs or in half precision. The same networks run on ONNX Runtime on a CPU.
 
-On a CPU it uses one thread, as ONNX Runtime does here: the cores are shared out by processes.
+On a CPU it uses one thread, as our ONNX Runtime sessions do, since processes share the cores.
 """
 
 from __future__ import annotations
@@ -15,12 +15,8 @@ from torch import nn
 
 from cosface_cli.artifacts.run.weights import read_trained
 from cosface_cli.backbones.inputs import network_tensor
-from cosface_cli.backbones.loading import declaration, load
 from cosface_cli.engines.embedders import GPU_BATCH
-from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID
-from cosface_cli.engines.embedders.packaged import thresholds
 from cosface_cli.engines.embedders.trained import network_of, shown_name, thresholds_of
-from cosface_cli.engines.models.starting_weights import DEFAULT, starting_weights
 from cosface_cli.engines.runtime.devices import autocast_type, on_gpu, require
 
 _CPU_BATCH = 8
@@ -29,9 +25,8 @@ _CPU_BATCH = 8
 class TorchEmbedder:
     """A network on a device, see the Embedder protocol.
 
-    network: of (N, 3, H, W), each channel (x - mean) / std of its pixels; precision: what its sums are computed in, by
-    torch's autocast; what it gives is float32. Batches are filled up to one size, so that a vector does not hang on how
-    many crops came with it.
+    network: takes (N, 3, H, W), each channel (x - mean) / std of its pixels; precision: for torch's autocast, the
+    output is float32. Batches are padded to one size, so that a vector does not depend on how many crops came with it.
     """
 
     def __init__(
@@ -48,6 +43,7 @@ class TorchEmbedder:
         thresholds: Mapping[str, float],
     ) -> None:
         require(device)
+        _use_exact_float32()
         self.name = name
         self.model_id = model_id
         self.template = template
@@ -80,31 +76,14 @@ class TorchEmbedder:
         return embeddings.to(torch.float32).cpu().numpy()
 
 
-def open_torch(spec: str, device: str, precision: str) -> TorchEmbedder:
-    """`dlib`, a run folder or its weights on a device. Raises CosfaceError as opening for a CPU does."""
-    _settle()
-    if spec == "dlib":
-        start = starting_weights(DEFAULT)
-        feeds = declaration(start.backbone)
-        network = load(start.backbone, start.embedding_size, start.tensors)
-        return TorchEmbedder(
-            network,
-            device,
-            precision,
-            name="dlib",
-            model_id=MODEL_ID,
-            template=feeds.template,
-            size=start.embedding_size,
-            mean=feeds.mean,
-            std=feeds.std,
-            thresholds=thresholds("dlib", MODEL_ID),
-        )
-    file, header, tensors = read_trained(Path(spec))
+def open_trained_on(path: Path, device: str, precision: str) -> TorchEmbedder:
+    """A run folder or its weights on a device. Raises CosfaceError as trained.open_trained does."""
+    file, header, tensors = read_trained(path)
     return TorchEmbedder(
         network_of(tensors, header, file),
         device,
         precision,
-        name=shown_name(Path(spec)),
+        name=shown_name(path),
         model_id=header.model_id,
         template=header.template,
         size=header.embedding_size,
@@ -114,8 +93,8 @@ def open_torch(spec: str, device: str, precision: str) -> TorchEmbedder:
     )
 
 
-def _settle() -> None:
-    """float32 is float32: cuDNN would round to 10 bits by default; and the same way of summing each time."""
+def _use_exact_float32() -> None:
+    """Compute float32 in full: cuDNN would round to 10 bits of mantissa. And add up in the same order each time."""
     torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -15,7 +15,8 @@ from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.photos.face_vectors import Input, crop_of
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.engines.photos.warp import require_cover
-from cosface_cli.engines.runners.local import cpu_count, run
+from cosface_cli.engines.runners.local import run
+from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.errors import CosfaceError, PhotoError

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 import cv2
@@ -228,8 +227,3 @@ def _rescaled(points: ArrayLike, scale: ArrayLike) -> NDArray[np.float64]:
 
 def _longer(box: NDArray[np.float64]) -> float:
     return float(max(box[2] - box[0], box[3] - box[1]))
-
-
-def absolute(path: str | os.PathLike[str]) -> Path:
-    """The path from the root of the file system, links left as they are."""
-    return Path(os.path.abspath(path))  # noqa: PTH100

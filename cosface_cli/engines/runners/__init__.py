@@ -1,4 +1,4 @@
-"""Who runs the work: a worker is opened once in each process and then given task after task."""
+"""Runners: they give tasks to worker processes. A new one is a file here and a row in RUNNERS."""
 
 from __future__ import annotations
 
@@ -14,46 +14,49 @@ from cosface_cli.registry import Row, Table
 class Opener(Protocol):
     """A picklable recipe for a worker: open() loads models and returns the function from a task to its result.
 
-    One with a true attribute `gpu` wants a GPU for itself, where the runner is who gives them out.
+    If it has an attribute `gpu` that is true, a runner that assigns GPUs gives each worker one.
     """
 
     def open(self) -> Callable[[Any], Any]: ...
 
 
 class Runner(Protocol):
-    """Each task with its result, in the order of the tasks, which are drawn a few ahead; workers: 0 for every core;
-    most: how many tasks there are at most, so that no more workers are started.
+    """Runs tasks in worker processes."""
 
-    opener: of every worker; or a tuple with one for each, which then says how many there are.
-    """
+    on_this_machine: bool
+    """Whether workers run on this machine, so that they can use its devices by number."""
 
     def __call__(
         self, tasks: Iterable[Any], opener: Opener | tuple[Opener, ...], workers: int, most: int
-    ) -> Iterator[tuple[Any, Any]]: ...
+    ) -> Iterator[tuple[Any, Any]]:
+        """Each task with its result, in the order of the tasks, which are drawn a few ahead.
+
+        opener: for every worker; or a tuple with one for each, which also sets how many there are. workers: 0 for one
+        per core. most: an upper bound of the number of tasks, so that no more workers than that are started.
+        """
+        ...
 
 
 RUNNERS: Table[Runner] = Table(
     "engine",
-    Row("local", "cosface_cli.engines.runners.local:run", "processes on this machine"),
-    Row("ray", "cosface_cli.engines.runners.ray:run", "the nodes of a Ray cluster, named by RAY_ADDRESS", "cluster"),
+    Row("local", "cosface_cli.engines.runners.local:LOCAL", "processes on this machine"),
+    Row("ray", "cosface_cli.engines.runners.ray:RAY", "the nodes of a Ray cluster, named by RAY_ADDRESS", "cluster"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Seeing:
-    """Opens a worker where it sees the files that it will read: else it would take each for a missing photo.
-
-    gpu: see Opener.
-    """
+class PathCheckingOpener:
+    """Opens a worker only where the files that it will read exist. Otherwise it would report each photo as missing."""
 
     opener: Opener
     paths: tuple[Path, ...]
     gpu: bool = False
+    """See Opener."""
 
     def open(self) -> Callable[[Any], Any]:
-        """Raises CosfaceError naming the path that is not there."""
+        """Raises CosfaceError naming the path that does not exist."""
         for path in self.paths:
             if not path.exists():
-                hint = "keep it, and the temporary folder ($TMPDIR), where every worker sees them"
-                raise CosfaceError("a worker does not see it", path, hint)
+                hint = "put it, and the temporary folder ($TMPDIR), where every worker can read them"
+                raise CosfaceError("a worker cannot find this path", path, hint)
         return self.opener.open()

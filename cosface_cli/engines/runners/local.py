@@ -1,9 +1,8 @@
-"""A pool of processes on this machine: results in the order of the tasks, few in flight, workers that die with us."""
+"""Processes on this machine: results in the order of the tasks, few tasks in flight, workers that end with us."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -15,6 +14,8 @@ from multiprocessing.queues import SimpleQueue
 from typing import Any, TypeVar
 
 from cosface_cli.engines.runners import Opener
+from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
+from cosface_cli.engines.runtime.parent_process import die_with_parent
 from cosface_cli.errors import CosfaceError
 
 T = TypeVar("T")
@@ -24,20 +25,13 @@ AHEAD = 4  # tasks in flight for each worker
 _worker: Callable[[Any], Any] | None = None  # one per worker process, set by _start
 
 
-def cpu_count() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run(
     tasks: Iterable[T], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
 ) -> Iterator[tuple[T, Any]]:
-    """Each task with its result, in order. workers: processes, 0 for one a core, but no more than `most`, which is how
-    many tasks there are at most; with 1 the work is done in this one. opener: of all, or a tuple with one for each
-    process.
+    """Each task with its result, in order: see Runner. With one worker, the work is done in this process.
 
-    At most AHEAD tasks a worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
-    when a worker is killed, most likely for want of memory.
+    At most AHEAD tasks per worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
+    when a worker is killed, most likely because memory ran out.
     """
     openers = opener if isinstance(opener, tuple) else (opener,) * (workers or cpu_count())
     workers = min(len(openers), most)
@@ -55,10 +49,10 @@ def run(
 
 
 class Pool:
-    """Worker processes that stay from one call of map to the next. opener: of all, or one for each; flag: the option
-    that says how many they are."""
+    """Worker processes that stay alive between calls of map."""
 
     def __init__(self, opener: Opener | tuple[Opener, ...], workers: int, flag: str = "--workers") -> None:
+        """opener: for all workers, or one for each; flag: the option that sets how many there are, for messages."""
         self.flag = flag
         context = multiprocessing.get_context("spawn")
         openers = opener if isinstance(opener, tuple) else (opener,) * workers
@@ -68,7 +62,7 @@ class Pool:
         self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(openers, numbers))
 
     def map(self, tasks: Iterable[T], ahead: int) -> Iterator[tuple[T, Any]]:
-        """Each task with its result, in order, at most `ahead` of them in flight. Raises CosfaceError as run does."""
+        """Each task with its result, in order, at most `ahead` tasks in flight. Raises CosfaceError as run does."""
         waiting: deque[tuple[T, Future[Any]]] = deque()
         try:
             for task in tasks:
@@ -81,7 +75,7 @@ class Pool:
                 yield first, future.result()
         except BrokenProcessPool:
             raise CosfaceError(
-                "a worker process was killed, perhaps for want of memory",
+                "a worker process was killed, perhaps because memory ran out",
                 hint=f"run the same command again with fewer {self.flag}",
             ) from None
         finally:
@@ -89,12 +83,12 @@ class Pool:
                 future.cancel()
 
     def close(self) -> None:
-        """End the workers, after what they have in hand."""
+        """End the workers once they have finished their current tasks."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
-    """Submit a task; workers are born deaf to Ctrl-C, which would leave each one's traceback on the terminal."""
+    """Submit a task. Workers start with SIGINT blocked: on Ctrl-C each would print a traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return pool.submit(_work, task)
@@ -102,21 +96,14 @@ def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def single_threaded() -> None:
-    """Keep OpenCV to one thread: the cores are shared out by processes."""
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
 def _start(openers: tuple[Opener, ...], numbers: SimpleQueue[int]) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells us when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=die_with_parent, daemon=True).start()
     single_threaded()
     try:
         _worker = openers[numbers.get()].open()
-    except Exception as error:  # told as what it is with the first task, not as a worker that died
+    except Exception as error:  # raised with the first task, instead of ending the worker
         _worker = _failing(error)
 
 
@@ -132,9 +119,15 @@ def _work(task: Any) -> Any:
     return _worker(task)
 
 
-def die_with_parent() -> None:
-    """End this process when the one that started it is gone, however that ended; for a thread of its own."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+class LocalRunner:
+    """See Runner."""
+
+    on_this_machine = True
+
+    def __call__(
+        self, tasks: Iterable[Any], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
+    ) -> Iterator[tuple[Any, Any]]:
+        return run(tasks, opener, workers, most)
+
+
+LOCAL = LocalRunner()

@@ -30,7 +30,8 @@ from ray import cloudpickle, exceptions
 from ray._private import worker as ray_worker
 
 from cosface_cli.engines.runners import Opener
-from cosface_cli.engines.runners.local import AHEAD, cpu_count, single_threaded
+from cosface_cli.engines.runners.local import AHEAD
+from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.errors import CosfaceError
 
 T = TypeVar("T")
@@ -149,7 +150,7 @@ def _ended(task: T, reference: Any, place: str) -> tuple[T, Any]:
     except exceptions.OutOfMemoryError:
         raise CosfaceError("its workers ran out of memory", named(task), "run again with fewer --workers") from None
     except (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.ObjectLostError):
-        problem = f"its worker was killed {RETRIES + 1} times, perhaps for want of memory"
+        problem = f"its worker was killed {RETRIES + 1} times, perhaps because memory ran out"
         raise CosfaceError(problem, named(task), "leave it out, or run again with fewer --workers") from None
     except exceptions.RayError as error:
         problem = f"Ray failed ({str(error).splitlines()[0]})"
@@ -180,3 +181,17 @@ def _work(recipe: bytes, task: Any) -> Any:
             error.problem += f" (on the node {platform.node()})"
             raise
     return _opened[1](task)
+
+
+class RayRunner:
+    """See Runner."""
+
+    on_this_machine = False
+
+    def __call__(
+        self, tasks: Iterable[Any], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
+    ) -> Iterator[tuple[Any, Any]]:
+        return run(tasks, opener, workers, most)
+
+
+RAY = RayRunner()

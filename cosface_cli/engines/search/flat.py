@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index.vector_file import VectorFile
-from cosface_cli.engines.runners.local import cpu_count
+from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.engines.search import RECALL, Built, Search
 from cosface_cli.engines.search.near import nearest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,11 @@ def list_photos(source: str, besides: Path | None = None, every: float = EVERY, 
 def unused_every(source: str, every: float, videos: int) -> tuple[str, ...]:
     """A note where --every was given and there are no videos."""
     return () if videos or every == EVERY else (f"{source}: no video here, --every {every:g} changes nothing",)
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """The path from the root of the file system. Symbolic links are not resolved."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _head(source: str) -> bytes:

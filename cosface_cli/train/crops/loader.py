@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cosface_cli.engines.runners import Opener
-from cosface_cli.engines.runners.local import Pool, single_threaded
+from cosface_cli.engines.runners.local import Pool
+from cosface_cli.engines.runtime.cpu import single_threaded
 
 
 class Readers:

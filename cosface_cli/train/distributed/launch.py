@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from torch.distributed.rendezvous import rendezvous
 
-from cosface_cli.engines.runners.local import die_with_parent
+from cosface_cli.engines.runtime.parent_process import die_with_parent
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import OnOutcome, ignore
 from cosface_cli.train import TrainConfig

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cosface_cli.engines.runners.local import cpu_count
+from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.engines.runtime.devices import KINDS, is_there, require
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome

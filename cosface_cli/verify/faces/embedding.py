@@ -13,7 +13,8 @@ from cosface_cli.engines.photos.face_vectors import Input, Vectors, VectorsOpene
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.reader import CHOICES
 from cosface_cli.engines.photos.warp import require_cover
-from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
+from cosface_cli.engines.runners.local import run
+from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.maths.geometry import template
 from cosface_cli.registry import one_of
 from cosface_cli.verify import DEFAULT, CompareConfig, ProtocolConfig

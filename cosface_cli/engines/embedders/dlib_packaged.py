@@ -1,0 +1,38 @@
+"""The models dlib and dlib-int8: what opens them on a CPU, and dlib on a GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cosface_cli.engines.embedders import PackagedEmbedder
+from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID, open_dlib
+from cosface_cli.engines.embedders.dlib_resnet_int8 import open_dlib_int8
+from cosface_cli.engines.embedders.packaged import thresholds
+
+if TYPE_CHECKING:
+    from cosface_cli.engines.embedders.torch_network import TorchEmbedder
+
+
+def _open_dlib_on(device: str, precision: str) -> TorchEmbedder:
+    from cosface_cli.backbones.loading import declaration, load
+    from cosface_cli.engines.embedders.torch_network import TorchEmbedder
+    from cosface_cli.engines.models.starting_weights import DEFAULT, starting_weights
+
+    start = starting_weights(DEFAULT)
+    backbone = declaration(start.backbone)
+    return TorchEmbedder(
+        load(start.backbone, start.embedding_size, start.tensors),
+        device,
+        precision,
+        name="dlib",
+        model_id=MODEL_ID,
+        template=backbone.template,
+        size=start.embedding_size,
+        mean=backbone.mean,
+        std=backbone.std,
+        thresholds=thresholds("dlib", MODEL_ID),
+    )
+
+
+DLIB = PackagedEmbedder(open=open_dlib, open_on=_open_dlib_on)
+DLIB_INT8 = PackagedEmbedder(open=open_dlib_int8)
