@@ -17,7 +17,14 @@ BOX = ((0.0, 0.0, 50.0, 50.0), 0.9, 20.0)
 
 def vectors(*rows: tuple[float, ...], lengths: tuple[float, ...] | None = None) -> Vectors:
     own = np.array(rows, np.float32)
-    return Vectors("h", 0, 0, (BOX,) * len(rows), own, None if lengths is None else np.array(lengths))
+    return Vectors(
+        hash="h",
+        size=0,
+        mtime_ns=0,
+        faces=(BOX,) * len(rows),
+        vectors=own,
+        lengths=None if lengths is None else np.array(lengths),
+    )
 
 
 def test_mean_is_the_mean_of_the_cosines() -> None:
@@ -39,7 +46,7 @@ def test_concat_weighs_by_length() -> None:
 def test_one_model_is_itself_and_a_reject_is_everybodys() -> None:
     one = vectors((1, 0))
     assert fused([one]) is one
-    bad = Vectors("h", 0, 0, reason="bad_embedding", words="no vector")
+    bad = Vectors(hash="h", size=0, mtime_ns=0, reason="bad_embedding", words="no vector")
     assert fused([one, bad]).reason == "bad_embedding"
 
 

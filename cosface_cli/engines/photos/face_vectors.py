@@ -1,13 +1,18 @@
-"""From a file to the vectors of its faces, in a worker: crops are brought to each model's template, photos aligned."""
+"""From a file to the embeddings of its faces, in a worker: crops are brought to each model's template, photos aligned.
+
+A file is read, decoded and searched for faces once, however many models there are. Its faces are cut out once for each
+template, and embedded by each model in batches over several files.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,60 +24,68 @@ from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import Embedder, Flip
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.embedders.vectors import embeddings, require_finite
+from cosface_cli.engines.photos.copy_detection import face_thumbnail
 from cosface_cli.engines.photos.limits import Limits
-from cosface_cli.engines.photos.perceptual_hash import look
-from cosface_cli.engines.photos.reader import Face, Reader, sharpness
+from cosface_cli.engines.photos.reader import DetectedFaces, Face, Reader, sharpness
 from cosface_cli.engines.photos.warp import crop_face, recrop
 from cosface_cli.engines.sources import Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import Template, are_degenerate, template
 from cosface_cli.maths.unit_vectors import unit_length
 
+Pixels = NDArray[np.uint8]
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A photo or crop to embed. crop: where it is of a crop folder; landmarks: five (x, y) in pixels of a photo whose
-    face is known already; known: for each model, the content that it has done already, if any."""
+    """A photo or crop to embed."""
 
     place: Place
     crop: Crop | None = None
+    """For a file of a crop folder."""
     known: tuple[str | None, ...] = (None,)
+    """For each model, the SHA-256 of the content that it embedded before, if any."""
     landmarks: tuple[tuple[float, float], ...] | None = None
+    """For a photo whose face is known already: five (x, y) in pixels."""
 
     def __str__(self) -> str:
         return str(self.place)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+FaceInfo = tuple[tuple[float, ...], float, float]
+"""Box, detection score and sharpness of a face."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Vectors:
-    """faces: what is known of each (box, score, sharpness); vectors: (len(faces), D) of unit length; lengths: what they
-    were before; looks: of each face, see engines.likeness, where they were asked for; found: faces that the detector
-    reported; reason: why there are none."""
+    """What one model made of one file: vectors of its faces, or the reason why there are none."""
 
     hash: str
+    """SHA-256 of the content."""
     size: int
+    """Bytes of the file."""
     mtime_ns: int
-    faces: tuple[tuple[tuple[float, ...], float, float], ...] = ()
+    faces: tuple[FaceInfo, ...] = ()
+    """The faces that were embedded."""
     vectors: NDArray[np.float32] | None = None
+    """(len(faces), D), of unit length."""
     lengths: NDArray[np.float64] | None = None
-    looks: NDArray[np.uint8] | None = None
+    """(len(faces),): lengths of the vectors before they were normalised."""
+    thumbnails: NDArray[np.uint8] | None = None
+    """Of each face, where they were asked for: see copy_detection."""
     found: int = 1
+    """Faces that the detector reported."""
     unchanged: bool = False
+    """Whether the model has embedded this content before."""
     reason: str | None = None
+    """Code of the rejection."""
     words: str = ""
-
-
-_Read = tuple[Vectors, list[NDArray[np.uint8]]]
-_Cut = tuple[int, tuple[tuple[tuple[float, ...], float, float], ...], list[NDArray[np.uint8]]]  # found, faces, crops
+    """Message of the rejection."""
 
 
 @dataclass(frozen=True, slots=True)
 class VectorsOpener:
-    """How files become vectors: the models and their flip, and for photos how faces are found and chosen.
-
-    device, precision: as for open_embedder; readers: threads that read the files, beside a GPU; looks: whether to keep
-    how the faces look.
-    """
+    """How files become vectors: which models embed them, and how faces are found and chosen in photos."""
 
     models: tuple[str, ...]
     flip: Flip
@@ -81,123 +94,180 @@ class VectorsOpener:
     limits: Limits = Limits()  # noqa: RUF009
     try_rotations: bool = False
     device: str = "cpu"
+    """See open_embedder."""
     precision: str = "fp32"
+    """See open_embedder."""
     readers: int = 1
-    looks: bool = False
+    """Threads that read files, for a model on a GPU."""
+    thumbnails: bool = False
+    """Whether to make Vectors.thumbnails."""
 
     def open(self) -> Callable[[list[Input]], list[tuple[Vectors, ...]]]:
         return FaceVectors([open_embedder(spec, self.device, self.precision) for spec in self.models], self)
 
 
-class FaceVectors:
-    """Embeds lists of files by one model or several, each file read once; the detector is loaded with the first photo.
+@dataclass(frozen=True, slots=True)
+class _CutFaces:
+    """The faces of a file, cut out at one template."""
 
-    Gives for each file what each model makes of it.
-    """
+    found: int
+    faces: tuple[FaceInfo, ...]
+    crops: list[Pixels]
+
+
+class _OpenFile(Protocol):
+    """A file that was read, with its faces found."""
+
+    def cut(self, need: Template) -> _CutFaces:
+        """Its faces at a template. Raises PhotoError where none of them is usable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is known of a file before a model runs, and the crops that the model has to embed."""
+
+    result: Vectors
+    crops: list[Pixels]
+
+
+class FaceVectors:
+    """Embeds lists of files by one model or several. For each file it returns the result of each model."""
 
     def __init__(self, embedders: Sequence[Embedder], how: VectorsOpener) -> None:
         self.embedders = tuple(embedders)
         self.how = how
         self._templates = [template(embedder.template) for embedder in embedders]
         self._threads = ThreadPoolExecutor(how.readers) if how.readers > 1 else None
-        self._own = threading.local()  # detectors are no two threads' at once
+        self._thread_data = threading.local()  # each thread has a detector of its own
 
     def __call__(self, inputs: list[Input]) -> list[tuple[Vectors, ...]]:
-        read = list(self._threads.map(self._read, inputs) if self._threads else map(self._read, inputs))
+        prepared = list(self._threads.map(self._prepare, inputs) if self._threads else map(self._prepare, inputs))
         results = [
-            self._embedded(embedder, inputs, [own[number] for own in read])
+            self._embed(embedder, inputs, [models[number] for models in prepared])
             for number, embedder in enumerate(self.embedders)
         ]
         return list(zip(*results, strict=True))
 
-    def _embedded(self, embedder: Embedder, inputs: list[Input], read: list[_Read]) -> list[Vectors]:
-        crops = [crop for _, own in read for crop in own]
-        raw = (
-            embeddings(embedder, np.stack(crops), self.how.flip) if crops else np.zeros((0, embedder.size), np.float32)
-        )
-        lengths, vectors = np.linalg.norm(raw.astype(np.float64), axis=1), unit_length(raw)
-        out, at = [], 0
-        for item, (result, own) in zip(inputs, read, strict=True):
-            rows = slice(at, at + len(own))
-            out.append(_with(result, vectors[rows], lengths[rows], str(item.place)))
-            at += len(own)
-        return out
-
-    def _read(self, item: Input) -> list[_Read]:
-        """For each model what is known before it runs, and the crops for it."""
-        size = mtime_ns = 0
-        digest = ""
-        cut: Callable[[Template], _Cut] | None = None
-        fault: PhotoError | None = None
+    def _prepare(self, item: Input) -> list[_Prepared]:
+        """Read a file and cut out its faces, for each model."""
+        state = Vectors(hash="", size=0, mtime_ns=0)
+        opened: _OpenFile | PhotoError
         try:
-            if item.crop is None:  # before it is read, so that a change in between shows at the next run
-                with suppress(OSError):  # reading says what is wrong
+            if item.crop is None:  # before the content, so that a change in between is noticed in the next run
+                with suppress(OSError):  # reading reports what is wrong
                     size, mtime_ns = item.place.status()
+                    state = replace(state, size=size, mtime_ns=mtime_ns)
             content = item.place.read()
-            digest = hashlib.sha256(content).hexdigest()
-            if any(digest != known for known in item.known):
-                cut = self._cutter(content, item)
+            state = replace(state, hash=hashlib.sha256(content).hexdigest())
+            if all(state.hash == known for known in item.known):
+                return [_Prepared(replace(state, unchanged=True), [])] * len(item.known)
+            opened = self._open(content, item)
         except PhotoError as error:
-            fault = error
-
-        def made(need: Template) -> _Read:
-            try:
-                if cut is None:
-                    assert fault is not None
-                    raise fault
-                found, faces, crops = cut(need)
-                looks = np.stack([look(crop, need) for crop in crops]) if self.how.looks else None
-                return Vectors(digest, size, mtime_ns, faces, found=found, looks=looks), crops
-            except PhotoError as error:
-                return Vectors(digest, size, mtime_ns, reason=error.reason, words=str(error)), []
-
-        done: dict[str, _Read] = {}  # by template
-        out: list[_Read] = []
+            opened = error
+        by_template: dict[str, _Prepared] = {}
+        prepared = []
         for known, need in zip(item.known, self._templates, strict=True):
-            if digest and digest == known:
-                out.append((Vectors(digest, size, mtime_ns, unchanged=True), []))
-            else:
-                out.append(done[need.name] if need.name in done else done.setdefault(need.name, made(need)))
-        return out
+            if state.hash and state.hash == known:
+                prepared.append(_Prepared(replace(state, unchanged=True), []))
+                continue
+            if need.name not in by_template:
+                by_template[need.name] = self._cut(state, opened, need)
+            prepared.append(by_template[need.name])
+        return prepared
 
-    def _cutter(self, content: bytes, item: Input) -> Callable[[Template], _Cut]:
-        """Decodes, and for a photo detects, once; what it gives cuts the faces out at a template."""
-        crop = item.crop
-        if crop is not None:
-            image = _crop_pixels(content, crop)
-            return lambda need: _cut_crop(image, crop, need)
+    def _open(self, content: bytes, item: Input) -> _OpenFile:
+        """Decode a file and find its faces."""
+        if item.crop is not None:
+            return _CropFile(_crop_pixels(content, item.crop), item.crop)
         if item.landmarks is not None:
             photo = pictures.decode(content, str(item.place), None, self.how.limits.max_megapixels).image
-            points = np.array(item.landmarks, np.float64)
-            if are_degenerate(points):
-                raise PhotoError(
-                    "bad_landmarks", "the landmarks of the face coincide or lie on a line", str(item.place)
-                )
-            return lambda need: _cut_at(photo, points, need)
-        reader = self._photo_reader()
-        sight = reader.see(content, str(item.place))
+            return _PhotoWithLandmarks(photo, _usable(item.landmarks, str(item.place)))
+        reader = self._reader()
+        return _PhotoWithFaces(reader, reader.find(content, str(item.place)))
 
-        def cut(need: Template) -> _Cut:
-            faces = reader.cut(sight, need)
-            return sight.found, tuple(_known(face) for face in faces), [face.crop for face in faces]
+    def _cut(self, state: Vectors, opened: _OpenFile | PhotoError, need: Template) -> _Prepared:
+        """The faces of a file at a template, or its rejection."""
+        try:
+            if isinstance(opened, PhotoError):
+                raise opened
+            cut = opened.cut(need)
+        except PhotoError as error:
+            return _Prepared(replace(state, reason=error.reason, words=str(error)), [])
+        thumbnails = np.stack([face_thumbnail(crop, need) for crop in cut.crops]) if self.how.thumbnails else None
+        return _Prepared(replace(state, faces=cut.faces, found=cut.found, thumbnails=thumbnails), cut.crops)
 
-        return cut
-
-    def _photo_reader(self) -> Reader:
-        if not hasattr(self._own, "reader"):
+    def _reader(self) -> Reader:
+        """The reader of this thread; its detector is loaded with the first photo."""
+        if not hasattr(self._thread_data, "reader"):
             how = self.how
             detector = open_detector(how.detector, how.limits.min_face)
-            self._own.reader = Reader(detector, self._templates[0], how.choice, how.limits, how.try_rotations)
-        reader: Reader = self._own.reader
+            self._thread_data.reader = Reader(detector, self._templates[0], how.choice, how.limits, how.try_rotations)
+        reader: Reader = self._thread_data.reader
         return reader
 
+    def _embed(self, embedder: Embedder, inputs: list[Input], prepared: list[_Prepared]) -> list[Vectors]:
+        """Embed the crops of all files together."""
+        crops = [crop for file in prepared for crop in file.crops]
+        if crops:
+            raw = embeddings(embedder, np.stack(crops), self.how.flip)
+        else:
+            raw = np.zeros((0, embedder.size), np.float32)
+        lengths, vectors = np.linalg.norm(raw.astype(np.float64), axis=1), unit_length(raw)
+        rows = _slices(prepared)
+        return [
+            _with_vectors(file.result, vectors[part], lengths[part], str(item.place))
+            for item, file, part in zip(inputs, prepared, rows, strict=True)
+        ]
 
-def crop_of(content: bytes, crop: Crop, need: Template) -> NDArray[np.uint8]:
-    """A crop file's content as a crop of template `need`. Raises PhotoError where it is not of its own template."""
+
+@dataclass(frozen=True, slots=True)
+class _CropFile:
+    """A file of a crop folder."""
+
+    pixels: Pixels
+    crop: Crop
+
+    def cut(self, need: Template) -> _CutFaces:
+        image = recrop(self.pixels, self.crop.template, need, self.crop.landmarks)
+        record, have = self.crop.record, self.crop.template
+        if record is None:
+            box = (0.0, 0.0, float(have.width), float(have.height))
+            return _CutFaces(1, ((box, 0.0, round(sharpness(image), 1)),), [image])
+        return _CutFaces(1, ((record.box, record.score, float(record.quality.get("sharpness", 0.0))),), [image])
+
+
+@dataclass(frozen=True, slots=True)
+class _PhotoWithLandmarks:
+    """A photo whose face was given by its landmarks (5, 2)."""
+
+    photo: Pixels
+    landmarks: NDArray[np.float64]
+
+    def cut(self, need: Template) -> _CutFaces:
+        crop = crop_face(self.photo, self.landmarks, need)
+        box = (*self.landmarks.min(axis=0), *self.landmarks.max(axis=0))
+        return _CutFaces(1, ((tuple(round(float(v), 2) for v in box), 0.0, sharpness(crop)),), [crop])
+
+
+@dataclass(frozen=True, slots=True)
+class _PhotoWithFaces:
+    """A photo whose faces were detected."""
+
+    reader: Reader
+    detected: DetectedFaces
+
+    def cut(self, need: Template) -> _CutFaces:
+        faces = self.reader.cut(self.detected, need)
+        return _CutFaces(self.detected.found, tuple(_info(face) for face in faces), [face.crop for face in faces])
+
+
+def crop_of(content: bytes, crop: Crop, need: Template) -> Pixels:
+    """The content of a crop file as a crop of template `need`. Raises PhotoError where its size is not as declared."""
     return recrop(_crop_pixels(content, crop), crop.template, need, crop.landmarks)
 
 
-def _crop_pixels(content: bytes, crop: Crop) -> NDArray[np.uint8]:
+def _crop_pixels(content: bytes, crop: Crop) -> Pixels:
     image = pictures.decode(content, crop.path).image
     have = crop.template
     if image.shape[:2] != (have.height, have.width):
@@ -206,26 +276,26 @@ def _crop_pixels(content: bytes, crop: Crop) -> NDArray[np.uint8]:
     return image
 
 
-def _cut_at(photo: NDArray[np.uint8], landmarks: NDArray[np.float64], need: Template) -> _Cut:
-    crop = crop_face(photo, landmarks, need)
-    box = (*landmarks.min(axis=0), *landmarks.max(axis=0))
-    return 1, ((tuple(round(float(v), 2) for v in box), 0.0, sharpness(crop)),), [crop]
+def _usable(landmarks: tuple[tuple[float, float], ...], path: str) -> NDArray[np.float64]:
+    points = np.array(landmarks, np.float64)
+    if are_degenerate(points):
+        raise PhotoError("bad_landmarks", "the landmarks of the face coincide or lie on a line", path)
+    return points
 
 
-def _cut_crop(pixels: NDArray[np.uint8], crop: Crop, need: Template) -> _Cut:
-    image = recrop(pixels, crop.template, need, crop.landmarks)
-    record = crop.record
-    if record is None:
-        box: tuple[float, ...] = (0.0, 0.0, float(crop.template.width), float(crop.template.height))
-        return 1, ((box, 0.0, round(sharpness(image), 1)),), [image]
-    return 1, ((record.box, record.score, float(record.quality.get("sharpness", 0.0))),), [image]
-
-
-def _known(face: Face) -> tuple[tuple[float, ...], float, float]:
+def _info(face: Face) -> FaceInfo:
     return tuple(round(float(v), 2) for v in face.box), round(face.score, 5), face.quality["sharpness"]
 
 
-def _with(result: Vectors, vectors: NDArray[np.float32], lengths: NDArray[np.float64], path: str) -> Vectors:
+def _slices(prepared: list[_Prepared]) -> Iterator[slice]:
+    """The rows of each file among the crops of all."""
+    start = 0
+    for file in prepared:
+        yield slice(start, start + len(file.crops))
+        start += len(file.crops)
+
+
+def _with_vectors(result: Vectors, vectors: NDArray[np.float32], lengths: NDArray[np.float64], path: str) -> Vectors:
     try:
         for vector in vectors:
             require_finite(vector, path)

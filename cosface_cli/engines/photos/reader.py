@@ -1,4 +1,4 @@
-"""From a photo file to its faces: decoded once, detected, chosen, cut out at a template."""
+"""From a photo file to its faces: decode once, detect, choose, cut out at one template or several."""
 
 from __future__ import annotations
 
@@ -25,43 +25,52 @@ from cosface_cli.maths.pose import roll, yaw
 CHOICES: tuple[Faces, ...] = get_args(Faces)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Face:
-    """box: (4,) left, top, right, bottom; landmarks: (5, 2); both in upright pixels of the photo. crop: RGB uint8 of
-    the reader's template. quality: face_px, the box's longer side; sharpness, the variance of the crop's Laplacian,
-    comparable within one template; yaw and roll in degrees, see maths.pose. rotation: degrees clockwise by which the
-    photo was turned to find the face, 0 unless rotations were tried."""
+    """A face of a photo, cut out. Coordinates are pixels of the upright photo."""
 
     box: NDArray[np.float64]
+    """(4,): left, top, right, bottom."""
     landmarks: NDArray[np.float64]
+    """(5, 2)."""
     score: float
+    """Of the detector, 0..1."""
     crop: NDArray[np.uint8]
+    """RGB, of the template asked for."""
     quality: Mapping[str, float]
+    """face_px: longer side of the box; sharpness: variance of the crop's Laplacian, comparable within one template;
+    yaw and roll: degrees, see maths.pose."""
     rotation: int = 0
+    """Degrees by which the photo was rotated clockwise to find the face; 0 unless rotations were tried."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FacesOfPhoto:
-    """size: bytes of the file; mtime_ns: nanoseconds; hash: SHA-256 of its content; found: faces that the detector
-    reported (unless all are wanted, those that could have been the chosen one)."""
+    """The chosen faces of a photo file."""
 
     size: int
+    """Bytes of the file."""
     mtime_ns: int
     hash: str
+    """SHA-256 of its content."""
     found: int
+    """Faces that the detector reported; unless all are wanted, those that could have been the chosen one."""
     faces: tuple[Face, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sight:
-    """What was seen in a photo, before anything is cut out. photo: as decoded for the detector; found: as in
-    FacesOfPhoto; boxes, landmarks and scores: of the chosen faces, in upright pixels of the photo."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DetectedFaces:
+    """The chosen faces of a photo before they are cut out. Coordinates are pixels of the upright photo."""
 
     content: bytes
+    """The photo file."""
     path: str | os.PathLike[str]
     photo: pictures.Photo
+    """As decoded for the detector."""
     rotation: int
+    """See Face."""
     found: int
+    """See FacesOfPhoto."""
     boxes: tuple[NDArray[np.float64], ...]
     landmarks: tuple[NDArray[np.float64], ...]
     scores: tuple[float, ...]
@@ -70,8 +79,8 @@ class Sight:
 class Reader:
     """Reads photos with one detector for one template.
 
-    try_rotations: where the limits leave no face in the photo as it is, look at it turned by 90, 180 and 270 degrees,
-    and take the turn with the best score.
+    try_rotations: if no face of the photo is within the limits, detect again with the photo rotated by 90, 180 and 270
+    degrees, and take the rotation with the best score.
     """
 
     def __init__(
@@ -98,34 +107,43 @@ class Reader:
 
     def faces(self, content: bytes, path: str | os.PathLike[str]) -> tuple[int, tuple[Face, ...]]:
         """How many faces were found in the content of a photo file, and the chosen ones."""
-        sight = self.see(content, path)
-        return sight.found, self.cut(sight, self.template)
+        detected = self.find(content, path)
+        return detected.found, self.cut(detected, self.template)
 
-    def see(self, content: bytes, path: str | os.PathLike[str]) -> Sight:
-        """The chosen faces in the content of a photo file, to be cut out at one template or several. Raises PhotoError
-        when it cannot be decoded or has no usable face."""
+    def find(self, content: bytes, path: str | os.PathLike[str]) -> DetectedFaces:
+        """Choose the faces in the content of a photo file, for `cut` to cut out at one template or several.
+
+        Raises PhotoError when it cannot be decoded or has no usable face.
+        """
         photo = pictures.decode(content, path, self.detector.long_side, self.limits.max_megapixels)
-        rotation, found, usable = self._look(photo, path)
-        boxes = np.asarray(found.boxes, np.float64) / photo.scale  # (N, 4)
-        kept = self._choose(usable, boxes, photo.width, photo.height)
-        landmarks = [_rescaled(found.landmarks[i], 1 / photo.scale) for i in kept]
-        kept_landmarks = [(i, points) for i, points in zip(kept, landmarks, strict=True) if not are_degenerate(points)]
-        if not kept_landmarks:
+        rotation, detections, usable = self._detect(photo, path)
+        boxes = np.asarray(detections.boxes, np.float64) / photo.scale  # (N, 4)
+        landmarks = [_rescaled(points, 1 / photo.scale) for points in detections.landmarks]
+        chosen = self._choose(usable, boxes, photo.width, photo.height)
+        chosen = [i for i in chosen if not are_degenerate(landmarks[i])]
+        if not chosen:
             raise PhotoError("bad_landmarks", "the landmarks of the face coincide or lie on a line", path)
-        own_boxes, scores = zip(*((boxes[i], float(found.scores[i])) for i, _ in kept_landmarks), strict=True)
-        own_landmarks = tuple(points for _, points in kept_landmarks)
-        return Sight(content, path, photo, rotation, len(found), own_boxes, own_landmarks, scores)
+        return DetectedFaces(
+            content=content,
+            path=path,
+            photo=photo,
+            rotation=rotation,
+            found=len(detections),
+            boxes=tuple(boxes[i] for i in chosen),
+            landmarks=tuple(landmarks[i] for i in chosen),
+            scores=tuple(float(detections.scores[i]) for i in chosen),
+        )
 
-    def cut(self, sight: Sight, template: Template) -> tuple[Face, ...]:
+    def cut(self, detected: DetectedFaces, template: Template) -> tuple[Face, ...]:
         """The faces of a photo at a template. Raises PhotoError where all are blurred or turned away."""
-        photo, path = sight.photo, sight.path
-        enough = max(needed_scale(points, template) for points in sight.landmarks)
-        if photo.scale < min(1.0, enough):  # decoded too small for the crop: once more, larger
-            side = int(np.ceil(max(photo.width, photo.height) * min(1.0, enough)))
-            photo = pictures.decode(sight.content, path, side, self.limits.max_megapixels)
+        photo, path = detected.photo, detected.path
+        scale = min(1.0, max(needed_scale(points, template) for points in detected.landmarks))
+        if photo.scale < scale:  # decoded too small for the crop: decode again, larger
+            side = int(np.ceil(max(photo.width, photo.height) * scale))
+            photo = pictures.decode(detected.content, path, side, self.limits.max_megapixels)
         faces = []
         refused: PhotoError | None = None
-        for box, points, score in zip(sight.boxes, sight.landmarks, sight.scores, strict=True):
+        for box, points, score in zip(detected.boxes, detected.landmarks, detected.scores, strict=True):
             crop = crop_face(photo.image, _rescaled(points, photo.scale), template)
             quality = {
                 "face_px": _longer(box),
@@ -136,29 +154,39 @@ class Reader:
             problem = self._refusal(quality, path)
             if problem is None:
                 rounded = {name: round(value, 1) for name, value in quality.items()}
-                faces.append(Face(box, points, score, crop, rounded, sight.rotation))
+                faces.append(
+                    Face(
+                        box=box,
+                        landmarks=points,
+                        score=score,
+                        crop=crop,
+                        quality=rounded,
+                        rotation=detected.rotation,
+                    )
+                )
             refused = refused or problem
         if refused is not None and not faces:
             raise refused
         return tuple(faces)
 
-    def _look(self, photo: pictures.Photo, path: str | os.PathLike[str]) -> tuple[int, Detections, list[int]]:
-        """By what the photo was turned, what was found, in its pixels as it was, and which of it the limits leave."""
-        found = self.detector.detect([photo.image], self.choice)[0]
+    def _detect(self, photo: pictures.Photo, path: str | os.PathLike[str]) -> tuple[int, Detections, list[int]]:
+        """Degrees by which the photo was rotated; the detections, in pixels of the photo before that; and the indices
+        of those within the limits."""
+        detections = self.detector.detect([photo.image], self.choice)[0]
         try:
-            return 0, found, self._usable(found, photo.scale, path)
+            return 0, detections, self._usable(detections, photo.scale, path)
         except PhotoError:
             height, width = photo.image.shape[:2]
             best: tuple[int, Detections, list[int]] | None = None
-            most = -1.0
+            best_score = -1.0
             for degrees in ROTATIONS if self.try_rotations else ():
                 image = rotate(photo.image, degrees)
-                found = rotate_back(self.detector.detect([image], self.choice)[0], degrees, width, height)
+                detections = rotate_back(self.detector.detect([image], self.choice)[0], degrees, width, height)
                 with suppress(PhotoError):
-                    usable = self._usable(found, photo.scale, path)
-                    score = float(found.scores[usable].max())
-                    if score > most:
-                        best, most = (degrees, found, usable), score
+                    usable = self._usable(detections, photo.scale, path)
+                    score = float(detections.scores[usable].max())
+                    if score > best_score:
+                        best, best_score = (degrees, detections, usable), score
             if best is None:
                 raise
             return best
@@ -176,21 +204,21 @@ class Reader:
             return PhotoError("turned_away", words, path, "raise --max-yaw")
         return None
 
-    def _usable(self, found: Detections, scale: float, path: str | os.PathLike[str]) -> list[int]:
-        """Indices of the faces that are large and sure enough. Raises PhotoError where there are none."""
-        boxes, scores = np.asarray(found.boxes, np.float64) / scale, found.scores
+    def _usable(self, detections: Detections, scale: float, path: str | os.PathLike[str]) -> list[int]:
+        """Indices of the faces that are large enough and score high enough. Raises PhotoError where there are none."""
+        boxes, scores = np.asarray(detections.boxes, np.float64) / scale, detections.scores
         if not len(boxes):
             raise PhotoError("no_face", "no face was found", path)
         large = np.array([_longer(box) >= self.limits.min_face for box in boxes])
-        sure = np.asarray(scores) >= self.limits.min_score
+        confident = np.asarray(scores) >= self.limits.min_score
         if not large.any():
-            most = max(_longer(box) for box in boxes)
-            words = f"the largest face has {most:.0f} pixels, below the limit of {self.limits.min_face:g}"
+            side = max(_longer(box) for box in boxes)
+            words = f"the largest face has {side:.0f} pixels, below the limit of {self.limits.min_face:g}"
             raise PhotoError("too_small", words, path, "lower --min-face")
-        if not (large & sure).any():
+        if not (large & confident).any():
             words = f"no face scores {self.limits.min_score:g} or more"
             raise PhotoError("low_score", words, path, "lower --min-score")
-        return [int(i) for i in np.flatnonzero(large & sure)]
+        return [int(i) for i in np.flatnonzero(large & confident)]
 
     def _choose(self, usable: list[int], boxes: NDArray[np.float64], width: int, height: int) -> list[int]:
         """Indices of the chosen faces: all from left to right, or one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cosface_cli.engines.photos.copy_detection import copy_kind
 from cosface_cli.engines.photos.face_vectors import Vectors
-from cosface_cli.engines.photos.perceptual_hash import likeness
 from cosface_cli.verify import Warned
 
 # Over pairs of 120 CelebA people, one photo of each made worse: at 30 pixels the share of genuine pairs that the
@@ -59,9 +59,9 @@ def of_both(left: Seen, right: Seen, left_face: int = 0, right_face: int = 0) ->
     photos = {left.photo or left.vectors.hash, right.photo or right.vectors.hash}
     if len(photos) == 1:
         return Warned("one_photo", None, f"{names} are cut out of one photo")
-    if left.vectors.looks is None or right.vectors.looks is None:
+    if left.vectors.thumbnails is None or right.vectors.thumbnails is None:
         return None
-    kind = likeness(left.vectors.looks[left_face], right.vectors.looks[right_face])
+    kind = copy_kind(left.vectors.thumbnails[left_face], right.vectors.thumbnails[right_face])
     if kind == "copy":
         return Warned("copy", None, f"{names} look like copies of one photo")
     if kind == "mirror":

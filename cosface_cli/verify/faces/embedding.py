@@ -27,8 +27,8 @@ Config = CompareConfig | ProtocolConfig | CalibrateConfig
 class Embedding:
     """embedders: the models; identity: whose vectors they give, together."""
 
-    def __init__(self, config: Config, looks: bool = False) -> None:
-        """looks: as for VectorsOpener. Raises CosfaceError for a wrong model, flip, choice, fuse or detector."""
+    def __init__(self, config: Config, thumbnails: bool = False) -> None:
+        """thumbnails: as for VectorsOpener. Raises CosfaceError for a wrong model, flip, choice, fuse or detector."""
         one_of(config.flip, FLIPS, "--flip")
         one_of(config.faces, CHOICES, "--faces")
         models = config.models or DEFAULT
@@ -37,7 +37,9 @@ class Embedding:
         open_detector(config.detector, config.min_face)  # a wrong name fails before any work
         flip: Any = config.flip
         choice: Any = config.faces
-        how = VectorsOpener(models, flip, config.detector, choice, Limits(min_face=config.min_face), looks=looks)
+        how = VectorsOpener(
+            models, flip, config.detector, choice, Limits(min_face=config.min_face), thumbnails=thumbnails
+        )
         self._opener = EnsembleOpener(how, fuse)
         self.identity = self._opener.identity(self.embedders)
         self._workers = config.workers

@@ -32,7 +32,7 @@ class Photos:
         if store is not None:
             config = _like(config, store, path)
         self._choice = config.faces
-        self._embedding = Embedding(config, looks=True)
+        self._embedding = Embedding(config, thumbnails=True)
         identity = self._embedding.identity
         if store is not None and (identity.id, self._embedding.size) != (store.model_id, store.size):
             problem = f"embeddings of {store.model} ({store.model_id}), not of {identity.name} ({identity.id})"

@@ -94,16 +94,18 @@ class Stores:
 
     def _vectors(self, name: str, store: Store, rows: list[tuple[Row, NDArray[np.float32]]]) -> Vectors:
         if not rows:
-            return Vectors("", 0, 0, reason="not_in_store", words=f"{store.path}: no row is of {name}")
+            return Vectors(
+                hash="", size=0, mtime_ns=0, reason="not_in_store", words=f"{store.path}: no row is of {name}"
+            )
         found = len(rows)
         if self._choice == "largest":
             rows = [max(rows, key=lambda pair: _area(pair[0]))]
         vectors = np.stack([vector for _, vector in rows])
         if not are_unit(vectors).all():
             words = f"{store.path}: the embedding of {name} has not length 1; embed it again"
-            return Vectors(rows[0][0].hash, 0, 0, reason="bad_embedding", words=words)
+            return Vectors(hash=rows[0][0].hash, size=0, mtime_ns=0, reason="bad_embedding", words=words)
         faces = tuple((row.box, row.score, row.sharpness) for row, _ in rows)
-        return Vectors(rows[0][0].hash, 0, 0, faces, vectors, found=found)
+        return Vectors(hash=rows[0][0].hash, size=0, mtime_ns=0, faces=faces, vectors=vectors, found=found)
 
 
 def _area(row: Row) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.store.face_rows import Row
-from cosface_cli.engines.photos.perceptual_hash import Look, likeness
+from cosface_cli.engines.photos.copy_detection import Thumbnail, copy_kind
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify.compare.photo_warnings import Seen
 from cosface_cli.verify.faces.photos import Photos
@@ -37,18 +37,18 @@ def copies_of(
         one = _look(seen.get(test[number].path), test[number].vector)
         for cos, row, vector in near:
             other = _look(seen.get(_path(row)), vector)
-            kind = likeness(one, other) if one is not None and other is not None else None
+            kind = copy_kind(one, other) if one is not None and other is not None else None
             if kind is not None:
                 out[number] = (kind, cos, row)
                 break
     return out
 
 
-def _look(seen: Seen | None, vector: NDArray[np.float32]) -> Look | None:
+def _look(seen: Seen | None, vector: NDArray[np.float32]) -> Thumbnail | None:
     """How a face looks; of several in a photo the one with that vector."""
-    if seen is None or not seen.usable or seen.vectors.looks is None or seen.vectors.vectors is None:
+    if seen is None or not seen.usable or seen.vectors.thumbnails is None or seen.vectors.vectors is None:
         return None
-    return np.asarray(seen.vectors.looks[int(np.argmax(seen.vectors.vectors @ vector))])
+    return np.asarray(seen.vectors.thumbnails[int(np.argmax(seen.vectors.vectors @ vector))])
 
 
 def _path(row: Row) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.photos.copy_detection import copy_kind, face_thumbnail
 from cosface_cli.engines.photos.limits import Limits
-from cosface_cli.engines.photos.perceptual_hash import likeness, look
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.maths.geometry import TEMPLATES, template
 
@@ -22,7 +22,7 @@ def reader() -> Reader:
 
 def faces(reader: Reader, image: np.ndarray, quality: int = 95) -> list[np.ndarray]:
     content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-    return [look(face.crop, reader.template) for face in reader.faces(content, "photo")[1]]
+    return [face_thumbnail(face.crop, reader.template) for face in reader.faces(content, "photo")[1]]
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +45,13 @@ def test_copies_of_each_kind(reader: Reader, group: np.ndarray) -> None:
     }
     for kind, (image, quality, expected) in copies.items():
         others = faces(reader, image, quality)
-        found = [{likeness(one, other) for other in others} - {None} for one in first]
+        found = [{copy_kind(one, other) for other in others} - {None} for one in first]
         assert found.count({expected}) >= len(first) - 1, (kind, found)
 
 
 def test_other_people_are_no_copies(reader: Reader, group: np.ndarray) -> None:
     first = faces(reader, group)
-    assert all(likeness(a, b) is None for i, a in enumerate(first) for b in first[i + 1 :])
+    assert all(copy_kind(a, b) is None for i, a in enumerate(first) for b in first[i + 1 :])
 
 
 def test_other_photos_of_one_person_are_no_copies(reader: Reader, shared: Path) -> None:
@@ -60,7 +60,7 @@ def test_other_photos_of_one_person_are_no_copies(reader: Reader, shared: Path) 
     for person in ("7201", "7202"):
         photos = sorted((shared / "data" / "celeba" / person).iterdir())[:6]
         looks = [faces(reader, cv2.imread(str(photo)))[0] for photo in photos]
-        found += [likeness(a, b) for i, a in enumerate(looks) for b in looks[i + 1 :]]
+        found += [copy_kind(a, b) for i, a in enumerate(looks) for b in looks[i + 1 :]]
     assert len(found) == 30 and not any(found)
 
 
@@ -70,10 +70,10 @@ def test_a_look_is_the_same_from_every_template(name: str, packaged_photos: Path
     looks = []
     for need in ("wide", name):
         one = Reader(open_detector("mtcnn", 20), template(need))
-        looks.append(look(one.faces(content, "photo")[1][0].crop, template(need)).astype(int))
-    assert np.abs(looks[0] - looks[1]).mean() < 6 and likeness(*(v.astype(np.uint8) for v in looks)) == "copy"
+        looks.append(face_thumbnail(one.faces(content, "photo")[1][0].crop, template(need)).astype(int))
+    assert np.abs(looks[0] - looks[1]).mean() < 6 and copy_kind(*(v.astype(np.uint8) for v in looks)) == "copy"
 
 
 def test_pictures_of_one_colour_are_no_copies() -> None:
     grey = np.full((40, 40), 90, np.uint8)
-    assert likeness(grey, grey) is None and likeness(grey, np.zeros_like(grey)) is None
+    assert copy_kind(grey, grey) is None and copy_kind(grey, np.zeros_like(grey)) is None
