@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cosface_cli.maths.rates import allowed_accepts
+
 DRAWS = 1000
 FEWEST = 100  # draws below which an interval says nothing
 WORTH = 200_000_000  # pairs times draws: some five seconds
@@ -87,7 +89,7 @@ def pair_draws(
         total = int(impostors[-1]) if total is None else total
         if genuine[-1] and total:
             accepted = impostors[false_at]
-            allowed = np.floor(wanted * total * (1 + 1e-12))
+            allowed = np.array([allowed_accepts(far, total) for far in wanted])
             last = np.searchsorted(accepted, allowed, side="right") - 1
             tar = genuine[hits_at] / genuine[-1]
             found.tar[row] = np.where((allowed < impostors[-1]) | (total == impostors[-1]), tar[last], np.nan)

@@ -44,12 +44,15 @@ class EqualError:
 
 
 def allowed_accepts(far: float, impostors: int) -> int:
-    """How many of so many impostor pairs may pass at a FAR; a whole number is not lost to rounding."""
+    """How many of `impostors` impostor pairs may be accepted at a false accept rate (0..1).
+
+    .29 of 3,000 is 869.999... in floating point; the factor brings such a product back to the 870 that is meant.
+    """
     return math.floor(far * impostors * (1 + 1e-12))
 
 
 def impostors_needed(far: float) -> int:
-    """How many impostor pairs resolve a FAR: one of them is that rate."""
+    """The fewest impostor pairs that can resolve a false accept rate: one of them is that rate."""
     return math.ceil(1 / far * (1 - 1e-12))
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cosface_cli.maths.rates import allowed_accepts
+
 Array = NDArray[np.float64]
 
 
@@ -78,7 +80,7 @@ def threshold_at_far(impostors: ArrayLike, far: float) -> float | None:
     None where the impostors cannot resolve that rate: fewer than 1 / far of them.
     """
     scores = np.sort(np.asarray(impostors, dtype=np.float64))[::-1]
-    allowed = int(np.floor(far * scores.size * (1 + 1e-12)))
+    allowed = allowed_accepts(far, scores.size)
     if allowed < 1:
         return None
     if allowed >= scores.size:

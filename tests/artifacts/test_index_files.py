@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.index import index_folder
 from cosface_cli.artifacts.index.index_folder import (
     IndexHeader,

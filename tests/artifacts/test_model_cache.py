@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cosface_cli.artifacts.files import model_cache
-from cosface_cli.artifacts.files.model_cache import cache_folder, cached, file_sha256, packaged
+from cosface_cli.artifacts.files.model_cache import cache_folder, cached, packaged
 from cosface_cli.errors import CosfaceError
 
 
@@ -61,6 +61,7 @@ def test_a_build_that_fails_leaves_nothing(cache: Path):
 
 BUILDER = """
 import os, sys, time
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.files.model_cache import cached
 def build():
     print("building", flush=True)
@@ -144,11 +145,6 @@ def test_a_full_disk_is_said(small_disk: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(CosfaceError, match="the disk is full"):
         cached("m", lambda: bytes(200_000))
     assert list(small_disk.iterdir()) == []
-
-
-def test_file_sha256(tmp_path: Path):
-    (tmp_path / "f").write_bytes(b"abc" * 100_000)
-    assert file_sha256(tmp_path / "f") == hashlib.sha256(b"abc" * 100_000).hexdigest()
 
 
 def test_a_packaged_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

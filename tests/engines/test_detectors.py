@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.engines.detectors import DETECTORS, Detector
 from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
 from cosface_cli.engines.detectors.opening import open_detector

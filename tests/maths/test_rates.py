@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from cosface_cli.maths.bootstrap import pair_draws
 from cosface_cli.maths.curve import curve_of_counts, roc
-from cosface_cli.maths.rates import equal_error, impostors_needed, tar_at_far
+from cosface_cli.maths.rates import allowed_accepts, equal_error, impostors_needed, tar_at_far
 from cosface_cli.maths.roc import rate_at, threshold_at_far
 
 few = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0])  # ties everywhere
@@ -120,3 +121,25 @@ def test_a_histogram_is_a_curve():
     assert (found.tar, found.threshold, found.impostors) == (1.0, -0.5, 10_000_000_003)
     with pytest.raises(ValueError, match="genuine and"):
         curve_of_counts(edges, [0, 0, 0, 0], [1, 1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("far", "impostors", "allowed"),
+    # .29 of 3,000 and .07 of 100 are a little less than 870 and 7 in floating point; 1e-3 of 999 must not become 1
+    ((0.29, 3000, 870), (0.07, 100, 7), (1e-3, 1000, 1), (1e-3, 999, 0), (1e-6, 10**12, 10**6), (1.0, 3, 3)),
+)
+def test_a_whole_number_of_accepts_is_not_lost_to_rounding(far: float, impostors: int, allowed: int):
+    assert allowed_accepts(far, impostors) == allowed
+
+
+def test_every_figure_at_a_far_counts_the_same_accepts():
+    """3,000 impostors and 3,000 genuine pairs of the same scores: at FAR .29 exactly 870 of each are accepted."""
+    scores = np.arange(3000) / 3000
+    both, same = np.concatenate([scores, scores]), np.repeat([False, True], 3000)
+    found = tar_at_far(roc(both, same), 0.29)
+    assert found.tar == found.achieved_far == 870 / 3000
+    threshold = threshold_at_far(scores, 0.29)
+    assert threshold is not None and rate_at(scores, threshold) == (870, 3000)
+    one_person_each_way = np.zeros(6000, int), np.repeat([1, 0], 3000)
+    draws = [tar for (tar,) in pair_draws(both, same, *one_person_each_way, [0.29], draws=8).tar]
+    assert {tar for tar in draws if np.isfinite(tar)} == {870 / 3000}

@@ -6,7 +6,6 @@ a folder of this user under the system's temporary one.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.errors import CosfaceError
 
 
@@ -75,9 +75,3 @@ def packaged(module: str, relative: str, sha256: str) -> Path:
     if not path.is_file() or file_sha256(path) != sha256:
         raise CosfaceError("the packaged model is missing or damaged", path, "pip install --force-reinstall cosface")
     return path
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, in hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.index.vector_file import MEND
 from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip
 from cosface_cli.errors import CosfaceError, DamagedError

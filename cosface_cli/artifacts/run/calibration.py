@@ -18,6 +18,7 @@ from typing import Any
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip
 from cosface_cli.errors import CosfaceError, DamagedError
+from cosface_cli.maths.rates import allowed_accepts
 
 KIND = "cosface calibration"
 SCHEMA = 1
@@ -66,9 +67,10 @@ class Calibration:
         for rate in self.rates:
             if math.isclose(rate["far"], far):
                 return None if rate["threshold"] is None else float(rate["threshold"])
-        if far * self.impostors < 1:
+        allowed = allowed_accepts(far, self.impostors)
+        if allowed < 1:
             return None
-        return next(point.threshold for point in self.curve if point.accepted <= far * self.impostors)
+        return next(point.threshold for point in self.curve if point.accepted <= allowed)
 
     def far_at(self, score: float) -> tuple[float, float, float]:
         """The share of impostor pairs that score as much or more, and its 95 % interval, 0..1.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.engines.detectors import Detections, DetectorKind, Faces
 from cosface_cli.engines.detectors.pre_post_processing import (
     no_faces,

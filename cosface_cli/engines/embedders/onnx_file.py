@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.backbones.inputs import network_input
 from cosface_cli.engines.embedders import CPU_BATCH, GPU_BATCH
 from cosface_cli.engines.runtime.onnx_session import has_cuda, open_session

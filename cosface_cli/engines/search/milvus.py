@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.index.vector_file import VectorFile
 from cosface_cli.engines.search import RECALL, Built, Search
 from cosface_cli.engines.search.flat import SPARE

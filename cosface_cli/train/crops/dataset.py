@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.crops.manifest import Crop, open_crops
-from cosface_cli.artifacts.files.model_cache import file_sha256
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.pictures import decode
 from cosface_cli.engines.photos.warp import recrop, require_cover
 from cosface_cli.errors import CosfaceError

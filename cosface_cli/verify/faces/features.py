@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.atomic import make_folder
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.packed.feature_bin import find_features, read_feature, write_feature
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.artifacts.store.store_series import require_finished
@@ -131,5 +132,5 @@ def _of_folder(path: Path) -> Features:
     def take(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return np.stack([one(row) for row in rows])
 
-    hashes = tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    hashes = tuple(file_sha256(file) for file in files)
     return Features(path, tuple(found), tuple(name.rpartition("/")[0] for name in found), hashes, take, None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.counting.all_pairs import PairCounts, Read, count_all_pairs
@@ -23,7 +24,7 @@ from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces.by_name import file_line, is_store, open_faces, require_asked
 from cosface_cli.verify.figures.pair_scores import Scored
 from cosface_cli.verify.figures.rates_by_far import FARS
-from cosface_cli.verify.protocols.listed_pairs import first_level, hash_of, names_in
+from cosface_cli.verify.protocols.listed_pairs import first_level, names_in
 
 CHUNK = 8192  # rows checked at a time
 SLACK = 1.5  # how many more impostors than a FAR lets pass are kept for its draws
@@ -56,7 +57,7 @@ def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
         curve=curve_of_bins(counts.genuine, counts.impostors),
         draws=_draws(counts, held),
         missing=source.missing,
-        list_hash=None if config.pairs is None else hash_of(config.pairs),
+        list_hash=None if config.pairs is None else file_sha256(config.pairs),
         details={"faces": len(source.codes), "identities": int(held.size)},
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.lists.ijb_meta import (
     Media,
     MetaFiles,
@@ -31,7 +32,6 @@ from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces.by_name import Embedded, Faces, InputFaces, is_store, open_faces
 from cosface_cli.verify.figures.pair_scores import PairScores, Scored, Shown, pair_cosines
-from cosface_cli.verify.protocols.listed_pairs import hash_of
 
 FPIRS = (1e-1, 1e-2, 1e-3)
 RANKS = (1, 5, 10)
@@ -56,7 +56,7 @@ def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
         problem = "neither pairs of templates nor galleries and probes here"
         raise CosfaceError(problem, folder, "get the set's meta files again")
     lost = np.isnan(vectors[:, 0])
-    hashes = {path.name: hash_of(path) for path in meta.all}
+    hashes = {path.name: file_sha256(path) for path in meta.all}
     return Scored(
         faces.model,
         faces.model_id,

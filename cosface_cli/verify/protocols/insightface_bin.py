@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cosface_cli.artifacts.crops.manifest import Crop
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.packed.face_bin import read_face_bin
 from cosface_cli.engines.embedders.opening import open_embedder
 from cosface_cli.engines.photos.face_vectors import Input
@@ -16,7 +17,6 @@ from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify import DEFAULT, ProtocolConfig, flag_of
 from cosface_cli.verify.faces.by_name import InputFaces
 from cosface_cli.verify.figures.pair_scores import PairScores, Scored, pair_cosines
-from cosface_cli.verify.protocols.listed_pairs import hash_of
 
 FOLDS = 10
 TEMPLATE = "arcface"  # of every set that InsightFace publishes
@@ -65,7 +65,7 @@ def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
         pairs=scores,
         by_folds=count > 1,
         missing=tuple(str(image) for name, image in zip(faces.names, found.images, strict=True) if name in lost),
-        list_hash=hash_of(path),
+        list_hash=file_sha256(path),
         details={"set": path.stem, "template": have.name},
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.lists.lfw_lists import PairList, is_people_list, read_pairs, read_people
 from cosface_cli.artifacts.lists.pair_table import PairRow
 from cosface_cli.errors import CosfaceError
@@ -16,7 +17,7 @@ from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces.by_name import open_faces
 from cosface_cli.verify.figures.pair_scores import PairScores, Scored, pair_cosines
-from cosface_cli.verify.protocols.listed_pairs import first_level, hash_of, places, score_pairs
+from cosface_cli.verify.protocols.listed_pairs import first_level, places, score_pairs
 
 STANDARD = (10, 600)  # folds of View 2, and pairs in each
 LIST = "pairs.txt"
@@ -44,7 +45,7 @@ def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
     tried = _pairs(read_pairs(dev)) if dev is not None else []
     scores, embedded, missing = score_pairs(own + tried, faces, listed, root, emit)
     first = np.arange(len(own) + len(tried)) < len(own)
-    used = {listed.name: hash_of(listed)} | ({dev.name: hash_of(dev)} if dev is not None else {})
+    used = {listed.name: file_sha256(listed)} | ({dev.name: file_sha256(dev)} if dev is not None else {})
     return Scored(
         faces.model,
         faces.model_id,
@@ -121,6 +122,6 @@ def _unrestricted(config: ProtocolConfig, root: Path, listed: Path, emit: OnOutc
         embedded.data,
         pairs=scores,
         missing=tuple(name for (name, _), there in zip(photos, found, strict=True) if there is None or there in lost),
-        list_hash=hash_of(listed),
+        list_hash=file_sha256(listed),
         details={"view": 2 if len(counts) > 1 else 1, "unrestricted": counts},
     )

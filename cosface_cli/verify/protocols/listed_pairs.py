@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,11 +92,3 @@ def guess_identities(pairs: Sequence[PairRow]) -> Sequence[PairRow]:
     told = [replace(p, left_identity=first_level(p.left), right_identity=first_level(p.right)) for p in pairs]
     fits = all(p.left_identity and p.right_identity and (p.left_identity == p.right_identity) == p.same for p in told)
     return told if fits else pairs
-
-
-def hash_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise CosfaceError(f"cannot be read ({error.strerror})", path) from error

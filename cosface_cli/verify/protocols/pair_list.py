@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.lists.pair_table import PairRow, read_pair_rows
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome
@@ -15,7 +16,7 @@ from cosface_cli.verify import ProtocolConfig, flag_of
 from cosface_cli.verify.faces.by_name import open_faces
 from cosface_cli.verify.figures.pair_scores import PairScores, Scored
 from cosface_cli.verify.figures.subgroups import groups_of
-from cosface_cli.verify.protocols.listed_pairs import guess_identities, hash_of, score_pairs
+from cosface_cli.verify.protocols.listed_pairs import guess_identities, score_pairs
 
 
 def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
@@ -49,7 +50,7 @@ def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
         pairs=scores,
         by_folds=by_folds,
         missing=missing,
-        list_hash=hash_of(listed),
+        list_hash=file_sha256(listed),
         groups=groups,
     )
 
@@ -78,6 +79,6 @@ def _given(rows: Sequence[PairRow], listed: Path, config: ProtocolConfig) -> Sco
         identities=tuple(identities.values()),
         fold=np.array([pair.fold for pair in pairs], np.int64),
     )
-    digest = hash_of(listed)
+    digest = file_sha256(listed)
     by_folds = scores.folds > 1
     return Scored("as listed", "", "none", digest, pairs=scores, by_folds=by_folds, list_hash=digest, groups=groups)

@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.lists.pair_table import read_pair_rows
 from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError
@@ -21,7 +22,7 @@ from cosface_cli.verify import ProtocolConfig
 from cosface_cli.verify.faces.by_name import open_faces
 from cosface_cli.verify.figures.pair_scores import PairScores, Scored, pair_cosines
 from cosface_cli.verify.figures.rates_by_far import accuracy
-from cosface_cli.verify.protocols.listed_pairs import first_level, hash_of, places
+from cosface_cli.verify.protocols.listed_pairs import first_level, places
 
 LIST = "splits.txt"
 FRAMES = "frames"
@@ -82,7 +83,7 @@ def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
         pairs=pairs,
         by_folds=by_folds,
         missing=tuple(name for name, mean in zip(names, means, strict=True) if np.isnan(mean[0])),
-        list_hash=hash_of(listed),
+        list_hash=file_sha256(listed),
         details={
             "pooling": config.pooling,
             "frames": config.frames or "all",
