@@ -314,7 +314,7 @@ def test_needles_are_found_at_every_offset(tmp_path: Path) -> None:
     content[-len(needles[20]) :] = needles[20]
     (tmp_path / "hay").write_bytes(content)
     found = Needles(needles).in_file(tmp_path / "hay")
-    assert found == {needle: bytes(content).count(needle) for needle in needles if needle in content}
+    assert found == {needle for needle in needles if needle in content}
     assert len(found) >= 20
     with pytest.raises(ValueError):
         Needles([b"short"])

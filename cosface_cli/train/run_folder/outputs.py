@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.atomic import write_text
-from cosface_cli.artifacts.run.events import write_events
 from cosface_cli.artifacts.run.run_record import RunFolder, RunRecord, write_metrics
+from cosface_cli.artifacts.run.tensorboard_events import write_events
 from cosface_cli.artifacts.run.weights import Weights, save_tensors, save_weights, tensors_id
 from cosface_cli.backbones.loading import tensors_of
 from cosface_cli.engines.models.starting_weights import Start
@@ -60,7 +60,7 @@ def write_weights(
 
 
 def write_rows(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of the epochs so far as metrics.jsonl, and for TensorBoard."""
+    """Write the rows of the epochs so far as metrics.jsonl, and for TensorBoard where that is installed."""
     write_metrics(folder.metrics, rows)
     write_events(folder.events, rows)
 
