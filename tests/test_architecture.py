@@ -114,7 +114,9 @@ def test_help_is_light() -> None:
 
 def test_workers_start_light() -> None:
     """A worker process imports the program's main file, and what its tasks and its opener are made of."""
-    loaded = loaded_by("import cosface_cli.__main__, cosface_cli.align.work, cosface_cli.engines.photos.face_vectors")
+    loaded = loaded_by(
+        "import cosface_cli.__main__, cosface_cli.align.align_worker, cosface_cli.engines.photos.face_vectors"
+    )
     assert not loaded & {"typer", "rich", "h5py", "torch", "insightface", "onnx", "scipy", "faiss"}
 
 
@@ -160,9 +162,7 @@ def test_the_table_of_commands_is_the_rooms() -> None:
 
 
 COMMANDS = [
-    ("cosface_cli.align.command", "align", ["cosface_cli.align:AlignConfig"]),
     ("cosface_cli.train.command", "train", ["cosface_cli.train:TrainConfig"]),
-    ("cosface_cli.embed.command", "embed", ["cosface_cli.embed:EmbedConfig"]),
     ("cosface_cli.index.command", "search", ["cosface_cli.index:SearchConfig"]),
     ("cosface_cli.index.people.command", "identify", ["cosface_cli.index.people:IdentifyConfig"]),
     ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:CompareConfig", "cosface_cli.verify:ProtocolConfig"]),

@@ -8,52 +8,76 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from cosface_cli.engines.photos.photo_options import (
+    DetectorOption,
+    EngineOption,
+    EveryOption,
+    FacesOption,
+    MaxMegapixelsOption,
+    MaxYawOption,
+    MinFaceOption,
+    MinScoreOption,
+    MinSharpnessOption,
+    PruneOption,
+    RootOption,
+    TemplateName,
+    TryRotationsOption,
+    WorkersOption,
+)
+from cosface_cli.options import Checked, argument, option
+
+CropFormat = Literal["jpeg", "png"]
 
 
-@dataclass(frozen=True, slots=True)
-class AlignConfig:
-    """raw: a folder, an archive, a video, a photo, a pattern, or "-" for paths on stdin; aligned: the crop folder,
-    made or continued.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignConfig(Checked):
+    """Photos to crops."""
 
-    detector: a name or a model's path; template: where the landmarks of the crops will be; faces: "largest", "all" or
-    "center"; min_face: pixels of the box's longer side; min_score: the detector's, 0..1; min_sharpness: variance of
-    the crop's Laplacian, comparable within one template; max_yaw: degrees, 90 refuses none; try_rotations: look at
-    photos without a face turned by quarters; crops: "jpeg" (quality 95, 4:4:4) or "png"; every: seconds
-    between the frames of a video; root: what the names of a list are relative to, its first folder level the identity;
-    workers: processes, 0 for one a core; engine: "local" processes, or "ray" for a cluster; redo: do again what other
-    settings made; prune: drop the crops of photos that are not in raw any more; report: also write
-    ALIGNED/report.html, a contact sheet.
-    """
-
-    raw: str
-    aligned: Path
-    detector: str = "mtcnn"
-    template: str = "wide"
-    faces: str = "largest"
-    min_face: float = 20.0
-    min_score: float = 0.0
-    max_megapixels: float = 50.0
-    min_sharpness: float = 0.0
-    max_yaw: float = 90.0
-    try_rotations: bool = False
-    crops: str = "jpeg"
-    every: float = 1.0
-    root: Path | None = None
-    workers: int = 0
-    redo: bool = False
-    prune: bool = False
-    report: bool = False
-    engine: str = "local"
+    raw: Annotated[
+        str, argument("RAW", "Folder, zip, tar, train.rec, video, photo, quoted pattern, or - for paths on stdin.")
+    ]
+    aligned: Annotated[Path, argument("ALIGNED", "Crop folder; it is created, or updated if it exists.")]
+    detector: DetectorOption = "mtcnn"
+    faces: FacesOption = "largest"
+    min_face: MinFaceOption = 20.0
+    min_score: MinScoreOption = 0.0
+    min_sharpness: MinSharpnessOption = 0.0
+    max_yaw: MaxYawOption = 90.0
+    try_rotations: TryRotationsOption = False
+    max_megapixels: MaxMegapixelsOption = 50.0
+    every: EveryOption = 1.0
+    root: RootOption = None
+    template: Annotated[
+        TemplateName,
+        option("Where the landmarks are in the crops: {choices}; wide fits every network.", group="Output"),
+    ] = "wide"
+    crops: Annotated[
+        CropFormat, option("File format of the crops: jpeg (quality 95, 4:4:4) or png.", group="Output")
+    ] = "jpeg"
+    prune: PruneOption = False
+    redo: Annotated[bool, option("Replace crops that were made with other settings.", group="Output")] = False
+    report: Annotated[
+        bool, option("Also write ALIGNED/report.html, a contact sheet of crops and rejects.", group="Output")
+    ] = False
+    workers: WorkersOption = 0
+    engine: EngineOption = "local"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlignReport:
-    """Counts: photos in the source, crops in the folder now, photos done, unchanged and rejected by this run; gone:
-    photos of the folder that are not in the source, dropped with prune, else kept."""
+    """Counts of a run."""
 
-    photos: int
-    crops: int
-    done: int
-    skipped: int
-    rejected: int
+    photos: int = 0
+    """In the source."""
+    crops: int = 0
+    """In the crop folder after the run."""
+    done: int = 0
+    """Photos aligned by this run."""
+    skipped: int = 0
+    """Photos that were unchanged."""
+    rejected: int = 0
+    """Photos without a crop."""
     gone: int = 0
+    """Photos of the crop folder that the source no longer contains; with prune their crops were removed."""

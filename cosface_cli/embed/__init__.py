@@ -9,109 +9,151 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from cosface_cli.engines.photos.photo_options import (
+    CropsTemplateOption,
+    DetectorOption,
+    DeviceOption,
+    EngineOption,
+    EveryOption,
+    FacesOption,
+    FlipOption,
+    MaxMegapixelsOption,
+    MaxYawOption,
+    MinFaceOption,
+    MinScoreOption,
+    MinSharpnessOption,
+    OneOrMoreModelsOption,
+    PrecisionOption,
+    PruneOption,
+    RootOption,
+    TryRotationsOption,
+    WorkersOption,
+)
+from cosface_cli.options import Checked, argument, option
 
 
-@dataclass(frozen=True, slots=True)
-class EmbedConfig:
-    """source: a crop folder, or photos as for align; store: made or continued; of several models a folder, with a
-    store NAME.h5 for each.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedConfig(Checked):
+    """Crops or photos to a store. The options of the detector are for photos only."""
 
-    model: a name, a run folder or a weights file, or several of them; flip: "none", "sum" or "concat" (the paper's);
-    crops_template: says that a folder without a manifest holds crops of that template; device: auto, cpu, cuda,
-    cuda:0,1 or mps; precision: that the networks are computed in, fp32, fp16 or bf16; prune: drop the rows of photos
-    that are not in source any more; workers and engine are as for align, and so is the rest, which is for photos only.
-    """
-
-    source: str
-    store: Path
-    model: str | tuple[str, ...] = "dlib"
-    flip: str = "none"
-    crops_template: str | None = None
-    detector: str = "mtcnn"
-    faces: str = "largest"
-    min_face: float = 20.0
-    min_score: float = 0.0
-    max_megapixels: float = 50.0
-    min_sharpness: float = 0.0
-    max_yaw: float = 90.0
-    try_rotations: bool = False
-    every: float = 1.0
-    root: Path | None = None
-    workers: int = 0
-    engine: str = "local"
-    device: str = "auto"
-    precision: str = "fp32"
-    prune: bool = False
+    source: Annotated[str, argument("SOURCE", "Crop folder, or photos: everything that align takes.")]
+    store: Annotated[
+        Path,
+        argument("STORE", "The .h5 file, or for several models a folder; it is created, or updated if it exists."),
+    ]
+    model: OneOrMoreModelsOption = "dlib"
+    flip: FlipOption = "none"
+    precision: PrecisionOption = "fp32"
+    crops_template: CropsTemplateOption = None
+    detector: DetectorOption = "mtcnn"
+    faces: FacesOption = "largest"
+    min_face: MinFaceOption = 20.0
+    min_score: MinScoreOption = 0.0
+    min_sharpness: MinSharpnessOption = 0.0
+    max_yaw: MaxYawOption = 90.0
+    try_rotations: TryRotationsOption = False
+    max_megapixels: MaxMegapixelsOption = 50.0
+    every: EveryOption = 1.0
+    root: RootOption = None
+    prune: PruneOption = False
+    workers: WorkersOption = 0
+    engine: EngineOption = "local"
+    device: DeviceOption = "auto"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedReport:
-    """Counts: rows in the store now, in all of them where there are several; inputs done, unchanged and rejected by
-    this run; gone: photos of the store that are not in the source any more, dropped with prune, else kept."""
+    """Counts of a run."""
 
-    rows: int
-    done: int
-    skipped: int
-    rejected: int
+    rows: int = 0
+    """In the store after the run; in all of them if there are several."""
+    done: int = 0
+    """Photos or crops embedded by this run."""
+    skipped: int = 0
+    """Those that were unchanged."""
+    rejected: int = 0
+    """Those without an embedding."""
     gone: int = 0
+    """Photos of the store that the source no longer contains; with prune their rows were removed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfoConfig(Checked):
+    """What is in a store?"""
+
+    store: Annotated[Path, argument("STORE", "A store written by cosface embed.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InfoReport:
-    """What a store holds. flip: none, sum or concat; size: of an embedding; precision: that it was computed in;
-    identities: that its rows have;
-    sources: files that gave rows; rejects: by reason; bytes: of the file; unfinished: whether the journal of a stopped
-    run lies beside it."""
+    """What is in a store."""
 
     store: str
     rows: int
     model: str
+    """Its name."""
     model_id: str
     template: str
+    """Geometry of the crops that the model takes."""
     flip: str
+    """none, sum or concat."""
     size: int
+    """Numbers of an embedding."""
     precision: str
+    """Number format that the embeddings were computed in."""
     identities: int
+    """Different identities of the rows."""
     sources: int
+    """Files that gave rows."""
     rejects: Mapping[str, int] = field(default_factory=dict)
+    """Rejected files by reason."""
     bytes: int = 0
+    """Size of the file."""
     unfinished: bool = False
+    """Whether an interrupted run left its journal beside the store."""
 
 
-@dataclass(frozen=True, slots=True)
-class MergeConfig:
-    """stores: of one model, in the order that their sources will have; out: a new store, or one of them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeConfig(Checked):
+    """Several stores to one."""
 
-    stores: tuple[Path, ...]
-    out: Path
+    stores: Annotated[
+        tuple[Path, ...], argument("STORE...", "Stores of one model, in the order that the rows will have.")
+    ]
+    out: Annotated[Path, argument("OUT", "The new store; it may be one of the others.")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MergeReport:
-    """rows, rejects: in the new store; doubles: sources that stood in several stores, unchanged; changed: sources
-    whose content or settings differ between stores, where the store given last counts."""
+    """Counts of a merge."""
 
     store: str
+    """The new store."""
     rows: int
     rejects: int
     doubles: int
+    """Sources that were in several stores with the same content and settings."""
     changed: int
+    """Sources whose content or settings differ between stores: the last store is used."""
 
 
-@dataclass(frozen=True, slots=True)
-class SplitConfig:
-    """by: "identity", or the number of parts of consecutive rows; folder: new, or empty."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitConfig(Checked):
+    """One store to several."""
 
-    store: Path
-    folder: Path
-    by: str
+    store: Annotated[Path, argument("STORE", "A store written by cosface embed.")]
+    folder: Annotated[Path, argument("FOLDER", "New or empty folder for the parts.")]
+    by: Annotated[str, option("identity, or the number of parts of consecutive rows.")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SplitReport:
-    """A part that was written. identity: whose rows it holds, None where parts are by number."""
+    """One part."""
 
     store: str
     identity: str | None
+    """Whose rows it has; None if parts are numbered, and for rows without an identity."""
     rows: int
     rejects: int

@@ -138,7 +138,9 @@ def main() -> None:
                 (root / f"photos {name}" / f"{number:06d}.jpg").symlink_to(path.resolve())
         for kind in given.template.split(","):
             for name in ("few", "all"):
-                align(AlignConfig(str(root / f"photos {name}"), root / f"{kind} crops {name}", template=kind))
+                align(
+                    AlignConfig(raw=str(root / f"photos {name}"), aligned=root / f"{kind} crops {name}", template=kind)
+                )
             crops = root / f"{kind} crops all"
             faces = len(open_crops(crops))
             network, decode = part("network", crops), part("decode", crops)

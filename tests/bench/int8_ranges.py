@@ -51,7 +51,7 @@ def main() -> None:
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         crops = Path(folder) / "crops"
-        align(AlignConfig(str(given.photos), crops, template="dlib", crops="png"))
+        align(AlignConfig(raw=str(given.photos), aligned=crops, template="dlib", crops="png"))
         people: Counter[str | None] = Counter()
         chosen = []
         for crop in open_crops(crops):

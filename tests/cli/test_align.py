@@ -270,14 +270,16 @@ def test_try_rotations(invoke: Cosface, face: Image.Image, tmp_path: Path) -> No
     assert invoke("align", raw, tmp_path / "out").code == 2, "other settings"
 
 
-def test_photos_of_the_same_content_are_told(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+def test_photos_of_the_same_content_are_reported(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     shutil.copytree(people / "person1", raw)
     assert "same content" not in invoke("align", raw, tmp_path / "out").err
     for name in ("again.jpg", "once_more.jpg"):
         shutil.copy(raw / "far.jpg", raw / name)
     done = invoke("align", raw, tmp_path / "out")
-    assert f"2 photos have the same content as another: {raw / 'far.jpg'} as {raw / 'again.jpg'}, for one" in done.err
+    assert (
+        f"2 photos have the same content as another, for example {raw / 'far.jpg'} and {raw / 'again.jpg'}" in done.err
+    )
     hashes = [line["hash"] for line in manifest(tmp_path / "out")]
     assert done.code == 0 and len(hashes) == 5 and len(set(hashes)) == 3
     assert "2 photos have the same content" in invoke("align", raw, tmp_path / "out").err, "each time, as they stay"

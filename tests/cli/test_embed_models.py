@@ -18,8 +18,8 @@ import pytest
 
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.embed import EmbedConfig, EmbedReport, MergeConfig
-from cosface_cli.embed.merge import merge
 from cosface_cli.embed.stage import embed
+from cosface_cli.embed.store_merge import merge
 from cosface_cli.engines.detectors.mtcnn.detector import MTCNN
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildConfig
@@ -62,7 +62,7 @@ class Told(list[Outcome]):
 def run(source: Path, store: Path, *models: object, **settings: Any) -> EmbedReport:
     names = tuple(map(str, models)) or ("dlib",)
     emit = settings.pop("emit", Told())
-    config = EmbedConfig(str(source), store, names if len(names) > 1 else names[0], workers=1)
+    config = EmbedConfig(source=str(source), store=store, model=names if len(names) > 1 else names[0], workers=1)
     return embed(replace(config, **settings), emit)
 
 
@@ -91,7 +91,7 @@ def test_from_photos_and_from_crops(
     want = alone(tmp_path / "crops", tmp_path / "alone of crops", mine)
     asked: list[int] = []
     report = run(tmp_path / "crops", tmp_path / "of crops", "dlib", mine)
-    assert stores(tmp_path / "of crops") == want and report == EmbedReport(20, 10, 0, 0)
+    assert stores(tmp_path / "of crops") == want and report == EmbedReport(rows=20, done=10, skipped=0, rejected=0)
     # a photo is looked at once, however many models there are
     real = MTCNN.detect
     monkeypatch.setattr(MTCNN, "detect", lambda self, *given: asked.append(1) or real(self, *given))
@@ -140,21 +140,21 @@ def test_what_only_one_model_is_refused(few: Path, mine: Path, tmp_path: Path) -
 
 
 def test_limits_of_another_run_lose_nothing(few: Path, mine: Path, tmp_path: Path) -> None:
-    """A photo that is too large for this run is no news to the store that has it already."""
+    """A photo that is too large for this run changes nothing in the store that has it already."""
     both = tmp_path / "both"
     both.mkdir()
     run(few / "person1", both / "dlib.h5")
     before = stores(both)["dlib.h5"]
     for photo in (few / "person1").iterdir():
         photo.touch()
-    run(few / "person1", both, "dlib", mine, max_megapixels=1e-6)
+    run(few / "person1", both, "dlib", mine, max_megapixels=0.01)
     with Store(both / "mine.h5") as store:
         assert len(store) == 0 and {reject["reason"] for reject in store.rejects()} == {"too_large"}
     assert stores(both)["dlib.h5"] == before
 
 
 def test_other_settings_are_news(few: Path, tmp_path: Path) -> None:
-    """A photo that is there unchanged is looked at again where other faces of it are asked for."""
+    """A photo that unchanged is read again if other faces of it are wanted."""
     store = tmp_path / "a.h5"
     assert run(few / "group", store).rows == 1
     assert run(few / "group", store, faces="all").rows > 1
@@ -187,12 +187,16 @@ def test_one_line_errors(few: Path, mine: Path, tmp_path: Path, monkeypatch: pyt
     shutil.copytree(mine, tmp_path / "other" / "mine")
     other = a_run(tmp_path / "second" / "MINE", "sphere4")
     for models, store, part in [
-        (("dlib", "dlib"), "a", "--model dlib and --model dlib are one model; name it once"),
-        ((mine, tmp_path / "other" / "mine"), "a", "are one model"),
-        ((mine, other), "a", "are both called 'MINE'; rename a folder"),
-        (("dlib", mine), "there", "there: several models need a folder for their stores, this is a file; give"),
-        (("dlib", mine), "new.h5", f"this is a file; give a folder, as {tmp_path / 'new'}"),
-        (("dlib",), "folder", f"a folder; the store of one model is a file; give a file, as {tmp_path}/folder/dlib.h5"),
+        (("dlib", "dlib"), "a", "--model dlib and --model dlib are the same model; give it once"),
+        ((mine, tmp_path / "other" / "mine"), "a", "are the same model"),
+        ((mine, other), "a", "both have the name 'MINE'; rename one folder"),
+        (("dlib", mine), "there", "there: this is a file; the stores of several models need a folder; give"),
+        (("dlib", mine), "new.h5", f"need a folder; give a folder, such as {tmp_path / 'new'}"),
+        (
+            ("dlib",),
+            "folder",
+            f"a folder; the store of one model is a file; give a file, such as {tmp_path}/folder/dlib.h5",
+        ),
         (("dlib", "mine"), "a", "no model or file is called 'mine'"),
     ]:
         with pytest.raises(CosfaceError) as caught:
@@ -259,7 +263,7 @@ def test_a_precision_is_a_store_s_own(invoke: Cosface, few: Path, tmp_path: Path
             run(source, half, precision=precision)
     assert half.read_bytes() == before
     with pytest.raises(ModelMismatch, match=r"precision bf16.*precision fp32"):
-        merge(MergeConfig((exact, half), tmp_path / "all.h5"))
+        merge(MergeConfig(stores=(exact, half), out=tmp_path / "all.h5"))
     assert build(BuildConfig((exact, half), tmp_path / "index")).doubles == 3
     assert [row["precision"] for row in invoke("embed", "info", half).rows] == ["bf16"]
     for words, part in [
@@ -273,6 +277,6 @@ def test_a_precision_is_a_store_s_own(invoke: Cosface, few: Path, tmp_path: Path
     assert not (tmp_path / "no.h5").exists()
 
 
-def test_help_says_how_it_goes_on(invoke: Cosface) -> None:
+def test_help_says_how_an_interrupted_run_continues(invoke: Cosface) -> None:
     for command in ("align", "embed"):
-        assert "the same command again goes on" in " ".join(invoke(command, "--help").out.split())
+        assert "run the same command again and it continues" in " ".join(invoke(command, "--help").out.split())

@@ -16,7 +16,7 @@ from cosface_cli.outcomes import Done, Outcome, Rejected
 
 def test_photos_of_people(people: Path, tmp_path: Path) -> None:
     """Photos with several faces, and without any."""
-    embed(EmbedConfig(str(people), tmp_path / "f.h5", workers=1))
+    embed(EmbedConfig(source=str(people), store=tmp_path / "f.h5", workers=1))
     build(BuildConfig((tmp_path / "f.h5",), tmp_path / "i"))
     told: list[Outcome] = []
     config = IdentifyConfig(tmp_path / "i", (str(people / "person1"), str(people / "masks")), min_cos=0.93, workers=1)

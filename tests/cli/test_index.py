@@ -26,8 +26,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, people: Path, model_cache: Pa
     from cosface_cli.index.build import build
 
     root = tmp_path_factory.mktemp("made")
-    align(AlignConfig(str(people), root / "aligned", workers=1))
-    embed(EmbedConfig(str(root / "aligned"), root / "faces.h5", workers=1))
+    align(AlignConfig(raw=str(people), aligned=root / "aligned", workers=1))
+    embed(EmbedConfig(source=str(root / "aligned"), store=root / "faces.h5", workers=1))
     report = build(BuildConfig((root / "faces.h5",), root / "people.index"))
     assert (report.rows, report.doubles) == (20, 0)
     return root

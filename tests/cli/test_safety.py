@@ -74,7 +74,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, people: Path, model_cache: Pat
     from cosface_cli.train.stage import train
 
     root = tmp_path_factory.mktemp("run")
-    align(AlignConfig(str(people), root / "aligned", workers=1))
+    align(AlignConfig(raw=str(people), aligned=root / "aligned", workers=1))
     train(TrainConfig(aligned=root / "aligned", out=root / "run", epochs=1, batch=8, threads=1))
     return root
 

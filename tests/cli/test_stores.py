@@ -13,10 +13,10 @@ import pytest
 
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
-from cosface_cli.embed import MergeConfig, SplitConfig
-from cosface_cli.embed.info import info
-from cosface_cli.embed.merge import merge
-from cosface_cli.embed.split import split
+from cosface_cli.embed import InfoConfig, MergeConfig, SplitConfig
+from cosface_cli.embed.store_info import info
+from cosface_cli.embed.store_merge import merge
+from cosface_cli.embed.store_split import split
 from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
 from tests.conftest import Cosface
 
@@ -86,7 +86,7 @@ def test_info_of_a_store(invoke: Cosface, whole: Path) -> None:
     assert quiet.err == "" and quiet.out.splitlines()[0].startswith("store\trows\tmodel")
     whole.with_name(".whole.h5.journal").write_bytes(b"x")
     again = invoke("embed", "info", whole)
-    assert again.rows[0]["unfinished"] is True and "has not ended" in again.err
+    assert again.rows[0]["unfinished"] is True and "an interrupted run was filling this store" in again.err
 
 
 def test_info_of_what_is_none(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_info_of_what_is_none(invoke: Cosface, whole: Path, tmp_path: Path) -> N
         assert done.code == 2 and done.out == "" and part in done.err and len(done.err.splitlines()) == 1, done
     whole.write_bytes(whole.read_bytes()[:3000])
     with pytest.raises(DamagedError):
-        info(whole)
+        info(InfoConfig(store=whole))
 
 
 def test_the_words_are_commands_unless_something_is_called_so(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
@@ -122,14 +122,14 @@ def test_the_words_are_commands_unless_something_is_called_so(invoke: Cosface, w
 
 @pytest.mark.parametrize("parts", ["1", "2", "3", "7", "11", "500"])
 def test_split_by_number_and_merged_again(invoke: Cosface, whole: Path, tmp_path: Path, parts: str) -> None:
-    reports = split(SplitConfig(whole, tmp_path / "parts", parts))
+    reports = split(SplitConfig(store=whole, folder=tmp_path / "parts", by=parts))
     paths = sorted((tmp_path / "parts").iterdir())
     assert [Path(report.store) for report in reports] == paths and len(paths) == min(int(parts), 11)
     assert [row for path in paths for row in listed(path)] == listed(whole)
     sources = [{source for source, _, _ in listed(path)} for path in paths]
     assert max(map(len, sources)) - min(map(len, sources)) <= 1
     assert sum(map(len, sources)) == 11, "the faces of a photo stay together"
-    report = merge(MergeConfig(tuple(paths), tmp_path / "again.h5"))
+    report = merge(MergeConfig(stores=tuple(paths), out=tmp_path / "again.h5"))
     assert (report.rows, report.rejects, report.doubles, report.changed) == (20, 3, 0, 0)
     assert (tmp_path / "again.h5").read_bytes() == whole.read_bytes()
 
@@ -146,7 +146,9 @@ def test_split_by_identity(invoke: Cosface, whole: Path, tmp_path: Path) -> None
     ]
     assert {path.name for path in out.iterdir()} == {"a.h5", "b.h5", "c.h5", "unnamed.h5"}
     assert rejected(out / "c.h5") == [("c/y.jpg", "truncated")] and listed(out / "unnamed.h5") == [("top.jpg", 1, "0")]
-    merge(MergeConfig(tuple(out / f"{name}.h5" for name in ("a", "b", "c", "unnamed")), tmp_path / "again.h5"))
+    merge(
+        MergeConfig(stores=tuple(out / f"{name}.h5" for name in ("a", "b", "c", "unnamed")), out=tmp_path / "again.h5")
+    )
     assert (tmp_path / "again.h5").read_bytes() == whole.read_bytes()
 
 
@@ -154,7 +156,7 @@ def test_identities_lead_to_no_other_folder(tmp_path: Path) -> None:
     names = ["..", "../../x", "unnamed", "%75nnamed", "a/b", "a%2Fb", "/etc/x", "", os.fsdecode(b"\xff"), "人", ".a"]
     sources = [[(replace(row, identity=name), v) for row, v in faces(f"{n}.jpg")] for n, name in enumerate(names)]
     path = store(tmp_path / "s.h5", *sources, faces("none.jpg"))
-    reports = split(SplitConfig(path, tmp_path / "parts", "identity"))
+    reports = split(SplitConfig(store=path, folder=tmp_path / "parts", by="identity"))
     made = list((tmp_path / "parts").iterdir())
     assert len(made) == len(names) + 1 and all(file.is_file() for file in made)
     assert {report.identity for report in reports} == {*names, None}
@@ -163,7 +165,7 @@ def test_identities_lead_to_no_other_folder(tmp_path: Path) -> None:
 
 def test_an_identity_that_stands_apart_is_brought_together(tmp_path: Path) -> None:
     path = store(tmp_path / "s.h5", *(faces(f"{'ab'[n % 2]}/{n}.jpg") for n in range(6)))
-    split(SplitConfig(path, tmp_path / "parts", "identity"))
+    split(SplitConfig(store=path, folder=tmp_path / "parts", by="identity"))
     assert [source for source, _, _ in listed(tmp_path / "parts" / "b.h5")] == ["b/1.jpg", "b/3.jpg", "b/5.jpg"]
 
 
@@ -203,8 +205,8 @@ def test_each_source_once_and_the_last_counts(invoke: Cosface, tmp_path: Path) -
 
 def test_a_merged_store_can_be_continued(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     invoke("embed", people, tmp_path / "whole.h5")
-    split(SplitConfig(tmp_path / "whole.h5", tmp_path / "parts", "3"))
-    merge(MergeConfig(tuple(sorted((tmp_path / "parts").iterdir())), tmp_path / "again.h5"))
+    split(SplitConfig(store=tmp_path / "whole.h5", folder=tmp_path / "parts", by="3"))
+    merge(MergeConfig(stores=tuple(sorted((tmp_path / "parts").iterdir())), out=tmp_path / "again.h5"))
     done = invoke("embed", people, tmp_path / "again.h5")
     assert "0 done, 20 unchanged" in done.err
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
@@ -221,7 +223,7 @@ def test_other_models_are_refused_by_name(tmp_path: Path, whole: Path) -> None:
     ):
         other = store(tmp_path / "other.h5", faces("o.jpg"), header=replace(HEADER, **change))
         with pytest.raises(ModelMismatch, match=words):
-            merge(MergeConfig((whole, other), tmp_path / "out.h5"))
+            merge(MergeConfig(stores=(whole, other), out=tmp_path / "out.h5"))
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -229,7 +231,7 @@ def test_no_rows_are_lost_by_mistake(invoke: Cosface, tmp_path: Path, whole: Pat
     other = store(tmp_path / "other.h5", faces("o.jpg"))
     before = other.read_bytes()
     done = invoke("embed", "merge", whole, other)  # the new store was forgotten
-    assert done.code == 2 and "there already" in done.err and other.read_bytes() == before
+    assert done.code == 2 and "this file exists" in done.err and other.read_bytes() == before
     assert invoke("embed", "merge", whole).code == 2
     assert invoke("embed", "merge", other, whole, other).code == 0, "said twice, it is meant"
     assert len(listed(other)) == 21
@@ -238,10 +240,10 @@ def test_no_rows_are_lost_by_mistake(invoke: Cosface, tmp_path: Path, whole: Pat
     (full / "x").touch()
     for words in (("split", whole, full, "--by", "2"), ("split", whole, other, "--by", "2")):
         refused = invoke("embed", *words)
-        assert refused.code == 2 and "there already" in refused.err, refused
+        assert refused.code == 2 and "this exists and is not an empty folder" in refused.err, refused
     for by in ("0", "-1", "identities", "²"):
         with pytest.raises(CosfaceError, match="--by"):
-            split(SplitConfig(whole, tmp_path / "parts", by))
+            split(SplitConfig(store=whole, folder=tmp_path / "parts", by=by))
     whole.with_name(".whole.h5.journal").write_bytes(b"x")
     for words in (("split", whole, tmp_path / "p", "--by", "2"), ("merge", whole, tmp_path / "m.h5")):
         refused = invoke("embed", *words)
@@ -254,26 +256,26 @@ def test_a_split_is_whole_or_not_there(tmp_path: Path, whole: Path, monkeypatch:
             raise OSError(28, "No space left on device")
         return write_store(*arguments)
 
-    monkeypatch.setattr("cosface_cli.embed.split.write_store", full)
+    monkeypatch.setattr("cosface_cli.embed.store_split.write_store", full)
     with pytest.raises(CosfaceError, match="the disk is full"):
-        split(SplitConfig(whole, tmp_path / "parts", "3"))
+        split(SplitConfig(store=whole, folder=tmp_path / "parts", by="3"))
     assert [path.name for path in tmp_path.iterdir()] == ["whole.h5"]
     monkeypatch.undo()
     left = tmp_path / ".parts.part"  # of a run that was killed
     left.mkdir()
     (left / "old.h5").touch()
     (tmp_path / "parts").mkdir()
-    split(SplitConfig(whole, tmp_path / "parts", "3"))
+    split(SplitConfig(store=whole, folder=tmp_path / "parts", by="3"))
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == [f"part-0{n}.h5" for n in (1, 2, 3)]
     assert not left.exists()
 
 
 def test_empty_stores(tmp_path: Path) -> None:
     empty = store(tmp_path / "empty.h5", rejects=(reject("x.jpg"),))
-    assert info(empty).rows == 0 and info(empty).rejects == {"no_face": 1}
-    (report,) = split(SplitConfig(empty, tmp_path / "parts", "4"))
+    assert info(InfoConfig(store=empty)).rows == 0 and info(InfoConfig(store=empty)).rejects == {"no_face": 1}
+    (report,) = split(SplitConfig(store=empty, folder=tmp_path / "parts", by="4"))
     assert (report.rows, report.rejects) == (0, 1)
-    assert merge(MergeConfig((empty, empty), tmp_path / "out.h5")).rejects == 1
+    assert merge(MergeConfig(stores=(empty, empty), out=tmp_path / "out.h5")).rejects == 1
     assert (tmp_path / "out.h5").read_bytes() == empty.read_bytes()
 
 
@@ -285,8 +287,8 @@ def test_memory_does_not_grow_with_the_vectors(tmp_path: Path) -> None:
     path = store(tmp_path / "s.h5", rows, header=wide)
     del rows
     tracemalloc.start()
-    split(SplitConfig(path, tmp_path / "parts", "3"))
-    merge(MergeConfig(tuple(sorted((tmp_path / "parts").iterdir())), tmp_path / "out.h5"))
+    split(SplitConfig(store=path, folder=tmp_path / "parts", by="3"))
+    merge(MergeConfig(stores=tuple(sorted((tmp_path / "parts").iterdir())), out=tmp_path / "out.h5"))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 12e6 and (tmp_path / "out.h5").read_bytes() == path.read_bytes()
@@ -294,6 +296,6 @@ def test_memory_does_not_grow_with_the_vectors(tmp_path: Path) -> None:
 
 def test_rejects_without_a_source_are_damage(tmp_path: Path) -> None:
     odd = store(tmp_path / "odd.h5", faces("a.jpg"), rejects=({"reason": "no_face"},))
-    assert info(odd).rejects == {"no_face": 1}
+    assert info(InfoConfig(store=odd)).rejects == {"no_face": 1}
     with pytest.raises(DamagedError, match=r"its rejects name no source"):
-        merge(MergeConfig((odd,), tmp_path / "out.h5"))
+        merge(MergeConfig(stores=(odd,), out=tmp_path / "out.h5"))

@@ -44,12 +44,12 @@ def run(
 ) -> AlignReport | EmbedReport:
     told = told or Watching()
     if kind == "align":
-        return align(AlignConfig(str(raw), out, workers=1, prune=prune), told)
-    return embed(EmbedConfig(str(raw), out, workers=1, prune=prune), told)
+        return align(AlignConfig(raw=str(raw), aligned=out, workers=1, prune=prune), told)
+    return embed(EmbedConfig(source=str(raw), store=out, workers=1, prune=prune), told)
 
 
 def rows(source: Path, store: Path, prune: bool = False) -> int:
-    return embed(EmbedConfig(str(source), store, workers=1, prune=prune)).rows
+    return embed(EmbedConfig(source=str(source), store=store, workers=1, prune=prune)).rows
 
 
 def content(out: Path) -> object:
@@ -180,8 +180,8 @@ def test_a_source_that_goes_away_is_an_error_and_nothing_is_lost(
 def test_prune_on_the_command_line(invoke: Cosface, raw: Path, tmp_path: Path) -> None:
     invoke("embed", raw, tmp_path / "a.h5")
     (raw / "a" / "far.jpg").unlink()
-    assert "1 of its photos are not in" in invoke("embed", raw, tmp_path / "a.h5").err
-    assert "their rows are dropped" in invoke("embed", raw, tmp_path / "a.h5", "--prune").err
+    assert "1 of its photos are no longer in" in invoke("embed", raw, tmp_path / "a.h5").err
+    assert "their rows were removed" in invoke("embed", raw, tmp_path / "a.h5", "--prune").err
     listed = f"{raw}/b/far.jpg\n".encode()
     refused = invoke("align", "-", tmp_path / "c", "--prune", input=listed)
     assert refused.code == 2 and len(refused.err.splitlines()) == 1 and "--prune" in refused.err

@@ -51,7 +51,7 @@ def test_it_holds_for_a_few_of_its_people(shared: Path, tmp_path: Path) -> None:
         (raw / str(person)).mkdir()
         for photo in sorted((shared / "data" / "celeba" / str(person)).iterdir())[:4]:
             (raw / str(person) / photo.name).symlink_to(photo)
-    embed(EmbedConfig(str(raw), tmp_path / "f.h5", workers=1))
+    embed(EmbedConfig(source=str(raw), store=tmp_path / "f.h5", workers=1))
     with Store(tmp_path / "f.h5") as store:
         vectors, rows = store.vectors(0, len(store)), list(store.rows())
     people = np.array([row.identity for row in rows])

@@ -120,7 +120,7 @@ def test_swapped_labels_of_photographs(shared: Path, tmp_path: Path) -> None:
         for photo in sorted(person.iterdir())[:10]:
             (photos / person.name).mkdir(parents=True, exist_ok=True)
             (photos / person.name / photo.name).symlink_to(photo)
-    align(AlignConfig(str(photos), tmp_path / "aligned", min_score=0.99, workers=1))
+    align(AlignConfig(raw=str(photos), aligned=tmp_path / "aligned", min_score=0.99, workers=1))
     embed(EmbedConfig(source=str(tmp_path / "aligned"), store=tmp_path / "faces.h5", workers=1))
     with h5py.File(tmp_path / "faces.h5") as store:
         vectors, truth = store["embeddings"][:], store["identity/codes"][:].astype(np.int64)

@@ -79,7 +79,7 @@ class TestWarnings:
         assert codes(mirror) == {"mirror"}
 
     def test_two_crops_of_one_photo(self, people: Path, tmp_path: Path) -> None:  # noqa: F811
-        align(AlignConfig(str(people / "group"), tmp_path / "out", faces="all", workers=1))
+        align(AlignConfig(raw=str(people / "group"), aligned=tmp_path / "out", faces="all", workers=1))
         crops = sorted(str(path) for path in (tmp_path / "out").glob("*.jpg"))
         found = [m for other in crops[1:] for m in compare_two(crops[0], other, CompareConfig(threshold=-1.0))]
         assert found and all(codes(match) >= {"one_photo"} for match in found)
@@ -123,7 +123,7 @@ class TestMany:
         assert report.same == sum(row["same"] for row in scored) >= 3
 
     def test_a_store_gives_the_same_scores(self, people: Path, tmp_path: Path) -> None:  # noqa: F811
-        embed(EmbedConfig(str(people / "person1"), tmp_path / "p.h5", flip="sum", workers=1))
+        embed(EmbedConfig(source=str(people / "person1"), store=tmp_path / "p.h5", flip="sum", workers=1))
         probe = str(people / "person1" / "far.jpg")
         told, report = heard(lambda emit: compare_many(probe, str(tmp_path / "p.h5"), ONE, emit))
         assert report.compared == 3

@@ -148,7 +148,7 @@ def test_photos_by_content_and_by_look(people: Path, tmp_path: Path) -> None:  #
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(test / "mirrored" / "1.jpg", quality=90)
     shutil.copy(people / "person3" / "middle.jpg", test / "cut" / "1.jpg")
     shutil.copy(people / "actor" / "Tom_Hanks_54745.png", test / "stranger" / "1.png")
-    embed(EmbedConfig(str(raw), tmp_path / "train.h5", workers=1))
+    embed(EmbedConfig(source=str(raw), store=tmp_path / "train.h5", workers=1))
     report, rows, _ = found(LeakageConfig(tmp_path / "train.h5", test, threshold=0.94, workers=1))
     by_kind = {row["kind"]: (row["test"], row["train"]) for row in rows if row["kind"] != "same_person"}
     assert by_kind == {
@@ -158,6 +158,6 @@ def test_photos_by_content_and_by_look(people: Path, tmp_path: Path) -> None:  #
     }
     assert (report.same_files, report.copies, report.people) == (1, 2, 3)
     assert {row["test_identity"] for row in rows if row["kind"] == "same_person"} == {"same", "mirrored", "cut"}
-    embed(EmbedConfig(str(test), tmp_path / "test.h5", workers=1))
+    embed(EmbedConfig(source=str(test), store=tmp_path / "test.h5", workers=1))
     again, again_rows, _ = found(LeakageConfig(tmp_path / "train.h5", tmp_path / "test.h5", threshold=0.94, workers=1))
     assert again_rows == rows and again.scores == report.scores

@@ -79,7 +79,7 @@ def test_crops_need_no_detector(packaged_photos: Path, tmp_path: Path) -> None:
     (tmp_path / "raw" / "A").mkdir(parents=True)
     for name in ("t1.jpg", "Tom_Hanks_54745.png"):
         (tmp_path / "raw" / "A" / name).symlink_to(packaged_photos / name)
-    align(AlignConfig(str(tmp_path / "raw"), tmp_path / "crops", workers=1))
+    align(AlignConfig(raw=str(tmp_path / "raw"), aligned=tmp_path / "crops", workers=1))
     (tmp_path / "pairs.csv").write_text("left,right,same\nA/t1,A/Tom_Hanks_54745,0\nA/t1,A/t1,1\n")
     told: list[Outcome] = []
     config = ProtocolConfig(tmp_path / "crops", pairs=tmp_path / "pairs.csv", workers=1)

@@ -1,4 +1,4 @@
-"""What crops are called: <stem>.jpg, <stem>.2.jpg for a second face, and no name twice."""
+"""Names of crops: <stem>.jpg, <stem>.2.jpg for a second face; each name is used once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 
-class Names:
-    """Gives out crop names. A photo whose stem is taken gets its whole file name: a.png beside a.jpg is a.png.jpg."""
+class CropNames:
+    """Assigns names to crops. If the stem of a photo is taken, its whole file name is used: a.png.jpg for a.png."""
 
     def __init__(self, taken: Iterable[str], suffix: str) -> None:
         self._taken = set(taken)
         self._suffix = suffix
 
     def claim(self, source: str, count: int) -> list[str]:
-        """Names for `count` crops of the photo `source` (relative, forward slashes), in its own sub-folders."""
+        """Names for `count` crops of the photo `source` (relative, forward slashes), in the same sub-folders."""
         path = PurePosixPath(source)
         bases = [path.with_name(path.stem), path]
         n = 2
@@ -28,5 +28,5 @@ class Names:
                 return names
 
     def release(self, names: Sequence[str]) -> None:
-        """Give names back: their photo is done again."""
+        """Make names free: their photo is aligned again."""
         self._taken.difference_update(names)

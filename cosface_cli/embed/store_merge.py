@@ -1,4 +1,4 @@
-"""Several stores to one: each source once, streamed, so that the same stores give the same bytes."""
+"""Several stores to one, with each source once. The same stores give the same bytes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from cosface_cli.outcomes import Done, OnOutcome, Planned, Skipped, ignore
 def merge(config: MergeConfig, emit: OnOutcome = ignore) -> MergeReport:
     """Write the rows and rejects of all stores to config.out, in the order of the stores.
 
-    A source (root and name) that stands in several comes from the last that has rows of it, else from the last that
-    rejected it. Memory holds a digest a source. Raises ModelMismatch for stores of different kinds, CosfaceError where
-    one is still being filled, or where config.out is a file that is not among them.
+    A source (root and name) that is in several stores is taken from the last store that has rows of it, or else from
+    the last store that rejected it. Memory holds a digest of each source. Raises ModelMismatch for stores of different
+    models, CosfaceError if an interrupted run was filling a store, or if config.out is a file that is not among them.
     """
     header = common_header(config.stores, one_precision=True)
     for path in config.stores:
@@ -33,19 +33,20 @@ def merge(config: MergeConfig, emit: OnOutcome = ignore) -> MergeReport:
     atomic.make_folder(config.out.parent)
     with atomic.lock(config.out):
         if config.out.exists() and not any(path.exists() and path.samefile(config.out) for path in config.stores):
-            raise CosfaceError(
-                "this file is there already", config.out, "name it among the stores to keep its rows, or another one"
-            )
+            hint = "also give it as one of the stores to keep its rows, or choose another file"
+            raise CosfaceError("this file exists", config.out, hint)
         require_finished(config.out)
         owners = _Owners(config.stores)
         emit(Planned(owners.rows))
         rejects = list(owners.rejected())
         rows = write_store(config.out, header, owners.pairs(emit), rejects)
-    return MergeReport(str(config.out), rows, len(rejects), owners.doubles, owners.changed)
+    return MergeReport(
+        store=str(config.out), rows=rows, rejects=len(rejects), doubles=owners.doubles, changed=owners.changed
+    )
 
 
 class _Owners:
-    """Which of the stores each source is taken from. rows: in all stores; doubles, changed: as in MergeReport."""
+    """Which of the stores each source is taken from. rows: of all stores; doubles, changed: as in MergeReport."""
 
     def __init__(self, stores: tuple[Path, ...]) -> None:
         self.stores = stores
@@ -72,7 +73,7 @@ class _Owners:
                     emit(Done(row.source))
 
     def rejected(self) -> Iterator[dict[str, Any]]:
-        """Rejects of sources that have no rows anywhere, each from its owner."""
+        """Rejects of sources without rows in any store, each from its owner."""
         for number, path in enumerate(self.stores):
             with Store(path) as store:
                 for reject in store.rejects():
@@ -95,7 +96,7 @@ def _source(reject: Mapping[str, Any], path: Path) -> bytes:
     try:
         return _digest(reject["root"], reject["source"])
     except (KeyError, TypeError, AttributeError):
-        raise DamagedError("its rejects name no source", path, "embed again into a new store") from None
+        raise DamagedError("a reject has no source", path, "embed again into a new store") from None
 
 
 def _digest(*parts: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The contact sheet: what lies in a crop folder, crops, rejects and reasons, as one page."""
+"""The contact sheet of a crop folder: its crops, its rejects and their reasons on one HTML page."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ from cosface_cli.engines.sources import File, Place
 from cosface_cli.errors import PhotoError
 from cosface_cli.maths.geometry import apply, similarity, template
 
-REPORT = "report.html"
-SIDE = 96  # of a small picture, its longer side in pixels
-MOST = 20_000  # crops, and rejects, that one page shows: it stays usable and below 40 MB
+PAGE = "report.html"
+THUMBNAIL_SIDE = 96  # longer side, in pixels
+MOST = 20_000  # crops, and rejects, on a page: it stays usable and below 40 MB
 
 T = TypeVar("T")
 
 
-def write_report(folder: Path, photo_of: Callable[[str], Place | None] = lambda source: None) -> Path:
-    """Write the contact sheet of a crop folder into it, and give its path. The same files give the same bytes.
+def write_contact_sheet(folder: Path, photo_of: Callable[[str], Place | None] = lambda source: None) -> Path:
+    """Write the contact sheet of a crop folder to that folder; gives its path. The same files give the same bytes.
 
-    photo_of: where a source lies, for pictures of the rejects; None where nobody knows. Memory holds the manifest
-    and one picture. Raises CosfaceError where the folder cannot be read or written.
+    photo_of: the file of a source, for thumbnails of the rejects, or None if it is unknown. Memory holds the manifest
+    and one image. Raises CosfaceError if the folder cannot be read or written.
     """
-    held = CropFolder(folder)
-    records = [record for source in held.kept for record in held.records(source)]
-    rejects = [reject for source in held.kept if (reject := held.reject(source)) is not None]
-    order = {source: number for number, source in enumerate(sorted(held.kept))}
-    some, others = _sample(records), _sample(rejects)
-    page = folder / REPORT
+    crops = CropFolder(folder)
+    records = [record for source in crops.kept for record in crops.records(source)]
+    rejects = [reject for source in crops.kept if (reject := crops.reject(source)) is not None]
+    order = {source: number for number, source in enumerate(sorted(crops.kept))}
+    shown_records, shown_rejects = _sample(records), _sample(rejects)
+    page = folder / PAGE
     page_writer.write_page(
         page,
-        "align/report.html.j2",
+        "align/contact_sheet.html.j2",
         {
             **_summary(folder, records, rejects),
-            "sampled": _sampled(len(records), len(some)) + _sampled(len(rejects), len(others), "rejects"),
-            "templates": {name: _size_of(name) for name in sorted({record.template for record in some})},
-            "faces": (_face(folder, record, order[record.source]) for record in some),
-            "rejects": (_reject(record, photo_of(record.source), order[record.source]) for record in others),
+            "sampled": _sampling_note(len(shown_records), len(records), "crops")
+            + _sampling_note(len(shown_rejects), len(rejects), "rejects"),
+            "templates": {name: _template_size(name) for name in sorted({record.template for record in shown_records})},
+            "faces": (_face(folder, record, order[record.source]) for record in shown_records),
+            "rejects": (_reject(record, photo_of(record.source), order[record.source]) for record in shown_rejects),
         },
     )
     return page
@@ -72,14 +73,14 @@ def _summary(folder: Path, records: Sequence[CropRecord], rejects: Sequence[Reje
 
 
 def _face(folder: Path, record: CropRecord, order: int) -> dict[str, Any]:
-    """What the page knows of a crop. landmarks: in crop pixels; misfit: their distance to the template's, root mean
-    square, pixels."""
-    want = template(record.template).landmarks
+    """A crop for the page. landmarks: in crop pixels; misfit: root mean square of their distances to the template's
+    landmarks, pixels."""
+    target = template(record.template).landmarks
     points = np.array(record.landmarks, dtype=np.float64)
     try:
-        own = apply(similarity(points, want), points)
-    except ValueError:  # not of our making: shown all the same, as the worst
-        own = np.zeros_like(want)
+        landmarks = apply(similarity(points, target), points)
+    except ValueError:  # not written by align: it is shown with the largest misfit
+        landmarks = np.zeros_like(target)
     return {
         "order": order,
         "crop": record.crop,
@@ -91,11 +92,11 @@ def _face(folder: Path, record: CropRecord, order: int) -> dict[str, Any]:
         "box": record.box,
         "score": record.score,
         "template": record.template,
-        "landmarks": own.round(1).tolist(),
-        "misfit": round(float(np.sqrt(((own - want) ** 2).sum(axis=1).mean())), 2),
+        "landmarks": landmarks.round(1).tolist(),
+        "misfit": round(float(np.sqrt(((landmarks - target) ** 2).sum(axis=1).mean())), 2),
         "rotation": record.rotation,
         **{name: record.quality.get(name) for name in ("face_px", "sharpness", "yaw", "roll")},
-        "picture": _picture(File(folder / record.crop)),
+        "picture": _thumbnail(File(folder / record.crop)),
     }
 
 
@@ -106,17 +107,17 @@ def _reject(record: RejectRecord, photo: Place | None, order: int) -> dict[str, 
         "identity": _identity(record.source),
         "reason": page_writer.printable(record.reason),
         "words": record.words,
-        "picture": None if photo is None else _picture(photo),
+        "picture": None if photo is None else _thumbnail(photo),
     }
 
 
-def _picture(place: Place) -> str | None:
-    """The small picture of a file, or None where it is not one."""
+def _thumbnail(place: Place) -> str | None:
+    """The thumbnail of a file, or None if it is not an image."""
     try:
-        image = pictures.decode(place.read(), str(place), SIDE).image
+        image = pictures.decode(place.read(), str(place), THUMBNAIL_SIDE).image
     except (PhotoError, OSError):
         return None
-    return page_writer.picture(pictures.encode_thumbnail(image, SIDE))
+    return page_writer.picture(pictures.encode_thumbnail(image, THUMBNAIL_SIDE))
 
 
 def _identity(name: str) -> str | None:
@@ -124,15 +125,14 @@ def _identity(name: str) -> str | None:
     return head if slash else None
 
 
-def _size_of(name: str) -> tuple[int, int]:
-    found = template(name)
-    return found.width, found.height
+def _template_size(name: str) -> tuple[int, int]:
+    return template(name).width, template(name).height
 
 
 def _sample(records: Sequence[T]) -> Sequence[T]:
-    """Every n-th, so that no more than MOST are left."""
+    """Every n-th record, so that there are at most MOST."""
     return records[:: max(1, -(-len(records) // MOST))]
 
 
-def _sampled(have: int, shown: int, what: str = "crops") -> str:
-    return "" if shown == have else f"This page shows {shown:,} of the {have:,} {what}, evenly chosen. "
+def _sampling_note(shown: int, count: int, kind: str) -> str:
+    return "" if shown == count else f"This page shows {shown:,} of the {count:,} {kind}, evenly spaced. "

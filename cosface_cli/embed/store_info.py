@@ -1,18 +1,18 @@
-"""What a store holds, counted without reading its embeddings."""
+"""What is in a store, counted without reading its embeddings."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.artifacts.store.store_update import journal_of
-from cosface_cli.embed import InfoReport
+from cosface_cli.embed import InfoConfig, InfoReport
 
 
-def info(path: Path) -> InfoReport:
-    """Look into a store. Raises CosfaceError for what is none, DamagedError for a damaged one."""
+def info(config: InfoConfig) -> InfoReport:
+    """Look into a store. Raises CosfaceError for another file, DamagedError for a damaged store."""
+    path = config.store
     with Store(path) as store:
         identities, sources = store.counts()
         reasons = Counter(str(reject.get("reason")) for reject in store.rejects())

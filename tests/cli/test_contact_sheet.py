@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosface_cli.align.report import write_report
+from cosface_cli.align.contact_sheet import write_contact_sheet
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.crops.crop_folder import CropFolder
 from cosface_cli.artifacts.crops.manifest import CropRecord, RejectRecord
@@ -97,7 +97,7 @@ def test_align_writes_it_and_again_when_nothing_is_new(invoke: Cosface, people: 
 
 
 def test_it_needs_no_network_and_no_other_file(tmp_path: Path) -> None:
-    page = write_report(crop_folder(tmp_path / "f", [record("a/1.jpg"), reject("a/2.jpg")]))
+    page = write_contact_sheet(crop_folder(tmp_path / "f", [record("a/1.jpg"), reject("a/2.jpg")]))
     text = page.read_text().replace("http://www.w3.org/2000/svg", "")
     assert not re.findall(r"https?:|@import|url\(|<link|<script [^>]*src|<img[^>]* src", text)
     assert "default-src 'none'" in text
@@ -113,7 +113,7 @@ def test_the_address_drives_the_filters(tmp_path: Path) -> None:
         record("bo/3.jpg", 0.95, 40, off=20),
     ]
     held += [reject("bo/4.jpg"), reject("cy/5.jpg", "truncated", "the JPEG ends too early")]
-    page = write_report(crop_folder(tmp_path / "f", held))
+    page = write_contact_sheet(crop_folder(tmp_path / "f", held))
     for address, want in {
         "": ["anna/1.jpg", "anna/2.jpg", "bo/3.jpg", "bo/4.jpg, rejected: no_face", "cy/5.jpg, rejected: truncated"],
         "q=ANNA": ["anna/1.jpg", "anna/2.jpg"],
@@ -142,7 +142,7 @@ def test_names_never_become_markup(tmp_path: Path) -> None:
     held: list[CropRecord | RejectRecord] = [record(name) for name in names]
     held += [reject(f"r{name}", f"<em>{attack}", f"{attack}\x00") for name in names]
     folder = crop_folder(tmp_path / "f", held)
-    page = write_report(folder)
+    page = write_contact_sheet(folder)
     text = page.read_text("utf-8")
     assert attack not in text and "</script><script>doc" not in text
     document = rendered(page)
@@ -156,27 +156,30 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
     folder = crop_folder(tmp_path / "f", [record("good.jpg"), record("bad.jpg"), record("gone.jpg"), reject("no.jpg")])
     (folder / "bad.jpg").write_bytes(b"half a pict")
     (folder / "gone.jpg").unlink()
-    document = rendered(write_report(folder))
+    document = rendered(write_contact_sheet(folder))
     assert tiles(document) == {"crop": 3, "reject": 1}
     assert document.count('src="data:image/webp') == 1 and document.count(">no picture<") == 2
 
 
 def test_a_folder_of_rejects_only_and_an_empty_one(tmp_path: Path) -> None:
-    assert tiles(rendered(write_report(crop_folder(tmp_path / "r", [reject("a.jpg")])))) == {"crop": 0, "reject": 1}
-    assert ">Nothing here matches.<" in rendered(write_report(crop_folder(tmp_path / "e", [])))
+    assert tiles(rendered(write_contact_sheet(crop_folder(tmp_path / "r", [reject("a.jpg")])))) == {
+        "crop": 0,
+        "reject": 1,
+    }
+    assert ">Nothing here matches.<" in rendered(write_contact_sheet(crop_folder(tmp_path / "e", [])))
 
 
 def test_more_than_a_page_holds_is_sampled_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cosface_cli.align.report.MOST", 10)
+    monkeypatch.setattr("cosface_cli.align.contact_sheet.MOST", 10)
     folder = crop_folder(tmp_path / "f", [record(f"{n:03}.jpg") for n in range(35)] + [reject("x.jpg")])
-    document = rendered(write_report(folder))
+    document = rendered(write_contact_sheet(folder))
     assert labels(document) == [f"{n:03}.jpg" for n in range(0, 35, 4)] + ["x.jpg, rejected: no_face"]
     assert "This page shows 9 of the 35 crops" in document and "<dd>35</dd>" in document
 
 
 def test_two_thousand_faces(tmp_path: Path) -> None:
     held = [record(f"{n // 20:03}/{n:04}.jpg", score=0.5 + n / 5000) for n in range(2000)]
-    page = write_report(crop_folder(tmp_path / "f", held))
+    page = write_contact_sheet(crop_folder(tmp_path / "f", held))
     assert page.stat().st_size < 2000 * 6500, "noise is the worst that a picture can be"
     start = time.monotonic()
     document = rendered(page)
@@ -187,12 +190,12 @@ def test_two_thousand_faces(tmp_path: Path) -> None:
 
 def test_an_unwritable_page_leaves_the_old_one(tmp_path: Path) -> None:
     folder = crop_folder(tmp_path / "f", [record("a.jpg")])
-    before = write_report(folder).read_bytes()
+    before = write_contact_sheet(folder).read_bytes()
     (folder / "manifest.jsonl").write_text('{"crop": 1}\n')
     from cosface_cli.errors import CosfaceError
 
     with pytest.raises(CosfaceError, match="not a manifest"):
-        write_report(folder)
+        write_contact_sheet(folder)
     assert (folder / "report.html").read_bytes() == before and not list(folder.glob(".*part"))
 
 

@@ -1,4 +1,4 @@
-"""One store to several: by identity, or into parts of consecutive rows; merged again they are the same store."""
+"""One store to several: by identity, or into parts of consecutive rows. Merged again they are the same store."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ UNNAMED = "unnamed"  # the part of rows without identity
 
 @dataclass(slots=True)
 class _Part:
-    """ranges: start and stop of its rows in the store."""
-
     name: str
+    """Of its file."""
     identity: str | None = None
     ranges: list[list[int]] = field(default_factory=list)
+    """Start and stop of its rows in the store."""
     rejects: list[dict[str, Any]] = field(default_factory=list)
 
 
 def split(config: SplitConfig, emit: OnOutcome = ignore) -> tuple[SplitReport, ...]:
     """Write the parts of a store into a folder, all of them or none. The rows of a source stay together.
 
-    Raises CosfaceError where config.by is neither "identity" nor a number, the folder is not empty, or the store is
-    still being filled.
+    Raises CosfaceError if config.by is neither "identity" nor a number, the folder is not empty, or an interrupted run
+    was filling the store.
     """
     if config.by != IDENTITY and not (config.by.isascii() and config.by.isdigit() and int(config.by) > 0):
-        raise CosfaceError(f"--by {config.by!r} is not known", hint="give identity, or the number of parts")
+        raise CosfaceError(f"--by must be identity or a number of parts, got {config.by!r}")
     require_finished(config.store)
     if config.folder.exists() and (not config.folder.is_dir() or any(config.folder.iterdir())):
-        raise CosfaceError("this is there already, and not an empty folder", config.folder, "choose another one")
+        raise CosfaceError("this exists and is not an empty folder", config.folder, "choose another folder")
     folder = config.folder.absolute()
     with Store(config.store) as store:
         atomic.make_folder(folder.parent)
@@ -51,7 +51,7 @@ def split(config: SplitConfig, emit: OnOutcome = ignore) -> tuple[SplitReport, .
             emit(Planned(len(store)))
             parts = _by_identity(store) if config.by == IDENTITY else _by_number(store, int(config.by))
             growing = atomic.partial(folder)
-            shutil.rmtree(growing, ignore_errors=True)  # of a run that was killed
+            shutil.rmtree(growing, ignore_errors=True)  # of an interrupted run
             try:
                 growing.mkdir()
                 rows = [
@@ -63,7 +63,7 @@ def split(config: SplitConfig, emit: OnOutcome = ignore) -> tuple[SplitReport, .
                 shutil.rmtree(growing, ignore_errors=True)
                 raise
     return tuple(
-        SplitReport(str(config.folder / part.name), part.identity, count, len(part.rejects))
+        SplitReport(store=str(config.folder / part.name), identity=part.identity, rows=count, rejects=len(part.rejects))
         for part, count in zip(parts, rows, strict=True)
     )
 
@@ -94,7 +94,7 @@ def _by_identity(store: Store) -> list[_Part]:
 
 
 def _by_number(store: Store, count: int) -> list[_Part]:
-    """Parts with as many sources each, as near as can be; no more parts than sources."""
+    """Parts with the same number of sources, or one more or less; at most one part for each source."""
     sources = groupby(enumerate(store.rows()), key=lambda pair: (pair[1].root, pair[1].source))
     starts = [next(rows)[0] for _, rows in sources]
     rejects = store.rejects()
@@ -117,7 +117,7 @@ def _share(items: Sequence[dict[str, Any]], number: int, count: int) -> Sequence
 
 
 def _file_name(identity: str | None) -> str:
-    """A name of its own for each identity, and one that leads nowhere else."""
+    """A different file name for each identity, without a path in it."""
     if identity is None:
         return f"{UNNAMED}.h5"
     safe = identity.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")

@@ -1,0 +1,22 @@
+"""Photos with the same content, by hash: they are reported, and all of them are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def duplicates_note(photos: Iterable[tuple[str, str]]) -> str | None:
+    """A sentence on photos, given as name and content hash, whose content an earlier one has; None if there is none."""
+    first: dict[str, str] = {}
+    count, example = 0, ""
+    for name, digest in photos:
+        if digest not in first:
+            first[digest] = name
+            continue
+        count += 1
+        example = example or f"{name} and {first[digest]}"
+    if not count:
+        return None
+    if count == 1:
+        return f"1 photo has the same content as another: {example}"
+    return f"{count} photos have the same content as another, for example {example}"
