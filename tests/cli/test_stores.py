@@ -297,5 +297,5 @@ def test_memory_does_not_grow_with_the_vectors(tmp_path: Path) -> None:
 def test_rejects_without_a_source_are_damage(tmp_path: Path) -> None:
     odd = store(tmp_path / "odd.h5", faces("a.jpg"), rejects=({"reason": "no_face"},))
     assert info(InfoConfig(store=odd)).rejects == {"no_face": 1}
-    with pytest.raises(DamagedError, match=r"its rejects name no source"):
+    with pytest.raises(DamagedError, match=r"a reject has no source"):
         merge(MergeConfig(stores=(odd,), out=tmp_path / "out.h5"))
