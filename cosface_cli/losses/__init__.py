@@ -1,4 +1,4 @@
-"""Losses: heads that are trained with the network. A new one is a file here and a row in LOSSES."""
+"""Losses and their class weights, trained with the network. A new one is a file here and a row in LOSSES."""
 
 from __future__ import annotations
 
@@ -12,61 +12,73 @@ if TYPE_CHECKING:
 
 
 class Loss(Protocol):
-    """A head with its loss, a torch module built as Loss(embedding_size, identities, **settings).
+    """A loss with its own parameters, such as class weights: a torch module built as
+    Loss(embedding_size, identities, **settings).
 
-    DEFAULTS: the settings it takes, with their values; EQUATION and SOURCE: what it computes, and whose it is, in one
-    line each. SHARDABLE: whether it is also a Classifier, whose columns may lie in several processes. PAIRS: whether
-    it compares the crops of a batch with each other, and so needs several of one identity in it. MARGIN_COS: the
-    setting that is a margin in cosine, which Wang 2018 Eq. 7 bounds, or None.
-    weight: (C, D) parameter, one row an identity, or (C, K, D) with K centres each; None without a classifier.
-
-    What a loss remembers between steps (an annealed lambda, running statistics, drawn margins) lies in its buffers:
-    state_dict holds all that a run goes on from. Only in training mode does a step change them. Logits and loss are
-    never of lower precision than float32, also under autocast.
+    What a loss keeps between steps (an annealed lambda, running statistics, drawn margins) is in its buffers, so that
+    state_dict holds everything that a resumed run needs. Only in training mode does a step change them. Logits and
+    loss are never of lower precision than float32, also under autocast.
     Raises CosfaceError when it is built with a setting out of its range.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]]
+    """The settings that it takes, with their default values."""
     EQUATION: ClassVar[str]
+    """What it computes, in one line."""
     SOURCE: ClassVar[str]
+    """Author and year, where it was published, and which equations: one line."""
     SHARDABLE: ClassVar[bool]
+    """Whether it is also a Classifier, whose columns can be spread over several processes."""
     PAIRS: ClassVar[bool]
+    """Whether it compares the crops of a batch with each other, so that a batch needs several of one identity."""
     MARGIN_COS: ClassVar[str | None]
-    weight: torch.nn.Parameter | None
+    """The setting that is a margin in cosine, which Wang 2018 Eq. 7 bounds. None if there is none."""
 
     def __init__(self, embedding_size: int, identities: int, **settings: float) -> None: ...
+
+    @staticmethod
+    def margin_at_right_angle(**options: float) -> float | None:
+        """What the loss subtracts from the cosine of the right identity where that cosine is 0, by its options: from
+        this the loss of an untrained network is estimated. None where it cannot be."""
+        ...
+
+    @property
+    def weight(self) -> torch.nn.Parameter | None:
+        """Class weights (C, D), one row for each identity; (C, K, D) with K centres each; None without a classifier."""
+        ...
 
     def __call__(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The mean loss () of embeddings (B, D) float with labels (B,) int64 in 0..C-1."""
         ...
 
     def scores(self, embeddings: torch.Tensor) -> torch.Tensor | None:
-        """The logits (B, C) that decide the identity: without the margin. None without a classifier."""
+        """The logits (B, C) without the margin, which decide the identity. None without a classifier."""
         ...
 
     def own_cosines(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
-        """The cosine (B,) of each embedding with its own identity's weight, its nearest centre where there are
+        """The cosine (B,) between each embedding and the weight of its label, the nearest centre where there are
         several. None without a classifier."""
         ...
 
     def measures(self) -> Mapping[str, float]:
-        """What is worth a column in the log: lambda, t and the like, by name."""
+        """Values to log after each epoch, such as lambda and t, by name."""
         ...
 
 
 class Classifier(Loss, Protocol):
-    """A loss over logits that can be built from any part of the columns, so that identities can be spread over
-    processes: of n heads with C' identities each, logits = concatenated margined(...), and
-    loss = cross entropy over all of them + penalty(...), once. Its parameters have a row an identity, (C, ...), its
-    buffers are scalars ().
+    """A loss over logits whose columns can be split into shards, one for each process.
 
-    The heads of a shared loss are given the same rows of one batch in the same order, each exactly once a step, and
-    the same buffers to begin with: then these stay equal.
+    With n shards of C' identities each: logits = the shards' margined(...), concatenated;
+    loss = cross entropy over all of them + penalty(...) of one shard. Its parameters have one row for each identity,
+    (C, ...); its buffers are scalars ().
+
+    All shards get the same rows of a batch in the same order, each exactly once a step, and start with the same
+    buffers, so that their buffers stay equal.
     """
 
     def similarities(self, embeddings: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Cosines, or inner products where lengths count, (B, C') of embeddings (B, D) with this head's class
-        weights; with rows (C',) int64 only with those."""
+        weights; with rows (C',) int64 only with those rows."""
         ...
 
     def margined(
@@ -74,14 +86,14 @@ class Classifier(Loss, Protocol):
     ) -> torch.Tensor:
         """The logits (B, C') to train on, of similarities (B, C').
 
-        own: (B,) similarity of each row with its own identity, wherever its column lies; a gradient of it is needed
-        only where it lies here. labels: (B,) int64 column of that identity in 0..C'-1, or -1 where it is not among
-        these; lengths: (B,) of the embeddings before normalisation.
+        own: (B,) similarity of each row with its label's column, whichever shard holds that; its gradient is needed
+        only in the shard that does. labels: (B,) int64 column of the label in 0..C'-1, or -1 where another shard holds
+        it; lengths: (B,) of the embeddings before normalisation.
         """
         ...
 
     def penalty(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """What is added () to the mean cross entropy of embeddings (B, D): 0 for most."""
+        """A term () added to the mean cross entropy of embeddings (B, D); 0 for most losses."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -30,6 +31,11 @@ class ArcFace(ClassifierHead):
         super().__init__(embedding_size, identities)
         require(s > 0 and 0 <= m <= 1.57, "s must be above 0, m an angle of 0 to 1.57")
         self.s, self.m = s, m
+
+    @staticmethod
+    def margin_at_right_angle(**options: float) -> float:
+        """-cos(pi/2 + m)."""
+        return math.sin(options["m"])
 
     def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s cos(theta_y + m), s cos_j."""

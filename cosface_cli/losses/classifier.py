@@ -28,6 +28,11 @@ class ClassifierHead(nn.Module):
         super().__init__()
         self.weight = class_weights(identities, embedding_size)  # (C, D)
 
+    @staticmethod
+    def margin_at_right_angle(**options: float) -> float | None:
+        """None: the first loss is not known."""
+        return None
+
     @abstractmethod
     def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """The logits (B, C) to train on; see losses.Classifier."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from cosface_cli.losses.angles import angles, psi
@@ -42,6 +44,11 @@ class Combined(ClassifierHead):
         require(s > 0 and m1 > 0, "s and m1 must be above 0")
         require(m2 >= 0 and m3 >= 0, "m2 and m3 must be 0 or more")
         self.s, self.m1, self.m2, self.m3 = s, m1, m2, m3
+
+    @staticmethod
+    def margin_at_right_angle(**options: float) -> float:
+        """m3 - psi(m1 pi/2 + m2)."""
+        return options["m3"] - float(psi(torch.tensor(options["m1"] * math.pi / 2 + options["m2"])))
 
     def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s (cos(m1 theta_y + m2) - m3), s cos_j."""

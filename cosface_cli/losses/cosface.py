@@ -31,6 +31,11 @@ class CosFace(ClassifierHead):
         require(s > 0 and m >= 0, "s must be above 0, m 0 or more")
         self.s, self.m = s, m
 
+    @staticmethod
+    def margin_at_right_angle(**options: float) -> float:
+        """m."""
+        return options["m"]
+
     def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s (cos_y - m), s cos_j."""
         return self.s * with_own(similarities, labels, own - self.m)

@@ -46,6 +46,11 @@ class ElasticFace(ClassifierHead):
         self.register_buffer("seed", torch.randint(2**62, ()))
         self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
 
+    @staticmethod
+    def margin_at_right_angle(**options: float) -> float:
+        """m, the mean margin."""
+        return options["m"]
+
     def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s (cos_y - E), s cos_j."""
         if self.training:

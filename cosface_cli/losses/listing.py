@@ -1,27 +1,30 @@
-"""The losses as a table: what each computes, what it takes, whose it is."""
+"""A list of the losses: the equation, settings and source of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cosface_cli.losses import LOSSES, Loss
+from cosface_cli.losses import LOSSES
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One loss. settings: with their defaults."""
+class LossDescription:
+    """One loss, for --list-losses."""
 
     name: str
     equation: str
     settings: Mapping[str, float]
+    """With their default values."""
     source: str
 
 
-def listed() -> list[Listed]:
-    """All the losses, in the order of their table."""
-    rows = []
+def describe_losses() -> list[LossDescription]:
+    """All losses, in the order of their table. A loss that lacks a description, as it may while somebody writes it,
+    does not hide the others."""
+    descriptions = []
     for name in LOSSES.names:
-        loss: type[Loss] = LOSSES.load(name)
-        rows.append(Listed(name, loss.EQUATION, dict(loss.DEFAULTS), loss.SOURCE))
-    return rows
+        loss = LOSSES.load(name)
+        equation, source = getattr(loss, "EQUATION", "not given"), getattr(loss, "SOURCE", "not given")
+        descriptions.append(LossDescription(name, equation, dict(loss.DEFAULTS), source))
+    return descriptions

@@ -28,6 +28,11 @@ class NSL(ClassifierHead):
         require(s > 0, "s must be above 0")
         self.s = s
 
+    @staticmethod
+    def margin_at_right_angle(**options: float) -> float:
+        """0: there is no margin."""
+        return 0.0
+
     def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s cos_j: there is no margin."""
         return self.s * similarities

@@ -38,6 +38,11 @@ class Triplet(nn.Module):
         self.alpha = alpha
         self.weight = None
 
+    @staticmethod
+    def margin_at_right_angle(**options: float) -> float | None:
+        """None: the first loss is not known."""
+        return None
+
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The mean loss () of embeddings (B, D) with labels (B,) int64."""
         squared = squared_distances(embeddings)  # (B, B), row a

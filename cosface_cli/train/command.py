@@ -267,11 +267,11 @@ def _recipes() -> list[dict[str, Any]]:
 
 
 def _losses() -> list[dict[str, Any]]:
-    from cosface_cli.losses.listing import listed
+    from cosface_cli.losses.listing import describe_losses
 
     return [
         {"loss": found.name, "equation": found.equation, "settings": found.settings, "source": found.source}
-        for found in listed()
+        for found in describe_losses()
     ]
 
 
