@@ -77,7 +77,8 @@ def test_rooms_never_import_each_other(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_only_the_edge_knows_typer_and_rich(path: Path) -> None:
-    if path.name in ("app.py", "command.py", "shared_options.py", "command_line.py", "reference.py", "console.py"):
+    edge_files = ("app.py", "command.py", "shared_options.py", "command_line.py", "reference.py")
+    if path.name in edge_files or path.parent.name == "console":
         return
     assert not {found.partition(".")[0] for found in imports(path)} & {"typer", "rich", "click"}
     edge = ("cosface_cli.shared_options", "cosface_cli.command_line", "cosface_cli.console", "cosface_cli.app")
@@ -86,7 +87,7 @@ def test_only_the_edge_knows_typer_and_rich(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_stages_print_nothing(path: Path) -> None:
-    if path.name in ("console.py", "app.py"):
+    if path.parent.name == "console" or path.name == "app.py":
         return
     calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
     names = [call.func.id for call in calls if isinstance(call.func, ast.Name)]

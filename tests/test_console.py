@@ -12,8 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli import console
-from cosface_cli.console import Following, Format, Rows, following, json_line, printable, say
+from cosface_cli.console import (
+    Format,
+    Rows,
+    StageOutput,
+    following,
+    json_line,
+    output_rows,
+    printable,
+    progress_display,
+    say,
+)
 from cosface_cli.outcomes import Done, Note, Planned, Rejected, Skipped
 
 ODD = ("a b", "a,b", 'a"b', "a\nb", "a\tb", "-a", "100%", "a\\b", "顔", os.fsdecode(b"a\xffb"), "[b]x[/b]", "\x1b[1m")
@@ -103,7 +112,7 @@ def test_tables(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_long_tables_end_with_a_count(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(console, "_TABLE_ROWS", 3)
+    monkeypatch.setattr(output_rows, "TABLE_ROWS", 3)
     lines = written("table", [{"n": n} for n in range(10)], (), monkeypatch).splitlines()
     assert len(lines) == 5 and lines[-1] == "... and 7 more rows: --format json writes them all"
 
@@ -146,8 +155,8 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     now = 100.0
-    monkeypatch.setattr(console.time, "monotonic", lambda: now)
-    emit = Following("align", Rows("json"), False, lambda outcome: None)
+    monkeypatch.setattr(progress_display.time, "monotonic", lambda: now)
+    emit = StageOutput("align", Rows("json"), False, lambda outcome: None)
     emit(Planned(100))
     for number in range(30):
         now += 1
