@@ -1,5 +1,5 @@
 "use strict";
-// Draws the sheet from the page's data. Names come from photos: they only ever become text, never markup.
+// Draws the sheet from the page's data. Names come from photos: they are only used as text, never as markup.
 (() => {
   const TILE = { width: 104, height: 122, most: 200 }; // pixels with the gap; tiles of one section
   const at = (id) => document.getElementById(id);
@@ -7,16 +7,16 @@
   const groupedFirst = controls.group.checked;
 
   function element(tag, properties = {}, ...children) {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
+    const node = Object.assign(document.createElement(tag), properties);
+    node.append(...children);
+    return node;
   }
 
   function data(id) {
     const holder = at(id);
-    const found = holder.textContent.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    const lines = holder.textContent.split("\n").filter(Boolean).map((line) => JSON.parse(line));
     holder.remove();
-    return found;
+    return lines;
   }
 
   // control characters, direction marks and lone bytes, made visible
@@ -61,7 +61,7 @@
       const label = item.isReject ? `${item.name}, rejected: ${item.reason}` : item.name;
       const picture = item.picture
         ? element("img", { alt: label, decoding: "async", width: 96, height: 96 })
-        : element("span", { className: "none", textContent: item.isReject ? short(item) : "no picture" });
+        : element("span", { className: "none", textContent: item.isReject ? short(item) : "no image" });
       const button = element("button", { type: "button", title: item.words || item.name }, picture);
       button.setAttribute("aria-label", label);
       button.append(element("small"));
@@ -76,7 +76,7 @@
     return item.node;
   }
 
-  // pictures are decoded where the reader is, not where he might go
+  // images are decoded only near the visible part of the page
   const near = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) {
@@ -97,32 +97,32 @@
     const words = controls.q.value.trim().toLowerCase();
     const show = controls.show.value;
     const key = controls.sort.value;
-    const found = items.filter(
+    const matches = items.filter(
       (item) =>
         (!show || (item.isReject ? show === "rejects" || show === `reason:${item.reason}` : show === "crops")) &&
         (!words || item.haystack.includes(words)),
     );
     if (key) {
-      const sign = controls.reverse.checked === ["misfit", "turned"].includes(key) ? 1 : -1; // the worst first
+      const sign = controls.reverse.checked === ["misfit", "turned"].includes(key) ? 1 : -1; // worst first
       const has = (item) => item[key] != null;
-      found.sort((a, b) => has(b) - has(a) || (has(a) ? sign * (a[key] - b[key]) : 0) || a.order - b.order);
+      matches.sort((a, b) => has(b) - has(a) || (has(a) ? sign * (a[key] - b[key]) : 0) || a.order - b.order);
     } else if (controls.reverse.checked) {
-      found.reverse();
+      matches.reverse();
     }
-    return found;
+    return matches;
   }
 
-  function sections(found) {
+  function sections(matches) {
     const groups = new Map();
-    for (const item of found) {
+    for (const item of matches) {
       const who = controls.group.checked ? item.who : "";
       if (!groups.has(who)) groups.set(who, []);
       groups.get(who).push(item);
     }
     const named = [...groups.keys()];
-    // by a measure, the identity with the worst of all comes first
+    // sorted by a measure, the identity with the worst item comes first
     if (!controls.sort.value) named.sort((a, b) => collator.compare(a, b) * (controls.reverse.checked ? -1 : 1));
-    const made = [];
+    const drawn = [];
     for (const who of named) {
       const members = groups.get(who);
       for (let start = 0; start < members.length; start += TILE.most) {
@@ -134,13 +134,13 @@
           section.append(element("h2", { title: who }, who || "no identity", count));
         }
         section.append(element("ul", { className: "tiles" }, ...part.map(tile)));
-        made.push(section);
+        drawn.push(section);
       }
     }
-    return made;
+    return drawn;
   }
 
-  // so that the scroll bar is right about what is not drawn yet
+  // the scroll bar needs the heights of sections that are not drawn yet
   function reserve() {
     const width = at("sheet").clientWidth - 45;
     const columns = Math.max(1, Math.floor((width + 4) / TILE.width));
@@ -154,12 +154,12 @@
   function draw() {
     shown = selected();
     near.disconnect();
-    const made = sections(shown);
+    const drawn = sections(shown);
     at("sheet").replaceChildren(
-      ...(made.length ? made : [element("p", { className: "empty", textContent: "Nothing here matches." })]),
+      ...(drawn.length ? drawn : [element("p", { className: "empty", textContent: "No crop or reject matches." })]),
     );
     reserve();
-    for (const section of made) near.observe(section);
+    for (const section of drawn) near.observe(section);
     const rejected = shown.filter((item) => item.isReject).length;
     const number = (n) => n.toLocaleString("en");
     at("count").textContent =
@@ -170,41 +170,41 @@
     }
   }
 
-  // the address keeps what is shown: #q=anna&show=rejects&sort=score&reverse=1&group=0
-  function remember() {
-    const kept = new URLSearchParams();
-    for (const name of ["q", "show", "sort"]) if (controls[name].value) kept.set(name, controls[name].value);
-    if (controls.reverse.checked) kept.set("reverse", "1");
-    if (controls.group.checked !== groupedFirst) kept.set("group", controls.group.checked ? "1" : "0");
-    history.replaceState(null, "", kept.size ? `#${kept}` : location.pathname);
+  // the address stores what is shown: #q=anna&show=rejects&sort=score&reverse=1&group=0
+  function saveToAddress() {
+    const stored = new URLSearchParams();
+    for (const name of ["q", "show", "sort"]) if (controls[name].value) stored.set(name, controls[name].value);
+    if (controls.reverse.checked) stored.set("reverse", "1");
+    if (controls.group.checked !== groupedFirst) stored.set("group", controls.group.checked ? "1" : "0");
+    history.replaceState(null, "", stored.size ? `#${stored}` : location.pathname);
   }
 
-  function recall() {
-    const kept = new URLSearchParams(location.hash.slice(1));
-    for (const name of ["q", "show", "sort"]) controls[name].value = kept.get(name) || "";
+  function restoreFromAddress() {
+    const stored = new URLSearchParams(location.hash.slice(1));
+    for (const name of ["q", "show", "sort"]) controls[name].value = stored.get(name) || "";
     for (const name of ["show", "sort"]) if (controls[name].selectedIndex < 0) controls[name].value = "";
-    controls.reverse.checked = kept.get("reverse") === "1";
-    controls.group.checked = kept.has("group") ? kept.get("group") === "1" : groupedFirst;
+    controls.reverse.checked = stored.get("reverse") === "1";
+    controls.group.checked = stored.has("group") ? stored.get("group") === "1" : groupedFirst;
     draw();
   }
 
   const box = (values) => values.map((v) => v.toFixed(1)).join(", ");
 
   function facts(item) {
-    const found = [["source", printable(item.source)]];
-    if (item.isReject) return [...found, ["rejected", item.reason], ["", item.words]];
-    if (item.who) found.push(["identity", item.who]);
-    found.push(["face", `${item.face} of ${item.faces} kept, ${item.found} found`]);
+    const rows = [["source", printable(item.source)]];
+    if (item.isReject) return [...rows, ["rejected", item.reason], ["", item.words]];
+    if (item.who) rows.push(["identity", item.who]);
+    rows.push(["face", `${item.face} of ${item.faces} kept, ${item.found} detected`]);
     for (const [key, words] of Object.entries({ score: "score", face_px: "face", sharpness: "sharpness" })) {
-      if (item[key] != null) found.push([words === "face" ? "face size" : words, format[key](item[key])]);
+      if (item[key] != null) rows.push([words === "face" ? "face size" : words, format[key](item[key])]);
     }
     if (item.yaw != null) {
       const pose = ["yaw", "roll"].filter((angle) => item[angle] != null);
-      found.push(["pose", pose.map((angle) => `${angle} ${item[angle].toFixed(0)}°`).join(", ")]);
+      rows.push(["pose", pose.map((angle) => `${angle} ${item[angle].toFixed(0)}°`).join(", ")]);
     }
-    if (item.rotation) found.push(["photo turned by", `${item.rotation}°`]);
-    found.push(["box", box(item.box)], ["landmark fit", `${format.misfit(item.misfit)} off`]);
-    return [...found, ["template", item.template]];
+    if (item.rotation) rows.push(["photo rotated by", `${item.rotation}°`]);
+    rows.push(["box", box(item.box)], ["landmark fit", `${format.misfit(item.misfit)} off`]);
+    return [...rows, ["template", item.template]];
   }
 
   let current = null;
@@ -217,7 +217,7 @@
       if (item.picture) image.src = source(item);
       else frame.pop();
     } else {
-      // the crop itself where it lies beside the page, else its small picture
+      // the crop file if it exists beside the page, else its thumbnail
       image.onerror = () => Object.assign(image, { onerror: null, src: source(item) });
       image.src = address(item.crop);
       frame.push(landmarks(item));
@@ -266,12 +266,12 @@
   at("bar").addEventListener("submit", (event) => event.preventDefault());
   at("bar").addEventListener("input", (event) => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => (remember(), draw()), event.target === controls.q ? 150 : 0);
+    waiting = setTimeout(() => (saveToAddress(), draw()), event.target === controls.q ? 150 : 0);
   });
   for (const bar of document.querySelectorAll(".bars button")) {
     bar.addEventListener("click", () => {
       controls.show.value = controls.show.value === bar.dataset.show ? "" : bar.dataset.show;
-      remember();
+      saveToAddress();
       draw();
     });
   }
@@ -286,6 +286,6 @@
   });
   at("marks").addEventListener("change", () => enlarge(current));
   addEventListener("resize", reserve);
-  addEventListener("hashchange", recall);
-  recall();
+  addEventListener("hashchange", restoreFromAddress);
+  restoreFromAddress();
 })();

@@ -17,7 +17,7 @@ from cosface_cli.console.messages import say as say
 from cosface_cli.console.output_rows import Format as Format
 from cosface_cli.console.output_rows import Rows as Rows
 from cosface_cli.console.output_rows import json_line as json_line
-from cosface_cli.console.progress_display import progress_display
+from cosface_cli.console.progress_display import open_progress_display
 from cosface_cli.options import Checked, option
 from cosface_cli.outcomes import Done, Note, Outcome, Planned, Progress, Rejected, Tally
 
@@ -79,7 +79,7 @@ class StageOutput:
         self.started = time.monotonic()
         self._row_of = row_of
         self._quiet = quiet
-        self._progress = progress_display(verb, quiet)
+        self._progress = open_progress_display(verb, quiet)
         self._total = 0
         self._stage_reports_progress = False
 

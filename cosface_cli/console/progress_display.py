@@ -26,7 +26,7 @@ class ProgressDisplay(Protocol):
     def close(self) -> None: ...
 
 
-def progress_display(verb: str, quiet: bool) -> ProgressDisplay:
+def open_progress_display(verb: str, quiet: bool) -> ProgressDisplay:
     """A bar on a terminal, lines elsewhere, nothing when quiet."""
     if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return _Bar(verb)

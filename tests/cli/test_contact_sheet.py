@@ -129,7 +129,7 @@ def test_the_address_drives_the_filters(tmp_path: Path) -> None:
     }.items():
         document = rendered(page, address)
         assert labels(document) == want, address
-        assert (">Nothing here matches.<" in document) == (not want)
+        assert (">No crop or reject matches.<" in document) == (not want)
         heads = re.findall(r"<h2 title=\"(\w+)\"", document)
         assert heads == ([] if "group=0" in address else list(dict.fromkeys(label.split("/")[0] for label in want)))
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
     (folder / "gone.jpg").unlink()
     document = rendered(write_contact_sheet(folder))
     assert tiles(document) == {"crop": 3, "reject": 1}
-    assert document.count('src="data:image/webp') == 1 and document.count(">no picture<") == 2
+    assert document.count('src="data:image/webp') == 1 and document.count(">no image<") == 2
 
 
 def test_a_folder_of_rejects_only_and_an_empty_one(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_folder_of_rejects_only_and_an_empty_one(tmp_path: Path) -> None:
         "crop": 0,
         "reject": 1,
     }
-    assert ">Nothing here matches.<" in rendered(write_contact_sheet(crop_folder(tmp_path / "e", [])))
+    assert ">No crop or reject matches.<" in rendered(write_contact_sheet(crop_folder(tmp_path / "e", [])))
 
 
 def test_more_than_a_page_holds_is_sampled_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
