@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import people  # noqa: F401
-
 pytestmark = pytest.mark.xdist_group("readme")  # one folder for all
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +26,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:  # noqa: F811
+def folder(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
     root = tmp_path_factory.mktemp("readme")
     shutil.copytree(people, root / "raw")
     return root

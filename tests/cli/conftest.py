@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def people(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Path:
-    """raw/person1..6/{near,middle,far}.jpg, group/t1.jpg, actor/..., masks/ (no faces); not to be written to."""
-    root = tmp_path_factory.mktemp("people") / "raw"
-    subprocess.run([sys.executable, ROOT / "examples" / "quickstart_photos.py", root], check=True, cwd=ROOT)
-    return root
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ import pytest
 
 from cosface_cli.engines.runners import Seeing
 from cosface_cli.errors import CosfaceError
-from tests.cli.conftest import people  # noqa: F401
 from tests.conftest import Cosface
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray")
@@ -105,7 +104,7 @@ def cluster(two_nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch) -> TwoNodes:
 
 
 @pytest.fixture(scope="module")
-def crowd(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+def crowd(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """cwd/raw: 120 photos, some of which are rejected."""
     cwd = tmp_path_factory.mktemp("crowd")
     for number in range(5):
@@ -179,7 +178,7 @@ def test_a_killed_node_changes_nothing(command: str, out: str, cluster: TwoNodes
 
 
 @needs_ray
-def test_a_ray_of_our_own(cosface: Cosface, people: Path, tmp_path: Path):  # noqa: F811
+def test_a_ray_of_our_own(cosface: Cosface, people: Path, tmp_path: Path):
     env = {"RAY_ADDRESS": ""}
     here = cosface("align", people, tmp_path / "a", "--workers", "1")
     there = cosface("align", people, tmp_path / "b", "--engine", "ray", "--workers", "2", env=env)
@@ -249,7 +248,7 @@ class OnGpu:
 
 
 @needs_ray
-def test_gpus_are_given_out(cluster: TwoNodes, cosface: Cosface, people: Path, tmp_path: Path):  # noqa: F811
+def test_gpus_are_given_out(cluster: TwoNodes, cosface: Cosface, people: Path, tmp_path: Path):
     """Ray counts GPUs that it is told of; there is none for torch to find."""
     from cosface_cli.engines.runners.ray import run
 
@@ -328,14 +327,14 @@ def test_the_first_and_last_of_a_shard_are_named():
 
 
 @needs_ray
-def test_nobody_at_the_address(cosface: Cosface, people: Path, tmp_path: Path):  # noqa: F811
+def test_nobody_at_the_address(cosface: Cosface, people: Path, tmp_path: Path):
     env = {"RAY_ADDRESS": "127.0.0.1:9"}
     done = cosface("embed", people, tmp_path / "a.h5", "--engine", "ray", env=env)
     assert done.code == 2 and len(done.err.splitlines()) == 1 and "RAY_ADDRESS=127.0.0.1:9: " in done.err
 
 
 @pytest.mark.parametrize("command", ("align", "embed"))
-def test_without_the_package(command: str, cosface: Cosface, people: Path, tmp_path: Path):  # noqa: F811
+def test_without_the_package(command: str, cosface: Cosface, people: Path, tmp_path: Path):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / "ray.py").write_text("raise ModuleNotFoundError('no', name='ray')")

@@ -23,7 +23,6 @@ from cosface_cli.verify.calibration import CalibrateConfig
 from cosface_cli.verify.calibration.stage import calibrate
 from cosface_cli.verify.compare.comparing import are_many, compare_list, compare_many, compare_two
 from cosface_cli.verify.stage import run_protocol
-from tests.cli.conftest import people  # noqa: F401
 from tests.verify.conftest import MakeStore, at_angle, unit
 
 ONE = CompareConfig(workers=1)
@@ -50,7 +49,7 @@ def codes(match: Match) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def photo(people: Path) -> Image.Image:  # noqa: F811
+def photo(people: Path) -> Image.Image:
     with Image.open(people / "person5" / "far.jpg") as image:
         return image.convert("RGB")
 
@@ -78,7 +77,7 @@ class TestWarnings:
         (mirror,) = compare_two(one, saved(mirrored, tmp_path / "mirror.jpg"), ONE)
         assert codes(mirror) == {"mirror"}
 
-    def test_two_crops_of_one_photo(self, people: Path, tmp_path: Path) -> None:  # noqa: F811
+    def test_two_crops_of_one_photo(self, people: Path, tmp_path: Path) -> None:
         align(AlignConfig(raw=str(people / "group"), aligned=tmp_path / "out", faces="all", workers=1))
         crops = sorted(str(path) for path in (tmp_path / "out").glob("*.jpg"))
         found = [m for other in crops[1:] for m in compare_two(crops[0], other, CompareConfig(threshold=-1.0))]
@@ -99,7 +98,7 @@ class TestWarnings:
         (blurred,) = compare_two(str(tmp_path / "a.jpg"), saved(soft, tmp_path / "soft.png"), ONE)
         assert "blurred" in codes(blurred)
 
-    def test_several_faces(self, people: Path) -> None:  # noqa: F811
+    def test_several_faces(self, people: Path) -> None:
         group, face = str(people / "group" / "t1.jpg"), str(people / "person3" / "near.jpg")
         (match,) = compare_two(group, face, ONE)
         (several,) = (warned for warned in match.warnings if warned.code == "several_faces")
@@ -111,7 +110,7 @@ class TestWarnings:
 
 
 class TestMany:
-    def test_a_folder_best_first_and_nobody_silent(self, people: Path) -> None:  # noqa: F811
+    def test_a_folder_best_first_and_nobody_silent(self, people: Path) -> None:
         probe = str(people / "person5" / "near.jpg")
         told, report = heard(lambda emit: compare_many(probe, str(people), ONE, emit))
         found = rows(told)
@@ -122,7 +121,7 @@ class TestMany:
         assert {row["reason"] for row in found if row["status"] != "ok"} == {"no_face"}
         assert report.same == sum(row["same"] for row in scored) >= 3
 
-    def test_a_store_gives_the_same_scores(self, people: Path, tmp_path: Path) -> None:  # noqa: F811
+    def test_a_store_gives_the_same_scores(self, people: Path, tmp_path: Path) -> None:
         embed(EmbedConfig(source=str(people / "person1"), store=tmp_path / "p.h5", flip="sum", workers=1))
         probe = str(people / "person1" / "far.jpg")
         told, report = heard(lambda emit: compare_many(probe, str(tmp_path / "p.h5"), ONE, emit))
@@ -136,11 +135,11 @@ class TestMany:
         with pytest.raises(CosfaceError, match="--flip sum"):
             compare_many(probe, str(tmp_path / "p.h5"), CompareConfig(flip="concat"))
 
-    def test_a_probe_without_a_face(self, people: Path) -> None:  # noqa: F811
+    def test_a_probe_without_a_face(self, people: Path) -> None:
         with pytest.raises(CosfaceError, match="no face"):
             compare_many(str(people / "masks" / "mask_blue.jpg"), str(people / "person1"), ONE)
 
-    def test_what_is_many(self, people: Path, tmp_path: Path) -> None:  # noqa: F811
+    def test_what_is_many(self, people: Path, tmp_path: Path) -> None:
         assert are_many(str(people)) and are_many(str(people / "*.jpg"))
         assert not are_many(str(people / "person1" / "far.jpg")) and not are_many(str(tmp_path / "none.jpg"))
         odd = tmp_path / "a [1].jpg"  # a file, whatever its name looks like
@@ -199,7 +198,7 @@ class TestStores:
 
 
 class TestList:
-    def test_rows_are_as_the_pairs_and_each_photo_is_read_once(self, people: Path) -> None:  # noqa: F811
+    def test_rows_are_as_the_pairs_and_each_photo_is_read_once(self, people: Path) -> None:
         a, b, c = (str(people / "person1" / f"{kind}.jpg") for kind in ("near", "middle", "far"))
         cloth = str(people / "masks" / "mask_blue.jpg")
         pairs = [(a, b), (c, a), (cloth, b), (b, b), (a, b)]
@@ -220,7 +219,7 @@ class TestList:
         assert [row["reason"] for row in rows(told)] == [None, "not_in_store"] and report.rejected == 1
 
 
-def test_models_are_fused(people: Path) -> None:  # noqa: F811
+def test_models_are_fused(people: Path) -> None:
     """The mean of two models' cosines; joined by length where that is wanted."""
     pair = (str(people / "person1" / "near.jpg"), str(people / "person2" / "near.jpg"))
     alone = [compare_two(*pair, CompareConfig((model,)))[0] for model in ("dlib", "dlib-int8")]
@@ -235,7 +234,7 @@ def test_models_are_fused(people: Path) -> None:  # noqa: F811
         compare_two(*pair, CompareConfig(("dlib",), "maen"))
 
 
-def test_a_name_that_is_no_photo(tmp_path: Path, people: Path) -> None:  # noqa: F811
+def test_a_name_that_is_no_photo(tmp_path: Path, people: Path) -> None:
     (tmp_path / "text.jpg").write_bytes(io.BytesIO(b"nothing to see").getvalue())
     good = str(people / "person1" / "near.jpg")
     with pytest.raises(CosfaceError, match=r"text\.jpg"):
@@ -244,7 +243,7 @@ def test_a_name_that_is_no_photo(tmp_path: Path, people: Path) -> None:  # noqa:
         compare_two(good, str(tmp_path / "none.jpg"), ONE)
 
 
-def test_an_ensemble_by_a_protocol_and_calibrated(people: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_an_ensemble_by_a_protocol_and_calibrated(people: Path, tmp_path: Path) -> None:
     """The scores of a list are the means of the two models' own; a table for both together is theirs alone."""
     raw = tmp_path / "raw"
     rows = ["left,right,same"]

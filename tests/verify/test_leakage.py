@@ -15,7 +15,6 @@ from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Done, Note, Outcome
 from cosface_cli.verify.leakage import LeakageConfig, LeakageReport
 from cosface_cli.verify.leakage.stage import leakage
-from tests.cli.conftest import people  # noqa: F401
 from tests.verify.conftest import MakeStore, at_angle, unit
 
 
@@ -135,7 +134,7 @@ def test_a_clip_goes_with_one_of_its_frames(train: Path, make_store: MakeStore, 
     assert [(rate["genuine"], rate["impostors"]) for rate in rates] == [(2, 2), (1, 1)]
 
 
-def test_photos_by_content_and_by_look(people: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_photos_by_content_and_by_look(people: Path, tmp_path: Path) -> None:
     """Persons 1 to 3 were trained on. Of the test one photo is the same file, one a mirror image, one another cut."""
     raw, test = tmp_path / "raw", tmp_path / "test"
     for number in (1, 2, 3):

@@ -23,13 +23,12 @@ from cosface_cli.verify.figures.page import _picture, write_report
 from cosface_cli.verify.figures.pair_scores import Shown
 from cosface_cli.verify.stage import run_protocol
 from tests.browser import rendered
-from tests.cli.conftest import people  # noqa: F401
 from tests.conftest import Cosface
 from tests.verify.conftest import MakeStore, at_angle
 
 
 @pytest.fixture
-def lists(people: Path, tmp_path: Path) -> Path:  # noqa: F811
+def lists(people: Path, tmp_path: Path) -> Path:
     """Pairs of photos of six people, in two folds; one photo has a name that a page must escape."""
     rows = ["left,right,same,fold,left_hair,right_hair"]
     for number in range(1, 7):
@@ -123,7 +122,7 @@ def test_bands_are_exact_intervals_of_the_curve() -> None:
         assert high == pytest.approx(beta.ppf(0.975, hits + 1, 1000 - hits) if hits < 1000 else 1)
 
 
-def test_it_goes_with_a_protocol(invoke: Cosface, people: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_it_goes_with_a_protocol(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     photo = people / "person1" / "near.jpg"
     done = invoke("verify", photo, photo, "--report", tmp_path / "a.html")
     assert done.code == 2 and "--report goes with a protocol" in done.err and not (tmp_path / "a.html").exists()
