@@ -258,6 +258,7 @@ def test_a_precision_is_a_store_s_own(invoke: Cosface, few: Path, tmp_path: Path
         assert replace(other.header, precision="fp32") == one.header
         vectors = [store.vectors(0, 3).astype(np.float64) for store in (one, other)]
     assert 1e-5 < np.abs(vectors[0] - vectors[1]).max() < 0.01
+    assert (vectors[0] * vectors[1]).sum(axis=1).min() > 0.9999  # artifacts/README.md says what was measured
     for precision in ("fp32", "fp16"):
         with pytest.raises(ModelMismatch, match=f"precision bf16.*precision {precision}"):
             run(source, half, precision=precision)
