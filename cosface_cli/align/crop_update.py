@@ -85,7 +85,7 @@ class CropUpdate:
         if result.unchanged:
             records = self.folder.records(item.name)
             self.folder.add(item.name, [replace(r, size=result.size, mtime_ns=result.mtime_ns) for r in records])
-            self.run.count(Skipped(item.given))
+            self.run.count(Skipped(item.display_name))
             return
         if result.reason in AWAY:
             self.run.require_source()
@@ -100,7 +100,7 @@ class CropUpdate:
         names = self._names.claim(item.name, len(result.crops))
         if any(len(os.fsencode(Path(name).name)) > LONGEST_NAME for name in names):
             self._names.release(names)
-            words = f"{item.given}: its crop's name would be longer than {LONGEST_NAME} bytes; shorten the photo's name"
+            words = f"{item.display_name}: the name of its crop would have over {LONGEST_NAME} bytes; shorten it"
             self._write_reject(item, replace(result, words=words), "name_too_long", old)
             return
         self._stale += sorted(set(old) - set(names))
@@ -108,7 +108,7 @@ class CropUpdate:
             self._write_crop(name, crop, replaces=name in old)
         records = self._records(item, result, names)
         self.folder.add(item.name, records)
-        self.run.count(Done(item.given, tuple(_row(record, item, self.config.aligned) for record in records)))
+        self.run.count(Done(item.display_name, tuple(_row(record, item, self.config.aligned) for record in records)))
 
     def remove(self, sources: Iterable[str]) -> None:
         """Remove photos and their crops from the folder."""
@@ -136,7 +136,7 @@ class CropUpdate:
         if saved.reason is not None:  # each run reports it
             self.run.count(_rejected(item, saved.reason, saved.words))
         else:
-            self.run.count(Skipped(item.given))
+            self.run.count(Skipped(item.display_name))
 
     def _write_reject(self, item: Item, result: AlignedPhoto, reason: str, old: list[str]) -> None:
         self._stale += old
@@ -187,13 +187,13 @@ class CropUpdate:
 
 
 def _rejected(item: Item, reason: str, words: str) -> Rejected:
-    return rejected(item.given, reason, words, COLUMNS)
+    return rejected(item.display_name, reason, words, COLUMNS)
 
 
 def _row(record: CropRecord, item: Item, aligned: Path) -> dict[str, object]:
     """The row of output for a crop, with paths relative to the current folder."""
     return {
-        "source": item.given,
+        "source": item.display_name,
         "crop": str(aligned / record.crop),
         "status": "ok",
         "reason": None,

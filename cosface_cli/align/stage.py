@@ -73,7 +73,9 @@ def _update(update: CropUpdate, listing: Listing) -> AlignReport:
     update.delete_stale_crops()
     folder.finish(item.name for item in items)  # last: until it is done, the run counts as unfinished
     duplicates = duplicates_note(
-        (item.given, saved.hash) for item in items if (saved := folder.kept.get(item.name)) is not None and saved.crops
+        (item.display_name, saved.hash)
+        for item in items
+        if (saved := folder.kept.get(item.name)) is not None and saved.crops
     )
     if duplicates is not None:
         run.note(duplicates)

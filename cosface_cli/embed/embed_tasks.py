@@ -87,7 +87,7 @@ def _photo_tasks(config: EmbedConfig, emit: OnOutcome) -> EmbedTasks:
     detector = open_detector(config.detector, config.min_face).name
     has_identities = config.source != "-" or config.root is not None  # else the first folder level may be anything
     tasks = [
-        EmbedTask((root, item.name), item.given, item.identity if has_identities else None, Input(item.place))
+        EmbedTask((root, item.name), item.display_name, item.identity if has_identities else None, Input(item.place))
         for item in listing.items
     ]
     settings = f"photos detector={detector} faces={config.faces} {limits_of(config).settings}"

@@ -159,7 +159,7 @@ def _listed(photos: list[str], emit: OnOutcome) -> Iterator[tuple[str, Input]]:
         for note in listing.notes:
             emit(Note(note))
         for item in listing.items:
-            yield item.given, Input(item.place, None if path.is_dir() else crops.find(Path(item.given)))
+            yield item.display_name, Input(item.place, None if path.is_dir() else crops.find(Path(item.display_name)))
 
 
 def _probe(given: str, item: Input, result: Vectors) -> Probe | Rejected:

@@ -67,7 +67,7 @@ def test_members_are_what_was_packed(tmp_path: Path, kind: str):
     assert contents(listing) == CONTENT
     assert [item.name for item in listing.items] == sorted(CONTENT, key=os.fsencode)
     assert listing.notes == () and listing.root == archive
-    assert [item.given for item in listing.items] == [f"{archive}/{item.name}" for item in listing.items]
+    assert [item.display_name for item in listing.items] == [f"{archive}/{item.name}" for item in listing.items]
     for item in listing.items:
         assert item.place.status() == (len(CONTENT[item.name]), archive.stat().st_mtime_ns)
 
@@ -106,7 +106,7 @@ def test_other_members_are_counted_and_hidden_ones_passed_over(tmp_path: Path):
     for kind in ("zip", "tar", "tgz"):
         listing = list_photos(str(pack(tmp_path / f"a.{kind}", webdataset)))
         assert contents(listing) == {"0001.jpg": JPEG}
-        assert listing.notes == ("2 files that are no photos were left alone (0001.cls, 0001.json)",)
+        assert listing.notes == ("2 files that are not photos were skipped (0001.cls, 0001.json)",)
 
 
 def test_crops_in_an_archive_are_pointed_out(tmp_path: Path):
@@ -125,7 +125,7 @@ def test_of_two_members_of_one_name_the_later_counts(tmp_path: Path):
     for name in ("a.zip", "a.tar"):
         listing = list_photos(str(tmp_path / name))
         assert contents(listing) == {"a.jpg": JPEG + b"new"}
-        assert listing.notes == ("1 members came twice, of which the later counts",)
+        assert listing.notes == ("1 members have the name of an earlier one and replace it",)
 
 
 @pytest.mark.parametrize("kind", ("zip", "tar", "tgz"))
@@ -154,7 +154,7 @@ def test_links_are_not_followed(tmp_path: Path):
         out.writestr(soft, "/etc/passwd")
     for archive in ("a.tar", "a.zip"):
         listing = list_photos(str(tmp_path / archive))
-        assert listing.items == () and "no photos were left alone" in listing.notes[0]
+        assert listing.items == () and "not photos were skipped" in listing.notes[0]
 
 
 def test_a_wrong_checksum_is_a_reject_that_names_archive_and_member(tmp_path: Path):

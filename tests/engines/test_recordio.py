@@ -22,7 +22,7 @@ def test_an_insightface_set(tmp_path: Path):
     found = {item.name: pickle.loads(pickle.dumps(item.place)).read() for item in listing.items}
     assert list(found.items()) == [(f"{label}/{n}.jpg", image) for n, (label, image) in enumerate(IMAGES, 1)]
     assert [item.identity for item in listing.items] == ["0", "0", "1", "12"]
-    assert listing.items[0].given == f"{path}/0/1.jpg"
+    assert listing.items[0].display_name == f"{path}/0/1.jpg"
     assert listing.items[0].place.status() == (len(IMAGES[0][1]), path.stat().st_mtime_ns)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.engines.sources import Asked, File, Item, Listing, folder
+from cosface_cli.engines.sources import File, Item, Listing, SourceRequest, folder
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.paths import list_paths, split_paths
 from cosface_cli.errors import CosfaceError
@@ -26,8 +26,8 @@ def tree(root: Path, *names: str, content: bytes = b"") -> Path:
     return root
 
 
-def list_folder(root: Path, besides: Path | None = None) -> Listing:
-    listing = folder.list_folder(Asked(str(root), besides=besides))
+def list_folder(root: Path, excluded: Path | None = None) -> Listing:
+    listing = folder.list_folder(SourceRequest(str(root), excluded=excluded))
     assert listing is not None and listing.root == root
     return listing
 
@@ -83,8 +83,8 @@ def test_other_files_are_counted_aloud(tmp_path: Path):
     listing = list_folder(tmp_path)
     assert names(listing) == ["a.jpg"]
     assert listing.notes == (
-        "4 files that are no photos were left alone (Thumbs.db, empty, list.csv, ...)",
-        "2 archives were left alone (set.zip, train.rec): give each one by its path",
+        "4 files that are not photos were skipped (Thumbs.db, empty, list.csv, ...)",
+        "2 archives were skipped (set.zip, train.rec): give the path of each to read it",
     )
 
 
@@ -115,8 +115,8 @@ def test_pipes_and_folders_with_a_photo_s_name(tmp_path: Path):
 def test_the_output_folder_inside_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tree(tmp_path, "a/1.jpg", "aligned/a/1.jpg", "aligned2/1.jpg")
     monkeypatch.chdir(tmp_path)
-    for besides in (tmp_path / "aligned", Path("aligned"), tmp_path / "a" / ".." / "aligned"):
-        assert names(list_folder(tmp_path, besides)) == ["a/1.jpg", "aligned2/1.jpg"]
+    for excluded in (tmp_path / "aligned", Path("aligned"), tmp_path / "a" / ".." / "aligned"):
+        assert names(list_folder(tmp_path, excluded)) == ["a/1.jpg", "aligned2/1.jpg"]
     assert len(list_folder(tmp_path, tmp_path / "not there yet").items) == 3
 
 
@@ -161,8 +161,8 @@ def test_a_list_keeps_its_order_and_takes_each_once(tmp_path: Path, monkeypatch:
     listing = list_paths(["b/2.jpg", "a/1.jpg", "./b/2.jpg", "b//2.jpg", str(tmp_path / "c.jpg")])
     outside = str(tmp_path / "c.jpg").lstrip("/")
     assert names(listing) == ["b/2.jpg", "a/1.jpg", outside]
-    assert [item.given for item in listing.items] == ["b/2.jpg", "a/1.jpg", str(tmp_path / "c.jpg")]
-    assert listing.notes == ("2 paths came twice and were taken once",)
+    assert [item.display_name for item in listing.items] == ["b/2.jpg", "a/1.jpg", str(tmp_path / "c.jpg")]
+    assert listing.notes == ("2 repeated paths were skipped",)
 
 
 def test_names_of_paths_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -215,7 +215,9 @@ def test_patterns_meet_what_glob_finds(tmp_path: Path):
     tree(tmp_path, "a/1.jpg", "a/b/1.jpg", "a/b/c/1.jpg", "b/2.jpg", "1.jpg", "b/a/b/1.jpg", "a/b/12.jpg")
     for pattern in ("**/*.jpg", "*/*.jpg", "a/**/1.jpg", "**/b/**/1*.jpg", "**/b/*.jpg", "?/**/[1].jpg", "**/**/1.jpg"):
         want = sorted(path for path in glob.glob(str(tmp_path / pattern), recursive=True))  # noqa: PTH207
-        assert sorted(item.given for item in list_photos(str(tmp_path / pattern)).items) == sorted(set(want)), pattern
+        assert sorted(item.display_name for item in list_photos(str(tmp_path / pattern)).items) == sorted(set(want)), (
+            pattern
+        )
 
 
 def test_a_pattern_without_a_match_is_an_error(tmp_path: Path):
@@ -240,7 +242,7 @@ def test_links_that_lead_back_do_not_catch_a_pattern(tmp_path: Path):
 
 def test_every_is_never_passed_over_in_silence(tmp_path: Path):
     tree(tmp_path, "a.jpg")
-    assert list_photos(str(tmp_path), every=2).notes == (f"{tmp_path}: no video here, --every 2 changes nothing",)
+    assert list_photos(str(tmp_path), every=2).notes == (f"{tmp_path}: it has no videos, so --every 2 has no effect",)
     for every in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(CosfaceError, match="is no time between frames"):
+        with pytest.raises(CosfaceError, match="--every must be at least 0.001 seconds, got"):
             list_photos(str(tmp_path), every=every)

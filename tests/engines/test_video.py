@@ -38,7 +38,7 @@ def film(
 
 def picture(item: Item) -> np.ndarray:
     """As a worker sees it."""
-    return pictures.decode(pickle.loads(pickle.dumps(item.place)).read(), item.given).image
+    return pictures.decode(pickle.loads(pickle.dumps(item.place)).read(), item.display_name).image
 
 
 def frame_number(item: Item) -> int:
@@ -52,7 +52,7 @@ def test_frames_are_those_of_their_times(tmp_path: Path, name: str, code: str):
     assert [item.name for item in listing.items] == [f"{name}/{second:05d}.000.png" for second in range(4)]
     assert [frame_number(item) for item in listing.items] == [0, 10, 20, 30]
     assert listing.videos == 1 and listing.notes == () and listing.root == tmp_path
-    assert listing.items[1].given == f"{path}/00001.000.png" and listing.items[1].identity == name
+    assert listing.items[1].display_name == f"{path}/00001.000.png" and listing.items[1].identity == name
     assert listing.items[1].place.status() == (path.stat().st_size, path.stat().st_mtime_ns)
     assert picture(listing.items[0]).shape == (64, 96, 3)
 
@@ -116,7 +116,7 @@ def test_videos_in_folders_lists_and_patterns(tmp_path: Path, monkeypatch: pytes
     assert [item.name for item in list_photos(str(root / "*" / "*.avi")).items] == want[1:3]
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"z.jpg\np1/b.avi\n")))
-    assert [item.given for item in list_photos("-", every=10).items] == ["z.jpg", "p1/b.avi/00000.000.png"]
+    assert [item.display_name for item in list_photos("-", every=10).items] == ["z.jpg", "p1/b.avi/00000.000.png"]
 
 
 @pytest.mark.parametrize("name", ("a%03d.avi", "http:a.avi", "a b'\"\n.avi", "顔.avi", os.fsdecode(b"a\xff.avi"), "-"))

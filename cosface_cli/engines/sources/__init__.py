@@ -1,7 +1,7 @@
-"""Where photos come from. A source gives names (relative, forward slashes) and the places behind them, in order.
+"""Sources of photos: folders, archives, videos, lists. A new one is a file here and a row in SOURCES.
 
-A new source is a file here and a row in SOURCES: a function from what was asked to a listing, or None where the word
-names something of another kind. The rows are asked in their order.
+A source is a function from a request to a listing: names (relative, with forward slashes) and where to read each photo.
+It returns None where the request is not for its kind. The sources are tried in the order of the table.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ EVERY = 1.0  # seconds between the frames of a video
 
 
 class Place(Protocol):
-    """Where a photo lies; small and picklable, so that a worker reads it. str() is how errors call it."""
+    """Where to read a photo: small and picklable, for workers. str() is its name in errors."""
 
     def read(self) -> bytes:
         """The content of a photo file. Raises PhotoError."""
         ...
 
     def status(self) -> tuple[int, int]:
-        """Bytes, and nanoseconds of the last change: while both stay, so does the content. Raises OSError."""
+        """Size in bytes, and time of the last change in nanoseconds. Raises OSError."""
         ...
 
 
@@ -49,11 +49,13 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What is not even tried, and why. path: the file that it is in, or that it is."""
+    """A photo that is rejected without being read."""
 
     path: Path
+    """The photo's file, or the archive that it is in."""
     name: str
     reason: str
+    """Code, as in PhotoError."""
     problem: str
     hint: str | None = None
 
@@ -69,11 +71,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """name: what the photo is called in manifests and stores; given: as a person would type it."""
+    """A photo of a source."""
 
     name: str
+    """As in manifests and stores: relative to the source."""
     place: Place
-    given: str
+    display_name: str
+    """As a person would type it."""
 
     @property
     def identity(self) -> str | None:
@@ -84,34 +88,41 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """root: what names are relative to; items: each once, in order; notes: what was left alone, in sentences for
-    people; videos: how many of the files were videos; whole: whether they are all that the source holds, so that what
-    is not among them is gone from it; unpacked: where a compressed archive was unpacked to."""
+    """The photos of a source."""
 
     root: Path
+    """What names are relative to."""
     items: tuple[Item, ...]
+    """Each photo once, in order."""
     notes: tuple[str, ...] = ()
+    """Sentences about what was skipped."""
     videos: int = 0
+    """How many of the files were videos."""
     whole: bool = False
+    """Whether these are all photos of the source, so that a photo that is not among them was removed."""
     unpacked: Path | None = None
+    """Where a compressed archive was unpacked to."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What a worker must see to read the photos."""
+        """What a worker must be able to read."""
         return (self.root,) if self.unpacked is None else (self.root, self.unpacked)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """source: a word of the command line; head: the first bytes of the file that it names, if it names one; besides:
-    a folder to leave out; every: seconds between the frames of a video; root: what the names of a list are relative
-    to."""
+class SourceRequest:
+    """What a user asked for."""
 
     source: str
+    """A word of the command line."""
     head: bytes = b""
-    besides: Path | None = None
+    """The first bytes of the file that it names, if it names one."""
+    excluded: Path | None = None
+    """A folder to leave out."""
     every: float = EVERY
+    """Seconds between the frames of a video."""
     root: Path | None = None
+    """What the names of a list are relative to."""
 
     @property
     def path(self) -> Path:
@@ -121,19 +132,23 @@ class Asked:
 class Source(Protocol):
     """What a row of SOURCES points to."""
 
-    def __call__(self, asked: Asked) -> Listing | None:
-        """The photos, or None where the word names something of another kind. Raises CosfaceError."""
+    def __call__(self, request: SourceRequest) -> Listing | None:
+        """The photos, or None where the request is for another kind of source. Raises CosfaceError."""
         ...
 
 
 SOURCES: Table[Source] = Table(
     "source",
-    Row("list", "cosface_cli.engines.sources.paths:list_stdin", "-: paths on standard input, by newlines or NUL"),
+    Row(
+        "list",
+        "cosface_cli.engines.sources.paths:list_stdin",
+        "-: paths on standard input, separated by newlines or NUL",
+    ),
     Row("folder", "cosface_cli.engines.sources.folder:list_folder", "photos and videos, with all sub-folders"),
     Row("zip", "cosface_cli.engines.sources.zip_archive:list_zip", "the photos in a zip archive"),
-    Row("tar", "cosface_cli.engines.sources.tar_archive:list_tar", "the photos in a tar, a compressed one too"),
+    Row("tar", "cosface_cli.engines.sources.tar_archive:list_tar", "the photos in a tar, compressed or not"),
     Row("recordio", "cosface_cli.engines.sources.recordio:list_recordio", "MXNet's train.rec, of insightface's sets"),
-    Row("video", "cosface_cli.engines.sources.video:list_video", "frames of a video, --every so many seconds"),
+    Row("video", "cosface_cli.engines.sources.video:list_video", "frames of a video, one --every so many seconds"),
     Row("file", "cosface_cli.engines.sources.paths:list_file", "one photo"),
     Row("pattern", "cosface_cli.engines.sources.pattern:list_pattern", "'raw/**/*.jpg', quoted against the shell"),
 )

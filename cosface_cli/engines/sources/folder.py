@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cosface_cli.artifacts.pictures import looks_like_photo
-from cosface_cli.engines.sources import Asked, File, Item, Listing
+from cosface_cli.engines.sources import File, Item, Listing, SourceRequest
 from cosface_cli.engines.sources.video import frames, is_video
 
 PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
@@ -19,24 +19,26 @@ ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rec"}
 
 @dataclass(slots=True)
 class Walk:
-    """What a folder holds. files: name, path and whether it is a video; others: names of files that are neither
-    photos nor videos; closed: folders that cannot be read."""
+    """The files of a folder and its sub-folders."""
 
     files: list[tuple[str, Path, bool]] = field(default_factory=list)
+    """Photos and videos: name, path and whether it is a video."""
     others: list[str] = field(default_factory=list)
-    closed: list[str] = field(default_factory=list)
+    """Names of the other files."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that cannot be read."""
 
 
-def list_folder(asked: Asked) -> Listing | None:
-    """Files that are photos by their ending, or by their first bytes where the ending says nothing; and videos.
+def list_folder(request: SourceRequest) -> Listing | None:
+    """Photos by their suffix, or by their first bytes where the suffix is of no known format; and videos.
 
-    Hidden files and folders are passed over; links are followed, a loop once; archives are left alone.
+    Hidden files and folders are skipped. Links are followed, a loop once. Archives are not opened.
     """
-    if not asked.path.is_dir():
+    if not request.path.is_dir():
         return None
-    found = walk(asked.path, asked.besides)
-    listed = listing(asked.path, found.files, notes_of(found.others, found.closed), asked.every)
-    return replace(listed, whole=not found.closed)
+    walked = walk(request.path, request.excluded)
+    listed = listing(request.path, walked.files, notes_of(walked.others, walked.unreadable), request.every)
+    return replace(listed, whole=not walked.unreadable)
 
 
 def listing(root: Path, files: Iterable[tuple[str, Path, bool]], notes: tuple[str, ...], every: float) -> Listing:
@@ -50,29 +52,29 @@ def listing(root: Path, files: Iterable[tuple[str, Path, bool]], notes: tuple[st
     return Listing(root, tuple(items), notes, videos)
 
 
-def walk(root: Path, besides: Path | None = None, depth: int | None = None) -> Walk:
-    """The files of a folder. besides: a folder to leave out; depth: levels of folders to look into, None for all."""
+def walk(root: Path, excluded: Path | None = None, depth: int | None = None) -> Walk:
+    """The files of a folder. excluded: a folder to leave out; depth: levels of folders to search, None for all."""
     walked = Walk()
-    out = None if besides is None else besides.resolve()
+    skipped = None if excluded is None else excluded.resolve()
     # folders, with their level and those above them
     waiting: list[tuple[Path, int, frozenset[tuple[int, int]]]] = [(root, 1, frozenset())]
     while waiting:
         folder, level, above = waiting.pop()
         try:
             status = folder.stat()
-            with os.scandir(folder) as found:
-                entries = [entry for entry in found if not entry.name.startswith(".")]
+            with os.scandir(folder) as scanned:
+                entries = [entry for entry in scanned if not entry.name.startswith(".")]
         except OSError:
-            walked.closed.append(str(folder))
+            walked.unreadable.append(str(folder))
             continue
-        here = (status.st_dev, status.st_ino)
-        if here in above:  # a link that leads back up
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:  # a link to a folder above
             continue
         for entry in entries:
             path = Path(entry.path)
             if _is_folder(entry):
-                if level != depth and (out is None or path.resolve() != out):
-                    waiting.append((path, level + 1, above | {here}))
+                if level != depth and (skipped is None or path.resolve() != skipped):
+                    waiting.append((path, level + 1, above | {identity}))
                 continue
             video = _kind(entry)
             if video is None:
@@ -82,16 +84,16 @@ def walk(root: Path, besides: Path | None = None, depth: int | None = None) -> W
     return walked
 
 
-def notes_of(others: list[str], closed: list[str] = []) -> tuple[str, ...]:  # noqa: B006
-    """Sentences about what was left alone."""
+def notes_of(others: list[str], unreadable: list[str] = []) -> tuple[str, ...]:  # noqa: B006
+    """Sentences about the files that were skipped."""
     archives = [name for name in others if os.path.splitext(name)[1].lower() in ARCHIVES]  # noqa: PTH122
     rest = [name for name in others if name not in set(archives)]
     notes = []
     if rest:
-        notes.append(f"{len(rest)} files that are no photos were left alone ({shown(rest)})")
+        notes.append(f"{len(rest)} files that are not photos were skipped ({shown(rest)})")
     if archives:
-        notes.append(f"{len(archives)} archives were left alone ({shown(archives)}): give each one by its path")
-    notes += [f"{folder}: this folder cannot be read, its photos are missing" for folder in sorted(closed)]
+        notes.append(f"{len(archives)} archives were skipped ({shown(archives)}): give the path of each to read it")
+    notes += [f"{folder}: this folder cannot be read; its photos are missing" for folder in sorted(unreadable)]
     return tuple(notes)
 
 
@@ -108,16 +110,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _kind(entry: os.DirEntry[str]) -> bool | None:
-    """False for a photo, True for a video, None for anything else."""
+    """True for a video, False for a photo, None for anything else."""
     named = os.path.splitext(entry.name)[1].lower() in PHOTOS  # noqa: PTH122
     try:
-        if not stat.S_ISREG(entry.stat().st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(entry.stat().st_mode):  # reading a pipe would wait forever
             return None
         if named:
             return False
         with open(entry.path, "rb") as handle:  # noqa: PTH123
             head = handle.read(256)
-    except OSError:  # such as a link to nowhere: reading it says what is wrong
+    except OSError:  # such as a broken link: reading it reports what is wrong
         return False if named else None
     if looks_like_photo(head):
         return False

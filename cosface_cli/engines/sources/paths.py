@@ -8,32 +8,34 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from cosface_cli.engines.sources import EVERY, Asked, File, Item, Listing
+from cosface_cli.engines.sources import EVERY, File, Item, Listing, SourceRequest
 from cosface_cli.engines.sources.folder import PHOTOS
 from cosface_cli.engines.sources.video import frames, is_video
 from cosface_cli.errors import CosfaceError
 
 
-def list_stdin(asked: Asked) -> Listing | None:
+def list_stdin(request: SourceRequest) -> Listing | None:
     """The paths on standard input, for "-"."""
-    if asked.source != "-":
+    if request.source != "-":
         return None
-    return list_paths(split_paths(sys.stdin.buffer.read()), asked.root, asked.every)
+    return list_paths(split_paths(sys.stdin.buffer.read()), request.root, request.every)
 
 
-def list_file(asked: Asked) -> Listing | None:
-    """One file; what it is shows when it is read."""
-    return list_paths([asked.source], base=asked.path.parent, every=asked.every) if asked.path.is_file() else None
+def list_file(request: SourceRequest) -> Listing | None:
+    """One file. Whether it is a photo is known when it is read."""
+    return (
+        list_paths([request.source], base=request.path.parent, every=request.every) if request.path.is_file() else None
+    )
 
 
 def split_paths(content: bytes) -> list[str]:
-    """Paths from a list: separated by NUL where there is one, else by newlines; bytes first, so that any name fits."""
+    """Paths from a list, separated by NUL if there is one, else by newlines. They may be any bytes."""
     separator = b"\0" if b"\0" in content else b"\n"
     return [os.fsdecode(part) for part in content.split(separator) if part]
 
 
 def stream_paths(stream: BinaryIO) -> Iterator[str]:
-    """The same from a stream, each path as soon as it is there; what comes first tells the separator."""
+    """The same from a stream, each path as soon as it was read. The first separator that appears is the separator."""
     rest, separator = b"", b""
     while content := os.read(stream.fileno(), 1 << 16):
         rest += content
@@ -47,27 +49,29 @@ def stream_paths(stream: BinaryIO) -> Iterator[str]:
 
 
 def list_paths(paths: Iterable[str], base: Path | None = None, every: float = EVERY) -> Listing:
-    """A listing in the order given; a path that comes twice is taken once, and a video gives its frames.
+    """The photos in the order of their paths. A repeated path counts once; a video gives its frames.
 
-    base: the folder that names are relative to; by default they are relative to the working folder, and a path from
-    elsewhere is named from the root of the file system. Raises CosfaceError where that gives two files one name.
+    base: the folder that names are relative to, by default the working folder. A path outside it is named from the
+    root of the file system. Raises CosfaceError where two files would get the same name.
     """
     files: dict[str, str] = {}
-    again = 0
-    for given in paths:
-        name = _name(given, base)
-        again += name in files
-        before = files.setdefault(name, given)
-        if os.path.abspath(before) != os.path.abspath(given):  # noqa: PTH100
-            raise CosfaceError(f"{before} and this would both be called {name}", given, "start elsewhere")
+    repeated = 0
+    for display_name in paths:
+        name = _name(display_name, base)
+        repeated += name in files
+        first = files.setdefault(name, display_name)
+        if os.path.abspath(first) != os.path.abspath(display_name):  # noqa: PTH100
+            raise CosfaceError(
+                f"this and {first} would both be named {name}", display_name, "run the command in another folder"
+            )
     items: list[Item] = []
     videos = 0
-    for name, given in files.items():
-        path = Path(given)
+    for name, display_name in files.items():
+        path = Path(display_name)
         video = _is_video(path)
         videos += video
-        items += frames(name, path, given, every) if video else [Item(name, File(path), given)]
-    notes = (f"{again} paths came twice and were taken once",) if again else ()
+        items += frames(name, path, display_name, every) if video else [Item(name, File(path), display_name)]
+    notes = (f"{repeated} repeated paths were skipped",) if repeated else ()
     return Listing(base or Path(), tuple(items), notes, videos)
 
 
@@ -77,12 +81,12 @@ def _is_video(path: Path) -> bool:
     try:
         with path.open("rb") as handle:
             return is_video(path.name, handle.read(256))
-    except OSError:  # reading it says what is wrong
+    except OSError:  # reading it reports what is wrong
         return False
 
 
-def _name(given: str, base: Path | None) -> str:
-    path = os.path.relpath(given, base) if base is not None else os.path.normpath(given)
+def _name(display_name: str, base: Path | None) -> str:
+    path = os.path.relpath(display_name, base) if base is not None else os.path.normpath(display_name)
     if os.path.isabs(path) or Path(path).parts[:1] == (os.pardir,):  # noqa: PTH117
-        path = os.path.abspath(given).lstrip(os.sep)  # noqa: PTH100
+        path = os.path.abspath(display_name).lstrip(os.sep)  # noqa: PTH100
     return Path(path).as_posix()

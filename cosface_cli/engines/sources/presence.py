@@ -1,4 +1,4 @@
-"""A source that goes away in the midst of the work is an error, and never one whose photos were all removed."""
+"""A source that disappears during a run is an error; it must not look like one whose photos were all removed."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 
 from cosface_cli.errors import CosfaceError
 
-AWAY = ("missing", "unreadable")  # reasons of rejects that say nothing of the photo: what it gave before stays
+AWAY = ("missing", "unreadable")  # reasons of rejects after which earlier results of a photo are kept
 
 
 class Presence:
-    """A folder, archive or file as it was when it was listed; a list or a pattern is nothing that could go away."""
+    """Remembers the folder, archive or file that was listed. A list or a pattern cannot disappear."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._was = _file_of(source)
+        self._listed = _file_of(source)
 
     def require(self) -> None:
-        """Raises CosfaceError unless the source is there still, the same one: an unmounted folder is another."""
-        if self._was is not None and _file_of(self.source) != self._was:
-            problem = "it went away in the midst of the work; what was done stays"
-            raise CosfaceError(problem, self.source, "bring it back and run the same command again")
+        """Raises CosfaceError unless the source still exists and is the same: an unmounted folder is another one."""
+        if self._listed is not None and _file_of(self.source) != self._listed:
+            problem = "it disappeared during the run; finished work is kept"
+            raise CosfaceError(problem, self.source, "make it available and run the same command again")
 
 
 def _file_of(source: str) -> tuple[int, int] | None:
@@ -32,9 +32,11 @@ def _file_of(source: str) -> tuple[int, int] | None:
 
 
 def require_whole(source: str, whole: bool) -> None:
-    """Raises CosfaceError where --prune was asked for and the listing of a source is not all that it holds."""
+    """Raises CosfaceError for --prune where the listing of a source may be incomplete."""
     if whole:
         return
     if os.path.isdir(source):  # noqa: PTH112
-        raise CosfaceError("a part of it cannot be read, so nobody knows what is gone", source, "leave --prune out")
-    raise CosfaceError("--prune goes with a folder or an archive", source, "leave --prune out, or give the folder")
+        raise CosfaceError(
+            "some of its folders cannot be read, so --prune cannot tell what was removed", source, "leave --prune out"
+        )
+    raise CosfaceError("--prune needs a folder or an archive", source, "leave --prune out, or give the folder")

@@ -1,6 +1,6 @@
-"""The photos of a tar: one pass over its headers, then each member by its offset.
+"""The photos of a tar: one pass over its headers, then each member is read by its offset.
 
-A compressed tar cannot be read by offsets: its photos are unpacked in that pass, into one temporary file.
+A compressed tar cannot be read by offsets. That pass unpacks its photos into one temporary file.
 """
 
 from __future__ import annotations
@@ -22,8 +22,15 @@ from typing import Any, BinaryIO
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.packed.tar_headers import Header, headers
 from cosface_cli.artifacts.pictures import not_empty
-from cosface_cli.engines.sources import Asked, Listing
-from cosface_cli.engines.sources.archive import MAX_MEMBER, Member, called, is_photo, list_members, unusable
+from cosface_cli.engines.sources import Listing, SourceRequest
+from cosface_cli.engines.sources.archive import (
+    MAX_MEMBER,
+    Member,
+    archive_error,
+    is_photo,
+    list_members,
+    member_display_name,
+)
 from cosface_cli.errors import CosfaceError, PhotoError
 
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -31,12 +38,14 @@ _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zX
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
-    """offset, size: bytes of the content in `within`, which is the archive or what was unpacked of it."""
+    """A photo in a tar archive."""
 
     archive: Path
     within: Path
-    given: str
+    """The file that holds the content: the archive, or the unpacked photos."""
+    display_name: str
     offset: int
+    """Of the content in `within`, in bytes."""
     size: int
 
     def read(self) -> bytes:
@@ -46,68 +55,74 @@ class TarMember:
                 handle.seek(self.offset)
                 content = handle.read(self.size)
         except OSError as error:
-            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.given) from error
+            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.display_name) from error
         if len(content) != self.size:
-            raise PhotoError("truncated", "the archive ends within it", self.given, "copy the archive again")
-        return not_empty(content, self.given)
+            raise PhotoError("truncated", "the archive ends within it", self.display_name, "copy the archive again")
+        return not_empty(content, self.display_name)
 
     def status(self) -> tuple[int, int]:
         return self.size, self.archive.stat().st_mtime_ns
 
     def __str__(self) -> str:
-        return self.given
+        return self.display_name
 
 
-def list_tar(asked: Asked) -> Listing | None:
+def list_tar(request: SourceRequest) -> Listing | None:
     """The photos of a tar, plain or compressed by gzip, bzip2 or xz. Raises CosfaceError for a damaged one."""
-    if not asked.path.is_file():
+    if not request.path.is_file():
         return None
-    unpack = next((opening for magic, opening in _PACKED.items() if asked.head.startswith(magic)), None)
-    if unpack is None and asked.head[257:262] != b"ustar" and asked.path.suffix.lower() not in (".tar", ".tgz"):
+    unpack = next((opening for magic, opening in _PACKED.items() if request.head.startswith(magic)), None)
+    if unpack is None and request.head[257:262] != b"ustar" and request.path.suffix.lower() not in (".tar", ".tgz"):
         return None
     try:
         if unpack is None:
-            with tarfile.open(asked.path, "r:", tarinfo=Header, encoding="utf-8") as tar:
-                return list_members(asked, _members(asked, tar, None))
+            with tarfile.open(request.path, "r:", tarinfo=Header, encoding="utf-8") as tar:
+                return list_members(request, _members(request, tar, None))
         spool = _spool()
-        with atomic.write_errors(spool), unpack(asked.path) as stream, spool.open("wb") as out:
+        with atomic.write_errors(spool), unpack(request.path) as stream, spool.open("wb") as out:
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header, encoding="utf-8") as tar:
-                listing = list_members(asked, _members(asked, tar, out))
+                listing = list_members(request, _members(request, tar, out))
             stream.read(1 << 20)  # the padding, and with it the checksum at the end
         return replace(listing, unpacked=spool)
     except CosfaceError:
         raise
-    except Exception as error:  # tarfile and the decompressors raise what they like on hostile bytes
-        raise unusable("tar", asked.path, error) from error
+    except Exception as error:  # tarfile and the decompressors raise any exception for hostile bytes
+        raise archive_error("tar", request.path, error) from error
 
 
-def _members(asked: Asked, tar: tarfile.TarFile, out: BinaryIO | None) -> Iterator[Member | str]:
-    """out: where the photos' content is copied to, for an archive that is read as a stream."""
+def _members(request: SourceRequest, tar: tarfile.TarFile, out: BinaryIO | None) -> Iterator[Member | str]:
+    """out: the file that photos are unpacked to, for an archive that is read as a stream."""
     for info in headers(tar):
         if info.isdir():
             continue
         if not info.isreg() or info.issparse():
             yield info.name
             continue
-        given = called(asked, info.name)
-        if out is None and is_photo(info.name, b""):  # nothing of it needs to be read
-            yield Member(info.name, info.size, TarMember(asked.path, asked.path, given, info.offset_data, info.size))
+        display_name = member_display_name(request, info.name)
+        if out is None and is_photo(info.name, b""):  # its content need not be read
+            yield Member(
+                info.name, info.size, TarMember(request.path, request.path, display_name, info.offset_data, info.size)
+            )
             continue
         content = tar.extractfile(info)
         head = b"" if content is None else content.read(16)
         if content is None or not is_photo(info.name, head):
             yield info.name
         elif out is None:
-            yield Member(info.name, info.size, TarMember(asked.path, asked.path, given, info.offset_data, info.size))
+            yield Member(
+                info.name, info.size, TarMember(request.path, request.path, display_name, info.offset_data, info.size)
+            )
         else:
-            yield Member(info.name, info.size, TarMember(asked.path, Path(out.name), given, out.tell(), info.size))
+            yield Member(
+                info.name, info.size, TarMember(request.path, Path(out.name), display_name, out.tell(), info.size)
+            )
             if info.size <= MAX_MEMBER:
                 out.write(head)
                 shutil.copyfileobj(content, out)
 
 
 def _spool() -> Path:
-    """A temporary file, gone with this process."""
+    """A temporary file that is deleted when this process ends."""
     handle, name = tempfile.mkstemp(prefix="cosface-", suffix=".photos")
     os.close(handle)
 

@@ -1,7 +1,7 @@
-"""Frames of a video, one every so many seconds, each read by its own time: so it does not matter who reads the others.
+"""Frames of a video, one every so many seconds. Each frame is read on its own, so any worker can read it.
 
-By content, as for photos: a file is handed to the decoder only where it begins as a video does, since by its name a
-decoder would also take play lists that lead elsewhere.
+Videos are recognised by content, as photos are: a file goes to the decoder only if it begins like a video. By its name,
+a decoder would also accept play lists, which lead to other files.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from pathlib import Path
 import cv2
 
 from cosface_cli.artifacts.pictures import looks_like_photo
-from cosface_cli.engines.sources import Asked, File, Item, Listing, Refused
+from cosface_cli.engines.sources import File, Item, Listing, Refused, SourceRequest
 from cosface_cli.errors import PhotoError
 
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts", ".m2ts"}
 _ATOMS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}  # how QuickTime and MP4 begin
 _HEADS = (b"\x1a\x45\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\x30\x26\xb2\x75", b"FLV\x01", b"OggS")
 
-_LONGEST = 1e6  # seconds, eleven days: a damaged header claims more, and every second would become an item
+_LONGEST = 1e6  # seconds, eleven days: a damaged header may claim more, and every second would become an item
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A picture of a video. number: from 0; given: how errors call it."""
+    """A picture of a video."""
 
     video: Path
     number: int
-    given: str
+    """From 0."""
+    display_name: str
+    """What errors call it."""
 
     def read(self) -> bytes:
         """The frame, upright as the video's rotation says, as a BMP file. Raises PhotoError."""
@@ -42,45 +44,54 @@ class Frame:
                 if done:
                     return bytes(cv2.imencode(".bmp", picture)[1])
         except OSError as error:
-            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.given) from error
+            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.display_name) from error
         except cv2.error as error:
-            raise PhotoError("decode_error", "this frame cannot be read", self.given) from error
+            raise PhotoError("decode_error", "this frame cannot be read", self.display_name) from error
         problem = "the video has no readable frame at this time"
-        raise PhotoError("decode_error", problem, self.given, "where others play it: ffmpeg -i IN -c copy OUT")
+        raise PhotoError(
+            "decode_error",
+            problem,
+            self.display_name,
+            "if a player shows it, repair the file: ffmpeg -i IN -c copy OUT",
+        )
 
     def status(self) -> tuple[int, int]:
         return File(self.video).status()
 
     def __str__(self) -> str:
-        return self.given
+        return self.display_name
 
 
-def list_video(asked: Asked) -> Listing | None:
+def list_video(request: SourceRequest) -> Listing | None:
     """The frames of one video file, called <video>/<seconds>.png."""
-    if not asked.path.is_file() or not is_video(asked.path.name, asked.head):
+    if not request.path.is_file() or not is_video(request.path.name, request.head):
         return None
-    found = frames(asked.path.name, asked.path, asked.source, asked.every)
-    return Listing(asked.path.parent, tuple(found), videos=1)
+    found = frames(request.path.name, request.path, request.source, request.every)
+    return Listing(request.path.parent, tuple(found), videos=1)
 
 
-def frames(name: str, path: Path, given: str, every: float) -> list[Item]:
-    """The frames at 0, every, 2 every... seconds, none twice; or, for a video that cannot be read, its refusal."""
+def frames(name: str, path: Path, display_name: str, every: float) -> list[Item]:
+    """The frames at 0, every, 2 every... seconds, each once; for a video that cannot be read, one item that fails."""
     try:
         with path.open("rb") as handle:
             if not _begins_as_video(handle.read(256)):
-                raise PhotoError("unsupported_format", "this is no video of a known format", given)
+                raise PhotoError("unsupported_format", "not a video of a known format", display_name)
         rate, count = _measure(path)
     except OSError as error:
-        return [Item(name, Refused(path, given, "unreadable", f"cannot be read ({error.strerror})"), given)]
+        return [
+            Item(name, Refused(path, display_name, "unreadable", f"cannot be read ({error.strerror})"), display_name)
+        ]
     except PhotoError as error:
-        return [Item(name, Refused(path, given, error.reason, error.problem, error.hint), given)]
+        return [Item(name, Refused(path, display_name, error.reason, error.problem, error.hint), display_name)]
     items = []
     before = -1
     for step in range(int(count / rate / every) + 1):
         number = int(step * every * rate + 0.5)
         if before < number < count:
-            called = f"{step * every:09.3f}.png"
-            items.append(Item(f"{name}/{called}", Frame(path, number, f"{given}/{called}"), f"{given}/{called}"))
+            frame = f"{step * every:09.3f}.png"
+            items.append(
+                Item(f"{name}/{frame}", Frame(path, number, f"{display_name}/{frame}"), f"{display_name}/{frame}")
+            )
             before = number
     return items
 
@@ -101,7 +112,7 @@ def _begins_as_video(head: bytes) -> bool:
 
 
 def _measure(path: Path) -> tuple[float, int]:
-    """Frames a second, and how many; counted where the file does not say it."""
+    """Frames per second, and the number of frames; they are counted where the file does not say."""
     with _opened(path) as film:
         rate, count = film.get(cv2.CAP_PROP_FPS), int(film.get(cv2.CAP_PROP_FRAME_COUNT))
         if not film.isOpened() or not 0 < rate < 1e5:
@@ -121,7 +132,7 @@ def _measure(path: Path) -> tuple[float, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
-    """FFmpeg on one thread, silent; by file descriptor, since in a name it would look for patterns and protocols."""
+    """FFmpeg on one thread, silent. By file descriptor, since FFmpeg takes names for patterns and URLs."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     level = cv2.utils.logging.setLogLevel(0)
     try:

@@ -1,4 +1,4 @@
-"""The photos of a zip archive, read by the offsets of its directory, so that no worker holds the directory itself."""
+"""The photos of a zip archive. Members are read by their offsets, so a worker does not load the archive's directory."""
 
 from __future__ import annotations
 
@@ -12,32 +12,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosface_cli.artifacts.pictures import not_empty
-from cosface_cli.engines.sources import Asked, Listing, Refused
-from cosface_cli.engines.sources.archive import Member, called, is_photo, list_members, unusable
+from cosface_cli.engines.sources import Listing, Refused, SourceRequest
+from cosface_cli.engines.sources.archive import Member, archive_error, is_photo, list_members, member_display_name
 from cosface_cli.errors import PhotoError
 
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZipMember:
-    """offset: of the local header; packed, size: bytes; crc: of the content; method: 0 stored, 8 deflate, 12 bzip2."""
+    """A photo in a zip archive."""
 
     archive: Path
-    given: str
+    display_name: str
     offset: int
+    """Of the local header."""
     packed: int
+    """Bytes in the archive."""
     size: int
+    """Bytes, unpacked."""
     crc: int
+    """CRC-32 of the content."""
     method: int
+    """0 stored, 8 deflate, 12 bzip2."""
 
     def read(self) -> bytes:
-        """The content, its size and checksum compared. Raises PhotoError (unreadable, decode_error, empty_file)."""
+        """The content; its size and checksum are verified. Raises PhotoError (unreadable, decode_error, empty_file)."""
         content = self.begin(self.size + 1)
         if len(content) != self.size or zlib.crc32(content) != self.crc:
             raise self._damaged("its size or checksum is wrong")
-        return not_empty(content, self.given)
+        return not_empty(content, self.display_name)
 
     def begin(self, most: int) -> bytes:
         """The first bytes of the content, `most` at most, unchecked."""
@@ -49,9 +54,9 @@ class ZipMember:
                     raise self._damaged("its header is missing")
                 _, name, extra = _LOCAL.unpack(head)
                 handle.seek(name + extra, 1)
-                packed = handle.read(min(self.packed, most + most // 64 + 1024))  # no method grows by more
+                packed = handle.read(min(self.packed, most + most // 64 + 1024))  # no method packs to more than that
         except OSError as error:
-            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.given) from error
+            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.display_name) from error
         except (OverflowError, ValueError):  # an offset beyond any file
             raise self._damaged("its header is missing") from None
         try:
@@ -68,47 +73,57 @@ class ZipMember:
             case zipfile.ZIP_BZIP2:
                 return bz2.BZ2Decompressor().decompress(packed, most)
         problem = f"compressed by method {self.method}"
-        raise PhotoError("unsupported_format", problem, self.given, "pack it anew, with deflate")
+        raise PhotoError("unsupported_format", problem, self.display_name, "pack it again, with deflate")
 
     def _damaged(self, why: str) -> PhotoError:
-        return PhotoError("decode_error", f"damaged in the archive ({why})", self.given, "copy the archive again")
+        return PhotoError(
+            "decode_error", f"damaged in the archive ({why})", self.display_name, "copy the archive again"
+        )
 
     def status(self) -> tuple[int, int]:
         return self.size, self.archive.stat().st_mtime_ns
 
     def __str__(self) -> str:
-        return self.given
+        return self.display_name
 
 
-def list_zip(asked: Asked) -> Listing | None:
+def list_zip(request: SourceRequest) -> Listing | None:
     """The photos of a zip archive. Raises CosfaceError for a damaged directory."""
-    if not asked.path.is_file() or not (
-        asked.head.startswith((b"PK\3\4", b"PK\5\6")) or asked.path.suffix.lower() == ".zip"
+    if not request.path.is_file() or not (
+        request.head.startswith((b"PK\3\4", b"PK\5\6")) or request.path.suffix.lower() == ".zip"
     ):
         return None
     try:
-        with zipfile.ZipFile(asked.path) as archive:
+        with zipfile.ZipFile(request.path) as archive:
             infos = archive.infolist()
     except Exception as error:  # a hostile directory makes zipfile raise more than BadZipFile
-        raise unusable("zip", asked.path, error) from error
-    return list_members(asked, _members(asked, infos))
+        raise archive_error("zip", request.path, error) from error
+    return list_members(request, _members(request, infos))
 
 
-def _members(asked: Asked, infos: list[zipfile.ZipInfo]) -> Iterator[Member | str]:
+def _members(request: SourceRequest, infos: list[zipfile.ZipInfo]) -> Iterator[Member | str]:
     for info in infos:
         name = _name(info)
         if info.is_dir():
             continue
-        given = called(asked, name)
+        display_name = member_display_name(request, name)
         place = ZipMember(
-            asked.path, given, info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type
+            archive=request.path,
+            display_name=display_name,
+            offset=info.header_offset,
+            packed=info.compress_size,
+            size=info.file_size,
+            crc=info.CRC,
+            method=info.compress_type,
         )
         if stat.S_ISLNK(info.external_attr >> 16):
             yield name
         elif info.flag_bits & _ENCRYPTED:
             if is_photo(name, b""):
                 hint = "unpack the archive and give the folder"
-                yield Member(name, 0, Refused(asked.path, given, "encrypted", "this member is encrypted", hint))
+                yield Member(
+                    name, 0, Refused(request.path, display_name, "encrypted", "this member is encrypted", hint)
+                )
             else:
                 yield name
         elif is_photo(name, b"") or is_photo(name, _head(place)):
@@ -125,7 +140,7 @@ def _head(place: ZipMember) -> bytes:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Names without the flag for UTF-8 are code page 437 by the standard, but UTF-8 all the same from many a Mac."""
+    """Without the UTF-8 flag, names are in code page 437 by the standard; many Macs write UTF-8 all the same."""
     if info.flag_bits & _UTF8:
         return info.filename
     try:

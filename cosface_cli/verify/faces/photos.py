@@ -67,7 +67,7 @@ class Photos:
             listing = list_photos(source)
             for note in listing.notes:
                 emit(Note(note))
-            found = [(item.given, Input(item.place)) for item in listing.items]
+            found = [(item.display_name, Input(item.place)) for item in listing.items]
         self._embedding.require_cover([item for _, item in found])
         return found
 
