@@ -347,7 +347,8 @@ def test_no_room_to_unpack_is_one_line(tmp_path: Path):
 
 
 def test_an_offset_beyond_any_file(tmp_path: Path):
-    place = ZipMember(pack(tmp_path / "a.zip", CONTENT), "a.zip/a.jpg", 1 << 70, 10, 10, 0, 8)
+    archive = pack(tmp_path / "a.zip", CONTENT)
+    place = ZipMember(archive=archive, display_name="a.zip/a.jpg", offset=1 << 70, packed=10, size=10, crc=0, method=8)
     with pytest.raises(PhotoError, match="its header is missing"):
         place.read()
 

@@ -109,7 +109,7 @@ def test_pipes_and_folders_with_a_photo_s_name(tmp_path: Path):
     (tmp_path / "to pipe.jpg").symlink_to("pipe")
     listing = list_folder(tmp_path)
     assert names(listing) == ["folder.jpg/inner.png"]
-    assert listing.notes[0].startswith("3 files that are no photos")
+    assert listing.notes[0].startswith("3 files that are not photos")
 
 
 def test_the_output_folder_inside_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", refusing)
     listing = list_folder(tmp_path)
     assert names(listing) == ["a/1.jpg"]
-    assert listing.notes == (f"{tmp_path / 'closed'}: this folder cannot be read, its photos are missing",)
+    assert listing.notes == (f"{tmp_path / 'closed'}: this folder cannot be read; its photos are missing",)
 
 
 def test_paths_are_split_by_newlines_or_nul():
@@ -175,7 +175,7 @@ def test_names_of_paths_from_elsewhere(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_two_files_of_one_name_are_refused_not_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CosfaceError, match=r"both be called etc/a\.jpg"):
+    with pytest.raises(CosfaceError, match=r"both be named etc/a\.jpg"):
         list_paths(["/etc/a.jpg", "etc/a.jpg"])
 
 
@@ -244,5 +244,5 @@ def test_every_is_never_passed_over_in_silence(tmp_path: Path):
     tree(tmp_path, "a.jpg")
     assert list_photos(str(tmp_path), every=2).notes == (f"{tmp_path}: it has no videos, so --every 2 has no effect",)
     for every in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(CosfaceError, match="--every must be at least 0.001 seconds, got"):
+        with pytest.raises(CosfaceError, match="--every must be at least"):
             list_photos(str(tmp_path), every=every)
