@@ -1,79 +1,152 @@
-"""index: stores in, a search index out; and the nearest of it to a probe.
+"""index: stores in, a search index out; and the rows of an index that are nearest to a probe.
 
-from cosface_cli.index.build import build
-report = build(BuildConfig(stores=(Path("faces.h5"),), index=Path("people.index")))
+    from cosface_cli.index import BuildConfig, SearchConfig
+    from cosface_cli.index.stage import build, search
+
+    build(BuildConfig(stores=(Path("faces.h5"),), index=Path("people.index")))
+    search(SearchConfig(index=Path("people.index"), probes=("photo.jpg",)), emit)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from cosface_cli.engines.photos.photo_options import (
+    DetectorOption,
+    FacesOption,
+    MinFaceOption,
+    MinScoreOption,
+    ModelOrStoredModelOption,
+    WorkersOption,
+)
+from cosface_cli.options import Checked, argument, option
+
+SEARCH_GROUP = "Search"
+
+IndexArgument = Annotated[Path, argument("INDEX", "An index folder.")]
+SearchMethod = Literal["auto", "flat", "sq8", "pq"]
+SearchOption = Annotated[
+    SearchMethod,
+    option(
+        "How rows are searched: flat (exact), sq8 or pq (approximate, smaller), auto: by the number of rows.",
+        group=SEARCH_GROUP,
+    ),
+]
+RecallOption = Annotated[
+    float,
+    option(
+        "How often approximate search must find the true nearest row. It is tuned for this by measuring.",
+        above=0,
+        at_most=1,
+        group=SEARCH_GROUP,
+    ),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class BuildConfig:
-    """stores: embedding stores of one model; index: the folder to make or to bring up to date. add: keep what other
-    stores gave; fresh: write all anew, also in the place of another model's index. engine: faiss, or milvus at uri (to
-    add, the index's own);
-    search: flat, sq8, pq, or auto by the number of rows; recall: what an approximate search is tuned for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddConfig(Checked):
+    """Rows of stores that are added to an index."""
 
-    stores: tuple[Path, ...]
-    index: Path
-    add: bool = False
-    fresh: bool = False
-    engine: str = "faiss"
-    uri: str | None = None
-    search: str = "auto"
-    recall: float = 0.95
+    stores: Annotated[tuple[Path, ...], argument("STORE...", "Embedding stores (.h5) of one model.")]
+    index: Annotated[Path, argument("INDEX", "The index folder, made or brought up to date.")]
+    search: SearchOption = "auto"
+    recall: RecallOption = 0.95
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildConfig(AddConfig):
+    """Stores whose rows an index holds, and no others."""
+
+    engine: Annotated[
+        Literal["faiss", "milvus"],
+        option("What searches: faiss (in this process), or milvus (a server).", group=SEARCH_GROUP),
+    ] = "faiss"
+    uri: Annotated[
+        str | None, option("Address of the Milvus server, such as http://HOST:19530.", group=SEARCH_GROUP)
+    ] = None
+    fresh: Annotated[bool, option("Write all rows again, and replace an index of another model.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildReport:
-    """rows: in the index; added, removed: by this run; doubles: rows that stood in the stores more than once, taken
-    once; forgotten: left out since they were forgotten once; search: how its segments are searched; recall: the least
-    that was measured of an approximate one."""
+    """The index after a build, and what the build changed."""
 
     index: str
     rows: int
+    """Rows in the index."""
     added: int
     removed: int
     doubles: int
+    """Rows that the stores hold more than once; each is taken once."""
     forgotten: int
+    """Rows left out because `cosface index forget` was run for them."""
     identities: int
     engine: str
     search: str
+    """How the segments are searched, such as sq8+flat."""
     recall: float | None
+    """The lowest recall measured on an approximate segment; None if all are exact."""
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class SearchConfig:
-    """probes: photos, crops, folders of either, stores (.h5), or "-" for paths on stdin; k: how many of the nearest;
-    by: face, or identity for the best face of each of k people; min_cos: hits below are left out; filters, since: which
-    rows are searched, see index.filters; exact: look at every row; model: what embeds photos, None for the index's own;
-    the rest as for align."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeConfig(Checked):
+    """What is searched for in an index: faces of photos, crops or stores."""
 
-    index: Path
-    probes: tuple[str, ...]
-    k: int = 5
-    by: str = "face"
-    min_cos: float | None = None
-    filters: tuple[str, ...] = ()
-    since: str | None = None
-    exact: bool = False
-    model: str | None = None
-    detector: str = "mtcnn"
-    faces: str = "largest"
-    min_face: float = 20.0
-    min_score: float = 0.0
-    workers: int = 0
+    index: IndexArgument
+    probes: Annotated[
+        tuple[str, ...],
+        argument("PROBE...", "Photos, crops, folders of either, stores (.h5), or - for paths on standard input."),
+    ]
+    model: ModelOrStoredModelOption = None
+    detector: DetectorOption = "mtcnn"
+    faces: FacesOption = "largest"
+    min_face: MinFaceOption = 20.0
+    min_score: MinScoreOption = 0.0
+    workers: WorkersOption = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchConfig(ProbeConfig):
+    """Probes to the nearest rows of an index."""
+
+    k: Annotated[int, option("Number of nearest rows to print.", "-k", at_least=1, group=SEARCH_GROUP)] = 5
+    by: Annotated[
+        Literal["face", "identity"],
+        option("What a hit is: a face, or an identity with its best face.", group=SEARCH_GROUP),
+    ] = "face"
+    min_cos: Annotated[
+        float | None,
+        option("Leave out hits below this cosine.", at_least=-1, at_most=1, group=SEARCH_GROUP),
+    ] = None
+    filters: Annotated[
+        tuple[str, ...],
+        option(
+            "Search only rows with identity=NAME or source=NAME; * and ? are wildcards. Repeatable.",
+            "--filter",
+            group=SEARCH_GROUP,
+        ),
+    ] = ()
+    since: Annotated[
+        str | None,
+        option("Search only photos changed since this date or time (ISO 8601).", group=SEARCH_GROUP),
+    ] = None
+    exact: Annotated[
+        bool, option("Compare with every row, also where the index searches approximately.", group=SEARCH_GROUP)
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchReport:
-    """Counts: probes searched and rejected; hits given; rows in the index."""
+    """Counts of a search."""
 
     probes: int
+    """Probes that were searched for."""
     hits: int
+    """Rows of output."""
     rejected: int
+    """Probes that could not be used."""
     rows: int
+    """Rows in the index."""

@@ -16,10 +16,10 @@ from cosface_cli.artifacts.index.index_folder import (
     IndexHeader,
     Segment,
     check_sums,
-    keep,
+    add_file,
     read_header,
     require_whole,
-    settle,
+    publish_index_json,
 )
 from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
 from cosface_cli.artifacts.store.face_rows import FACE_KEY, KEY, SOURCE_KEY, Columns, Row
@@ -53,11 +53,11 @@ def built(root: Path, count: int = 3, vectors: bytes = b"vectors") -> IndexHeade
     atomic.partial(root / "vectors").write_bytes(vectors)
     files = dict(
         (
-            keep(root, atomic.partial(root / "vectors"), "vectors.{}.npy"),
-            keep(root, rows_file(root, count), "rows.{}.h5"),
+            add_file(root, atomic.partial(root / "vectors"), "vectors.{}.npy"),
+            add_file(root, rows_file(root, count), "rows.{}.h5"),
         )
     )
-    settle(root, header(Segment(count, *files), files))
+    publish_index_json(root, header(Segment(count, *files), files))
     return read_header(root)
 
 

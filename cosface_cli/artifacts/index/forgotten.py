@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.crops.manifest import line, read_lines
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.store.face_rows import FACE_KEY, SOURCE_KEY, face_digest
-from cosface_cli.errors import DamagedError
+from cosface_cli.errors import CosfaceError, DamagedError
 
 FILE = "forgotten.jsonl"
+PLAN = ".forget.json"  # there while `cosface index forget` is running, or was interrupted
 
 
 def write_receipt(root: Path, receipt: Mapping[str, Any]) -> Path:
@@ -57,6 +58,16 @@ def forgotten_keys(root: Path) -> Iterator[str]:
             yield from map(str, receipt["faces"])
     except (KeyError, TypeError) as error:
         raise _damaged(root) from error
+
+
+def require_no_unfinished_forget(root: Path) -> None:
+    """Raises CosfaceError if a run of `cosface index forget` was interrupted before its end."""
+    if (root / PLAN).exists():
+        raise CosfaceError(
+            "an interrupted `cosface index forget` has not ended yet",
+            root,
+            f"finish it first: cosface index forget {root} --yes",
+        )
 
 
 def _damaged(root: Path) -> DamagedError:

@@ -88,17 +88,18 @@ class IndexHeader:
         )
 
 
-def keep(root: Path, path: Path, stem: str) -> tuple[str, FileSum]:
-    """Give a finished file (in root, under a passing name) its name for good; nothing refers to it yet."""
+def add_file(root: Path, path: Path, pattern: str) -> tuple[str, FileSum]:
+    """Rename a finished temporary file of root to its final name, which carries its checksum (pattern: "rows.{}.h5").
+    Nothing refers to it yet."""
     digest = file_sha256(path)
-    name = stem.format(digest[:12])
+    name = pattern.format(digest[:12])
     length = path.stat().st_size
     path.replace(root / name)
     return name, FileSum(length, digest)
 
 
-def settle(root: Path, header: IndexHeader) -> None:
-    """Make the files that a header names the index, in one step, and take those of earlier ones away."""
+def publish_index_json(root: Path, header: IndexHeader) -> None:
+    """Make the files that a header names the index, in one rename, and remove the files of earlier states."""
     text = json.dumps(asdict(header), indent=1, sort_keys=True) + "\n"
     atomic.write_text(root / MAIN, text)
     sweep(root, set(header.files))

@@ -1,37 +1,58 @@
-"""Forgetting: a person is taken out of the index, its stores and crop folders, and that nothing is left is shown."""
+"""index.forget: take a person out of an index, its stores and crop folders, and prove that nothing is left.
+
+    from cosface_cli.index.forget import ForgetConfig
+    from cosface_cli.index.forget.stage import forget
+
+    report = forget(ForgetConfig(index=Path("people.index"), identity="Ann", yes=True))
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from cosface_cli.index import IndexArgument
+from cosface_cli.options import Checked, option
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetConfig:
-    """identity: a person, by the first folder level or by the name given to one of `cosface index people`; source: a
-    photo or crop, as a row of the index calls it or as a path. stores, crops: where the person may stand besides what
-    the index was built from, also of other models. yes: do it; without, only tell what would go."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetConfig(Checked):
+    """Who is forgotten, and where."""
 
-    index: Path
-    identity: str | None = None
-    source: str | None = None
-    stores: tuple[Path, ...] = ()
-    crops: tuple[Path, ...] = ()
-    yes: bool = False
+    index: IndexArgument
+    identity: Annotated[
+        str | None,
+        option("A person: the first folder level of the photos, or a name given by index label or index people."),
+    ] = None
+    source: Annotated[
+        str | None, option("A photo or crop: its source as rows of the index have it, or its path.")
+    ] = None
+    stores: Annotated[
+        tuple[Path, ...],
+        option("Another store, of any model, that may hold the person. Repeatable.", "--store"),
+    ] = ()
+    crops: Annotated[tuple[Path, ...], option("Another crop folder that may hold the person. Repeatable.")] = ()
+    yes: Annotated[bool, option("Do it. Without --yes only print what would be removed.")] = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetReport:
-    """done: whether it was done, and shown; index_rows, store_rows, crops, people: what went, or would go; files,
-    bytes: what was looked through for traces; remains: the files where some were found; receipt: what says so."""
+    """What was removed, or would be without --yes."""
 
     index: str
     done: bool
+    """Whether it was removed, and no trace was found afterwards."""
     index_rows: int
     store_rows: int
     crops: int
     people: int
+    """Faces removed from people.jsonl."""
     files: int = 0
+    """Files searched for traces."""
     bytes: int = 0
+    """Bytes searched for traces."""
     remains: tuple[str, ...] = ()
+    """Files in which a trace was found."""
     receipt: str | None = None
+    """The file with the receipt, hashes only."""

@@ -1,4 +1,4 @@
-"""That nothing is left: every file of ours is searched for the bytes of what went, at every offset."""
+"""The proof that nothing is left: every file of ours is searched for the bytes of what was removed, at every offset."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from cosface_cli.artifacts.files.hdf5 import check_plain
 from cosface_cli.artifacts.index import forgotten
 from cosface_cli.artifacts.store.face_rows import encode
 from cosface_cli.artifacts.store.store_file import SIGNATURE
-from cosface_cli.index.forget import plan as plans
 from cosface_cli.index.forget.plan import Plan
 
-_TABLES = ("source", "identity")
+_NAME_TABLES = ("source", "identity")
 
 
 @dataclass(slots=True)
 class Proof:
-    """files, bytes: looked through; remains: where something was found, and what."""
+    """What was searched, and what was found."""
 
     files: int = 0
     bytes: int = 0
     remains: dict[str, str] = field(default_factory=dict)
+    """By file, what of the person is still in it."""
 
 
-def proved(root: Path, plan: Plan) -> Proof:
-    """Search the index folder, the stores with what lies beside them under their names, and the crop folders, for
+def search_for_traces(root: Path, plan: Plan) -> Proof:
+    """Search the index folder, the stores with all files beside them that carry their names, and the crop folders, for
     pieces of the embeddings and crops, and for the names.
 
-    A name counts where it stands by itself: `a/1.jpg` in the name `aa/1.jpg` of somebody else is no trace.
+    A name counts where it stands by itself: `a/1.jpg` within somebody else's `aa/1.jpg` is not a trace.
     """
     names = {encode(name) for name in (*plan.identities, *(source for _, source in plan.sources))}
     names |= {encode(name) for folder in plan.photos.values() for name in folder}
@@ -43,75 +43,78 @@ def proved(root: Path, plan: Plan) -> Proof:
     needles = Needles([*pieces, *(name for name in names if len(name) >= SHORTEST)])
     proof = Proof()
     for path in sorted(set(_files(root, plan))):
-        found = needles.in_file(path)
+        matches = needles.in_file(path)
         proof.files += 1
         proof.bytes += path.stat().st_size
-        if not pieces.isdisjoint(found):
+        if not pieces.isdisjoint(matches):
             proof.remains[str(path)] = "bytes of an embedding or a crop"
-        elif (own := _own_names(path)) is not None:
-            if any(not names.isdisjoint(_endings(text)) for text in own):
+        elif (names_in_file := _names_in(path)) is not None:
+            if any(not names.isdisjoint(_endings(name)) for name in names_in_file):
                 proof.remains[str(path)] = "a name"
-        elif not names.isdisjoint(found):
+        elif not names.isdisjoint(matches):
             proof.remains[str(path)] = "a name"
     return proof
 
 
 def _files(root: Path, plan: Plan) -> Iterator[Path]:
+    """Every file of ours that could hold a trace. The plan and the receipts hold hashes and are ours to keep."""
     for path in root.rglob("*"):
-        if path.is_file() and path.name not in (plans.FILE, forgotten.FILE) and not path.name.endswith(".lock"):
+        is_ours_to_keep = path.name in (forgotten.PLAN, forgotten.FILE) or path.name.endswith(".lock")
+        if path.is_file() and not is_ours_to_keep:
             yield path
     for store in map(Path, plan.stores):
-        yield from (p for p in store.parent.iterdir() if p.is_file() and _beside(store, p.name))
+        yield from (path for path in store.parent.iterdir() if path.is_file() and _belongs_to(store, path.name))
     for folder in map(Path, plan.folders):
         yield from (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
 
 
-def _beside(store: Path, name: str) -> bool:
-    """Whether a file is a store, its journal, what was moved aside, or an unfinished one."""
+def _belongs_to(store: Path, name: str) -> bool:
+    """Whether a file beside a store is the store itself, its journal, an unfinished copy or a broken one set aside."""
     return name == store.name or name.startswith((f"{store.name}.broken", f".{store.name}."))
 
 
-def _own_names(path: Path) -> set[bytes] | None:
-    """Every name that a file of ours holds, each by itself; None for other files."""
+def _names_in(path: Path) -> set[bytes] | None:
+    """Every name in a file of a format of ours; None for other files, whose bytes are searched instead."""
     try:
         if path.suffix in (".json", ".jsonl"):
-            return {encode(text) for text in _strings_of(path)}
+            return {encode(text) for text in _texts_of_json_file(path)}
         with path.open("rb") as file:
             if file.read(len(SIGNATURE)) != SIGNATURE:
                 return None
-        with h5py.File(path, "r", locking=False) as held:
-            check_plain(held, path.stat().st_size)
+        with h5py.File(path, "r", locking=False) as h5:
+            check_plain(h5, path.stat().st_size)
             names: set[bytes] = set()
-            for table in _TABLES:
-                blob, ends = held[f"{table}/bytes"][:].tobytes(), held[f"{table}/offsets"][:].tolist()
+            for table in _NAME_TABLES:
+                blob, ends = h5[f"{table}/bytes"][:].tobytes(), h5[f"{table}/offsets"][:].tolist()
                 names.update(blob[low:high] for low, high in pairwise(ends))
-            if "rejects" in held:
-                for text in held["rejects"][:].tobytes().splitlines():
-                    names.update(encode(found) for found in _strings(json.loads(text)))
+            if "rejects" in h5:
+                for reject in h5["rejects"][:].tobytes().splitlines():
+                    names.update(encode(text) for text in _texts_of(json.loads(reject)))
             return names
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # nobody can say how it is to be read: what was found in its bytes counts
+        return None  # its format is unknown: what was found in its bytes counts
 
 
 def _endings(name: bytes) -> Iterator[bytes]:
-    """A path, and what it ends with from each of its levels on."""
-    parts = name.split(b"/")
-    return (b"/".join(parts[level:]) for level in range(len(parts)))
+    """A path, and the rest of it from each of its levels on."""
+    levels = name.split(b"/")
+    return (b"/".join(levels[level:]) for level in range(len(levels)))
 
 
-def _strings_of(path: Path) -> Iterator[str]:
+def _texts_of_json_file(path: Path) -> Iterator[str]:
     text = path.read_text("utf-8", "surrogateescape")
     for part in [text] if path.suffix == ".json" else text.splitlines():
-        yield from _strings(json.loads(part))
+        yield from _texts_of(json.loads(part))
 
 
-def _strings(found: Any) -> Iterator[str]:
-    if isinstance(found, str):
-        yield found
-    elif isinstance(found, dict):
-        for key, value in found.items():
+def _texts_of(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
             yield str(key)
-            yield from _strings(value)
-    elif isinstance(found, list):
-        for value in found:
-            yield from _strings(value)
+            yield from _texts_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts_of(inner)

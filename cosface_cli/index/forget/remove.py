@@ -1,4 +1,4 @@
-"""Taking out what a plan names: of the index, of stores, of crop folders. Done twice it changes nothing."""
+"""Removing what a plan names from the index, from stores and from crop folders. A second run changes nothing."""
 
 from __future__ import annotations
 
@@ -15,78 +15,78 @@ from cosface_cli.artifacts.crops.manifest import MANIFEST, REJECTS, crop_record,
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.index.index_folder import IndexHeader
 from cosface_cli.artifacts.index.index_rows import IndexRows
-from cosface_cli.artifacts.store.face_rows import Columns, Row
+from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, write_store
-from cosface_cli.index.forget.plan import Plan, Wanted
-from cosface_cli.index.segments import BLOCK, How, Writer, changed, settled
+from cosface_cli.index.build.search_choice import SearchChoice
+from cosface_cli.index.build.segments import BLOCK, SegmentWriter, publish_segments, write_changes
+from cosface_cli.index.forget.plan import Plan
+from cosface_cli.index.forget.selection import Selection
 from cosface_cli.outcomes import OnOutcome
 
-PAGE = "report.html"  # shows the crops of a folder
+REPORT_PAGE = "report.html"  # of a crop folder, shows its crops
 
 
-def from_index(root: Path, header: IndexHeader, wanted: Wanted, emit: OnOutcome) -> None:
-    """Write the segments that hold such rows anew without them; their lists are trained anew as well. The caller holds
-    the lock."""
+def remove_from_index(root: Path, header: IndexHeader, selection: Selection, emit: OnOutcome) -> None:
+    """Rewrite the segments that hold selected rows without them, and train their search again. The caller holds the
+    index's lock."""
     masks = []
     for segment in header.segments:
         rows = IndexRows(root / segment.names, segment.rows)
-        parts = [~wanted.mask(rows.columns(low, min(low + BLOCK, len(rows)))) for low in range(0, len(rows), BLOCK)]
-        masks.append(np.concatenate(parts))
+        starts = range(0, len(rows), BLOCK)
+        masks.append(np.concatenate([~selection.mask(rows.columns(s, min(s + BLOCK, len(rows)))) for s in starts]))
     if any(not mask.all() for mask in masks):
-        writer = Writer(root, header.size, How(uri=header.uri), header.next_id, emit)
-        changed(writer, header, masks, lambda: iter(()), 0)
-        settled(root, writer.header(header))
+        writer = SegmentWriter(root, header.size, SearchChoice(uri=header.uri), header.next_id, emit)
+        write_changes(writer, header, masks)
+        publish_segments(root, writer.header(header))
 
 
-def from_store(path: Path, plan: Plan, wanted: Wanted) -> None:
-    """Write a store anew without such rows, and without the rejects of these people and photos."""
+def remove_from_store(path: Path, plan: Plan, selection: Selection) -> None:
+    """Rewrite a store without the selected rows, and without the rejects of these people and photos."""
     with atomic.lock(path), Store(path) as store:
-        rejects = [reject for reject in store.rejects() if not _is_of(plan, reject)]
-        masks = [~wanted.mask(store.columns(low, high)) for low, high in _blocks(store)]
+        rejects = [reject for reject in store.rejects() if not _is_store_reject(plan, reject)]
+        masks = [~selection.mask(store.columns(low, high)) for low, high in _blocks(store)]
         if all(mask.all() for mask in masks) and len(rejects) == len(store.rejects()):
             return
 
-        def kept() -> Iterator[tuple[Row, NDArray[np.float32]]]:
+        def remaining() -> Iterator[tuple[Row, NDArray[np.float32]]]:
             for (low, high), mask in zip(_blocks(store), masks, strict=True):
-                columns: Columns = store.columns(low, high).kept(mask)
+                columns = store.columns(low, high).kept(mask)
                 yield from zip(columns.rows(), store.vectors(low, high)[mask], strict=True)
 
-        write_store(path, store.header, kept(), rejects)
+        write_store(path, store.header, remaining(), rejects)
 
 
-def from_crops(folder: Path, plan: Plan) -> None:
-    """Take crops out of a crop folder, and their lines; a photo that keeps other faces keeps their lines, counted anew.
-
-    The page of the folder shows crops, so it goes too.
-    """
+def remove_from_crops(folder: Path, plan: Plan) -> None:
+    """Remove the plan's crops of a crop folder, and their lines. Other faces of the same photo keep their lines, with
+    numbers counted again. The report page shows crops, so it is removed too."""
     crops, photos = set(plan.crops.get(str(folder), ())), set(plan.photos.get(str(folder), ()))
     with atomic.lock(folder / MANIFEST):
         if any(values.get("crop") in crops for values in read_lines(folder / MANIFEST)):
-            _rewrite(folder / MANIFEST, _lines_left(folder / MANIFEST, crops))
-        if any(_is_rejected(plan, photos, values) for values in read_lines(folder / REJECTS)):
-            rejects = (values for values in read_lines(folder / REJECTS) if not _is_rejected(plan, photos, values))
+            _rewrite(folder / MANIFEST, _remaining_lines(folder / MANIFEST, crops))
+        if any(_is_crop_reject(plan, photos, values) for values in read_lines(folder / REJECTS)):
+            rejects = (values for values in read_lines(folder / REJECTS) if not _is_crop_reject(plan, photos, values))
             _rewrite(folder / REJECTS, map(line, rejects))
         for name in sorted(crops):
             for path in (folder / name, atomic.partial(folder / name)):
                 path.unlink(missing_ok=True)
-                with suppress(OSError):  # other crops are in it
+                with suppress(OSError):  # the folder holds other crops
                     while path.parent != folder:
                         path = path.parent
                         path.rmdir()
-        (folder / PAGE).unlink(missing_ok=True)
+        (folder / REPORT_PAGE).unlink(missing_ok=True)
 
 
-def _lines_left(manifest: Path, crops: set[str]) -> Iterator[str]:
-    # of a photo that was done again only the last lines hold, but all of them are its lines
-    for _, lines in groupby(read_lines(manifest), key=lambda values: values.get("source")):
-        own = list(lines)
-        left = [values for values in own if values.get("crop") not in crops]
-        if len(left) == len(own):
-            yield from map(line, left)
+def _remaining_lines(manifest: Path, crops: set[str]) -> Iterator[str]:
+    # a photo that was aligned twice has lines of both runs; only the last ones count, but all belong to it
+    for _, group in groupby(read_lines(manifest), key=lambda values: values.get("source")):
+        lines = list(group)
+        remaining = [values for values in lines if values.get("crop") not in crops]
+        if len(remaining) == len(lines):
+            yield from map(line, remaining)
             continue
-        for face, values in enumerate(left, 1):
+        for face, values in enumerate(remaining, 1):
             crop_record(values, manifest)
-            yield line({**values, "face": face, "faces": len(left)})
+            yield line({**values, "face": face, "faces": len(remaining)})
 
 
 def _rewrite(path: Path, lines: Iterator[str]) -> None:
@@ -94,15 +94,15 @@ def _rewrite(path: Path, lines: Iterator[str]) -> None:
         file.writelines(lines)
 
 
-def _is_rejected(plan: Plan, photos: set[str], values: dict[str, Any]) -> bool:
-    source = str(values.get("source"))
+def _is_crop_reject(plan: Plan, photos: set[str], reject: dict[str, Any]) -> bool:
+    source = str(reject.get("source"))
     return source in photos or source.partition("/")[0] in plan.identities
 
 
-def _is_of(plan: Plan, reject: dict[str, Any]) -> bool:
+def _is_store_reject(plan: Plan, reject: dict[str, Any]) -> bool:
     source = str(reject.get("source"))
-    known = (str(reject.get("root")), source) in plan.sources
-    return known or source.partition("/")[0] in plan.identities
+    is_known = (str(reject.get("root")), source) in plan.sources
+    return is_known or source.partition("/")[0] in plan.identities
 
 
 def _blocks(store: Store) -> list[tuple[int, int]]:

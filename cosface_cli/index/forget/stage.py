@@ -1,4 +1,4 @@
-"""A person goes: plan, taking out, proof, receipt. Stopped at any moment, the next run ends it."""
+"""Forgetting a person: plan, removal, proof, receipt. An interrupted run is finished by the next one."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from pathlib import Path
 from cosface_cli.artifacts.crops.manifest import is_crop_folder
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.index import people_file
-from cosface_cli.artifacts.index.forgotten import write_receipt
+from cosface_cli.artifacts.index.forgotten import PLAN, write_receipt
 from cosface_cli.artifacts.index.index_folder import MAIN, IndexHeader, read_header, require_own, require_whole, sweep
 from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.forget import ForgetConfig, ForgetReport
-from cosface_cli.index.forget import plan as plans
-from cosface_cli.index.forget.plan import Plan, Wanted, gathered
-from cosface_cli.index.forget.proof import proved
-from cosface_cli.index.forget.remove import from_crops, from_index, from_store
+from cosface_cli.index.forget.plan import Plan, make_plan, selection_of
+from cosface_cli.index.forget.proof import Proof, search_for_traces
+from cosface_cli.index.forget.remove import remove_from_crops, remove_from_index, remove_from_store
 from cosface_cli.outcomes import Note, OnOutcome, ignore
 
 
 def forget(config: ForgetConfig, emit: OnOutcome = ignore) -> ForgetReport:
-    """Take a person, or a photo, out of the index, the stores that it was built from and the crop folders of their
-    rows.
+    """Remove a person, or a photo, from the index, from the stores that it was built from, and from the crop folders of
+    their rows.
 
-    First what a stopped run left is ended. Without config.yes nothing is changed and the report says what would go.
-    Raises CosfaceError where neither a person is named nor a stopped run is there, or a store is still being filled.
+    An interrupted run is finished first. Without config.yes nothing is changed, and the report says what would be
+    removed. Raises CosfaceError if nobody is named and no run was interrupted, or if a store is still being written.
     """
     root = config.index
     read_header(root)
@@ -35,42 +34,41 @@ def forget(config: ForgetConfig, emit: OnOutcome = ignore) -> ForgetReport:
         plan = Plan.read(root)
         if plan is not None:
             if not config.yes:
-                raise CosfaceError("forgetting somebody has not ended here", root, "give --yes to end it")
-            emit(Note("a run that was stopped is ended first"))
-            report = _done(root, plan, emit)
+                raise CosfaceError(
+                    "an interrupted `cosface index forget` has not ended yet", root, "give --yes to finish it"
+                )
+            emit(Note("an interrupted run is finished first"))
+            report = _carry_out(root, plan, emit)
             if config.identity is None and config.source is None:
                 return report
         if (config.identity is None) == (config.source is None):
-            raise CosfaceError("say whom to forget", hint="give --identity NAME or --source PATH")
+            raise CosfaceError("nobody is named", hint="give one of --identity NAME and --source PATH")
         header = read_header(root)
         require_whole(root, header)
-        plan = gathered(config, header, _stores(config, header, emit))
-        crops = sum(map(len, plan.crops.values()))
-        if not plan.faces and not crops:
-            return _report(root, plan, False)
-        if not config.yes:
-            return _report(root, plan, False)
+        plan = make_plan(config, header, _stores(config, header, emit))
+        if not config.yes or not (plan.faces or plan.crop_count):
+            return _report(root, plan)
         plan.write(root)
-        return _done(root, plan, emit)
+        return _carry_out(root, plan, emit)
 
 
-def _done(root: Path, plan: Plan, emit: OnOutcome) -> ForgetReport:
-    wanted = Wanted(plan)
+def _carry_out(root: Path, plan: Plan, emit: OnOutcome) -> ForgetReport:
+    selection = selection_of(plan)
     for path in map(Path, plan.stores):
         require_finished(path)
-    named = people_file.forget(root, plan.faces)
-    from_index(root, read_header(root), wanted, emit)
+    people = people_file.forget(root, plan.faces)
+    remove_from_index(root, read_header(root), selection, emit)
     sweep(root, set(read_header(root).files))
     for path in map(Path, plan.stores):
-        from_store(path, plan, wanted)
+        remove_from_store(path, plan, selection)
     for folder in map(Path, plan.folders):
         if is_crop_folder(folder):
-            from_crops(folder, plan)
-    proof = proved(root, plan)
+            remove_from_crops(folder, plan)
+    proof = search_for_traces(root, plan)
     for name, what in proof.remains.items():
-        emit(Note(f"{name}: {what} is left; take the file away, and forget again"))
+        emit(Note(f"{name}: {what} is left in it; remove the file, and run the same command again"))
     if proof.remains:
-        return _report(root, plan, False, named, proof.files, proof.bytes, tuple(proof.remains))
+        return _report(root, plan, people=people, proof=proof)
     receipt = write_receipt(
         root,
         {
@@ -82,36 +80,39 @@ def _done(root: Path, plan: Plan, emit: OnOutcome) -> ForgetReport:
             "searched": {"files": proof.files, "bytes": proof.bytes, "pieces": len(plan.pieces)},
         },
     )
-    (root / plans.FILE).unlink()
-    emit(Note("photos are not ours to delete: where they still lie, align and embed would find the person again"))
-    return _report(root, plan, True, named, proof.files, proof.bytes, receipt=str(receipt))
+    (root / PLAN).unlink()
+    emit(Note("cosface does not delete photos: if they are kept, align and embed find the person in them again"))
+    return _report(root, plan, people=people, proof=proof, receipt=receipt)
 
 
 def _stores(config: ForgetConfig, header: IndexHeader, emit: OnOutcome) -> Sequence[Path]:
-    """The stores that are there. Raises CosfaceError for one that is still being filled, or was named and is none."""
-    found: dict[Path, None] = {}
+    """The stores to search. Raises CosfaceError for one that is still being written, or was named but is missing."""
+    stores: dict[Path, None] = {}
     for path in [Path(name) for name in header.stores] + [path.absolute() for path in config.stores]:
         if path.is_file():
             require_finished(path)
-            found[path] = None
+            stores[path] = None
         elif str(path) in header.stores:
-            emit(Note(f"{path}: the index was built from it, and it is not there: what it holds is not forgotten"))
+            emit(Note(f"{path}: the index was built from this store, but it is not there; nothing is forgotten in it"))
         else:
             raise CosfaceError("no such store", path)
-    return list(found)
+    return list(stores)
 
 
 def _report(
-    root: Path,
-    plan: Plan,
-    done: bool,
-    named: int = 0,
-    files: int = 0,
-    looked: int = 0,
-    remains: tuple[str, ...] = (),
-    receipt: str | None = None,
+    root: Path, plan: Plan, *, people: int = 0, proof: Proof | None = None, receipt: Path | None = None
 ) -> ForgetReport:
-    crops = sum(map(len, plan.crops.values()))
+    """receipt: given once everything was removed and no trace was found."""
+    proof = proof or Proof()
     return ForgetReport(
-        str(root), done, plan.index_rows, plan.store_rows, crops, named, files, looked, remains, receipt
+        index=str(root),
+        done=receipt is not None,
+        index_rows=plan.index_rows,
+        store_rows=plan.store_rows,
+        crops=plan.crop_count,
+        people=people,
+        files=proof.files,
+        bytes=proof.bytes,
+        remains=tuple(proof.remains),
+        receipt=None if receipt is None else str(receipt),
     )

@@ -1,7 +1,9 @@
-"""index.people: whose faces an index holds. Group them, name the groups, and tell whether a probe is one of them.
+"""index.people: whose faces an index holds. Group faces, name the groups, and identify probes.
 
-from cosface_cli.index.people.cluster import cluster
-report = cluster(ClusterConfig(index=Path("people.index")))
+    from cosface_cli.index.people import ClusterConfig, IdentifyConfig
+    from cosface_cli.index.people.stage import cluster, identify
+
+    report = cluster(ClusterConfig(index=Path("people.index")))
 """
 
 from __future__ import annotations
@@ -9,38 +11,78 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from cosface_cli.errors import CosfaceError
+from cosface_cli.index import IndexArgument, ProbeConfig
+from cosface_cli.options import Checked, argument, check, option
+
+Pool = Literal["mean", "max", "quality"]
+
+_GROUPING = "Grouping"
+_VIEWS = "Output"
+_THRESHOLD = "Threshold"
+_PERSONS = "Persons"
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterConfig:
-    """min_cos: the mean cosine from which groups are merged, None: what is known of the model; min_size: smaller groups
-    are nobody's; links: a folder to fill with links to the photos, a sub-folder a person; hard: of what kind; page: an
-    HTML page to write; evaluate: score the groups against the faces' folders, and write nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig(Checked):
+    """How the faces of an index are grouped, and what is written of the groups."""
 
-    index: Path
-    min_cos: float | None = None
-    min_size: int = 2
-    links: Path | None = None
-    hard: bool = False
-    page: Path | None = None
-    evaluate: bool = False
+    index: IndexArgument
+    min_cos: Annotated[
+        float | None,
+        option(
+            "Groups are merged while their mean cosine is at least this.",
+            at_least=-1,
+            at_most=1,
+            unset="the value measured for the index's model, or estimated from its faces",
+            group=_GROUPING,
+        ),
+    ] = None
+    min_size: Annotated[
+        int, option("Smallest group that becomes a person, in faces.", at_least=1, group=_GROUPING)
+    ] = 2
+    links: Annotated[
+        Path | None,
+        option("Folder to fill with links to the photos, one sub-folder per person.", group=_VIEWS),
+    ] = None
+    hard: Annotated[bool, option("With --links: make hard links, not symbolic links.", group=_VIEWS)] = False
+    page: Annotated[
+        Path | None,
+        option("Also write an HTML page that shows every group.", "--html", metavar="PAGE", group=_VIEWS),
+    ] = None
+    evaluate: Annotated[
+        bool, option("Compare the groups with the identities of the faces, and write nothing.", group=_GROUPING)
+    ] = False
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.hard and self.links is None:
+            raise CosfaceError("--hard needs --links", hint="name the folder of links with --links")
+        if self.evaluate and (self.links is not None or self.page is not None):
+            raise CosfaceError("--evaluate writes nothing", hint="leave out --links and --html, or --evaluate")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterReport:
-    """clusters: groups of min_size or more; fresh: of those, how many have a new id; single: faces in none; doubtful:
-    faces that may be in the wrong one; the rest only with evaluate, of the `scored` faces whose folder is known: see
-    maths.clustering.Agreement."""
+    """The groups of an index. Fields from `people` on: only with evaluate, see maths.clustering.Agreement."""
 
     index: str
     faces: int
     clusters: int
+    """Groups of at least min_size faces, which are persons."""
     fresh: int
+    """Persons with a new id."""
     single: int
+    """Faces that are in no person."""
     doubtful: int
+    """Faces that may be in the wrong group."""
     min_cos: float
     people: int | None = None
+    """Identities of the scored faces."""
     scored: int | None = None
+    """Faces with an identity."""
     pair_f: float | None = None
     pair_precision: float | None = None
     pair_recall: float | None = None
@@ -50,50 +92,94 @@ class ClusterReport:
     nmi: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IdentifyConfig:
-    """probes, model, detector, faces, min_face, workers: as for search. fpir: the share of searches by strangers
-    that may be answered; min_cos: a threshold instead; strangers: stores of people who are not enrolled, to set it
-    on, () for the enrolled ones, each left out in turn. pool: mean, max or quality: how several photos are one person;
-    together: all probes show one person; k: candidates; evaluate: measure, for probes whose folder is their name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifyConfig(ProbeConfig):
+    """Who is identified, and from which cosine a name is given."""
 
-    index: Path
-    probes: tuple[str, ...]
-    fpir: float = 0.01
-    min_cos: float | None = None
-    strangers: tuple[Path, ...] = ()
-    pool: str = "mean"
-    together: bool = False
-    k: int = 3
-    evaluate: bool = False
-    model: str | None = None
-    detector: str = "mtcnn"
-    faces: str = "largest"
-    min_face: float = 20.0
-    workers: int = 0
+    fpir: Annotated[
+        float,
+        option(
+            "False positive identification rate: the share of searches by strangers that may be answered with a name.",
+            above=0,
+            below=1,
+            group=_THRESHOLD,
+        ),
+    ] = 0.01
+    min_cos: Annotated[
+        float | None,
+        option(
+            "Lowest cosine that is answered with a name.",
+            at_least=-1,
+            at_most=1,
+            unset="set by --fpir",
+            group=_THRESHOLD,
+        ),
+    ] = None
+    strangers: Annotated[
+        tuple[Path, ...],
+        option(
+            "Stores of people who are not in INDEX, to set the threshold on. Repeatable.",
+            unset="the people of INDEX, each left out in turn",
+            group=_THRESHOLD,
+        ),
+    ] = ()
+    pool: Annotated[
+        Pool,
+        option(
+            "How several photos of a person are compared: by their mean, the nearest one (max), or their mean weighted "
+            "by detection score (quality).",
+            group=_PERSONS,
+        ),
+    ] = "mean"
+    together: Annotated[
+        bool,
+        option("All probes show one person; with --evaluate: all probes with the same identity.", group=_PERSONS),
+    ] = False
+    k: Annotated[int, option("Number of candidates to print.", "-k", at_least=1, group=_PERSONS)] = 3
+    evaluate: Annotated[
+        bool,
+        option(
+            "Measure FPIR, FNIR, CMC and DIR. The first folder level of a probe is its identity.", group=_THRESHOLD
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.min_cos is not None and (self.strangers or self.fpir != IdentifyConfig.fpir):
+            raise CosfaceError(
+                "--min-cos sets the threshold, and --fpir or --strangers would set another one",
+                hint="leave one of them out",
+            )
+        if self.evaluate and self.k != IdentifyConfig.k:
+            raise CosfaceError("--evaluate prints no candidates", hint="leave out -k")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifyReport:
-    """searches: faces, or groups of them, that were looked for; known: of those, answered with a name; rejected: probes
-    without a face; threshold: the cosine from which there is an answer; set_on: searches by strangers that set it."""
+    """Counts of an identification."""
 
     searches: int
+    """Faces, or groups of faces, that were searched for."""
     known: int
+    """Searches that were answered with a name."""
     rejected: int
+    """Probes without a usable face."""
     people: int
+    """Persons enrolled in the index."""
     threshold: float
+    """The cosine from which a name is given."""
     set_on: int
+    """Searches by strangers that the threshold was set on; 0 for --min-cos."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What identify measured. fpir, fnir: at the threshold, each a rate with its 95 % interval and counts; cmc: the
-    share of mated searches whose person is at rank 1, 2, ...; dir: by the rate of strangers answered, measured on these
-    very strangers, the share of mated searches that get their own name; null where they are too few for the rate."""
+    """What `identify --evaluate` measured. Rates come with a 95 % interval and counts."""
 
     mated: int
+    """Searches by people who are enrolled."""
     unmated: int
+    """Searches by strangers."""
     people: int
     pool: str
     together: bool
@@ -101,6 +187,77 @@ class Evaluation:
     fpir_wished: float | None
     set_on: int
     fpir: Mapping[str, float] | None
+    """False positive identification rate at the threshold."""
     fnir: Mapping[str, float] | None
+    """False negative identification rate at the threshold."""
     cmc: tuple[float, ...]
+    """The share of mated searches whose person is at rank 1, at most 2, ..."""
     dir: tuple[Mapping[str, float | None], ...]
+    """Detection and identification rate: by FPIR, measured on these strangers, the share of mated searches that get the
+    right name; None where the strangers are too few for the rate."""
+
+
+_WHO = "An id that cluster printed, or a name."
+PersonArgument = Annotated[str, argument("WHO", _WHO)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConfig(Checked):
+    """A name for a group."""
+
+    index: IndexArgument
+    who: Annotated[str, argument("CLUSTER", _WHO)]
+    name: Annotated[str, argument("NAME", "The name of this person.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameConfig(Checked):
+    """Another name for a person."""
+
+    index: IndexArgument
+    who: PersonArgument
+    name: Annotated[str, argument("NAME", "The new name.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergePeopleConfig(Checked):
+    """Persons that are one."""
+
+    index: IndexArgument
+    who: PersonArgument
+    others: Annotated[tuple[str, ...], argument("OTHER...", "Ids or names of the same person.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitConfig(Checked):
+    """Photos that show somebody else."""
+
+    index: IndexArgument
+    who: PersonArgument
+    sources: Annotated[
+        tuple[str, ...], argument("SOURCE...", "Photos as cluster prints them; a.jpg#2 is the second face of a.jpg.")
+    ]
+    name: Annotated[str | None, option("Name of the new person.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPeopleConfig(Checked):
+    """The persons of an index."""
+
+    index: IndexArgument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportNamesConfig(Checked):
+    """Names to a CSV file."""
+
+    index: IndexArgument
+    table: Annotated[Path, argument("CSV", "The file to write.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportNamesConfig(Checked):
+    """Names from a CSV file."""
+
+    index: IndexArgument
+    table: Annotated[Path, argument("CSV", "A file with the columns name, and source, or hash and face.")]

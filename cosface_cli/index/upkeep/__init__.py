@@ -1,35 +1,51 @@
-"""Looking after an index: what it holds, whether that is whole, joining, exporting, moving it to another model."""
+"""index.upkeep: look after an index. Show what it holds, check it, merge, export, or move it to another model.
+
+    from cosface_cli.index.upkeep import CheckConfig
+    from cosface_cli.index.upkeep.stage import check
+
+    report = check(CheckConfig(index=Path("people.index")))
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+from cosface_cli.index import IndexArgument, RecallOption, SearchOption
+from cosface_cli.options import Checked, argument, option
 from cosface_cli.registry import Row, Table
 
 if TYPE_CHECKING:
-    from cosface_cli.index.gallery import Gallery
+    from cosface_cli.index.search.gallery import Gallery
 
 
 class Export(Protocol):
-    """What a row of EXPORTS points to: writes a gallery to a new file. vectors: also where they are not its point."""
+    """What a row of EXPORTS points to."""
 
-    def __call__(self, gallery: Gallery, path: Path, vectors: bool) -> None: ...
+    def __call__(self, gallery: Gallery, path: Path, vectors: bool) -> None:
+        """Write a gallery to a new file. vectors: also in a format that leaves the vectors out by default."""
+        ...
 
 
 EXPORTS: Table[Export] = Table(
     "export format",
-    Row("npy", "cosface_cli.index.upkeep.export:write_npy", "the vectors (N, D), float32, in the order of the rows"),
-    Row("csv", "cosface_cli.index.upkeep.export:write_csv", "a line a row; --vectors adds e0, e1, ..."),
+    Row("npy", "cosface_cli.index.upkeep.export_rows:write_npy", "the vectors (N, D), float32, in the order of rows"),
+    Row("csv", "cosface_cli.index.upkeep.export_rows:write_csv", "one line a row; --vectors adds e0, e1, ..."),
     Row("parquet", "cosface_cli.index.upkeep.export_parquet:write_parquet", "a table with the vectors", "parquet"),
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfoConfig(Checked):
+    """Which index is described."""
+
+    index: IndexArgument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InfoReport:
-    """What an index says of itself. segments: rows, search, nprobe and recall of each; bytes: of its files; forgotten:
-    faces that are kept out; unfinished: whether forgetting somebody was stopped; missing: stores that are gone."""
+    """What an index says of itself."""
 
     index: str
     rows: int
@@ -43,82 +59,111 @@ class InfoReport:
     engine: str
     uri: str | None
     segments: tuple[dict[str, Any], ...]
+    """Of each segment: rows, search, and the settings of an approximate search."""
     stores: tuple[str, ...]
+    """The stores that it was built from."""
     missing: tuple[str, ...]
+    """Those of the stores that are not there any more."""
     bytes: int
+    """Size of its files."""
     forgotten: int
+    """Faces that are kept out because they were forgotten."""
     unfinished: bool
+    """Whether a run of `index forget` was interrupted."""
     mapped: dict[str, Any] | None
+    """Where `index migrate` made the vectors: from which model, and what was measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckConfig:
-    """rows: how many, lying evenly, must find themselves; 0: all. stores: to compare with, beside the index's own."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckConfig(Checked):
+    """What is checked."""
 
-    index: Path
-    rows: int = 10_000
-    stores: tuple[Path, ...] = ()
+    index: IndexArgument
+    rows: Annotated[
+        int, option("Number of rows, evenly spaced, that must find themselves; 0 tries all.", at_least=0)
+    ] = 10_000
+    stores: Annotated[
+        tuple[Path, ...],
+        option("Compare with this store, besides those that the index was built from. Repeatable.", "--store"),
+    ] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
-    """ok: nothing is wrong; searched, found: rows that were to find themselves, and did; compared: rows of stores that
-    were compared; problems: what is wrong, a sentence each."""
+    """What a check found."""
 
     index: str
     ok: bool
-    rows: int
-    searched: int
-    found: int
-    compared: int
-    problems: tuple[str, ...]
+    rows: int = 0
+    """Rows in the index."""
+    searched: int = 0
+    """Rows that were searched for."""
+    found: int = 0
+    """Of those, rows that found themselves."""
+    compared: int = 0
+    """Rows of stores that were compared."""
+    problems: tuple[str, ...] = ()
+    """What is wrong, one sentence each."""
 
 
-@dataclass(frozen=True, slots=True)
-class MergeConfig:
-    """indexes: of one model; out: a new folder. search, recall: as for build."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeConfig(Checked):
+    """Indexes that become one."""
 
-    indexes: tuple[Path, ...]
-    out: Path
-    search: str = "auto"
-    recall: float = 0.95
+    indexes: Annotated[tuple[Path, ...], argument("INDEX...", "Indexes of one model.")]
+    out: Annotated[Path, argument("OUT", "A new index folder.")]
+    search: SearchOption = "auto"
+    recall: RecallOption = 0.95
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportConfig(Checked):
+    """What is written to which file."""
+
+    index: IndexArgument
+    out: Annotated[Path, argument("OUT", "The file to write: .npy, .csv or .parquet.")]
+    vectors: Annotated[bool, option("In .csv also write the vectors.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """rows: how many were written to out."""
+    """What was written."""
 
     out: str
     rows: int
     format: str
 
 
-@dataclass(frozen=True, slots=True)
-class MigrateConfig:
-    """index: of the old model; old, new: stores of the same faces by the old model and by the new one, to learn the map
-    from; out: a new folder. search, recall: as for build."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrateConfig(Checked):
+    """An index, and stores of the same faces by its model and by the new one."""
 
-    index: Path
-    old: Path
-    new: Path
-    out: Path
-    search: str = "auto"
-    recall: float = 0.95
+    index: IndexArgument
+    out: Annotated[Path, argument("OUT", "A new index folder.")]
+    old: Annotated[Path, option("A store of the index's model.", "--from")]
+    new: Annotated[Path, option("A store of the new model, with the same crops or photos.", "--to")]
+    search: SearchOption = "auto"
+    recall: RecallOption = 0.95
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MigrateReport:
-    """fitted, held_out: faces the map was learned on, and faces of other people on which its cost was measured; cos:
-    mean cosine of a mapped vector to the new model's own; rank1, rank1_new, rank1_old: how often the nearest other face
-    is of the same person, for new probes in a mapped gallery, in the new model's own, and for old ones in the old."""
+    """What the linear map costs, measured on people that it was not fitted on."""
 
     index: str
     rows: int
     fitted: int
+    """Faces that the map was fitted on."""
     held_out: int
+    """Faces of other people that it was measured on."""
     ridge: float
+    """Strength of the regularisation, chosen on a third group of people."""
     cos: float
+    """Mean cosine of a mapped vector with the new model's vector."""
     rank1: float | None
+    """How often the nearest other face is the same person's: new probes in a mapped gallery."""
     rank1_new: float | None
+    """The same for new probes in the new model's gallery."""
     rank1_old: float | None
+    """The same for old probes in the old model's gallery."""
     model: str

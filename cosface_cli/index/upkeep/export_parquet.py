@@ -1,4 +1,4 @@
-"""An index as a Parquet table, row group by row group."""
+"""An index as a Parquet table, written block by block."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cosface_cli.artifacts.store.face_rows import encode
-from cosface_cli.index.gallery import Gallery
-from cosface_cli.index.upkeep.export import FIELDS, NUMBERS, parts, values
+from cosface_cli.index.search.gallery import Gallery
+from cosface_cli.index.upkeep.export_rows import FIELDS, NUMBERS, export_blocks, field_values
 
-_WHOLE = ("id", "face", "size", "mtime_ns")
+_INTEGERS = ("id", "face", "size", "mtime_ns")
 
 
 def write_parquet(gallery: Gallery, path: Path, vectors: bool) -> None:
-    """FIELDS, and `embedding`: a list of D float32. Text is UTF-8: bytes of a name that are none become escapes."""
+    """FIELDS, and `embedding`: a list of D float32. Text is UTF-8; other bytes of a name become escapes."""
     size = gallery.header.size
-    columns = [pa.field(name, _kind(name)) for name in FIELDS]
+    columns = [pa.field(name, _type(name)) for name in FIELDS]
     schema = pa.schema([*columns, pa.field("embedding", pa.list_(pa.float32(), size))])
     schema = schema.with_metadata({"model": gallery.header.model, "model_id": gallery.header.model_id})
     with pq.ParquetWriter(str(path), schema) as writer:
-        for ids, rows, found in parts(gallery):
-            table = list(zip(*(values(n, row) for n, row in zip(ids, rows, strict=True)), strict=True))
-            arrays = [pa.array(map(_text, own), kind.type) for own, kind in zip(table, columns, strict=True)]
-            embedding = pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), size)
+        for ids, rows, block in export_blocks(gallery):
+            by_field = zip(*(field_values(n, row) for n, row in zip(ids, rows, strict=True)), strict=True)
+            arrays = [pa.array(map(_text, of_field), column.type) for of_field, column in zip(by_field, columns, strict=True)]
+            embedding = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), size)
             writer.write_table(pa.Table.from_arrays([*arrays, embedding], schema=schema))
 
 
-def _kind(name: str) -> Any:
-    return pa.string() if name not in NUMBERS else pa.int64() if name in _WHOLE else pa.float64()
+def _type(name: str) -> Any:
+    return pa.string() if name not in NUMBERS else pa.int64() if name in _INTEGERS else pa.float64()
 
 
 def _text(value: object) -> object:

@@ -1,4 +1,4 @@
-"""An index as a file that other tools read: numbers for numpy, lines for everybody."""
+"""The rows of an index as files that other tools read: NumPy and CSV."""
 
 from __future__ import annotations
 
@@ -9,33 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.store.face_rows import Row
-from cosface_cli.index.gallery import Gallery
-from cosface_cli.index.segments import BLOCK
-from cosface_cli.index.upkeep import EXPORTS, Export, ExportReport
-from cosface_cli.registry import one_of
+from cosface_cli.index.build.segments import BLOCK
+from cosface_cli.index.search.gallery import Gallery
 
-Part = tuple[NDArray[np.int64], list[Row], NDArray[np.float32]]  # ids, rows, vectors
+ExportBlock = tuple[NDArray[np.int64], list[Row], NDArray[np.float32]]  # ids, rows, vectors
 
 NUMBERS = ("id", "face", "left", "top", "right", "bottom", "score", "sharpness", "size", "mtime_ns")
 FIELDS = ("id", "identity", "source", "root", "face", "left", "top", "right", "bottom", "score", "sharpness", "hash",
           "size", "mtime_ns")  # fmt: skip
 
 
-def export(root: Path, out: Path, vectors: bool = False) -> ExportReport:
-    """Write an index to out, whole or not at all, by its ending. Raises CosfaceError for an ending that is not known or
-    whose package is not installed."""
-    form = out.suffix.removeprefix(".").lower()
-    one_of(form, EXPORTS.names, "the ending of the file")
-    write: Export = EXPORTS.load(form)
-    gallery = Gallery(root)
-    with atomic.write_errors(out), atomic.replacing(out) as temp:
-        write(gallery, temp, vectors)
-    return ExportReport(str(out), len(gallery), form)
-
-
-def parts(gallery: Gallery) -> Iterator[Part]:
+def export_blocks(gallery: Gallery) -> Iterator[ExportBlock]:
     """All rows, block by block."""
     for part in gallery.parts:
         for low in range(0, len(part), BLOCK):
@@ -44,11 +29,10 @@ def parts(gallery: Gallery) -> Iterator[Part]:
             yield np.array(part.rows.ids[low:high]), rows, part.vectors.between(low, high)
 
 
-def values(number: int, row: Row) -> tuple[object, ...]:
-    """A row as FIELDS."""
-    box = tuple(row.box)
-    more = (row.score, row.sharpness, row.hash, row.size, row.mtime_ns)
-    return (int(number), row.identity, row.source, row.root, row.face, *box, *more)
+def field_values(number: int, row: Row) -> tuple[object, ...]:
+    """The values of FIELDS for a row."""
+    file = (row.score, row.sharpness, row.hash, row.size, row.mtime_ns)
+    return (int(number), row.identity, row.source, row.root, row.face, *row.box, *file)
 
 
 def write_npy(gallery: Gallery, path: Path, vectors: bool) -> None:
@@ -62,10 +46,10 @@ def write_npy(gallery: Gallery, path: Path, vectors: bool) -> None:
 
 
 def write_csv(gallery: Gallery, path: Path, vectors: bool) -> None:
-    """A line a row, UTF-8; names that are none keep their bytes."""
+    """One line a row, UTF-8; names that are not UTF-8 keep their bytes."""
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow([*FIELDS, *(f"e{i}" for i in range(gallery.header.size if vectors else 0))])
-        for ids, rows, found in parts(gallery):
-            for number, row, vector in zip(ids, rows, found, strict=True):
-                lines.writerow([*values(number, row), *(map(str, vector) if vectors else ())])
+        for ids, rows, block in export_blocks(gallery):
+            for number, row, vector in zip(ids, rows, block, strict=True):
+                lines.writerow([*field_values(number, row), *(map(str, vector) if vectors else ())])

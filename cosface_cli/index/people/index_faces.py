@@ -1,4 +1,4 @@
-"""The faces of an index, as grouping and enrolling see them: keys, rows, vectors, neighbours."""
+"""The faces of an index as grouping and identification read them: rows, keys, vectors, neighbours."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index.people_file import face_key
 from cosface_cli.artifacts.store.face_rows import Row
-from cosface_cli.index.gallery import Gallery
+from cosface_cli.index.search.gallery import Gallery
 
 BLOCK = 1024  # faces whose vectors are in memory at a time
 
 
-class Faces:
-    """An index open for reading. len(): how many faces."""
+class IndexFaces:
+    """An index open for reading. len(): faces."""
 
     def __init__(self, root: Path) -> None:
-        """Raises CosfaceError for a folder that is no index, DamagedError where its files are not what it says."""
+        """Raises CosfaceError for a folder that is not an index, DamagedError if its files are not what it says."""
         self.root = root
         self._gallery = Gallery(root)
         self.header = self._gallery.header
@@ -28,23 +28,23 @@ class Faces:
         return len(self._gallery)
 
     def rows(self) -> Iterator[Row]:
-        """What is known of each face, in order."""
+        """The row of each face, in order."""
         return self._gallery.rows()
 
     def row(self, number: int) -> Row:
-        """What is known of one."""
+        """The row of one face."""
         return self._gallery.row(number)
 
     def keys(self) -> list[str]:
-        """What each face is known by (see artifacts.people)."""
+        """The key of each face, see artifacts.index.people_file."""
         return [face_key(row) for row in self.rows()]
 
     def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The unit vectors (n, D) of some faces."""
+        """The unit vectors (n, D) of these faces."""
         return self._gallery.vectors(numbers)
 
     def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """All unit vectors, block by block, each with the number of its first."""
+        """All unit vectors, block by block, each block with the number of its first face."""
         for low in range(0, len(self), BLOCK):
             yield low, self.take(np.arange(low, min(low + BLOCK, len(self))))
 

@@ -1,0 +1,1 @@
+"""Grouping the faces of an index: linkage, persons of the groups, and the page that shows them."""

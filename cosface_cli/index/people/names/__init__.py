@@ -1,0 +1,1 @@
+"""Naming persons and correcting groups."""

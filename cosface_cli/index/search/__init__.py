@@ -1,0 +1,1 @@
+"""Searching an index: the gallery, probes, filters of its rows, and hits."""

@@ -1,0 +1,171 @@
+"""What is searched for: faces of photos, crops, folders, stores, or paths on standard input, as vectors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.crops.manifest import CropFinder, is_crop_folder, open_crops
+from cosface_cli.artifacts.index.index_folder import IndexHeader
+from cosface_cli.artifacts.store.store_file import Store
+from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.embedders import EMBEDDERS
+from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.vectors import UNIT
+from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
+from cosface_cli.engines.photos.limits import Limits
+from cosface_cli.engines.photos.warp import require_cover
+from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
+from cosface_cli.engines.sources import File
+from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.paths import list_paths, stream_paths
+from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.index import ProbeConfig
+from cosface_cli.maths.geometry import template
+from cosface_cli.options import parameters
+from cosface_cli.outcomes import Note, OnOutcome, Planned, Rejected
+
+CHUNK = 8  # photos handed to a worker at a time
+BLOCK = 256  # rows of a store read at a time
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Probe:
+    """The faces of a photo, a crop or a store's row."""
+
+    name: str
+    """The path as the user wrote it, or the source of a store's row."""
+    vectors: NDArray[np.float32]
+    """(F, D): one for each face, of unit length."""
+    scores: tuple[float, ...]
+    """(F,): the detection score of each face, 0..1."""
+    identity: str | None = None
+    """The first folder level of a crop or of a store's row."""
+
+
+Batch = list[Probe | Rejected]
+
+
+def read_probes(config: ProbeConfig, header: IndexHeader, emit: OnOutcome) -> Iterator[Batch]:
+    """The probes of a config in their order, except that stores come first; each batch is what is ready together, with
+    - each path on standard input as soon as it is read.
+
+    Raises ModelMismatch for a store, or a model, other than the index's.
+    """
+    stores = [Path(probe) for probe in config.probes if probe.endswith(".h5") and Path(probe).is_file()]
+    photos = [probe for probe in config.probes if Path(probe) not in stores]
+    if stores and not photos and _has_photo_options(config):
+        emit(Note("all probes are stores: options for photos (--model, --detector, --faces, ...) have no effect"))
+    for path in stores:
+        yield from _store_probes(path, header)
+    if photos:
+        yield from _photo_probes(config, photos, header, emit)
+
+
+def _has_photo_options(config: ProbeConfig) -> bool:
+    """Whether an option that changes how photos are embedded has another value than its default."""
+    options = (option for option in parameters(ProbeConfig) if option.name not in ("index", "probes", "workers"))
+    return any(getattr(config, option.name) != option.default for option in options)
+
+
+def _store_probes(path: Path, header: IndexHeader) -> Iterator[Batch]:
+    with Store(path) as store:
+        _require_model(store.header.model, store.header.model_id, header, str(path))
+        if store.header.flip != header.flip:
+            problem = f"written with --flip {store.header.flip}, the index with --flip {header.flip}"
+            raise CosfaceError(problem, path, "embed the probes like the index")
+        if store.header.size != header.size:
+            problem = f"embeddings of {store.header.size} numbers, the index has {header.size}"
+            raise ModelMismatch(problem, path, "embed the probes like the index")
+        for low in range(0, len(store), BLOCK):
+            high = min(low + BLOCK, len(store))
+            batch: Batch = []
+            for row, vector in zip(store.rows(low, high), store.vectors(low, high), strict=True):
+                length = float(np.linalg.norm(vector.astype(np.float64)))
+                if abs(length - 1) <= UNIT:  # false for NaN
+                    scores = (row.score,)
+                    batch.append(Probe(name=row.source, vectors=vector[None], scores=scores, identity=row.identity))
+                else:
+                    words = f"{path}: the embedding of {row.source} has length {length:g}, not 1; embed it again"
+                    batch.append(Rejected(row.source, "bad_embedding", words))
+            yield batch
+
+
+def _photo_probes(config: ProbeConfig, photos: list[str], header: IndexHeader, emit: OnOutcome) -> Iterator[Batch]:
+    model = config.model or (header.model if header.model in EMBEDDERS else None)
+    if model is None:
+        problem = f"the index holds embeddings of {header.model!r} ({header.model_id})"
+        raise CosfaceError(problem, config.index, "name its run folder or weights with --model")
+    embedder = open_embedder(model)
+    _require_model(embedder.name, embedder.model_id, header, str(config.index))
+    open_detector(config.detector, config.min_face)  # a wrong name fails before any work
+    limits = Limits(min_face=config.min_face, min_score=config.min_score)
+    opener = VectorsOpener((model,), header.flip, config.detector, config.faces, limits)
+    if photos == ["-"] and config.workers <= 1:
+        single_threaded()
+        yield from _streamed_probes(FaceVectors([embedder], opener), embedder.template)
+        return
+    named_inputs = list(_named_inputs(photos, emit))
+    for name in {item.crop.template.name for _, item in named_inputs if item.crop is not None}:
+        require_cover(template(name), template(embedder.template), config.index)
+    emit(Planned(len(named_inputs)))
+    chunks = [named_inputs[i : i + CHUNK] for i in range(0, len(named_inputs), CHUNK)]
+    inputs = ([item for _, item in chunk] for chunk in chunks)
+    workers = min(config.workers or cpu_count(), len(chunks))
+    for chunk, (_, results) in zip(chunks, run(inputs, opener, workers), strict=True):
+        yield [_probe(name, item, result) for (name, item), (result,) in zip(chunk, results, strict=True)]
+
+
+def _streamed_probes(embed: FaceVectors, needed_template: str) -> Iterator[Batch]:
+    """Each path of standard input, answered before the next one is read."""
+    crops = CropFinder()
+    for path in stream_paths(sys.stdin.buffer):
+        try:
+            crop = crops.find(Path(path))
+            if crop is not None:
+                require_cover(crop.template, template(needed_template), Path(path))
+            items = [Input(File(Path(path)), crop)] if crop else [Input(i.place) for i in list_paths([path]).items]
+        except CosfaceError as error:
+            yield [Rejected(path, "unusable", str(error))]
+            continue
+        for item in items:
+            ((result,),) = embed([item])
+            yield [_probe(str(item.place), item, result)]
+
+
+def _named_inputs(photos: list[str], emit: OnOutcome) -> Iterator[tuple[str, Input]]:
+    """All photos and crops that the arguments name, each with its name."""
+    crops = CropFinder()
+    for argument in photos:
+        path = Path(argument)
+        if argument != "-" and is_crop_folder(path):
+            for crop in open_crops(path):
+                yield str(path / crop.name), Input(File(crop.path), crop)
+            continue
+        listing = list_photos(argument)
+        for note in listing.notes:
+            emit(Note(note))
+        for item in listing.items:
+            yield item.given, Input(item.place, None if path.is_dir() else crops.find(Path(item.given)))
+
+
+def _probe(name: str, item: Input, result: Vectors) -> Probe | Rejected:
+    if result.reason is not None or result.vectors is None:
+        return Rejected(name, result.reason or "no_face", result.words)
+    scores = tuple(score for _, score, _ in result.faces)
+    identity = item.crop.identity if item.crop else None
+    return Probe(name=name, vectors=result.vectors, scores=scores, identity=identity)
+
+
+def _require_model(name: str, model_id: str, header: IndexHeader, path: str) -> None:
+    if model_id != header.model_id:
+        raise ModelMismatch(
+            f"embeddings of {name} ({model_id}) cannot be searched in an index of {header.model} ({header.model_id})",
+            path,
+            "embed with the index's model, or build an index of the other",
+        )

@@ -1,0 +1,121 @@
+"""The functions of the room: build an index, add to it, and search it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cosface_cli.artifacts.files import atomic
+from cosface_cli.artifacts.index.forgotten import FILE as FORGOTTEN
+from cosface_cli.artifacts.index.forgotten import require_no_unfinished_forget
+from cosface_cli.artifacts.index.index_folder import MAIN, IndexHeader, read_header, require_own
+from cosface_cli.artifacts.store.store_series import common_header, require_finished
+from cosface_cli.index import AddConfig, BuildConfig, BuildReport, SearchConfig, SearchReport
+from cosface_cli.index.build.build_report import build_report
+from cosface_cli.index.build.existing_index import index_to_add_to, index_to_update
+from cosface_cli.index.build.search_choice import SearchChoice
+from cosface_cli.index.build.segments import SegmentWriter, publish_segments, write_changes
+from cosface_cli.index.build.store_rows import RowPlan, plan_rows, read_new_rows
+from cosface_cli.index.search.gallery import Gallery
+from cosface_cli.index.search.hits import HitFinder, hit_rows
+from cosface_cli.index.search.probes import read_probes
+from cosface_cli.index.search.row_filters import filtered_rows
+from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected, Skipped, Tally, ignore
+
+
+def build(config: BuildConfig, emit: OnOutcome = ignore) -> BuildReport:
+    """Make the index hold exactly the rows of the stores. An existing index stays in place until the new one is whole.
+
+    Only rows that are new or changed are read. A row that is not finite or not of unit length is Rejected; of rows
+    with the same file, face and content one is taken. Raises ModelMismatch for stores of different models, or of
+    another model than the index's; CosfaceError for a store that is still being written.
+    """
+    choice = SearchChoice.of(config)
+    stores = common_header(config.stores)
+    return _update(config, choice, lambda: index_to_update(config, stores, choice, emit), emit)
+
+
+def add(config: AddConfig, emit: OnOutcome = ignore) -> BuildReport:
+    """Add the rows of the stores to an index and keep its rows from other sources; else as build."""
+    choice = SearchChoice.embedded(config.search, config.recall)
+    if (config.index / MAIN).is_file():
+        choice = choice.on_server_of(read_header(config.index))
+    stores = common_header(config.stores)
+    return _update(config, choice, lambda: index_to_add_to(config, stores), emit)
+
+
+def search(config: SearchConfig, emit: OnOutcome = ignore) -> SearchReport:
+    """The k nearest rows of the index for each face of each probe, best first; one Done a probe.
+
+    A photo without a usable face is Rejected. Raises ModelMismatch for a store, or a model, other than the index's.
+    """
+    gallery = Gallery(config.index, config.exact)
+    finder = HitFinder(gallery, config, filtered_rows(gallery, config.filters, config.since))
+    tally = Tally()
+    hits = 0
+    for batch in read_probes(config, gallery.header, emit):
+        probes = [probe for probe in batch if not isinstance(probe, Rejected)]
+        faces = [(probe.name, face, score) for probe in probes for face, score in enumerate(probe.scores, 1)]
+        vectors = [probe.vectors for probe in probes]
+        rows_of_faces = iter(hit_rows(gallery, faces, finder.hits(np.concatenate(vectors))) if faces else [])
+        for probe in batch:
+            if isinstance(probe, Rejected):
+                tally.add(probe)
+                emit(probe)
+                continue
+            rows = tuple(row for _ in probe.vectors for row in next(rows_of_faces))
+            tally.add(Done(probe.name))
+            emit(Done(probe.name, rows))
+            hits += len(rows)
+    return SearchReport(probes=tally.done, hits=hits, rejected=tally.rejected, rows=gallery.header.rows)
+
+
+def _update(
+    config: AddConfig, choice: SearchChoice, existing_index: Callable[[], IndexHeader], emit: OnOutcome
+) -> BuildReport:
+    """Write an index that takes rows from stores. existing_index: reads, under the lock, the one to start from."""
+    adding = not isinstance(config, BuildConfig)
+    root = config.index
+    for path in config.stores:
+        require_finished(path)
+    atomic.make_folder(root)
+    require_own(root)
+    with atomic.lock(root / MAIN), atomic.write_errors(root):
+        require_no_unfinished_forget(root)
+        old = existing_index()
+        plan = plan_rows(root, old, config.stores, keep_other_sources=adding)
+        new_count = int(plan.new.sum())
+        emit(Planned(plan.kept + new_count))
+        if plan.kept:
+            emit(Skipped(str(root), plan.kept))
+        writer = SegmentWriter(root, old.size, choice, old.next_id, emit)
+        write_changes(
+            writer, old, plan.kept_masks, lambda: read_new_rows(config.stores, plan.new, emit), new_count
+        )
+        # a build takes all vectors from stores, so none is mapped any more (see upkeep.stage.migrate)
+        header = writer.header(old if adding else replace(old, mapped=None))
+        paths = [str(path.absolute()) for path in config.stores]
+        header = replace(header, stores=tuple(dict.fromkeys([*(old.stores if adding else ()), *paths])))
+        publish_segments(root, header)
+    _emit_notes(root, plan, emit)
+    return build_report(
+        root,
+        header,
+        added=header.rows - plan.kept,
+        removed=plan.removed,
+        doubles=plan.duplicates,
+        forgotten=plan.forgotten,
+    )
+
+
+def _emit_notes(root: Path, plan: RowPlan, emit: OnOutcome) -> None:
+    if plan.duplicates:
+        emit(Note(f"{plan.duplicates} rows are in the stores more than once; each was taken once"))
+    if plan.removed:
+        emit(Note(f"{plan.removed} rows were removed from the index: they changed, or are in the stores no longer"))
+    if plan.forgotten:
+        left_out = f"{plan.forgotten} rows of the stores were left out: they were forgotten once"
+        emit(Note(f"{left_out}; to take them in again, remove their line from {root / FORGOTTEN}"))
