@@ -20,7 +20,7 @@ COMMANDS: Table[Any] = Table(
     Row("align", "cosface_cli.align.command:align", "Photos to aligned crops, with a manifest and named rejects."),
     Row("train", "cosface_cli.train.command:train", "Aligned crops to weights and a run record."),
     Row("embed", "cosface_cli.embed.command:embed", "Crops or photos to an HDF5 store of embeddings."),
-    Row("index", "cosface_cli.index.command:app", "Stores to a search index; search it."),
+    Row("index", "cosface_cli.index.command:INDEX", "Stores to a search index; search it."),
     Row("verify", "cosface_cli.verify.command:verify", "Two photos, or a list of pairs, to scores and a decision."),
     Row("paper", "cosface_cli.paper.command:paper", "The CosFace paper's figures and tables, run on your own crops."),
 )

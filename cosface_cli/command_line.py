@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -118,7 +119,8 @@ def _word(parameter: Parameter) -> str:
         return parameter.name
     long = [flag for flag in parameter.option.flags if flag.startswith("--")]
     flag = (long or [parameter.flag])[0].partition("/")[0]
-    return flag.lstrip("-").replace("-", "_")
+    word = flag.lstrip("-").replace("-", "_")
+    return parameter.name if iskeyword(word) else word  # --from: it names a Python parameter
 
 
 def _function(entry: Command) -> Callable[..., int | None]:

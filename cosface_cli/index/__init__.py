@@ -1,10 +1,10 @@
 """index: stores in, a search index out; and the rows of an index that are nearest to a probe.
 
-    from cosface_cli.index import BuildConfig, SearchConfig
-    from cosface_cli.index.stage import build, search
+from cosface_cli.index import BuildConfig, SearchConfig
+from cosface_cli.index.stage import build, search
 
-    build(BuildConfig(stores=(Path("faces.h5"),), index=Path("people.index")))
-    search(SearchConfig(index=Path("people.index"), probes=("photo.jpg",)), emit)
+build(BuildConfig(stores=(Path("faces.h5"),), index=Path("people.index")))
+search(SearchConfig(index=Path("people.index"), probes=("photo.jpg",)), emit)
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from cosface_cli.engines.photos.photo_options import (
     ModelOrStoredModelOption,
     WorkersOption,
 )
+from cosface_cli.engines.search import AUTO, RECALL, SEARCHERS, products, search_row
 from cosface_cli.options import Checked, argument, option
 
 SEARCH_GROUP = "Search"
 
 IndexArgument = Annotated[Path, argument("INDEX", "An index folder.")]
-SearchMethod = Literal["auto", "flat", "sq8", "pq"]
+_METHODS = [f"{row.name} ({row.summary})" for row in map(search_row, SEARCHERS.names) if not row.needs_uri]
 SearchOption = Annotated[
-    SearchMethod,
+    str,
     option(
-        "How rows are searched: flat (exact), sq8 or pq (approximate, smaller), auto: by the number of rows.",
+        f"How rows are searched: {', '.join(_METHODS)}, or auto: by the number of rows.",
+        metavar="<method>",
         group=SEARCH_GROUP,
     ),
 ]
 RecallOption = Annotated[
     float,
     option(
-        "How often approximate search must find the true nearest row. It is tuned for this by measuring.",
+        "Share of probes for which approximate search must find the true nearest row. It is tuned by measuring.",
         above=0,
         at_most=1,
         group=SEARCH_GROUP,
@@ -51,8 +53,8 @@ class AddConfig(Checked):
 
     stores: Annotated[tuple[Path, ...], argument("STORE...", "Embedding stores (.h5) of one model.")]
     index: Annotated[Path, argument("INDEX", "The index folder, made or brought up to date.")]
-    search: SearchOption = "auto"
-    recall: RecallOption = 0.95
+    search: SearchOption = AUTO
+    recall: RecallOption = RECALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +62,11 @@ class BuildConfig(AddConfig):
     """Stores whose rows an index holds, and no others."""
 
     engine: Annotated[
-        Literal["faiss", "milvus"],
-        option("What searches: faiss (in this process), or milvus (a server).", group=SEARCH_GROUP),
-    ] = "faiss"
+        str, option(f"What searches: {', '.join(products())}.", metavar="<engine>", group=SEARCH_GROUP)
+    ] = products()[0]
     uri: Annotated[
-        str | None, option("Address of the Milvus server, such as http://HOST:19530.", group=SEARCH_GROUP)
+        str | None,
+        option("Address of the server, for an engine that has one: http://HOST:19530.", group=SEARCH_GROUP),
     ] = None
     fresh: Annotated[bool, option("Write all rows again, and replace an index of another model.")] = False
 

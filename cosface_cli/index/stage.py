@@ -33,18 +33,20 @@ def build(config: BuildConfig, emit: OnOutcome = ignore) -> BuildReport:
     with the same file, face and content one is taken. Raises ModelMismatch for stores of different models, or of
     another model than the index's; CosfaceError for a store that is still being written.
     """
-    choice = SearchChoice.of(config)
+    choice = SearchChoice.of(config.search, config.recall, config.engine, config.uri)
     stores = common_header(config.stores)
     return _update(config, choice, lambda: index_to_update(config, stores, choice, emit), emit)
 
 
 def add(config: AddConfig, emit: OnOutcome = ignore) -> BuildReport:
     """Add the rows of the stores to an index and keep its rows from other sources; else as build."""
-    choice = SearchChoice.embedded(config.search, config.recall)
+    engine = uri = None
     if (config.index / MAIN).is_file():
-        choice = choice.on_server_of(read_header(config.index))
+        header = read_header(config.index)
+        engine, uri = header.engine, header.uri
+    choice = SearchChoice.of(config.search, config.recall, engine, uri)
     stores = common_header(config.stores)
-    return _update(config, choice, lambda: index_to_add_to(config, stores), emit)
+    return _update(config, choice, lambda: index_to_add_to(config, stores, choice), emit)
 
 
 def search(config: SearchConfig, emit: OnOutcome = ignore) -> SearchReport:
@@ -92,9 +94,7 @@ def _update(
         if plan.kept:
             emit(Skipped(str(root), plan.kept))
         writer = SegmentWriter(root, old.size, choice, old.next_id, emit)
-        write_changes(
-            writer, old, plan.kept_masks, lambda: read_new_rows(config.stores, plan.new, emit), new_count
-        )
+        write_changes(writer, old, plan.kept_masks, lambda: read_new_rows(config.stores, plan.new, emit), new_count)
         # a build takes all vectors from stores, so none is mapped any more (see upkeep.stage.migrate)
         header = writer.header(old if adding else replace(old, mapped=None))
         paths = [str(path.absolute()) for path in config.stores]

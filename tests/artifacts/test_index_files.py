@@ -15,11 +15,11 @@ from cosface_cli.artifacts.index import index_folder
 from cosface_cli.artifacts.index.index_folder import (
     IndexHeader,
     Segment,
-    check_sums,
     add_file,
+    check_sums,
+    publish_index_json,
     read_header,
     require_whole,
-    publish_index_json,
 )
 from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
 from cosface_cli.artifacts.store.face_rows import FACE_KEY, KEY, SOURCE_KEY, Columns, Row

@@ -5,9 +5,10 @@ usage: python -m tests.bench.cluster STORE... [--choose]
 
 STORE: embeddings with the true people as folders. Ours groups with the model's own threshold; DBSCAN is shown at each
 of a range of distances and HDBSCAN at its own settings, so that the peers' best is seen: nothing here chooses anything.
-A face that a peer leaves alone is a group of its own, as with us. --choose is what the thresholds of
-cosface_cli.index.people.threshold come from: for people who are in no test set, scores at a range of them, over three
-kinds of collections. --rows: time and memory of the command over as many made-up faces, ten a person, from their index.
+A face that a peer leaves alone is a group of its own, as with us. --choose computes the thresholds of
+cosface_cli.index.people.groups.merge_threshold: for people who are in no test set, scores at a range of them, over
+three kinds of collections. --rows: time and memory of the command over as many made-up faces, ten a person, from their
+index.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ import numpy as np
 
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
-from cosface_cli.index.people.faces import BLOCK
-from cosface_cli.index.people.grouping import grouped
-from cosface_cli.index.people.threshold import KNOWN, _told_from
+from cosface_cli.index.people.groups.linkage import link_faces
+from cosface_cli.index.people.groups.merge_threshold import MEASURED, estimate
+from cosface_cli.index.people.index_faces import BLOCK
 from cosface_cli.maths.clustering import agreement
 from tests.bench.measure import COSFACE, timed
 
@@ -67,7 +68,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Any]:
 def ours(vectors: np.ndarray, header: Any, least: float) -> np.ndarray:
     each = np.arange(len(vectors))
     held = np.zeros(len(vectors), bool)
-    return grouped(Gallery(vectors, header), each, each, held, least, lambda done: None).of  # type: ignore[arg-type]
+    return link_faces(Gallery(vectors, header), each, each, held, least, lambda done: None).group_of  # type: ignore[arg-type]
 
 
 def singles(labels: np.ndarray) -> np.ndarray:
@@ -91,7 +92,7 @@ def beside(path: Path) -> None:
     from sklearn.cluster import DBSCAN, HDBSCAN
 
     vectors, people, header = read(path)
-    least = KNOWN.get((header.model_id, header.flip)) or _told_from(Gallery(vectors, header))  # type: ignore[arg-type]
+    least = MEASURED.get((header.model_id, header.flip)) or estimate(Gallery(vectors, header))  # type: ignore[arg-type]
     print(f"{path}: {len(vectors)} faces, {people.max() + 1} people; pairwise F, BCubed F (precision, recall), NMI")
     started = time.process_time()
     groups = ours(vectors, header, least)

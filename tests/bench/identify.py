@@ -21,9 +21,9 @@ import numpy as np
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.index import BuildConfig
-from cosface_cli.index.build import build
 from cosface_cli.index.people import Evaluation, IdentifyConfig
-from cosface_cli.index.people.identify import identify
+from cosface_cli.index.people.stage import identify
+from cosface_cli.index.stage import build
 
 Face = tuple[Row, np.ndarray]
 
@@ -73,15 +73,20 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             enrolled, searched = halves(path, Path(folder))
             index = Path(folder) / "index"
-            build(BuildConfig((enrolled,), index))
+            build(BuildConfig(stores=(enrolled,), index=index))
             print(path)
             for fpir in (0.1, 0.01):
                 for pool in ("mean", "quality", "max"):
-                    config = IdentifyConfig(index, (str(searched),), fpir, pool=pool, evaluate=True)
+                    config = IdentifyConfig(index=index, probes=(str(searched),), fpir=fpir, pool=pool, evaluate=True)
                     report(f"{pool}, set on those enrolled", config)
                     if given.strangers is not None:
                         strangers = IdentifyConfig(
-                            index, (str(searched),), fpir, strangers=(given.strangers,), pool=pool, evaluate=True
+                            index=index,
+                            probes=(str(searched),),
+                            fpir=fpir,
+                            strangers=(given.strangers,),
+                            pool=pool,
+                            evaluate=True,
                         )
                         report(f"{pool}, set on {given.strangers.stem}", strangers)
 

@@ -111,8 +111,8 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
 
     from cosface_cli.artifacts.index.index_folder import read_header
     from cosface_cli.index import SearchConfig
-    from cosface_cli.index.gallery import Gallery
-    from cosface_cli.index.search import Finder
+    from cosface_cli.index.search.gallery import Gallery
+    from cosface_cli.index.search.hits import HitFinder, hit_rows
 
     default = faiss.cvar.distance_compute_blas_threshold
     probes = write_store(root / "s.h5", rows, structure)
@@ -140,11 +140,11 @@ def compare(root: Path, rows: int, structure: bool, recall: float) -> list[dict[
         (segment,) = header.segments
         size = sum(held.bytes for held in header.files.values()) / 1e6
         gallery = Gallery(root / search)
-        finder = Finder(gallery, SearchConfig(root / search, (), k=K))
+        finder = HitFinder(gallery, SearchConfig(index=root / search, probes=(), k=K))
 
-        def ours(part: np.ndarray, finder: Finder = finder) -> np.ndarray:
+        def ours(part: np.ndarray, finder: HitFinder = finder, gallery: Gallery = gallery) -> np.ndarray:
             hits = finder.hits(part)
-            assert all(finder.rows([("probe", 1, 0.9)] * len(part), hits))
+            assert all(hit_rows(gallery, [("probe", 1, 0.9)] * len(part), hits))
             return np.array([own[0][1] for own in hits])
 
         path = root / search / (segment.lists or segment.vectors)

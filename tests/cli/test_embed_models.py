@@ -23,7 +23,7 @@ from cosface_cli.embed.store_merge import merge
 from cosface_cli.engines.detectors.mtcnn.detector import MTCNN
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index import BuildConfig
-from cosface_cli.index.build import build
+from cosface_cli.index.stage import build
 from cosface_cli.outcomes import Done, Outcome, Rejected, Skipped
 from tests.conftest import Cosface
 from tests.runs import a_run
@@ -265,7 +265,7 @@ def test_a_precision_is_a_store_s_own(invoke: Cosface, few: Path, tmp_path: Path
     assert half.read_bytes() == before
     with pytest.raises(ModelMismatch, match=r"precision bf16.*precision fp32"):
         merge(MergeConfig(stores=(exact, half), out=tmp_path / "all.h5"))
-    assert build(BuildConfig((exact, half), tmp_path / "index")).doubles == 3
+    assert build(BuildConfig(stores=(exact, half), index=tmp_path / "index")).doubles == 3
     assert [row["precision"] for row in invoke("embed", "info", half).rows] == ["bf16"]
     for words, part in [
         (("--precision", "fp23"), "did you mean 'fp32'?"),

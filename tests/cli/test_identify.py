@@ -8,18 +8,20 @@ from pathlib import Path
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
 from cosface_cli.index import BuildConfig
-from cosface_cli.index.build import build
 from cosface_cli.index.people import IdentifyConfig, IdentifyReport
-from cosface_cli.index.people.identify import identify
+from cosface_cli.index.people.stage import identify
+from cosface_cli.index.stage import build
 from cosface_cli.outcomes import Done, Outcome, Rejected
 
 
 def test_photos_of_people(people: Path, tmp_path: Path) -> None:
     """Photos with several faces, and without any."""
     embed(EmbedConfig(source=str(people), store=tmp_path / "f.h5", workers=1))
-    build(BuildConfig((tmp_path / "f.h5",), tmp_path / "i"))
+    build(BuildConfig(stores=(tmp_path / "f.h5",), index=tmp_path / "i"))
     told: list[Outcome] = []
-    config = IdentifyConfig(tmp_path / "i", (str(people / "person1"), str(people / "masks")), min_cos=0.93, workers=1)
+    config = IdentifyConfig(
+        index=tmp_path / "i", probes=(str(people / "person1"), str(people / "masks")), min_cos=0.93, workers=1
+    )
     report = identify(config, told.append)
     assert isinstance(report, IdentifyReport) and (report.searches, report.known, report.rejected) == (3, 3, 4)
     assert {row["match"] for o in told if isinstance(o, Done) for row in o.rows} == {"person1"}

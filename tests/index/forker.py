@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from cosface_cli.index import BuildConfig
-from cosface_cli.index.build import build
 from cosface_cli.index.forget import ForgetConfig
 from cosface_cli.index.forget.stage import forget
-from cosface_cli.index.people.names import label
+from cosface_cli.index.people.names.edits import label
+from cosface_cli.index.stage import build
 
 
 def act(op: str, root: Path, words: dict[str, object]) -> None:
@@ -22,9 +22,9 @@ def act(op: str, root: Path, words: dict[str, object]) -> None:
     match op:
         case "build":
             stores = tuple(Path(str(path)) for path in words.pop("stores"))  # type: ignore[attr-defined]
-            build(BuildConfig(stores, root, **words))  # type: ignore[arg-type]
+            build(BuildConfig(stores=stores, index=root, **words))  # type: ignore[arg-type]
         case "forget":
-            forget(ForgetConfig(root, yes=True, **words))  # type: ignore[arg-type]
+            forget(ForgetConfig(index=root, yes=True, **words))  # type: ignore[arg-type]
         case "label":
             label(root, str(words["who"]), str(words["name"]))
 

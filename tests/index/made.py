@@ -11,7 +11,7 @@ import numpy as np
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 from cosface_cli.index import BuildConfig
-from cosface_cli.index.build import build
+from cosface_cli.index.stage import build
 
 SIZE = 32
 DLIB = "dlib-resnet29-55533b28a95800a5"
@@ -55,5 +55,5 @@ def store(path: Path, faces: Faces, model_id: str = DLIB) -> Path:
 def index(root: Path, faces: Faces, model_id: str = DLIB) -> Path:
     """An index of these faces; one that is there is built again."""
     made = store(root.with_name(f"{root.name}.h5"), faces, model_id)
-    build(BuildConfig((made,), root))
+    build(BuildConfig(stores=(made,), index=root))
     return root

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,17 +19,20 @@ from cosface_cli.artifacts.index.index_folder import MAIN, check_sums, read_head
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.artifacts.store.store_update import journal_of
-from cosface_cli.engines import search as engines
+from cosface_cli.engines.search import SEARCHERS, search_row
 from cosface_cli.errors import BusyError, CosfaceError, ModelMismatch
-from cosface_cli.index import BuildConfig, BuildReport
-from cosface_cli.index.build import build
-from cosface_cli.index.gallery import Gallery
+from cosface_cli.index import AddConfig, BuildConfig, BuildReport
+from cosface_cli.index.search.gallery import Gallery
+from cosface_cli.index.stage import add as add_rows
+from cosface_cli.index.stage import build
 from cosface_cli.outcomes import Note, Outcome, Rejected
 from tests.index.stores import HEADER, row, store, vectors
 
 
-def made(root: Path, *stores: Path, emit=lambda outcome: None, **options) -> BuildReport:
-    return build(BuildConfig(stores, root, **options), emit)
+def made(root: Path, *stores: Path, emit=lambda outcome: None, add: bool = False, **options) -> BuildReport:
+    if add:
+        return add_rows(AddConfig(stores=stores, index=root, **options), emit)
+    return build(BuildConfig(stores=stores, index=root, **options), emit)
 
 
 def held(root: Path) -> dict[str, np.ndarray]:
@@ -104,7 +108,7 @@ def test_what_the_stores_hold_no_more_goes(tmp_path: Path) -> None:
     made(tmp_path / "i", store(tmp_path / "s.h5", range(200)))
     less = made(tmp_path / "i", store(tmp_path / "s.h5", range(0, 200, 2)), emit=notes.append)
     assert (less.rows, less.added, less.removed) == (100, 0, 100)
-    assert any(isinstance(n, Note) and "100 rows of the index were taken out" in n.text for n in notes)
+    assert any(isinstance(n, Note) and "100 rows were removed from the index" in n.text for n in notes)
     assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
     assert read_header(tmp_path / "i").next_id == 200, "ids are not given twice"
 
@@ -207,15 +211,22 @@ def test_a_store_that_is_being_filled_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "i").exists()
 
 
-def test_chosen_by_rows_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "FLAT_BELOW", 1500)
-    monkeypatch.setattr(engines, "SQ8_BELOW", 3000)
+@pytest.fixture
+def low_limits() -> Iterator[None]:
+    """auto takes flat below 1,500 rows, and sq8 below 3,000."""
+    flat, sq8 = replace(search_row("flat"), auto_below=1500), replace(search_row("sq8"), auto_below=3000)
+    with SEARCHERS.with_row(flat), SEARCHERS.with_row(sq8):
+        yield
+
+
+@pytest.mark.usefixtures("low_limits")
+def test_chosen_by_rows_and_said(tmp_path: Path) -> None:
     notes: list[Outcome] = []
     assert made(tmp_path / "i", store(tmp_path / "s.h5", range(1000))).search == "flat"
     report = made(tmp_path / "i", store(tmp_path / "s.h5", range(2500)), emit=notes.append)
     words = " ".join(n.text for n in notes if isinstance(n, Note))
     assert report.search == "sq8" and report.recall is not None and report.recall >= 0.95
-    assert "too many to look at each" in words and "256 inverted lists" in words and "finds the nearest" in words
+    assert "too many for exact search" in words and "256 inverted lists" in words and "finds the nearest" in words
     assert made(tmp_path / "j", store(tmp_path / "s.h5", range(3500))).search == "pq"
     found = made(tmp_path / "i", store(tmp_path / "s.h5", range(2520)))
     assert found.search == "sq8+flat" and found.added == 20
@@ -239,12 +250,12 @@ def test_a_higher_recall_looks_through_more(tmp_path: Path) -> None:
     (
         ({"engine": "fais"}, "did you mean 'faiss'"),
         ({"search": "sq9"}, "did you mean 'sq8'"),
-        ({"recall": 0.0}, "--recall 0"),
-        ({"recall": 1.5}, "--recall 1.5"),
-        ({"engine": "milvus"}, "--uri go together"),
-        ({"uri": "http://localhost:1"}, "--uri go together"),
+        ({"recall": 0.0}, "--recall must be above 0 and at most 1, got 0"),
+        ({"recall": 1.5}, "--recall must be above 0 and at most 1, got 1.5"),
+        ({"engine": "milvus"}, "--engine milvus needs --uri"),
+        ({"uri": "http://localhost:1"}, "--uri has no effect with --engine faiss"),
         ({"search": "milvus"}, "choose one of auto, flat, sq8, pq"),
-        ({"search": "flat", "recall": 0.9}, "--recall changes nothing"),
+        ({"search": "flat", "recall": 0.9}, "--recall has no effect"),
     ),
 )
 def test_wrong_options_are_one_line(tmp_path: Path, options: dict, words: str) -> None:
@@ -281,7 +292,7 @@ def test_a_damaged_index_is_built_anew_and_not_added_to(tmp_path: Path) -> None:
         made(tmp_path / "i", tmp_path / "s.h5", add=True)
     notes: list[Outcome] = []
     assert made(tmp_path / "i", tmp_path / "s.h5", emit=notes.append).added == 20
-    assert any(isinstance(n, Note) and "built anew" in n.text for n in notes)
+    assert any(isinstance(n, Note) and "built again from all rows" in n.text for n in notes)
     assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
 
 
@@ -301,10 +312,10 @@ def test_the_memory_of_a_build(tmp_path: Path) -> None:
     header = replace(HEADER, size=size)
     code = (
         "import sys, resource\nfrom pathlib import Path\n"
-        "from cosface_cli.index import BuildConfig\nfrom cosface_cli.index.build import build\n"
+        "from cosface_cli.index import AddConfig, BuildConfig\nfrom cosface_cli.index.stage import build\n"
         "at = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-        "build(BuildConfig((Path(sys.argv[1]),), Path(sys.argv[2])))\nbefore = at()\n"
-        "build(BuildConfig((Path(sys.argv[3]),), Path(sys.argv[4])))\nprint(at() - before)"
+        "build(BuildConfig(stores=(Path(sys.argv[1]),), index=Path(sys.argv[2])))\nbefore = at()\n"
+        "build(BuildConfig(stores=(Path(sys.argv[3]),), index=Path(sys.argv[4])))\nprint(at() - before)"
     )
     small = store(tmp_path / "a.h5", range(10), header=header)
     big = tmp_path / "b.h5"

@@ -15,16 +15,16 @@ import pytest
 from cosface_cli.artifacts.crops.manifest import CropRecord, RejectRecord, line
 from cosface_cli.artifacts.files.byte_search import Needles
 from cosface_cli.artifacts.index import people_file
+from cosface_cli.artifacts.index.forgotten import PLAN
 from cosface_cli.artifacts.index.people_file import People, Person, write_people
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.errors import CosfaceError
-from cosface_cli.index import BuildConfig
-from cosface_cli.index.build import build
+from cosface_cli.index import AddConfig, BuildConfig
 from cosface_cli.index.forget import ForgetConfig, ForgetReport
-from cosface_cli.index.forget import plan as plans
 from cosface_cli.index.forget.stage import forget
-from cosface_cli.index.gallery import Gallery
+from cosface_cli.index.search.gallery import Gallery
+from cosface_cli.index.stage import add, build
 from cosface_cli.outcomes import Note, Outcome
 from tests.index.stores import HEADER, vectors
 
@@ -76,9 +76,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     no_face = {"root": str(aligned), "hash": "", "size": 1, "mtime_ns": 1, "settings": "s", "reason": "no_face"}
     store_rejects = [{**no_face, "source": f"P0{n} Müller/bad.jpg", "words": "w"} for n in range(4)]
     write_store(root / "faces.h5", HEADER, pairs[:45], store_rejects)
-    build(BuildConfig((root / "faces.h5",), root / "people.index", search="flat"))
+    build(BuildConfig(stores=(root / "faces.h5",), index=root / "people.index", search="flat"))
     write_store(root / "faces.h5", HEADER, pairs, store_rejects)
-    build(BuildConfig((root / "faces.h5",), root / "people.index"))
+    build(BuildConfig(stores=(root / "faces.h5",), index=root / "people.index"))
     assert len(Gallery(root / "people.index").parts) == 2
     named = tuple(sorted(people_file.face_key(row) for row, _ in pairs[35:38]))
     write_people(root / "people.index", People({3: Person(3, "Zoë", True, named)}, 4))
@@ -97,7 +97,7 @@ def home(template: Path, tmp_path: Path) -> Iterator[Path]:
 
 def run(home: Path, **options) -> ForgetReport:
     options.setdefault("yes", True)
-    return forget(ForgetConfig(home / "people.index", **options))
+    return forget(ForgetConfig(index=home / "people.index", **options))
 
 
 def state(home: Path) -> dict[str, bytes]:
@@ -151,13 +151,13 @@ def test_the_receipt_has_hashes_only_and_keeps_the_person_away(home: Path) -> No
     assert "ller" not in text and ".jpg" not in text and receipt["index_rows"] == receipt["store_rows"] == 5
     assert len(receipt["crops"]) == 5 and set(receipt["crops"]) < {known.split(":")[0] for known in receipt["faces"]}
     told: list[Outcome] = []
-    again = build(BuildConfig((home / "copy.h5",), home / "people.index"), told.append)
+    again = build(BuildConfig(stores=(home / "copy.h5",), index=home / "people.index"), told.append)
     assert (again.rows, again.forgotten) == (55, 5)
     assert any(isinstance(n, Note) and "they were forgotten once" in n.text for n in told)
-    assert build(BuildConfig((home / "copy.h5",), home / "people.index", fresh=True)).rows == 55
-    assert build(BuildConfig((home / "copy.h5",), home / "people.index", add=True)).rows == 55
+    assert build(BuildConfig(stores=(home / "copy.h5",), index=home / "people.index", fresh=True)).rows == 55
+    assert add(AddConfig(stores=(home / "copy.h5",), index=home / "people.index")).rows == 55
     (home / "people.index" / "forgotten.jsonl").write_text("")
-    assert build(BuildConfig((home / "copy.h5",), home / "people.index")).rows == 60
+    assert build(BuildConfig(stores=(home / "copy.h5",), index=home / "people.index")).rows == 60
     (home / "copy.h5").unlink()
 
 
@@ -204,7 +204,7 @@ def test_the_same_photo_under_another_name_goes_too(home: Path) -> None:
         pairs = list(store.pairs())
     copy = replace(pairs[12][0], source="P11 Müller/copy.jpg", identity="P11 Müller")
     write_store(home / "faces.h5", HEADER, [*pairs, (copy, pairs[12][1])], [])
-    build(BuildConfig((home / "faces.h5",), home / "people.index"))
+    build(BuildConfig(stores=(home / "faces.h5",), index=home / "people.index"))
     report = run(home, identity="P02 Müller")
     assert report.done and report.index_rows == report.store_rows == 6
     assert traces(home, "P02 Müller", range(10, 15)) == []
@@ -218,8 +218,8 @@ def test_traces_that_are_left_are_found(home: Path) -> None:
     page.write_text("see P01 Müller/2.jpg")
     report = run(home, identity="P01 Müller")
     assert not report.done and set(report.remains) == {str(hidden), str(page)} and report.receipt is None
-    with pytest.raises(CosfaceError, match="has not ended"):
-        build(BuildConfig((home / "faces.h5",), home / "people.index"))
+    with pytest.raises(CosfaceError, match="has not ended yet"):
+        build(BuildConfig(stores=(home / "faces.h5",), index=home / "people.index"))
     hidden.unlink(), page.unlink()
     assert run(home).done and traces(home, "P01 Müller", range(5, 10)) == []
 
@@ -230,8 +230,8 @@ def test_names_inside_other_names_are_no_trace(tmp_path: Path) -> None:
         person = name.split("/")[0]
         rows.append(Row(name, person, "/p", "s", 1, (0.0,) * 4, 0.5, 1.0, digest(name.encode()), 1, 1))
     write_store(tmp_path / "s.h5", HEADER, zip(rows, vectors(5), strict=True), [])
-    build(BuildConfig((tmp_path / "s.h5",), tmp_path / "i"))
-    report = forget(ForgetConfig(tmp_path / "i", source="a/1.jpg", yes=True))
+    build(BuildConfig(stores=(tmp_path / "s.h5",), index=tmp_path / "i"))
+    report = forget(ForgetConfig(index=tmp_path / "i", source="a/1.jpg", yes=True))
     assert report.done and report.index_rows == 1
     assert [row.source for row in Gallery(tmp_path / "i").rows()] == [row.source for row in rows[1:]]
 
@@ -252,7 +252,7 @@ def test_stores_of_other_models_and_stores_that_are_gone(home: Path, tmp_path: P
     assert b"P03" not in (tmp_path / "other.h5").read_bytes()
     (home / "faces.h5").rename(tmp_path / "away.h5")
     notes: list[Outcome] = []
-    done = forget(ForgetConfig(home / "people.index", identity="P04 Müller", yes=True), notes.append)
+    done = forget(ForgetConfig(index=home / "people.index", identity="P04 Müller", yes=True), notes.append)
     assert done.done and done.index_rows == 5 and any("is not there" in n.text for n in notes if isinstance(n, Note))
     with pytest.raises(CosfaceError, match="no such store"):
         run(home, identity="P05 Müller", stores=(tmp_path / "none.h5",))
@@ -262,8 +262,6 @@ def test_a_run_stopped_anywhere_is_ended_by_the_next(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Stopped after each of its steps in turn (each rename and each removal of a file), as by kill -9."""
-    from cosface_cli.index.forget import stage
-
     want = None
     shutil.copytree(home, tmp_path / "before")
     for step in range(1, 100):
@@ -290,7 +288,7 @@ def test_a_run_stopped_anywhere_is_ended_by_the_next(
                 run(home, identity="P01 Müller")
         if left > 0:
             break
-        if (home / "people.index" / plans.FILE).exists():
+        if (home / "people.index" / PLAN).exists():
             assert run(home).done, step
         elif not (home / "people.index" / "forgotten.jsonl").exists():
             assert run(home, identity="P01 Müller").done, step
@@ -300,7 +298,7 @@ def test_a_run_stopped_anywhere_is_ended_by_the_next(
         assert state(home) == want, step
         shutil.rmtree(home)
         shutil.copytree(tmp_path / "before", home)
-    assert 15 < step < 100 and stage is not None
+    assert 15 < step < 100
 
 
 def test_needles_are_found_at_every_offset(tmp_path: Path) -> None:

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cosface_cli.artifacts.index.forgotten import PLAN
 from cosface_cli.artifacts.index.index_folder import check_sums, read_header
 from cosface_cli.artifacts.index.people_file import People, Person, face_key, read_people, write_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import BuildConfig
-from cosface_cli.index.build import build
 from cosface_cli.index.forget import ForgetConfig
-from cosface_cli.index.forget import plan as plans
 from cosface_cli.index.forget.stage import forget
-from cosface_cli.index.gallery import Gallery
+from cosface_cli.index.search.gallery import Gallery
+from cosface_cli.index.stage import build
 from tests.index.stores import row, store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,7 @@ def test_build(forker: Forker, tmp_path: Path, kind: str) -> None:
     if kind == "fresh":
         job[2]["search"] = "sq8"  # type: ignore[index]
     if kind != "new":
-        build(BuildConfig((tmp_path / "old.h5",), tmp_path / "before"))
+        build(BuildConfig(stores=(tmp_path / "old.h5",), index=tmp_path / "before"))
     else:
         (tmp_path / "before").mkdir()
     shutil.copytree(tmp_path / "before", tmp_path / "want")
@@ -125,7 +125,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """s.h5, i/ with people 1 and 2 who have no names yet; to be copied."""
     base = tmp_path_factory.mktemp("named")
     store(base / "s.h5", range(800))
-    build(BuildConfig((base / "s.h5",), base / "i"))
+    build(BuildConfig(stores=(base / "s.h5",), index=base / "i"))
     persons = {n: Person(n, None, False, (face_key(row(4 * n)), face_key(row(4 * n + 1)))) for n in range(1, 150)}
     ordered = {n: Person(n, None, False, tuple(sorted(p.faces))) for n, p in persons.items()}
     write_people(base / "i", People(ordered, 150))
@@ -156,7 +156,7 @@ def test_forget(forker: Forker, named: Path, tmp_path: Path) -> None:
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
         shutil.copy(named / "s.h5", home / "s.h5")
-        build(BuildConfig((home / "s.h5",), home / "i"))
+        build(BuildConfig(stores=(home / "s.h5",), index=home / "i"))
         shutil.copy(named / "i" / "people.jsonl", home / "i" / "people.jsonl")
 
     def whole() -> dict[str, bytes]:
@@ -173,14 +173,14 @@ def test_forget(forker: Forker, named: Path, tmp_path: Path) -> None:
         begin()
         forker.run(["forget", str(home / "i"), {"identity": "person0003"}], rng.uniform(0, seconds))
         assert answers(home / "i") in (old, new)
-        unfinished = (home / "i" / plans.FILE).exists()
+        unfinished = (home / "i" / PLAN).exists()
         stopped += unfinished
         if unfinished:
             with pytest.raises(CosfaceError, match="has not ended"):
-                build(BuildConfig((home / "s.h5",), home / "i"))
+                build(BuildConfig(stores=(home / "s.h5",), index=home / "i"))
         if unfinished or answers(home / "i") == old:
             words = {} if unfinished else {"identity": "person0003"}
-            assert forget(ForgetConfig(home / "i", yes=True, **words)).done
+            assert forget(ForgetConfig(index=home / "i", yes=True, **words)).done
         assert whole() == want
         assert b"person0003" not in b"".join(p.read_bytes() for p in home.rglob("*") if p.is_file())
     assert stopped, "no kill fell into the work"
@@ -201,7 +201,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
     assert all(code == 0 or (code == 2 and b"another cosface is writing" in err) for err, code in ends), ends
     alone = []
     for number, path in enumerate(stores):
-        build(BuildConfig((path,), tmp_path / str(number)))
+        build(BuildConfig(stores=(path,), index=tmp_path / str(number)))
         alone.append(sorted(answers(tmp_path / str(number))))
     assert sorted(answers(tmp_path / "i")) in alone
 
@@ -209,7 +209,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("room", (0, 200_000, 700_000))
 def test_a_full_disk_leaves_the_old_index(tmp_path: Path, small_disk: Path, room: int) -> None:
     subprocess.run(["mount", "-o", "remount,size=2m", str(small_disk)], check=True)
-    build(BuildConfig((store(tmp_path / "s.h5", range(1000)),), small_disk / "i", search="sq8"))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(1000)),), index=small_disk / "i", search="sq8"))
     before, files = answers(small_disk / "i"), state(small_disk / "i")
     store(tmp_path / "s.h5", range(500, 4000))
     filler = small_disk / "filler"
@@ -218,10 +218,10 @@ def test_a_full_disk_leaves_the_old_index(tmp_path: Path, small_disk: Path, room
             file.write(bytes(4096))
     os.truncate(filler, max(0, filler.stat().st_size - room))
     with pytest.raises(CosfaceError, match="the disk is full"):
-        build(BuildConfig((tmp_path / "s.h5",), small_disk / "i", search="sq8"))
+        build(BuildConfig(stores=(tmp_path / "s.h5",), index=small_disk / "i", search="sq8"))
     assert answers(small_disk / "i") == before and state(small_disk / "i") == files
     filler.unlink()
-    assert build(BuildConfig((tmp_path / "s.h5",), small_disk / "i", search="sq8")).rows == 3500
+    assert build(BuildConfig(stores=(tmp_path / "s.h5",), index=small_disk / "i", search="sq8")).rows == 3500
 
 
 def test_hostile_indexes_are_refused_or_searched(tmp_path: Path) -> None:
@@ -229,8 +229,8 @@ def test_hostile_indexes_are_refused_or_searched(tmp_path: Path) -> None:
     names rows of the index; never a crash, and no memory that only a file declares."""
     import resource
 
-    build(BuildConfig((store(tmp_path / "s.h5", range(1200)),), tmp_path / "i", search="sq8"))
-    build(BuildConfig((store(tmp_path / "s.h5", range(1210)),), tmp_path / "i"))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(1200)),), index=tmp_path / "i", search="sq8"))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(1210)),), index=tmp_path / "i"))
     probes = Gallery(tmp_path / "i").vectors(np.arange(0, 1200, 60))
     names = {row(n).source for n in range(1210)}
     contents = {p: p.read_bytes() for p in (tmp_path / "i").iterdir()}

@@ -15,14 +15,13 @@ import pytest
 
 from cosface_cli.artifacts.index.index_folder import read_header
 from cosface_cli.errors import CosfaceError
-from cosface_cli.index import BuildConfig, BuildReport
-from cosface_cli.index.build import build
+from cosface_cli.index import AddConfig, BuildConfig, BuildReport
 from cosface_cli.index.forget import ForgetConfig
 from cosface_cli.index.forget.stage import forget
-from cosface_cli.index.gallery import Gallery
+from cosface_cli.index.search.gallery import Gallery
+from cosface_cli.index.stage import add, build
 from cosface_cli.index.upkeep import CheckConfig, MergeConfig
-from cosface_cli.index.upkeep.check import check
-from cosface_cli.index.upkeep.merge import merge
+from cosface_cli.index.upkeep.stage import check, merge
 from tests.conftest import Cosface
 from tests.index.stores import row, store, vectors
 
@@ -55,7 +54,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def made(root: Path, uri: str, *stores: Path, **options) -> BuildReport:
-    return build(BuildConfig(stores, root, engine="milvus", uri=uri, **options))
+    return build(BuildConfig(stores=stores, index=root, engine="milvus", uri=uri, **options))
 
 
 def collections(uri: str) -> set[str]:
@@ -73,7 +72,7 @@ def test_it_finds_what_exact_search_finds(uri: str, tmp_path: Path) -> None:
     batches = [Gallery(tmp_path / "i").search(probes[n : n + 1], 5)[1] for n in range(10)]
     np.testing.assert_array_equal(np.concatenate(batches), numbers[:10])
     assert Gallery(tmp_path / "i").search(probes[:1], 5000)[1].shape == (1, 1500), "k beyond the gallery"
-    assert check(CheckConfig(tmp_path / "i", rows=200)).ok
+    assert check(CheckConfig(index=tmp_path / "i", rows=200)).ok
 
 
 def test_a_grown_store_a_smaller_one_and_collections_that_go(uri: str, tmp_path: Path) -> None:
@@ -82,16 +81,16 @@ def test_a_grown_store_a_smaller_one_and_collections_that_go(uri: str, tmp_path:
     first = {segment.lists for segment in read_header(tmp_path / "i").segments}
     report = made(tmp_path / "i", uri, store(tmp_path / "s.h5", range(320)))
     assert report.added == 20 and first < {segment.lists for segment in read_header(tmp_path / "i").segments}
-    added = build(BuildConfig((store(tmp_path / "t.h5", range(320, 330)),), tmp_path / "i", add=True))
+    added = add(AddConfig(stores=(store(tmp_path / "t.h5", range(320, 330)),), index=tmp_path / "i"))
     assert added.rows == 330 and added.engine == "milvus"
     made(tmp_path / "i", uri, store(tmp_path / "s.h5", range(100, 200)))
     now = {segment.lists for segment in read_header(tmp_path / "i").segments}
     assert collections(uri) - before == now and len(now) == 1
     gallery = Gallery(tmp_path / "i")
     assert (gallery.search(gallery.vectors(np.arange(100)), 1)[1][:, 0] == np.arange(100)).all()
-    merge(MergeConfig((tmp_path / "i",), tmp_path / "m"))
+    merge(MergeConfig(indexes=(tmp_path / "i",), out=tmp_path / "m"))
     assert read_header(tmp_path / "m").engine == "faiss" and len(Gallery(tmp_path / "m")) == 100
-    build(BuildConfig((tmp_path / "s.h5",), tmp_path / "i"))
+    build(BuildConfig(stores=(tmp_path / "s.h5",), index=tmp_path / "i"))
     assert collections(uri) == before, "an index that moves to FAISS leaves nothing on the server"
 
 
@@ -99,14 +98,14 @@ def test_two_indexes_of_the_same_rows_do_not_share(uri: str, tmp_path: Path) -> 
     store(tmp_path / "s.h5", range(50))
     made(tmp_path / "i", uri, tmp_path / "s.h5")
     made(tmp_path / "j", uri, tmp_path / "s.h5")
-    build(BuildConfig((tmp_path / "s.h5",), tmp_path / "i"))
+    build(BuildConfig(stores=(tmp_path / "s.h5",), index=tmp_path / "i"))
     gallery = Gallery(tmp_path / "j")
     assert (gallery.search(gallery.vectors(np.arange(50)), 1)[1][:, 0] == np.arange(50)).all()
 
 
 def test_who_is_forgotten_is_not_on_the_server(uri: str, tmp_path: Path) -> None:
     made(tmp_path / "i", uri, store(tmp_path / "s.h5", range(200)))
-    assert forget(ForgetConfig(tmp_path / "i", identity="person0007", yes=True)).index_rows == 4
+    assert forget(ForgetConfig(index=tmp_path / "i", identity="person0007", yes=True)).index_rows == 4
     (segment,) = read_header(tmp_path / "i").segments
     client = pymilvus.MilvusClient(uri=uri)
     held = client.query(segment.lists, filter="id >= 0", output_fields=["vector"], limit=1000)

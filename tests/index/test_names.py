@@ -16,9 +16,9 @@ import pytest
 from cosface_cli.artifacts.index.people_file import FILE, face_key, read_people, write_people
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import ClusterConfig
-from cosface_cli.index.people.cluster import cluster
-from cosface_cli.index.people.names import label, listed, merge, split
-from cosface_cli.index.people.names_csv import export_names, import_names
+from cosface_cli.index.people.names.edits import label, list_people, merge_people, person_row, split_person
+from cosface_cli.index.people.names.names_csv import export_names, import_names
+from cosface_cli.index.people.stage import cluster
 from cosface_cli.outcomes import Outcome, Rejected
 from tests.conftest import Cosface
 from tests.index.made import index, people, row
@@ -28,7 +28,7 @@ from tests.index.made import index, people, row
 def root(tmp_path: Path) -> Path:
     """An index of ann (id 1), bo (2) and cy (3)."""
     made = index(tmp_path / "i", people({"ann": 4, "bo": 3, "cy": 2}))
-    cluster(ClusterConfig(made))
+    cluster(ClusterConfig(index=made))
     return made
 
 
@@ -44,19 +44,19 @@ def test_named_merged_split_and_grouped_again(root: Path) -> None:
     assert label(root, "1", "Ann").faces == read_people(root).persons[1].faces
     assert label(root, "Ann", "Ann Lee").id == 1
     label(root, "3", "Cy")
-    assert merge(root, "2", ["Cy"]).name == "Cy", "the first one's id, and the name that there is"
+    assert merge_people(root, "2", ["Cy"]).name == "Cy", "the first one's id, and the name that there is"
     assert faces_of(root) == {"Ann Lee": keys("ann", 0, 1, 2, 3), "Cy": keys("bo", 0, 1, 2) | keys("cy", 0, 1)}
-    old, new = split(root, "Cy", ["cy/0.jpg", "cy/1.jpg#1"], "Real Cy")
+    old, new = split_person(root, "Cy", ["cy/0.jpg", "cy/1.jpg#1"], "Real Cy")
     assert (old.id, new.id, new.name) == (2, 4, "Real Cy")
     want = {"Ann Lee": keys("ann", 0, 1, 2, 3), "Cy": keys("bo", 0, 1, 2), "Real Cy": keys("cy", 0, 1)}
     assert faces_of(root) == want
-    cluster(ClusterConfig(root))
+    cluster(ClusterConfig(index=root))
     assert faces_of(root) == want
     index(root, people({"cy": 2, "bo": 3, "ann": 4, "new": 5}))
     assert faces_of(root) == want, "a rebuild, rows in another order"
-    cluster(ClusterConfig(root))
+    cluster(ClusterConfig(index=root))
     assert faces_of(root) == {**want, "5": keys("new", 0, 1, 2, 3, 4)}
-    assert listed(root)[0] == {"cluster": 1, "name": "Ann Lee", "held": True, "faces": 4}
+    assert person_row(list_people(root)[0]) == {"cluster": 1, "name": "Ann Lee", "held": True, "faces": 4}
 
 
 def test_what_cannot_be_done_changes_nothing(root: Path) -> None:
@@ -67,13 +67,13 @@ def test_what_cannot_be_done_changes_nothing(root: Path) -> None:
         (lambda: label(root, "Anm", "x"), "did you mean 'Ann'"),
         (lambda: label(root, "77", "x"), "no person '77'"),
         (lambda: label(root, "2", "77"), "only digits"),
-        (lambda: label(root, "2", " "), "nobody can be called"),
-        (lambda: label(root, "2", "a\nb"), "nobody can be called"),
-        (lambda: merge(root, "1", ["Ann"]), "one person only"),
-        (lambda: split(root, "1", ["bo/0.jpg"]), "Ann has no face of 'bo/0.jpg'"),
-        (lambda: split(root, "1", ["ann/0.jpg#2"]), "no face"),
-        (lambda: split(root, "1", [f"ann/{n}.jpg" for n in range(4)]), "all faces"),
-        (lambda: split(root, "2", ["bo/0.jpg"], "Ann"), "already"),
+        (lambda: label(root, "2", " "), "cannot be a name"),
+        (lambda: label(root, "2", "a\nb"), "cannot be a name"),
+        (lambda: merge_people(root, "1", ["Ann"]), "one person already"),
+        (lambda: split_person(root, "1", ["bo/0.jpg"]), "Ann has no face in 'bo/0.jpg'"),
+        (lambda: split_person(root, "1", ["ann/0.jpg#2"]), "no face"),
+        (lambda: split_person(root, "1", [f"ann/{n}.jpg" for n in range(4)]), "all faces"),
+        (lambda: split_person(root, "2", ["bo/0.jpg"], "Ann"), "already"),
     ]:
         with pytest.raises(CosfaceError, match=words):
             action()
@@ -95,7 +95,7 @@ def test_a_table_goes_out_and_into_another_index(root: Path, tmp_path: Path) -> 
         'Ann "A", Lee': keys("ann", 0, 1, 2, 3),
         "人": keys("bo", 0, 1, 2),
     }
-    cluster(ClusterConfig(other))
+    cluster(ClusterConfig(index=other))
     assert faces_of(other)['Ann "A", Lee'] == keys("ann", 0, 1, 2, 3, 4), "the fifth photo came by itself"
     assert import_names(root, tmp_path / "names.csv")[0].id == 1 and export_names(root, tmp_path / "again.csv") == 9
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "names.csv").read_bytes()
@@ -123,8 +123,8 @@ def test_a_table_written_by_hand(root: Path, tmp_path: Path) -> None:
         (b"", "a column is missing"),
         (b"name\nx\n", "a column is missing"),
         (b"source,face\nx,1\n", "a column is missing"),
-        (b"name,source\n12,a\n", "line 2: not a name"),
-        (b"name,source,face\nx,a,-1\n", "line 2: not a name, or not a face"),
+        (b"name,source\n12,a\n", "line 2: .* cannot be a name"),
+        (b"name,source,face\nx,a,-1\n", "line 2: face must be a number"),
         (b"name,source,face\nx,a," + b"9" * 5000 + b"\n", "line 2"),
         (b'name,source\n"x,a\n', "not a CSV file"),
         (b"name,source\n" + b"x" * 200_000 + b",a\n", "not a CSV file"),
@@ -146,7 +146,7 @@ def test_killed_while_naming(root: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "from cosface_cli.index.people.names import label; import sys; from pathlib import Path\n"
+        "from cosface_cli.index.people.names.edits import label; import sys; from pathlib import Path\n"
         "print(flush=True)\nfor n in range(10**6): label(Path(sys.argv[1]), '1', f'Ann {n}')",
         str(root),
     ]
@@ -191,7 +191,7 @@ def test_at_the_terminal(invoke: Cosface, root: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_names(small_disk: Path, tmp_path: Path) -> None:
     whole = index(tmp_path / "i", people({"ann": 3, "bo": 3}))
-    cluster(ClusterConfig(whole))
+    cluster(ClusterConfig(index=whole))
     root = small_disk / "i"  # of 64 KiB: what naming needs of an index
     root.mkdir()
     for name in ("index.json", FILE):

@@ -17,12 +17,14 @@ import pytest
 from PIL import Image
 
 from cosface_cli.artifacts import pictures
-from cosface_cli.artifacts.index.people_file import Person, read_people
+from cosface_cli.artifacts.index.people_file import People, Person, read_people
 from cosface_cli.artifacts.store.face_rows import Row
-from cosface_cli.index.people import ClusterConfig, page
-from cosface_cli.index.people.cluster import cluster
-from cosface_cli.index.people.grouping import Groups
-from cosface_cli.index.people.names import label, merge
+from cosface_cli.index.people import ClusterConfig
+from cosface_cli.index.people.groups import people_page
+from cosface_cli.index.people.groups.linkage import Groups
+from cosface_cli.index.people.groups.persons import GroupedFaces
+from cosface_cli.index.people.names.edits import label, merge_people
+from cosface_cli.index.people.stage import cluster
 from tests.browser import rendered
 from tests.conftest import Cosface
 from tests.index.made import index, people, photo, row
@@ -46,13 +48,13 @@ def root(tmp_path: Path) -> Path:
     """An index of ann (1), bo (2), cy (3), and eve alone."""
     faces = people({"ann": 5, "bo": 4, "cy": 3, "eve": 1}, root=tmp_path / "photos")
     made = index(tmp_path / "people.index", with_pictures(tmp_path, faces))
-    cluster(ClusterConfig(made))
+    cluster(ClusterConfig(index=made))
     return made
 
 
 def drawn(root: Path, page: Path, hash: str = "") -> str:
     if not page.exists():
-        cluster(ClusterConfig(root, page=page))
+        cluster(ClusterConfig(index=root, page=page))
     return rendered(page, hash)
 
 
@@ -68,7 +70,7 @@ def test_every_group_its_doubtful_faces_and_its_neighbours(cosface: Cosface, roo
     label(root, "1", "Ann")
     wrong = people({"cy": 1})[0]
     persons = read_people(root)
-    merge(root, "2", ["3"])
+    merge_people(root, "2", ["3"])
     page = tmp_path / "people.html"
     done = cosface("index", "cluster", root, "--html", page)
     assert done.code == 0 and len(done.rows) == 13 and str(page) in done.err
@@ -92,9 +94,9 @@ def test_every_group_its_doubtful_faces_and_its_neighbours(cosface: Cosface, roo
 
 def test_it_needs_no_network_and_no_other_file(root: Path, tmp_path: Path) -> None:
     page = tmp_path / "p.html"
-    cluster(ClusterConfig(root, page=page))
+    cluster(ClusterConfig(index=root, page=page))
     first = page.read_bytes()
-    cluster(ClusterConfig(root, page=page))
+    cluster(ClusterConfig(index=root, page=page))
     assert page.read_bytes() == first
     text = page.read_text()
     assert not re.findall(r"https?:|@import|url\(|<link|<script [^>]*src|<img[^>]* src", text)
@@ -164,7 +166,7 @@ def test_names_never_become_markup(tmp_path: Path) -> None:
     made = people({"ann": len(names)}, root=tmp_path)
     listed = [(replace(found, source=f"{name}.jpg"), vector) for name, (found, vector) in zip(names, made, strict=True)]
     root = index(tmp_path / "i", [*listed, *people({"bo": 3}, root=tmp_path)])
-    cluster(ClusterConfig(root))
+    cluster(ClusterConfig(index=root))
     label(root, "1", attack)
     label(root, "2", names[1])
     page = tmp_path / "p.html"
@@ -182,14 +184,17 @@ def test_of_a_photo_only_the_face_is_shown(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(pictures.encode_jpeg(image))
     of_photo = replace(row("x", 0, tmp_path), source="a.jpg", size=1, box=(200.0, 100.0, 280.0, 200.0))
     for found, size in ((of_photo, (77, 96)), (replace(of_photo, size=0), (96, 72))):
-        picture = page._picture(found)
+        picture = people_page.thumbnail(found)
         assert picture is not None
         with Image.open(io.BytesIO(base64.b64decode(picture))) as small:
             assert small.size == size
             red = (np.asarray(small.convert("RGB"))[..., 0] > 128).mean()
         assert red == pytest.approx(1 / 1.6**2 if found.size else 8000 / 120_000, rel=0.06)
     outside = replace(of_photo, box=(900.0, 100.0, 980.0, 200.0))
-    assert page._picture(outside) is not None and page._picture(replace(of_photo, source="none.jpg")) is None
+    assert (
+        people_page.thumbnail(outside) is not None
+        and people_page.thumbnail(replace(of_photo, source="none.jpg")) is None
+    )
 
 
 class Many:
@@ -202,7 +207,7 @@ class Many:
         self.count = count
 
     def row(self, number: int) -> Row:
-        return replace(self._row, source=f"../{self.root.name}/" * 0 + "one.jpg", face=number + 1)
+        return replace(self._row, source="one.jpg", face=number + 1)
 
 
 def written(tmp_path: Path, sizes: list[int], single: int = 0) -> Path:
@@ -212,12 +217,14 @@ def written(tmp_path: Path, sizes: list[int], single: int = 0) -> Path:
     of = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), len(sizes) + np.arange(single)])
     sums = np.random.default_rng(1).normal(size=(len(sizes) + single, 8)).astype(np.float32)
     counts = np.bincount(of)
-    groups = Groups(of, np.linspace(0.9, 1, len(of)), np.full(len(of), -1.0), sums, counts)
+    cosine = np.linspace(0.93, 1, len(of))
+    cosine[::50] = 0.9  # below the threshold: doubtful
+    groups = Groups(group_of=of, cosine=cosine, other_cosine=np.full(len(of), -1.0), sums=sums, counts=counts)
     persons = [Person(number + 1, None, False, ("x",)) for number in range(len(sizes))]
-    placed = [persons[number] if number < len(sizes) else None for number in of.tolist()]
+    person_of = [persons[number] if number < len(sizes) else None for number in of.tolist()]
+    grouped = GroupedFaces(groups=groups, people=People(), person_of=person_of, min_cos=0.922)
     page = tmp_path / "many.html"
-    doubtful = np.arange(len(of)) % 50 == 0
-    page.write_people_page(page, Many(tmp_path, len(of)), groups, placed, doubtful, 0.922)  # type: ignore[arg-type]
+    people_page.write_people_page(page, Many(tmp_path, len(of)), grouped)  # type: ignore[arg-type]
     return page
 
 
@@ -233,11 +240,11 @@ def test_ten_thousand_faces(tmp_path: Path) -> None:
 
 
 def test_more_than_a_page_holds_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "MOST", 100)
-    monkeypatch.setattr(page, "OF_GROUP", 40)
+    monkeypatch.setattr(people_page, "MAX_FACES", 100)
+    monkeypatch.setattr(people_page, "MAX_OF_GROUP", 40)
     document = rendered(written(tmp_path, [70, 45, 20, 15], single=90))
     assert heads(document) == ["Group 1", "Group 2", "Group 3", "In no group"]
-    assert "35 faces of groups are not on this page: at most 40 of each are" in document
+    assert "35 faces are left out: the page shows at most 40 of each group" in document
     assert "the 1 smallest groups are left out; 60 faces in no group are left out." in document
 
 

@@ -12,11 +12,10 @@ import pytest
 
 from cosface_cli.engines.sources.paths import stream_paths
 from cosface_cli.errors import CosfaceError
-from cosface_cli.index import BuildConfig, SearchConfig, SearchReport
-from cosface_cli.index.build import build
-from cosface_cli.index.filters import chosen
-from cosface_cli.index.gallery import Gallery
-from cosface_cli.index.search import search
+from cosface_cli.index import AddConfig, BuildConfig, SearchConfig, SearchReport
+from cosface_cli.index.search.gallery import Gallery
+from cosface_cli.index.search.row_filters import filtered_rows
+from cosface_cli.index.stage import add, build, search
 from cosface_cli.outcomes import Done, Outcome
 from tests.index.stores import row, store, vectors
 
@@ -27,9 +26,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("search")
     rows = [row(n) for n in range(1300)]
     numbers = [5 if 900 <= n < 920 else n for n in range(1300)]
-    for low, high, options in ((0, 1000, {"search": "sq8"}), (1000, 1250, {}), (1250, 1300, {})):
+    for low, high in ((0, 1000), (1000, 1250), (1250, 1300)):
         part = store(base / "s.h5", numbers[low:high], rows=rows[low:high])
-        build(BuildConfig((part,), base / "i", add=low > 0, **options))
+        if low:
+            add(AddConfig(stores=(part,), index=base / "i"))
+        else:
+            build(BuildConfig(stores=(part,), index=base / "i", search="sq8"))
     gallery = Gallery(base / "i")
     assert [part.segment.search for part in gallery.parts] == ["sq8", "flat", "flat"]
     return base / "i"
@@ -48,7 +50,7 @@ def brute(probes: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[
 
 def run(root: Path, *probes: Path, **options) -> tuple[SearchReport, list[Done]]:
     told: list[Outcome] = []
-    report = search(SearchConfig(root, tuple(map(str, probes)), **options), told.append)
+    report = search(SearchConfig(index=root, probes=tuple(map(str, probes)), **options), told.append)
     return report, [outcome for outcome in told if isinstance(outcome, Done)]
 
 
@@ -113,7 +115,7 @@ def test_the_best_face_of_each_person(root: Path, tmp_path: Path) -> None:
 
 def test_faces_without_identity_stand_for_themselves(tmp_path: Path) -> None:
     rows = [replace(row(n), identity=None) for n in range(30)]
-    build(BuildConfig((store(tmp_path / "s.h5", range(30), rows=rows),), tmp_path / "i"))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(30), rows=rows),), index=tmp_path / "i"))
     _, done = run(tmp_path / "i", tmp_path / "s.h5", k=9, by="identity")
     assert all(len({hit["source"] for hit in outcome.rows}) == 9 for outcome in done)
 
@@ -150,7 +152,7 @@ def test_hits_below_a_cosine_are_left_out(root: Path, tmp_path: Path) -> None:
 )
 def test_filters_search_only_what_passes(root: Path, filters: list[str], since: str | None, passes) -> None:
     gallery = Gallery(root)
-    among = chosen(gallery, filters, since)
+    among = filtered_rows(gallery, filters, since)
     want = np.array([n for n in range(1300) if passes(row(n))], np.int64)
     np.testing.assert_array_equal(among, want)
     probes = vectors(300, seed=8)[:20]
@@ -163,20 +165,20 @@ def test_filters_search_only_what_passes(root: Path, filters: list[str], since: 
 def test_names_with_wildcards_are_found_as_they_are(tmp_path: Path) -> None:
     names = ["a[1]", "a1", "what?", "star*", "byte\udcff", "=", ""]
     rows = [replace(row(n), identity=name) for n, name in enumerate(names)]
-    build(BuildConfig((store(tmp_path / "s.h5", range(len(rows)), rows=rows),), tmp_path / "i"))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(len(rows)), rows=rows),), index=tmp_path / "i"))
     gallery = Gallery(tmp_path / "i")
     for number, name in enumerate(names):
-        assert number in chosen(gallery, [f"identity={name}"], None).tolist(), name
+        assert number in filtered_rows(gallery, [f"identity={name}"], None).tolist(), name
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     (
-        ({"filters": ("identity",)}, "names no field"),
+        ({"filters": ("identity",)}, "must be FIELD=PATTERN, got 'identity'"),
         ({"filters": ("identy=x",)}, "did you mean 'identity'"),
-        ({"since": "yesterday"}, "is no date"),
+        ({"since": "yesterday"}, "must be a date or time"),
         ({"by": "person"}, "--by 'person'"),
-        ({"k": 0}, "-k 0"),
+        ({"k": 0}, "-k must be at least 1, got 0"),
         ({"faces": "some"}, "--faces"),
     ),
 )
@@ -186,11 +188,11 @@ def test_wrong_options_are_one_line(root: Path, tmp_path: Path, options: dict, w
 
 
 def test_an_index_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cosface_cli.index import gallery as module
+    from cosface_cli.index.search import gallery as module
 
-    build(BuildConfig((store(tmp_path / "s.h5", range(50)),), tmp_path / "i"))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(50)),), index=tmp_path / "i"))
     before = module.read_header(tmp_path / "i")
-    build(BuildConfig((store(tmp_path / "s.h5", range(100, 180)),), tmp_path / "i"))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(100, 180)),), index=tmp_path / "i"))
     answers = iter([before])
     real = module.read_header
     monkeypatch.setattr(module, "read_header", lambda root: next(answers, None) or real(root))

@@ -11,24 +11,20 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-from cosface_cli.artifacts.index.index_folder import read_header, settle
+from cosface_cli.artifacts.index.index_folder import publish_index_json, read_header
 from cosface_cli.artifacts.index.people_file import read_people
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.index import BuildConfig
-from cosface_cli.index.build import build
+from cosface_cli.index import AddConfig, BuildConfig
 from cosface_cli.index.forget import ForgetConfig
 from cosface_cli.index.forget.stage import forget
-from cosface_cli.index.gallery import Gallery
 from cosface_cli.index.people import ClusterConfig
-from cosface_cli.index.people.cluster import cluster
-from cosface_cli.index.people.names import label
-from cosface_cli.index.upkeep import CheckConfig, CheckReport, MergeConfig, MigrateConfig
-from cosface_cli.index.upkeep.check import check
-from cosface_cli.index.upkeep.export import export
-from cosface_cli.index.upkeep.info import info
-from cosface_cli.index.upkeep.merge import merge
-from cosface_cli.index.upkeep.migrate import migrate
+from cosface_cli.index.people.names.edits import label
+from cosface_cli.index.people.stage import cluster
+from cosface_cli.index.search.gallery import Gallery
+from cosface_cli.index.stage import add, build
+from cosface_cli.index.upkeep import CheckConfig, CheckReport, ExportConfig, InfoConfig, MergeConfig, MigrateConfig
+from cosface_cli.index.upkeep.stage import check, export, info, merge, migrate
 from cosface_cli.outcomes import Note, Outcome
 from tests.index.stores import HEADER, row, store, vectors
 
@@ -36,24 +32,24 @@ from tests.index.stores import HEADER, row, store, vectors
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """An index of 1,200 rows: 1,100 with lists, 100 more."""
-    build(BuildConfig((store(tmp_path / "s.h5", range(1100)),), tmp_path / "i", search="sq8"))
-    build(BuildConfig((store(tmp_path / "t.h5", range(1100, 1200)),), tmp_path / "i", add=True))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(1100)),), index=tmp_path / "i", search="sq8"))
+    add(AddConfig(stores=(store(tmp_path / "t.h5", range(1100, 1200)),), index=tmp_path / "i"))
     return tmp_path / "i"
 
 
 def test_info(root: Path, tmp_path: Path) -> None:
-    report = info(root)
+    report = info(InfoConfig(index=root))
     assert (report.rows, report.identities, report.size, report.metric) == (1200, 300, 32, "cos")
     assert [(part["rows"], part["search"]) for part in report.segments] == [(1100, "sq8"), (100, "flat")]
     assert report.segments[0]["recall"] >= 0.95 and report.model_id == HEADER.model_id
     assert report.stores == (str(tmp_path / "s.h5"), str(tmp_path / "t.h5")) and report.missing == ()
     (tmp_path / "t.h5").unlink()
-    assert info(root).missing == (str(tmp_path / "t.h5"),)
+    assert info(InfoConfig(index=root)).missing == (str(tmp_path / "t.h5"),)
     assert report.bytes == sum(p.stat().st_size for p in root.iterdir() if p.name != "index.json")
 
 
 def looked(root: Path, **options) -> CheckReport:
-    return check(CheckConfig(root, **options))
+    return check(CheckConfig(index=root, **options))
 
 
 def test_a_whole_index_passes(root: Path, tmp_path: Path) -> None:
@@ -61,7 +57,7 @@ def test_a_whole_index_passes(root: Path, tmp_path: Path) -> None:
         report = looked(root, rows=rows)
         assert report.ok and report.problems == () and (report.searched, report.found) == (tried, tried)
     assert looked(root).compared == 1200
-    build(BuildConfig((store(tmp_path / "e.h5", []),), tmp_path / "empty"))
+    build(BuildConfig(stores=(store(tmp_path / "e.h5", []),), index=tmp_path / "empty"))
     assert looked(tmp_path / "empty").ok
 
 
@@ -97,13 +93,15 @@ def test_stores_and_index_that_do_not_agree(root: Path, tmp_path: Path) -> None:
 def test_names_that_are_shifted_are_told(root: Path, tmp_path: Path) -> None:
     """The rows file of an index of other faces, put in with its checksum: keys and vectors do not go together."""
     rows = [row(n) for n in range(1, 101)]
-    build(BuildConfig((store(tmp_path / "x.h5", range(1100, 1200), rows=rows),), tmp_path / "j"))
+    build(BuildConfig(stores=(store(tmp_path / "x.h5", range(1100, 1200), rows=rows),), index=tmp_path / "j"))
     mine, other = read_header(root), read_header(tmp_path / "j")
     segment, theirs = mine.segments[1], other.segments[0]
     (root / theirs.names).write_bytes((tmp_path / "j" / theirs.names).read_bytes())
     files = {**mine.files, theirs.names: other.files[theirs.names]}
     del files[segment.names]
-    settle(root, replace(mine, segments=(mine.segments[0], replace(segment, names=theirs.names)), files=files))
+    publish_index_json(
+        root, replace(mine, segments=(mine.segments[0], replace(segment, names=theirs.names)), files=files)
+    )
     problems = looked(root).problems
     assert any("t.h5: 100 of its rows are not in the index" in problem for problem in problems)
     assert any("ids do not ascend" in problem for problem in problems)
@@ -119,81 +117,81 @@ def test_a_damaged_index_is_told_and_no_index_is_an_error(root: Path, tmp_path: 
 
 
 def test_merge(root: Path, tmp_path: Path) -> None:
-    build(BuildConfig((store(tmp_path / "b.h5", range(1150, 1300)),), tmp_path / "b"))
-    report = merge(MergeConfig((root, tmp_path / "b"), tmp_path / "all"))
+    build(BuildConfig(stores=(store(tmp_path / "b.h5", range(1150, 1300)),), index=tmp_path / "b"))
+    report = merge(MergeConfig(indexes=(root, tmp_path / "b"), out=tmp_path / "all"))
     assert (report.rows, report.doubles, report.identities) == (1300, 50, 325)
     gallery = Gallery(tmp_path / "all")
     assert [r.source for r in gallery.rows()] == [row(n).source for n in range(1300)]
     assert (gallery.vectors(np.arange(1300)) == vectors(4000)[:1300]).all() and looked(tmp_path / "all").ok
     with pytest.raises(CosfaceError, match="there is an index already"):
-        merge(MergeConfig((root,), tmp_path / "all"))
+        merge(MergeConfig(indexes=(root,), out=tmp_path / "all"))
     other = replace(HEADER, model_id="another")
-    build(BuildConfig((store(tmp_path / "o.h5", range(5), header=other),), tmp_path / "o"))
+    build(BuildConfig(stores=(store(tmp_path / "o.h5", range(5), header=other),), index=tmp_path / "o"))
     with pytest.raises(ModelMismatch, match="another"):
-        merge(MergeConfig((root, tmp_path / "o"), tmp_path / "none"))
+        merge(MergeConfig(indexes=(root, tmp_path / "o"), out=tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
 WRONG: tuple[tuple[dict, str], ...] = (
     ({"search": "milvus"}, "choose one of auto, flat, sq8, pq"),
-    ({"recall": 7.0}, "--recall 7 is no share"),
-    ({"search": "flat", "recall": 0.5}, "--recall changes nothing"),
+    ({"recall": 7.0}, "--recall must be above 0 and at most 1, got 7"),
+    ({"search": "flat", "recall": 0.5}, "--recall has no effect"),
 )
 
 
 def test_names_come_along(tmp_path: Path) -> None:
     old, new, _ = pair_of_stores(tmp_path, 0.0)
-    build(BuildConfig((old,), tmp_path / "i"))
-    cluster(ClusterConfig(tmp_path / "i", min_cos=0.5))
+    build(BuildConfig(stores=(old,), index=tmp_path / "i"))
+    cluster(ClusterConfig(index=tmp_path / "i", min_cos=0.5))
     label(tmp_path / "i", "3", "Ann")
     want = read_people(tmp_path / "i")
-    migrate(MigrateConfig(tmp_path / "i", old, new, tmp_path / "j"))
-    merge(MergeConfig((tmp_path / "i",), tmp_path / "k"))
+    migrate(MigrateConfig(index=tmp_path / "i", old=old, new=new, out=tmp_path / "j"))
+    merge(MergeConfig(indexes=(tmp_path / "i",), out=tmp_path / "k"))
     assert want.persons[3].name == "Ann" and len(want.persons) > 10
     assert read_people(tmp_path / "j") == read_people(tmp_path / "k") == want
     told: list[Outcome] = []
-    merge(MergeConfig((tmp_path / "i", tmp_path / "k"), tmp_path / "l"), told.append)
+    merge(MergeConfig(indexes=(tmp_path / "i", tmp_path / "k"), out=tmp_path / "l"), told.append)
     assert [one for one in told if isinstance(one, Note) and "Ann is taken for the Ann" in one.text]
 
 
 def test_merges_that_cannot_be(root: Path, tmp_path: Path) -> None:
     for change, words in WRONG:
         with pytest.raises(CosfaceError, match=words):
-            merge(MergeConfig((root,), tmp_path / "out", **change))
+            merge(MergeConfig(indexes=(root,), out=tmp_path / "out", **change))
     assert not (tmp_path / "out").exists()
 
 
 def test_what_one_forgot_is_not_merged_in_from_another(root: Path, tmp_path: Path) -> None:
-    build(BuildConfig((store(tmp_path / "b.h5", range(8)),), tmp_path / "b"))
+    build(BuildConfig(stores=(store(tmp_path / "b.h5", range(8)),), index=tmp_path / "b"))
     (tmp_path / "b.h5").rename(tmp_path / "aside.h5")
-    assert forget(ForgetConfig(tmp_path / "b", identity="person0001", yes=True)).done
-    report = merge(MergeConfig((root, tmp_path / "b"), tmp_path / "all"))
+    assert forget(ForgetConfig(index=tmp_path / "b", identity="person0001", yes=True)).done
+    report = merge(MergeConfig(indexes=(root, tmp_path / "b"), out=tmp_path / "all"))
     assert (report.rows, report.forgotten) == (1196, 4)
     assert "person0001" not in {r.identity for r in Gallery(tmp_path / "all").rows()}
-    assert build(BuildConfig((tmp_path / "s.h5",), tmp_path / "all", add=True)).rows == 1196, "nor comes back later"
+    assert add(AddConfig(stores=(tmp_path / "s.h5",), index=tmp_path / "all")).rows == 1196, "nor comes back later"
 
 
 def test_export(tmp_path: Path) -> None:
     rows = [row(n) for n in range(40)]
     rows[3] = replace(rows[3], source='odd, "name"\n/byte\udcff.jpg', identity=None)
-    build(BuildConfig((store(tmp_path / "s.h5", range(40), rows=rows),), tmp_path / "i"))
-    assert export(tmp_path / "i", tmp_path / "v.npy").rows == 40
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", range(40), rows=rows),), index=tmp_path / "i"))
+    assert export(ExportConfig(index=tmp_path / "i", out=tmp_path / "v.npy")).rows == 40
     loaded = np.load(tmp_path / "v.npy", allow_pickle=False)
     assert loaded.dtype == np.float32 and (loaded == vectors(4000)[:40]).all()
 
-    export(tmp_path / "i", tmp_path / "r.csv")
+    export(ExportConfig(index=tmp_path / "i", out=tmp_path / "r.csv"))
     with (tmp_path / "r.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["source"] for line in lines] == [r.source for r in rows]
     assert [line["id"] for line in lines] == [str(n) for n in range(40)] and lines[3]["identity"] == ""
     assert lines[7]["hash"] == rows[7].hash and float(lines[7]["right"]) == 3.0 and "e0" not in lines[0]
-    export(tmp_path / "i", tmp_path / "w.csv", vectors=True)
+    export(ExportConfig(index=tmp_path / "i", out=tmp_path / "w.csv", vectors=True))
     with (tmp_path / "w.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         numbers = [[float(line[f"e{i}"]) for i in range(32)] for line in csv.DictReader(file)]
     assert (np.array(numbers, np.float32) == vectors(4000)[:40]).all(), "each number comes back to the bit"
 
     pq = pytest.importorskip("pyarrow.parquet")
-    export(tmp_path / "i", tmp_path / "t.parquet")
+    export(ExportConfig(index=tmp_path / "i", out=tmp_path / "t.parquet"))
     table = pq.read_table(tmp_path / "t.parquet")
     assert (np.stack(table["embedding"].to_numpy()) == vectors(4000)[:40]).all()
     assert table["source"].to_pylist()[:3] == [r.source for r in rows[:3]]
@@ -203,16 +201,16 @@ def test_export(tmp_path: Path) -> None:
 
 
 def test_an_export_of_nothing_and_to_nowhere(tmp_path: Path) -> None:
-    build(BuildConfig((store(tmp_path / "s.h5", []),), tmp_path / "i"))
+    build(BuildConfig(stores=(store(tmp_path / "s.h5", []),), index=tmp_path / "i"))
     for name in ("v.npy", "r.csv"):
-        assert export(tmp_path / "i", tmp_path / name).rows == 0
+        assert export(ExportConfig(index=tmp_path / "i", out=tmp_path / name)).rows == 0
     assert np.load(tmp_path / "v.npy").shape == (0, 32)
     with pytest.raises(CosfaceError, match="did you mean 'parquet'"):
-        export(tmp_path / "i", tmp_path / "t.parqet")
+        export(ExportConfig(index=tmp_path / "i", out=tmp_path / "t.parqet"))
     with pytest.raises(CosfaceError, match="no such folder"):
-        export(tmp_path / "i", tmp_path / "none" / "v.npy")
+        export(ExportConfig(index=tmp_path / "i", out=tmp_path / "none" / "v.npy"))
     pq = pytest.importorskip("pyarrow.parquet")
-    assert export(tmp_path / "i", tmp_path / "t.parquet").rows == 0
+    assert export(ExportConfig(index=tmp_path / "i", out=tmp_path / "t.parquet")).rows == 0
     assert pq.read_table(tmp_path / "t.parquet").num_rows == 0
 
 
@@ -235,8 +233,8 @@ def pair_of_stores(tmp_path: Path, noise: float) -> tuple[Path, Path, np.ndarray
 
 def test_migrate(tmp_path: Path) -> None:
     old, new, want = pair_of_stores(tmp_path, 0.0)
-    build(BuildConfig((old,), tmp_path / "i"))
-    report = migrate(MigrateConfig(tmp_path / "i", old, new, tmp_path / "j"))
+    build(BuildConfig(stores=(old,), index=tmp_path / "i"))
+    report = migrate(MigrateConfig(index=tmp_path / "i", old=old, new=new, out=tmp_path / "j"))
     assert report.cos > 0.999 and report.rank1 == report.rank1_new and report.rank1_old >= report.rank1
     assert (report.fitted, report.held_out, report.rows) == (480, 160, 800)
     header = read_header(tmp_path / "j")
@@ -246,19 +244,19 @@ def test_migrate(tmp_path: Path) -> None:
     assert (gallery.vectors(np.arange(800)) * want).sum(1).min() > 0.99
     assert (gallery.search(want, 1)[1][:, 0] == np.arange(800)).all() and looked(tmp_path / "j").ok
     # rows that the new model embeds itself take the place of mapped ones
-    added = build(BuildConfig((new,), tmp_path / "j", add=True))
+    added = add(AddConfig(stores=(new,), index=tmp_path / "j"))
     assert (added.rows, added.added, added.removed) == (800, 800, 800)
     with Store(new) as held:
         assert (Gallery(tmp_path / "j").vectors(np.arange(800)) == held.vectors(0, 800)).all()
-    build(BuildConfig((new,), tmp_path / "j"))
+    build(BuildConfig(stores=(new,), index=tmp_path / "j"))
     assert read_header(tmp_path / "j").mapped is None and looked(tmp_path / "j").ok
 
 
 def test_what_a_migration_costs_is_measured_on_other_people(tmp_path: Path) -> None:
     """With noise that no map can know; counted again here over all people."""
     old, new, want = pair_of_stores(tmp_path, 0.12)
-    build(BuildConfig((old,), tmp_path / "i"))
-    report = migrate(MigrateConfig(tmp_path / "i", old, new, tmp_path / "j"))
+    build(BuildConfig(stores=(old,), index=tmp_path / "i"))
+    report = migrate(MigrateConfig(index=tmp_path / "i", old=old, new=new, out=tmp_path / "j"))
     moved = Gallery(tmp_path / "j").vectors(np.arange(800))
     everywhere = float((moved * want).sum(1).mean())
     assert 0.7 < report.cos < 0.95 and abs(report.cos - everywhere) < 0.03
@@ -268,18 +266,18 @@ def test_what_a_migration_costs_is_measured_on_other_people(tmp_path: Path) -> N
 
 def test_migrations_that_cannot_be(tmp_path: Path) -> None:
     old, new, _ = pair_of_stores(tmp_path, 0.0)
-    build(BuildConfig((old,), tmp_path / "i"))
+    build(BuildConfig(stores=(old,), index=tmp_path / "i"))
     for change, words in WRONG:
         with pytest.raises(CosfaceError, match=words):
-            migrate(MigrateConfig(tmp_path / "i", old, new, tmp_path / "j", **change))
+            migrate(MigrateConfig(index=tmp_path / "i", old=old, new=new, out=tmp_path / "j", **change))
     with pytest.raises(ModelMismatch, match="newer"):
-        migrate(MigrateConfig(tmp_path / "i", new, old, tmp_path / "j"))
+        migrate(MigrateConfig(index=tmp_path / "i", old=new, new=old, out=tmp_path / "j"))
     with pytest.raises(CosfaceError, match="of one model"):
-        migrate(MigrateConfig(tmp_path / "i", old, old, tmp_path / "j"))
+        migrate(MigrateConfig(index=tmp_path / "i", old=old, new=old, out=tmp_path / "j"))
     few = store(tmp_path / "few.h5", range(8), header=NEW)
     with pytest.raises(CosfaceError, match="only 8 faces of 2 people"):
-        migrate(MigrateConfig(tmp_path / "i", old, few, tmp_path / "j"))
+        migrate(MigrateConfig(index=tmp_path / "i", old=old, new=few, out=tmp_path / "j"))
     assert not (tmp_path / "j").exists()
-    migrate(MigrateConfig(tmp_path / "i", old, new, tmp_path / "j"))
-    with pytest.raises(CosfaceError, match="by a map already"):
-        migrate(MigrateConfig(tmp_path / "j", new, old, tmp_path / "k"))
+    migrate(MigrateConfig(index=tmp_path / "i", old=old, new=new, out=tmp_path / "j"))
+    with pytest.raises(CosfaceError, match="made by a map already"):
+        migrate(MigrateConfig(index=tmp_path / "j", old=new, new=old, out=tmp_path / "k"))

@@ -28,7 +28,7 @@ from cosface_cli.artifacts.index.index_folder import (
 from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
 from cosface_cli.artifacts.index.vector_file import VectorFile, VectorWriter
 from cosface_cli.artifacts.store.face_rows import Columns
-from cosface_cli.engines.search import SEARCHERS, Built
+from cosface_cli.engines.search import SEARCHERS, Built, search_row, sweep_server
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.build.search_choice import SearchChoice
 from cosface_cli.outcomes import Note, OnOutcome, ignore
@@ -109,8 +109,8 @@ class SegmentWriter:
         """Build the search of a written segment, and give its files their final names."""
         search = choice.for_rows(count)
         engine = SEARCHERS.load(search)
-        if search in ("sq8", "pq"):
-            self.emit(Note(f"{count} rows are too many for exact search: building inverted lists ({search})"))
+        if search_row(search).approximate and not search_row(search).needs_uri:
+            self.emit(Note(f"{count} rows are too many for exact search: building approximate search ({search})"))
         vectors = VectorFile(temporary.vectors, self.size, count)
         built = engine.build(vectors, temporary.lists, choice.uri, choice.recall)
         vectors_name = self._add_file(temporary.vectors, "vectors.{}.npy")
@@ -172,18 +172,23 @@ def write_changes(
 
 def publish_segments(root: Path, new: IndexHeader) -> None:
     """Make a header the index, and remove what only the old index needed, also from a server."""
-    uris = {new.uri}
+    servers = {(new.engine, new.uri)}
     with suppress(CosfaceError):  # no old index, or a damaged one
-        uris.add(read_header(root).uri)
+        old = read_header(root)
+        servers.add((old.engine, old.uri))
     publish_index_json(root, new)
-    for uri in sorted(filter(None, uris)):
-        named = [segment.lists for segment in new.segments if segment.lists is not None and new.uri == uri]
-        SEARCHERS.load("milvus").sweep(root, uri, named)  # type: ignore[attr-defined]
+    for product, uri in servers:
+        if uri is not None:
+            is_used = (product, uri) == (new.engine, new.uri)
+            needed = [segment.lists for segment in new.segments if segment.lists is not None] if is_used else []
+            sweep_server(root, product, uri, needed)
 
 
 def _recall_sentence(count: int, search: str, built: Built) -> str:
     settings = built.settings
-    lists = f" in {settings['lists']} inverted lists, of which {settings['nprobe']} are searched" if "lists" in settings else ""
+    lists = ""
+    if "lists" in settings:
+        lists = f" in {settings['lists']} inverted lists, of which {settings['nprobe']} are searched"
     sentence = f"{count} rows{lists} ({search}): finds"
     sentence += f" the nearest other photo of {settings['recall_of']} rows in {settings['recall']:.1%}"
     if settings["recall"] < settings["recall_wanted"]:

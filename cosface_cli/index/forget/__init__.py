@@ -1,9 +1,9 @@
 """index.forget: take a person out of an index, its stores and crop folders, and prove that nothing is left.
 
-    from cosface_cli.index.forget import ForgetConfig
-    from cosface_cli.index.forget.stage import forget
+from cosface_cli.index.forget import ForgetConfig
+from cosface_cli.index.forget.stage import forget
 
-    report = forget(ForgetConfig(index=Path("people.index"), identity="Ann", yes=True))
+report = forget(ForgetConfig(index=Path("people.index"), identity="Ann", yes=True))
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class ForgetConfig(Checked):
         str | None,
         option("A person: the first folder level of the photos, or a name given by index label or index people."),
     ] = None
-    source: Annotated[
-        str | None, option("A photo or crop: its source as rows of the index have it, or its path.")
-    ] = None
+    source: Annotated[str | None, option("A photo or crop: its source as rows of the index have it, or its path.")] = (
+        None
+    )
     stores: Annotated[
         tuple[Path, ...],
         option("Another store, of any model, that may hold the person. Repeatable.", "--store"),

@@ -125,9 +125,8 @@ def _all_rows(
             yield rows.columns(low, high), vectors.between(low, high), True
     for path in stores:
         with Store(path) as store:
-            for low in range(0, len(store), BLOCK):
-                high = min(low + BLOCK, len(store))
-                yield store.columns(low, high), store.vectors(low, high), False
+            for block in store.blocks(BLOCK):
+                yield block.columns, block.vectors, False
 
 
 def _add_rows(

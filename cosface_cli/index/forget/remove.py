@@ -35,7 +35,9 @@ def remove_from_index(root: Path, header: IndexHeader, selection: Selection, emi
         starts = range(0, len(rows), BLOCK)
         masks.append(np.concatenate([~selection.mask(rows.columns(s, min(s + BLOCK, len(rows)))) for s in starts]))
     if any(not mask.all() for mask in masks):
-        writer = SegmentWriter(root, header.size, SearchChoice(uri=header.uri), header.next_id, emit)
+        writer = SegmentWriter(
+            root, header.size, SearchChoice(product=header.engine, uri=header.uri), header.next_id, emit
+        )
         write_changes(writer, header, masks)
         publish_segments(root, writer.header(header))
 
@@ -44,14 +46,13 @@ def remove_from_store(path: Path, plan: Plan, selection: Selection) -> None:
     """Rewrite a store without the selected rows, and without the rejects of these people and photos."""
     with atomic.lock(path), Store(path) as store:
         rejects = [reject for reject in store.rejects() if not _is_store_reject(plan, reject)]
-        masks = [~selection.mask(store.columns(low, high)) for low, high in _blocks(store)]
+        masks = [~selection.mask(block.columns) for block in store.blocks(BLOCK)]
         if all(mask.all() for mask in masks) and len(rejects) == len(store.rejects()):
             return
 
         def remaining() -> Iterator[tuple[Row, NDArray[np.float32]]]:
-            for (low, high), mask in zip(_blocks(store), masks, strict=True):
-                columns = store.columns(low, high).kept(mask)
-                yield from zip(columns.rows(), store.vectors(low, high)[mask], strict=True)
+            for block, mask in zip(store.blocks(BLOCK), masks, strict=True):
+                yield from zip(block.columns.kept(mask).rows(), block.vectors[mask], strict=True)
 
         write_store(path, store.header, remaining(), rejects)
 
@@ -103,7 +104,3 @@ def _is_store_reject(plan: Plan, reject: dict[str, Any]) -> bool:
     source = str(reject.get("source"))
     is_known = (str(reject.get("root")), source) in plan.sources
     return is_known or source.partition("/")[0] in plan.identities
-
-
-def _blocks(store: Store) -> list[tuple[int, int]]:
-    return [(low, min(low + BLOCK, len(store))) for low in range(0, len(store), BLOCK)]

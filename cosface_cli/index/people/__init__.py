@@ -1,9 +1,9 @@
 """index.people: whose faces an index holds. Group faces, name the groups, and identify probes.
 
-    from cosface_cli.index.people import ClusterConfig, IdentifyConfig
-    from cosface_cli.index.people.stage import cluster, identify
+from cosface_cli.index.people import ClusterConfig, IdentifyConfig
+from cosface_cli.index.people.stage import cluster, identify
 
-    report = cluster(ClusterConfig(index=Path("people.index")))
+report = cluster(ClusterConfig(index=Path("people.index")))
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _GROUPING = "Grouping"
 _VIEWS = "Output"
 _THRESHOLD = "Threshold"
 _PERSONS = "Persons"
+_FPIR = 0.01
+_CANDIDATES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +42,7 @@ class ClusterConfig(Checked):
             group=_GROUPING,
         ),
     ] = None
-    min_size: Annotated[
-        int, option("Smallest group that becomes a person, in faces.", at_least=1, group=_GROUPING)
-    ] = 2
+    min_size: Annotated[int, option("Smallest group that becomes a person, in faces.", at_least=1, group=_GROUPING)] = 2
     links: Annotated[
         Path | None,
         option("Folder to fill with links to the photos, one sub-folder per person.", group=_VIEWS),
@@ -104,7 +104,7 @@ class IdentifyConfig(ProbeConfig):
             below=1,
             group=_THRESHOLD,
         ),
-    ] = 0.01
+    ] = _FPIR
     min_cos: Annotated[
         float | None,
         option(
@@ -135,22 +135,20 @@ class IdentifyConfig(ProbeConfig):
         bool,
         option("All probes show one person; with --evaluate: all probes with the same identity.", group=_PERSONS),
     ] = False
-    k: Annotated[int, option("Number of candidates to print.", "-k", at_least=1, group=_PERSONS)] = 3
+    k: Annotated[int, option("Number of candidates to print.", "-k", at_least=1, group=_PERSONS)] = _CANDIDATES
     evaluate: Annotated[
         bool,
-        option(
-            "Measure FPIR, FNIR, CMC and DIR. The first folder level of a probe is its identity.", group=_THRESHOLD
-        ),
+        option("Measure FPIR, FNIR, CMC and DIR. The first folder level of a probe is its identity.", group=_THRESHOLD),
     ] = False
 
     def __post_init__(self) -> None:
         check(self)
-        if self.min_cos is not None and (self.strangers or self.fpir != IdentifyConfig.fpir):
+        if self.min_cos is not None and (self.strangers or self.fpir != _FPIR):
             raise CosfaceError(
                 "--min-cos sets the threshold, and --fpir or --strangers would set another one",
                 hint="leave one of them out",
             )
-        if self.evaluate and self.k != IdentifyConfig.k:
+        if self.evaluate and self.k != _CANDIDATES:
             raise CosfaceError("--evaluate prints no candidates", hint="leave out -k")
 
 

@@ -2,148 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from cosface_cli import shared_options as options
-from cosface_cli.console import Rows, following, say
-from cosface_cli.errors import CosfaceError
-from cosface_cli.index.people import ClusterConfig, IdentifyConfig, IdentifyReport
+from cosface_cli.command_line import Group, command
+from cosface_cli.console import Terminal
+from cosface_cli.index.people import (
+    ClusterConfig,
+    ExportNamesConfig,
+    IdentifyConfig,
+    IdentifyReport,
+    ImportNamesConfig,
+    LabelConfig,
+    ListPeopleConfig,
+    MergePeopleConfig,
+    RenameConfig,
+    SplitConfig,
+)
 from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, Outcome, Rejected
 
-CLUSTER = ClusterConfig(index=Path())
-IDENTIFY = IdentifyConfig(index=Path(), probes=())
-IDENTIFY_COLUMNS = ("probe", "probe_face", "match", "cos", "threshold", "candidate", "source")
+if TYPE_CHECKING:
+    from cosface_cli.artifacts.index.people_file import Person
+
 CLUSTER_COLUMNS = ("cluster", "name", "cos", "doubtful", "source")
+IDENTIFY_COLUMNS = ("probe", "probe_face", "match", "cos", "threshold", "candidate", "source")
+PERSON_COLUMNS = ("cluster", "name", "held", "faces")
 
-Index = Annotated[Path, typer.Argument(metavar="INDEX", help="An index folder.")]
 
+@command(
+    ClusterConfig,
+    examples=(
+        "cosface index cluster people.index --html people.html",
+        "cosface index cluster people.index --links ./by-person",
+    ),
+)
+def cluster(config: ClusterConfig, terminal: Terminal) -> int:
+    """Group the faces of INDEX by person. Persons that you named or corrected stay."""
+    from cosface_cli.index.people import stage
 
-def cluster(
-    index: Index,
-    min_cos: Annotated[
-        float | None, typer.Option("--min-cos", help="Mean cosine from which groups are one; default: the model's.")
-    ] = CLUSTER.min_cos,
-    min_size: Annotated[
-        int, typer.Option("--min-size", min=1, help="Faces in a group; smaller ones are nobody's.")
-    ] = CLUSTER.min_size,
-    links: Annotated[
-        Path | None, typer.Option("--links", help="A folder to fill with links to the photos, a sub-folder a person.")
-    ] = CLUSTER.links,
-    hard: Annotated[bool, typer.Option("--hard", help="With --links: hard links, not symbolic ones.")] = CLUSTER.hard,
-    page: Annotated[
-        Path | None, typer.Option("--html", metavar="PAGE", help="Also write a page to look at every group.")
-    ] = CLUSTER.page,
-    evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Score the groups against the faces' folders; write nothing.")
-    ] = CLUSTER.evaluate,
-    output: options.Format = None,
-    quiet: options.Quiet = False,
-) -> int:
-    """Group the faces of INDEX by person; persons that you named or corrected stay."""
-    from cosface_cli.index.people.cluster import cluster as run
-
-    config = ClusterConfig(index, min_cos, min_size, links, hard, page, evaluate)
-    if hard and links is None:
-        raise CosfaceError("--hard says what kind of links", hint="give their folder with --links")
-    if evaluate and (links is not None or page is not None):
-        raise CosfaceError("--evaluate writes nothing", hint="leave --links and --html out, or --evaluate")
-    if evaluate:
-        with following("cluster", options.Output.table, quiet) as emit:
-            report = run(config, emit)
-        rows = Rows(output)
-        rows.write(asdict(report))
-        rows.close()
+    if config.evaluate:
+        with terminal.watching("cluster") as emit:
+            report = stage.cluster(config, emit)
+        terminal.print_rows([asdict(report)])
         return EXIT_DONE if report.faces else EXIT_NO
-    with following("cluster", output, quiet, CLUSTER_COLUMNS) as emit:
-        report = run(config, emit)
-    words = f"{report.faces} faces: {report.clusters} groups ({report.fresh} new), {report.single} faces in none"
-    say(f"{words}, {report.doubtful} doubtful; merged from a mean cosine of {report.min_cos:.3f}", quiet)
+    with terminal.following("cluster", CLUSTER_COLUMNS) as emit:
+        report = stage.cluster(config, emit)
+    counts = f"{report.faces} faces: {report.clusters} groups ({report.fresh} new), {report.single} faces in none"
+    terminal.say(f"{counts}, {report.doubtful} doubtful; merged from a mean cosine of {report.min_cos:.3f}")
     return emit.exit_code
 
 
-def identify(
-    index: Index,
-    probes: Annotated[
-        list[str], typer.Argument(metavar="PROBE...", help="Photos, crops, folders, stores, or - for paths on stdin.")
-    ],
-    fpir: Annotated[
-        float, typer.Option("--fpir", help="Share of searches by strangers that may be answered with a name.")
-    ] = IDENTIFY.fpir,
-    min_cos: Annotated[
-        float | None,
-        typer.Option("--min-cos", min=-1, max=1, help="Least cosine of an answer, in place of --fpir."),
-    ] = IDENTIFY.min_cos,
-    strangers: Annotated[
-        list[Path] | None,
-        typer.Option("--strangers", help="Stores of people not in INDEX to set it on; else its own, each left out."),
-    ] = None,
-    pool: Annotated[
-        str, typer.Option("--pool", help="Several photos of a person: mean, max or quality (mean by detector score).")
-    ] = IDENTIFY.pool,
-    together: Annotated[
-        bool, typer.Option("--together", help="All probes show one person; with --evaluate: those of a folder.")
-    ] = IDENTIFY.together,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many candidates to print.")] = IDENTIFY.k,
-    evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Measure FPIR, FNIR, CMC and DIR: the probes' folders say who they are.")
-    ] = IDENTIFY.evaluate,
-    model: Annotated[
-        str | None, typer.Option("--model", help="What embeds photos, where the index's model is not embedded.")
-    ] = IDENTIFY.model,
-    detector: options.DetectorName = IDENTIFY.detector,
-    faces: options.Faces = IDENTIFY.faces,
-    min_face: options.MinFace = IDENTIFY.min_face,
-    workers: options.Workers = IDENTIFY.workers,
-    output: options.Format = None,
-    quiet: options.Quiet = False,
-) -> int:
-    """Say who is on photos, and for strangers that nobody is."""
-    from cosface_cli.index.people.identify import identify as run
+@command(
+    IdentifyConfig,
+    examples=(
+        "cosface index identify people.index ./photos",
+        "cosface index identify people.index photo.jpg --fpir 0.001 --strangers strangers.h5",
+    ),
+)
+def identify(config: IdentifyConfig, terminal: Terminal) -> int:
+    """Name the people in photos; answer "unknown" for strangers."""
+    from cosface_cli.index.people import stage
 
-    config = IdentifyConfig(
-        index=index,
-        probes=tuple(probes),
-        fpir=fpir,
-        min_cos=min_cos,
-        strangers=tuple(strangers or ()),
-        pool=pool,
-        together=together,
-        k=k,
-        evaluate=evaluate,
-        model=model,
-        detector=detector,
-        faces=faces,
-        min_face=min_face,
-        workers=workers,
-    )
-    if min_cos is not None and (strangers or fpir != IDENTIFY.fpir):
-        raise CosfaceError(
-            "--min-cos is the threshold, --fpir and --strangers would set it", hint="leave one of them out"
-        )
-    if evaluate and k != IDENTIFY.k:
-        raise CosfaceError("--evaluate prints no candidates", hint="leave -k out")
-    shown = options.Output.table if evaluate else output
-    with following("identify", shown, quiet, IDENTIFY_COLUMNS, _no_row if evaluate else _reject_row) as emit:
-        report = run(config, emit)
-    if isinstance(report, IdentifyReport):
-        if report.searches:
-            share = f", set on {report.set_on} searches by strangers" if report.set_on else ""
-            words = f"{report.known} of {report.searches} known, of {report.people} people"
-            say(f"{words}; a name from a cosine of {report.threshold:.4f}{share}", quiet)
-        return EXIT_NO if emit.exit_code == EXIT_DONE and not report.known else emit.exit_code
-    rows = Rows(output)
-    rows.write(asdict(report))
-    rows.close()
+    if config.evaluate:
+        with terminal.watching("identify") as emit:
+            evaluation = stage.identify(config, emit)
+        terminal.print_rows([asdict(evaluation)])
+        return emit.exit_code
+    with terminal.following("identify", IDENTIFY_COLUMNS, _reject_row) as emit:
+        report = stage.identify(config, emit)
+    assert isinstance(report, IdentifyReport)
+    if report.searches:
+        set_on = f", set on {report.set_on} searches by strangers" if report.set_on else ""
+        counts = f"{report.known} of {report.searches} known, of {report.people} people"
+        terminal.say(f"{counts}; named from a cosine of {report.threshold:.4f}{set_on}")
+    return EXIT_NO if emit.exit_code == EXIT_DONE and not report.known else emit.exit_code
+
+
+@command(LabelConfig, examples=("cosface index label people.index 3 'Ann Lee'",))
+def label(config: LabelConfig, terminal: Terminal) -> int:
+    """Name a group of faces. A named group stays together when the faces are grouped again."""
+    from cosface_cli.index.people.names import edits
+
+    return _print_persons(terminal, [edits.label(config.index, config.who, config.name)])
+
+
+@command(ListPeopleConfig, examples=("cosface index people list people.index",))
+def list_people(config: ListPeopleConfig, terminal: Terminal) -> int:
+    """Print the persons of INDEX."""
+    from cosface_cli.index.people.names import edits
+
+    return _print_persons(terminal, edits.list_people(config.index))
+
+
+@command(RenameConfig, examples=("cosface index people rename people.index 'Ann Lee' 'Ann Smith'",))
+def rename(config: RenameConfig, terminal: Terminal) -> int:
+    """Give a person another name."""
+    from cosface_cli.index.people.names import edits
+
+    return _print_persons(terminal, [edits.label(config.index, config.who, config.name)])
+
+
+@command(MergePeopleConfig, examples=("cosface index people merge people.index 'Ann Lee' 7 12",))
+def merge(config: MergePeopleConfig, terminal: Terminal) -> int:
+    """Make one person of several; the id and name of the first stay."""
+    from cosface_cli.index.people.names import edits
+
+    return _print_persons(terminal, [edits.merge_people(config.index, config.who, config.others)])
+
+
+@command(SplitConfig, examples=("cosface index people split people.index 'Ann Lee' a/1.jpg a/2.jpg#2 --name Bo",))
+def split(config: SplitConfig, terminal: Terminal) -> int:
+    """Take photos out of a person and make a new person of them."""
+    from cosface_cli.index.people.names import edits
+
+    return _print_persons(terminal, edits.split_person(config.index, config.who, config.sources, config.name))
+
+
+@command(ExportNamesConfig, examples=("cosface index people export people.index names.csv",))
+def export(config: ExportNamesConfig, terminal: Terminal) -> int:
+    """Write the persons of INDEX to a CSV file, one line a face."""
+    from cosface_cli.index.people.names.names_csv import export_names
+
+    count = export_names(config.index, config.table)
+    terminal.say(f"{config.table}: {count} faces")
+    return EXIT_DONE if count else EXIT_NO
+
+
+@command(ImportNamesConfig, examples=("cosface index people import people.index names.csv",))
+def import_table(config: ImportNamesConfig, terminal: Terminal) -> int:
+    """Name faces by a CSV file, and print the persons that changed."""
+    from cosface_cli.index.people.names.names_csv import import_names
+
+    with terminal.watching("import") as emit:
+        changed = import_names(config.index, config.table, emit)
+    _print_persons(terminal, changed)
     return emit.exit_code
 
 
-def _no_row(outcome: Outcome) -> None:
-    return None
+def _print_persons(terminal: Terminal, persons: Iterable[Person]) -> int:
+    from cosface_cli.index.people.names.edits import person_row
+
+    rows = [person_row(person) for person in persons]
+    terminal.print_rows(rows, PERSON_COLUMNS)
+    return EXIT_DONE if rows else EXIT_NO
 
 
 def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
@@ -153,106 +155,14 @@ def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
     return {"probe": outcome.source, "status": "rejected", "reason": outcome.reason, **empty}
 
 
-people = typer.Typer(help="The persons of an index: list, rename, merge, split, export, import.", rich_markup_mode=None)
-
-Who = Annotated[str, typer.Argument(metavar="WHO", help="An id that cluster printed, or a name.")]
-PERSON_COLUMNS = ("cluster", "name", "held", "faces")
-
-
-def label(
-    index: Index,
-    who: Annotated[str, typer.Argument(metavar="CLUSTER", help="An id that cluster printed, or a name.")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What this person is called.")],
-    output: options.Format = None,
-) -> int:
-    """Name a group of faces; from then on it stays together."""
-    from cosface_cli.index.people import names
-
-    return _print(output, [names.output(names.label(index, who, name))])
-
-
-@people.command("list")
-def list_people(index: Index, output: options.Format = None) -> int:
-    """Print the persons of INDEX."""
-    from cosface_cli.index.people import names
-
-    return _print(output, names.listed(index))
-
-
-@people.command("rename")
-def rename(
-    index: Index,
-    who: Who,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
-    output: options.Format = None,
-) -> int:
-    """Give a person another name."""
-    return label(index, who, name, output)
-
-
-@people.command("merge")
-def merge(
-    index: Index,
-    who: Who,
-    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="Who is the same person, by id or name.")],
-    output: options.Format = None,
-) -> int:
-    """Make one person of several; the first one's id and name stay."""
-    from cosface_cli.index.people import names
-
-    return _print(output, [names.output(names.merge(index, who, others))])
-
-
-@people.command("split")
-def split(
-    index: Index,
-    who: Who,
-    sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Photos as cluster prints them; a.jpg#2: its second face.")
-    ],
-    name: Annotated[str | None, typer.Option("--name", help="What the new person is called.")] = None,
-    output: options.Format = None,
-) -> int:
-    """Take photos out of a person and make a new one of them."""
-    from cosface_cli.index.people import names
-
-    return _print(output, [names.output(person) for person in names.split(index, who, sources, name)])
-
-
-@people.command("export")
-def export(
-    index: Index,
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="The file to write.")],
-    quiet: options.Quiet = False,
-) -> int:
-    """Write who is whom to a CSV file, a line a face."""
-    from cosface_cli.index.people.names_csv import export_names
-
-    count = export_names(index, table)
-    say(f"{table}: {count} faces", quiet)
-    return EXIT_DONE if count else EXIT_NO
-
-
-@people.command("import")
-def import_table(
-    index: Index,
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns name, and source or hash and face.")],
-    output: options.Format = None,
-    quiet: options.Quiet = False,
-) -> int:
-    """Name faces by a CSV file; prints the persons that changed."""
-    from cosface_cli.index.people import names
-    from cosface_cli.index.people.names_csv import import_names
-
-    with following("import", options.Output.table, quiet) as emit:
-        changed = import_names(index, table, emit)
-    _print(output, [names.output(person) for person in changed])
-    return emit.exit_code
-
-
-def _print(output: Any, found: Sequence[Mapping[str, Any]]) -> int:
-    rows = Rows(output, PERSON_COLUMNS)
-    for row in found:
-        rows.write(row)
-    rows.close()
-    return EXIT_DONE if found else EXIT_NO
+PEOPLE = Group(
+    "The persons of an index: list, rename, merge, split, export, import.",
+    {
+        "list": list_people,
+        "rename": rename,
+        "merge": merge,
+        "split": split,
+        "export": export,
+        "import": import_table,
+    },
+)

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.crops.manifest import CropFinder, is_crop_folder, open_crops
 from cosface_cli.artifacts.index.index_folder import IndexHeader
+from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.embedders.vectors import UNIT
 from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.warp import require_cover
-from cosface_cli.engines.runners.local import cpu_count, run, single_threaded
+from cosface_cli.engines.runners.local import run
+from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos
 from cosface_cli.engines.sources.paths import list_paths, stream_paths
-from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.errors import CosfaceError
 from cosface_cli.index import ProbeConfig
 from cosface_cli.maths.geometry import template
 from cosface_cli.options import parameters
@@ -32,6 +33,7 @@ from cosface_cli.outcomes import Note, OnOutcome, Planned, Rejected
 
 CHUNK = 8  # photos handed to a worker at a time
 BLOCK = 256  # rows of a store read at a time
+_OTHER_MODEL = "embed the probes with the index's model, or build an index of the other one"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -75,25 +77,15 @@ def _has_photo_options(config: ProbeConfig) -> bool:
 
 def _store_probes(path: Path, header: IndexHeader) -> Iterator[Batch]:
     with Store(path) as store:
-        _require_model(store.header.model, store.header.model_id, header, str(path))
-        if store.header.flip != header.flip:
-            problem = f"written with --flip {store.header.flip}, the index with --flip {header.flip}"
-            raise CosfaceError(problem, path, "embed the probes like the index")
-        if store.header.size != header.size:
-            problem = f"embeddings of {store.header.size} numbers, the index has {header.size}"
-            raise ModelMismatch(problem, path, "embed the probes like the index")
-        for low in range(0, len(store), BLOCK):
-            high = min(low + BLOCK, len(store))
-            batch: Batch = []
-            for row, vector in zip(store.rows(low, high), store.vectors(low, high), strict=True):
-                length = float(np.linalg.norm(vector.astype(np.float64)))
-                if abs(length - 1) <= UNIT:  # false for NaN
-                    scores = (row.score,)
-                    batch.append(Probe(name=row.source, vectors=vector[None], scores=scores, identity=row.identity))
-                else:
-                    words = f"{path}: the embedding of {row.source} has length {length:g}, not 1; embed it again"
-                    batch.append(Rejected(row.source, "bad_embedding", words))
-            yield batch
+        store.model.require_same(header.identity, path, _OTHER_MODEL)
+        for block in store.blocks(BLOCK):
+            rejected = block.rejected()
+            yield [
+                Probe(name=row.source, vectors=vector[None], scores=(row.score,), identity=row.identity)
+                if is_unit
+                else next(rejected)
+                for row, vector, is_unit in zip(block.rows, block.vectors, block.unit, strict=True)
+            ]
 
 
 def _photo_probes(config: ProbeConfig, photos: list[str], header: IndexHeader, emit: OnOutcome) -> Iterator[Batch]:
@@ -102,10 +94,10 @@ def _photo_probes(config: ProbeConfig, photos: list[str], header: IndexHeader, e
         problem = f"the index holds embeddings of {header.model!r} ({header.model_id})"
         raise CosfaceError(problem, config.index, "name its run folder or weights with --model")
     embedder = open_embedder(model)
-    _require_model(embedder.name, embedder.model_id, header, str(config.index))
+    ModelIdentity(name=embedder.name, id=embedder.model_id).require_same(header.identity, config.index, _OTHER_MODEL)
     open_detector(config.detector, config.min_face)  # a wrong name fails before any work
     limits = Limits(min_face=config.min_face, min_score=config.min_score)
-    opener = VectorsOpener((model,), header.flip, config.detector, config.faces, limits)
+    opener = VectorsOpener((model,), as_flip(header.flip), config.detector, config.faces, limits)
     if photos == ["-"] and config.workers <= 1:
         single_threaded()
         yield from _streamed_probes(FaceVectors([embedder], opener), embedder.template)
@@ -160,12 +152,3 @@ def _probe(name: str, item: Input, result: Vectors) -> Probe | Rejected:
     scores = tuple(score for _, score, _ in result.faces)
     identity = item.crop.identity if item.crop else None
     return Probe(name=name, vectors=result.vectors, scores=scores, identity=identity)
-
-
-def _require_model(name: str, model_id: str, header: IndexHeader, path: str) -> None:
-    if model_id != header.model_id:
-        raise ModelMismatch(
-            f"embeddings of {name} ({model_id}) cannot be searched in an index of {header.model} ({header.model_id})",
-            path,
-            "embed with the index's model, or build an index of the other",
-        )

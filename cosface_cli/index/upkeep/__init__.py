@@ -1,9 +1,9 @@
 """index.upkeep: look after an index. Show what it holds, check it, merge, export, or move it to another model.
 
-    from cosface_cli.index.upkeep import CheckConfig
-    from cosface_cli.index.upkeep.stage import check
+from cosface_cli.index.upkeep import CheckConfig
+from cosface_cli.index.upkeep.stage import check
 
-    report = check(CheckConfig(index=Path("people.index")))
+report = check(CheckConfig(index=Path("people.index")))
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+from cosface_cli.engines.search import AUTO, RECALL
 from cosface_cli.index import IndexArgument, RecallOption, SearchOption
 from cosface_cli.options import Checked, argument, option
 from cosface_cli.registry import Row, Table
@@ -112,8 +113,8 @@ class MergeConfig(Checked):
 
     indexes: Annotated[tuple[Path, ...], argument("INDEX...", "Indexes of one model.")]
     out: Annotated[Path, argument("OUT", "A new index folder.")]
-    search: SearchOption = "auto"
-    recall: RecallOption = 0.95
+    search: SearchOption = AUTO
+    recall: RecallOption = RECALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +143,8 @@ class MigrateConfig(Checked):
     out: Annotated[Path, argument("OUT", "A new index folder.")]
     old: Annotated[Path, option("A store of the index's model.", "--from")]
     new: Annotated[Path, option("A store of the new model, with the same crops or photos.", "--to")]
-    search: SearchOption = "auto"
-    recall: RecallOption = 0.95
+    search: SearchOption = AUTO
+    recall: RecallOption = RECALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

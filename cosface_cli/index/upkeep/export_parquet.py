@@ -24,7 +24,9 @@ def write_parquet(gallery: Gallery, path: Path, vectors: bool) -> None:
     with pq.ParquetWriter(str(path), schema) as writer:
         for ids, rows, block in export_blocks(gallery):
             by_field = zip(*(field_values(n, row) for n, row in zip(ids, rows, strict=True)), strict=True)
-            arrays = [pa.array(map(_text, of_field), column.type) for of_field, column in zip(by_field, columns, strict=True)]
+            arrays = [
+                pa.array(map(_text, of_field), column.type) for of_field, column in zip(by_field, columns, strict=True)
+            ]
             embedding = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), size)
             writer.write_table(pa.Table.from_arrays([*arrays, embedding], schema=schema))
 

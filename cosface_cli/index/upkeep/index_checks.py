@@ -9,12 +9,11 @@ import numpy as np
 
 from cosface_cli.artifacts.index.forgotten import forgotten_faces
 from cosface_cli.artifacts.store.store_file import Store
-from cosface_cli.engines.embedders.vectors import are_unit
 from cosface_cli.errors import DamagedError
-from cosface_cli.index.build.existing_index import require_same_model
 from cosface_cli.index.build.row_keys import face_keys, is_in
 from cosface_cli.index.build.segments import BLOCK
 from cosface_cli.index.search.gallery import Gallery, GalleryPart
+from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.outcomes import OnOutcome, Progress
 
 _PROBES = 256  # rows searched for at a time
@@ -58,16 +57,14 @@ def compare_with_store(gallery: Gallery, path: Path, problems: list[str]) -> int
     forgotten = forgotten_faces(gallery.root)
     missing = different = 0
     with Store(path) as store:
-        require_same_model(gallery.header, store.header, path, gallery.root)
-        for low in range(0, len(store), BLOCK):
-            high = min(low + BLOCK, len(store))
-            columns, vectors = store.columns(low, high), store.vectors(low, high)
-            store_keys = columns.keys()
+        store.model.require_same(gallery.header.identity, path)
+        for block in store.blocks(BLOCK):
+            store_keys = block.columns.keys()
             is_known = is_in(store_keys, sorted_keys)
-            is_expected = are_unit(vectors) & ~is_in(face_keys(store_keys), forgotten)
+            is_expected = block.unit & ~is_in(face_keys(store_keys), forgotten)
             missing += int((~is_known & is_expected).sum())
             numbers = order[np.searchsorted(sorted_keys, store_keys[is_known])]
-            different += int((gallery.vectors(numbers) != vectors[is_known]).any(1).sum())
+            different += int((gallery.vectors(numbers) != block.vectors[is_known]).any(1).sum())
         count = len(store)
     if missing:
         problems.append(f"{path}: {missing} of its rows are not in the index; cosface index build adds them")

@@ -122,22 +122,20 @@ def mapped_keys(keys: Keys) -> Keys:
 def _faces_of(store: Store) -> tuple[Keys, list[str]]:
     """The face part of each row's key, and the row's person; a row without identity is a person of its own."""
     keys, names = [np.zeros(0, f"S{FACE_KEY - SOURCE_KEY}")], []
-    for low in range(0, len(store), BLOCK):
-        columns = store.columns(low, min(low + BLOCK, len(store)))
-        keys.append(face_keys(columns.keys()))
-        table, codes = columns.tables["identity"], columns.codes["identity"]
-        names += [decode(table[code]) if code >= 0 else f"\0{low + i}" for i, code in enumerate(codes)]
+    for block in store.blocks(BLOCK):
+        keys.append(face_keys(block.columns.keys()))
+        table, codes = block.columns.tables["identity"], block.columns.codes["identity"]
+        names += [decode(table[code]) if code >= 0 else f"\0{row}" for row, code in enumerate(codes, block.start)]
     return np.concatenate(keys), names
 
 
 def _vectors(store: Store, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
     """The vectors (n, D) of rows of a store (n,), in any order."""
     vectors = np.empty((len(numbers), store.header.size), np.float32)
-    for low in range(0, len(store), BLOCK):
-        positions = np.flatnonzero((numbers >= low) & (numbers < low + BLOCK))
+    for block in store.blocks(BLOCK):
+        positions = np.flatnonzero((numbers >= block.start) & (numbers < block.stop))
         if len(positions):
-            block = store.vectors(low, min(low + BLOCK, len(store)))
-            vectors[positions] = block[numbers[positions] - low]
+            vectors[positions] = block.vectors[numbers[positions] - block.start]
     return vectors
 
 

@@ -117,7 +117,7 @@ def merge(config: MergeConfig, emit: OnOutcome = ignore) -> BuildReport:
     Of rows with the same file, face and content the first is taken. Names of people come along. Raises ModelMismatch
     for indexes of different models, CosfaceError if config.out exists.
     """
-    choice = SearchChoice.embedded(config.search, config.recall)
+    choice = SearchChoice.of(config.search, config.recall)
     headers = [read_header(root) for root in config.indexes]
     sources = [
         (root, header, segment)
@@ -127,7 +127,10 @@ def merge(config: MergeConfig, emit: OnOutcome = ignore) -> BuildReport:
     first = headers[0]
     for root, header in zip(config.indexes, headers, strict=True):
         require_no_unfinished_forget(root)
-        _require_same_vectors(header, first, root, config.indexes[0])
+        header.identity.require_same(first.identity, root, "merge indexes of one model")
+        if header.mapped != first.mapped:
+            problem = f"its vectors were not made like those of {config.indexes[0]} (by migrate)"
+            raise ModelMismatch(problem, root, "merge indexes whose vectors were made in the same way")
     _require_new(config.out)
     atomic.make_folder(config.out)
     with ExitStack() as locks:
@@ -150,7 +153,7 @@ def merge(config: MergeConfig, emit: OnOutcome = ignore) -> BuildReport:
                 start += segment.rows
 
         stores = tuple(dict.fromkeys(store for header in headers for store in header.stores))
-        new = replace(first, engine="faiss", uri=None, segments=(), files={}, next_id=0, stores=stores)
+        new = replace(first, engine=choice.product, uri=None, segments=(), files={}, next_id=0, stores=stores)
         _write_new_index(config.out, config.indexes, new, choice, rows, count, emit)
     header = read_header(config.out)
     return build_report(
@@ -177,15 +180,13 @@ def migrate(config: MigrateConfig, emit: OnOutcome = ignore) -> MigrateReport:
     Rows that the new model embeds itself replace mapped ones when they are built in or added. Raises ModelMismatch if
     the index is not of the old model, CosfaceError if too few faces are in both stores.
     """
-    choice = SearchChoice.embedded(config.search, config.recall)
+    choice = SearchChoice.of(config.search, config.recall)
     header = read_header(config.index)
     require_no_unfinished_forget(config.index)
     for path in (config.old, config.new):
         require_finished(path)
     faces = common_faces(config.old, config.new)
-    if (faces.old.model_id, faces.old.flip) != (header.model_id, header.flip):
-        problem = f"embeddings of {faces.old.model} ({faces.old.model_id}), the index has {header.model}"
-        raise ModelMismatch(f"{problem} ({header.model_id})", config.old, "--from must be of the index's model")
+    faces.old.identity.require_same(header.identity, config.old, "give a store of the index's model with --from")
     if header.mapped is not None:
         problem = "its vectors were made by a map already"
         raise CosfaceError(problem, config.index, "migrate the index that it was made from")
@@ -194,7 +195,7 @@ def migrate(config: MigrateConfig, emit: OnOutcome = ignore) -> MigrateReport:
     emit(Note(quality_sentence(quality, faces.new.model)))
     new = replace(
         header,
-        engine="faiss",
+        engine=choice.product,
         uri=None,
         model=faces.new.model,
         model_id=faces.new.model_id,
@@ -241,10 +242,3 @@ def _write_new_index(
 def _require_new(root: Path) -> None:
     if (root / MAIN).exists():
         raise CosfaceError("there is an index already", root, "give a new folder")
-
-
-def _require_same_vectors(header: IndexHeader, first: IndexHeader, path: Path, other: Path) -> None:
-    for field in ("model_id", "template", "flip", "size", "mapped"):
-        have, want = getattr(header, field), getattr(first, field)
-        if have != want:
-            raise ModelMismatch(f"its {field} is {have}, that of {other} is {want}", path, "merge indexes of one model")

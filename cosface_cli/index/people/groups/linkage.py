@@ -100,9 +100,7 @@ def _bridges(groups: Ints, left: Ints, right: Ints, sums: Vectors, counts: Ints,
     return distinct_pairs(one, two, len(sums))[:2]
 
 
-def _measure(
-    faces: IndexFaces, group_of: Ints, sums: Vectors, counts: Ints, neighbours: NDArray[np.int32]
-) -> Groups:
+def _measure(faces: IndexFaces, group_of: Ints, sums: Vectors, counts: Ints, neighbours: NDArray[np.int32]) -> Groups:
     """The groups with the cosines of each face."""
     cosine, other_cosine = np.ones(len(group_of)), np.full(len(group_of), -1.0)
     for low, vectors in faces.blocks():

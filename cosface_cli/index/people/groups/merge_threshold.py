@@ -39,7 +39,7 @@ def merge_threshold(faces: IndexFaces, min_cos: float | None, emit: OnOutcome) -
     if len(faces) < _MIN_FACES:
         problem = f"no threshold is known for {header.model} ({header.model_id}), and {len(faces)} faces are too few"
         raise CosfaceError(f"{problem} to estimate one", faces.root, "give one with --min-cos")
-    threshold = _estimate(faces)
+    threshold = estimate(faces)
     emit(
         Note(
             f"no threshold is known for {header.model} ({header.model_id}, flip {header.flip}): {threshold:.3f} was "
@@ -49,7 +49,7 @@ def merge_threshold(faces: IndexFaces, min_cos: float | None, emit: OnOutcome) -
     return threshold
 
 
-def _estimate(faces: IndexFaces) -> float:
+def estimate(faces: IndexFaces) -> float:
     """From median and median absolute deviation of the cosines between randomly drawn faces, the same at each run."""
     rng = np.random.default_rng(0)
     sample = np.unique(rng.integers(0, len(faces), 2048))

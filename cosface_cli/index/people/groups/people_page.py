@@ -147,9 +147,7 @@ def _group_data(
     }
 
 
-def _face_data(
-    faces: IndexFaces, number: int, cosine: float, other_cosine: float, is_doubtful: bool
-) -> dict[str, Any]:
+def _face_data(faces: IndexFaces, number: int, cosine: float, other_cosine: float, is_doubtful: bool) -> dict[str, Any]:
     """A face as the page's script reads it. other: the mean cosine with the nearest other group, null without one."""
     row = faces.row(int(number))
     return {

@@ -30,9 +30,7 @@ class GroupedFaces:
     def is_doubtful(self) -> NDArray[np.bool_]:
         """(N,): whether a face of a person is nearer to another group than to its own, or far from its own."""
         has_person = np.array([person is not None for person in self.person_of], bool)
-        return has_person & (
-            (self.groups.cosine < self.min_cos) | (self.groups.other_cosine > self.groups.cosine)
-        )
+        return has_person & ((self.groups.cosine < self.min_cos) | (self.groups.other_cosine > self.groups.cosine))
 
     @property
     def person_ids(self) -> set[int]:
@@ -45,17 +43,13 @@ class GroupedFaces:
         return sum(person is None for person in self.person_of)
 
 
-def group_faces(
-    faces: IndexFaces, people: People, min_cos: float, min_size: int, emit: OnOutcome
-) -> GroupedFaces:
+def group_faces(faces: IndexFaces, people: People, min_cos: float, min_size: int, emit: OnOutcome) -> GroupedFaces:
     """Group the faces of an index. Persons that people named or corrected ("held") keep their faces and ids."""
     keys = faces.keys()
     numbers: dict[str, int] = {}
     distinct = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
     start_group, is_fixed = _start_groups(people, numbers)
-    groups = link_faces(
-        faces, distinct, start_group, is_fixed, min_cos, lambda done: emit(Progress(done, len(keys)))
-    )
+    groups = link_faces(faces, distinct, start_group, is_fixed, min_cos, lambda done: emit(Progress(done, len(keys))))
     group_of_key = dict(zip(keys, groups.group_of.tolist(), strict=True))
     members: dict[int, list[str]] = {}
     for key, group in group_of_key.items():

@@ -17,9 +17,7 @@ from cosface_cli.outcomes import Done, OnOutcome, Rejected, Tally
 Batches = Iterator[Batch]
 
 
-def answer_each_face(
-    config: IdentifyConfig, enrolled: Enrolled, batches: Batches, emit: OnOutcome
-) -> IdentifyReport:
+def answer_each_face(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, emit: OnOutcome) -> IdentifyReport:
     """Answer each face of each probe by itself."""
     threshold, set_on = threshold_of(config, enrolled, 1, emit)
     tally = Tally()
@@ -47,9 +45,7 @@ def answer_each_face(
     )
 
 
-def answer_one_person(
-    config: IdentifyConfig, enrolled: Enrolled, batches: Batches, emit: OnOutcome
-) -> IdentifyReport:
+def answer_one_person(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, emit: OnOutcome) -> IdentifyReport:
     """Answer all probes together, as one search. A photo with several faces is Rejected: it shows several people."""
     probes: list[Probe] = []
     rejected = 0
