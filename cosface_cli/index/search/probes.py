@@ -143,7 +143,8 @@ def _named_inputs(photos: list[str], emit: OnOutcome) -> Iterator[tuple[str, Inp
         for note in listing.notes:
             emit(Note(note))
         for item in listing.items:
-            yield item.given, Input(item.place, None if path.is_dir() else crops.find(Path(item.given)))
+            crop_of_file = None if path.is_dir() else crops.find(Path(item.display_name))
+            yield item.display_name, Input(item.place, crop_of_file)
 
 
 def _probe(name: str, item: Input, result: Vectors) -> Probe | Rejected:
