@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
+from cosface_cli.engines.photos.photo_options import FlipOption, TemplateName, WorkersOption
 from cosface_cli.options import Checked, argument, option
-
-Flip = Literal["none", "sum", "concat"]
 
 Out = Annotated[Path, option("Folder for the figure and, in runs/, the trainings.", group="Output")]
 Margin = Annotated[float, option("Margin of LMCL, in cosine.", at_least=0, group="Loss")]
@@ -34,7 +33,8 @@ class TrainingConfig(Checked):
 
     aligned: Annotated[Path, argument("ALIGNED", "Crop folder with one sub-folder for each person.")] = Path("aligned")
     template: Annotated[
-        str | None, option("Template of the crops, if they have no manifest.", unset="from the manifest", group="Data")
+        TemplateName | None,
+        option("Template of the crops, if they have no manifest: {choices}.", unset="from the manifest", group="Data"),
     ] = None
     recipe: Annotated[
         str | None,
@@ -79,21 +79,16 @@ class ComparisonConfig(TrainingConfig):
     pairs: Annotated[Path, option("List of pairs in the format of LFW's pairs.txt.", group="Verification")]
     root: Annotated[Path, option("Folder of the crops or photos that the pairs name.", group="Verification")]
     crops_template: Annotated[
-        str | None,
+        TemplateName | None,
         option(
-            "Template of the crops in --root, if they have no manifest.",
+            "Template of the crops in --root, if they have no manifest: {choices}.",
             "--root-template",
             unset="from the manifest",
             group="Verification",
         ),
     ] = None
-    flip: Annotated[
-        Flip,
-        option("Also embed the mirrored crop: {choices}; the paper uses concat (section 4.1).", group="Verification"),
-    ] = "concat"
-    workers: Annotated[
-        int, option("Processes that embed the photos; 0: one for each core.", at_least=0, group="Machine")
-    ] = 0
+    flip: FlipOption = "concat"
+    workers: WorkersOption = 0
     seeds: Seeds = (0,)
 
 
