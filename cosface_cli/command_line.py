@@ -239,8 +239,10 @@ def _command_class(entry: Command) -> type[TyperCommand]:
                 if found is None or found.name in _TERMINAL:
                     last.append(record)
                 else:
-                    group = "Arguments" if found.option.positional else found.option.group
-                    groups.setdefault(group, []).append(record)
+                    if found.option.positional:
+                        groups["Arguments"].append((_metavar(found) + "..." * found.several, record[1]))
+                    else:
+                        groups.setdefault(found.option.group, []).append(record)
             output = [*groups.pop("Output", []), *last]
             for title, records in {**groups, "Output": output}.items():
                 if records:

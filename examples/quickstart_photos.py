@@ -1,8 +1,8 @@
-"""Lays out a small photo folder from the pictures in insightface's package: usage: quickstart_photos.py FOLDER.
+"""Makes a small photo folder from the images in insightface's package: usage: quickstart_photos.py FOLDER.
 
-One picture shows six people. Each is cut out of it three times, nearer and farther, as raw/personN; the whole picture
-goes to raw/group. Four pictures of cloth masks without a face show what a reject looks like. It is enough to see every
-command work, and far too little to train anything useful.
+One image shows six people. Each person is cut out three times, with three margins, as FOLDER/personN; the whole image is
+copied to FOLDER/group. Four images of cloth masks without a face become rejects. This is enough to see every command
+work, but too little to train a useful network.
 """
 
 import shutil

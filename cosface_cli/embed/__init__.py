@@ -119,9 +119,7 @@ class InfoReport:
 class MergeConfig(Checked):
     """Several stores to one."""
 
-    stores: Annotated[
-        tuple[Path, ...], argument("STORE...", "Stores of one model, in the order that the rows will have.")
-    ]
+    stores: Annotated[tuple[Path, ...], argument("STORE", "Stores of one model, in the order that the rows will have.")]
     out: Annotated[Path, argument("OUT", "The new store; it may be one of the others.")]
 
 
