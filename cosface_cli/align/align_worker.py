@@ -50,7 +50,7 @@ class AlignedPhoto:
     mtime_ns: int
     hash: str
     """SHA-256 of the content; empty if it could not be read."""
-    found: int = 0
+    detected: int = 0
     """Faces that the detector reported."""
     crops: tuple[EncodedCrop, ...] = ()
     unchanged: bool = False
@@ -86,7 +86,7 @@ def align_photo(task: AlignTask, reader: Reader, encode: Callable[[pictures.Pixe
         digest = hashlib.sha256(content).hexdigest()
         if digest == task.known_hash:
             return AlignedPhoto(size=size, mtime_ns=mtime_ns, hash=digest, unchanged=True)
-        found, faces = reader.faces(content, str(task.place))
+        detected, faces = reader.faces(content, str(task.place))
     except PhotoError as error:
         return AlignedPhoto(size=size, mtime_ns=mtime_ns, hash=digest, reason=error.reason, words=str(error))
     crops = tuple(
@@ -100,4 +100,4 @@ def align_photo(task: AlignTask, reader: Reader, encode: Callable[[pictures.Pixe
         )
         for face in faces
     )
-    return AlignedPhoto(size=size, mtime_ns=mtime_ns, hash=digest, found=found, crops=crops)
+    return AlignedPhoto(size=size, mtime_ns=mtime_ns, hash=digest, detected=detected, crops=crops)

@@ -172,7 +172,7 @@ class CropUpdate:
                 hash=result.hash,
                 face=number,
                 faces=len(names),
-                found=result.found,
+                found=result.detected,
                 box=crop.box,
                 landmarks=crop.landmarks,
                 score=crop.score,

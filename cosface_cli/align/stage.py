@@ -32,7 +32,7 @@ def align(config: AlignConfig, emit: OnOutcome = ignore) -> AlignReport:
     if config.prune:
         require_whole(config.raw, listing.whole)
     if not listing.items:
-        run.note(f"{config.raw}: no photos here")
+        run.note(f"{config.raw}: contains no photos")
         return AlignReport()
     if config.raw != "-" and listing.root.resolve() == config.aligned.resolve():
         problem = "this is the folder of the photos; crops would replace them"
@@ -57,7 +57,7 @@ def _update(update: CropUpdate, listing: Listing) -> AlignReport:
         opener,
         update.pending(items),
         workers=config.workers,
-        chunk=max(1, min(CHUNK, len(items) // 16)),  # so that each worker gets some of a few photos
+        chunk=max(1, min(CHUNK, len(items) // 16)),  # if photos are few, each worker still gets some
         most=len(items),
     )
     try:

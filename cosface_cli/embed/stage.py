@@ -32,7 +32,7 @@ def embed(config: EmbedConfig, emit: OnOutcome = ignore) -> EmbedReport:
     _require_cover(work, targets, config.source)
     opener, chunk = worker_openers(config, targets, work.files, emit)
     if not work.tasks:
-        run.note(f"{config.source}: no photos here")
+        run.note(f"{config.source}: contains no photos")
         return EmbedReport()
     with ExitStack() as stack:
         for target in targets:

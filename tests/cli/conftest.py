@@ -1,4 +1,4 @@
-"""Photos for the command line's tests: people cut out of the packaged group picture, and one odd file of each kind."""
+"""Photos for tests of the command line: people cut out of a packaged group image, and a face in each file format."""
 
 from __future__ import annotations
 

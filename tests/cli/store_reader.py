@@ -1,4 +1,4 @@
-"""A store read without our code."""
+"""Reads a store with h5py alone."""
 
 from __future__ import annotations
 

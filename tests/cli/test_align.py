@@ -1,4 +1,4 @@
-"""cosface align as a person runs it."""
+"""cosface align on the command line."""
 
 from __future__ import annotations
 
@@ -165,7 +165,9 @@ def test_colours_keep_their_order(invoke: Cosface, face: Image.Image, tmp_path: 
     assert means[0] > 1.5 * means[1] > 1.5 * means[2]
 
 
-def test_damaged_files_are_rejects_and_the_rest_goes_on(invoke: Cosface, face: Image.Image, tmp_path: Path) -> None:
+def test_damaged_files_are_rejects_and_the_others_are_aligned(
+    invoke: Cosface, face: Image.Image, tmp_path: Path
+) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
     face.save(raw / "good.jpg", quality=95)
@@ -219,7 +221,7 @@ def test_names_of_every_script(invoke: Cosface, face: Image.Image, tmp_path: Pat
     assert "0 done, 12 unchanged" in invoke("align", raw, tmp_path / "out").err
 
 
-def test_a_turned_face_comes_out_upright(invoke: Cosface, face: Image.Image, tmp_path: Path) -> None:
+def test_a_rotated_face_becomes_upright(invoke: Cosface, face: Image.Image, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
     face.save(raw / "o1.png")
@@ -235,7 +237,7 @@ def test_a_turned_face_comes_out_upright(invoke: Cosface, face: Image.Image, tmp
     assert np.abs(in_crop[0] - in_crop[1]).max() < 4, "the same place in both crops"
 
 
-def test_a_quarter_turn_is_never_a_sideways_crop(invoke: Cosface, face: Image.Image, tmp_path: Path) -> None:
+def test_a_photo_on_its_side_never_gives_a_sideways_crop(invoke: Cosface, face: Image.Image, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
     for turn in (90, 180):
@@ -247,7 +249,7 @@ def test_a_quarter_turn_is_never_a_sideways_crop(invoke: Cosface, face: Image.Im
 
 
 def test_try_rotations(invoke: Cosface, face: Image.Image, tmp_path: Path) -> None:
-    """Photos that lie on their side come out as the upright one does; the manifest keeps their own pixels."""
+    """Photos on their side give the same crop as the upright photo; coordinates are those of the file."""
     raw = tmp_path / "raw"
     raw.mkdir()
     face.save(raw / "r0.png")
@@ -285,7 +287,7 @@ def test_photos_of_the_same_content_are_reported(invoke: Cosface, people: Path, 
     assert "2 photos have the same content" in invoke("align", raw, tmp_path / "out").err, "each time, as they stay"
 
 
-def test_quality_is_kept_and_limits_reject_by_it(invoke: Cosface, face: Image.Image, tmp_path: Path) -> None:
+def test_quality_is_recorded_and_limits_reject_by_it(invoke: Cosface, face: Image.Image, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
     face.save(raw / "sharp.png")
@@ -322,7 +324,7 @@ def test_the_choice_of_faces(invoke: Cosface, packaged_photos: Path, tmp_path: P
     assert np.abs(np.array(center["box"]) - nearest["box"]).max() < 10
 
 
-def test_limits_reject_by_name(invoke: Cosface, packaged_photos: Path, tmp_path: Path) -> None:
+def test_limits_reject_with_a_reason(invoke: Cosface, packaged_photos: Path, tmp_path: Path) -> None:
     photo = packaged_photos / "t1.jpg"
     small = invoke("align", photo, tmp_path / "a", "--min-face", "180")
     assert small.code == 2 and small.rows[0]["reason"] == "too_small" and "--min-face" in small.err

@@ -1,4 +1,4 @@
-"""cosface align --report: the contact sheet, read by a browser."""
+"""cosface align --report: the contact sheet, rendered by a browser."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def reject(source: str, reason: str = "no_face", words: str = "no face was found
 
 
 def crop_folder(root: Path, records: list[CropRecord | RejectRecord]) -> Path:
-    """A crop folder with one and the same picture for every crop."""
+    """A crop folder with the same image for every crop."""
     content = pictures.encode_jpeg(np.random.default_rng(1).integers(0, 255, (192, 192, 3), np.uint8))
     root.mkdir()
     folder = CropFolder(root)
@@ -77,7 +77,7 @@ def labels(document: str) -> list[str]:
     return LABEL.findall(document.partition('id="sheet"')[2])
 
 
-def test_align_writes_it_and_again_when_nothing_is_new(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+def test_align_writes_it_also_if_no_photo_is_new(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     out = tmp_path / "aligned"
     done = invoke("align", people, out, "--report")
     page = out / "report.html"
@@ -152,7 +152,7 @@ def test_names_never_become_markup(tmp_path: Path) -> None:
     assert "a\\u{a}b\\u{7}.jpg" in document and "{{ 7*7 }}.jpg" in document
 
 
-def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
+def test_files_that_cannot_be_drawn_are_named(tmp_path: Path) -> None:
     folder = crop_folder(tmp_path / "f", [record("good.jpg"), record("bad.jpg"), record("gone.jpg"), reject("no.jpg")])
     (folder / "bad.jpg").write_bytes(b"half a pict")
     (folder / "gone.jpg").unlink()
@@ -199,7 +199,7 @@ def test_an_unwritable_page_leaves_the_old_one(tmp_path: Path) -> None:
     assert (folder / "report.html").read_bytes() == before and not list(folder.glob(".*part"))
 
 
-def test_small_pictures_keep_their_shape_and_colours() -> None:
+def test_thumbnails_keep_their_shape_and_colours() -> None:
     for (height, width), want in {(300, 200): (64, 96), (192, 192): (96, 96), (40, 20): (20, 40)}.items():
         y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
         image = (np.stack([x, y, 1 - x], axis=2) * 255).astype(np.uint8)

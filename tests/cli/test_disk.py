@@ -1,4 +1,4 @@
-"""A disk that is full or may not be written to, and two writers: one line, and what was there stays."""
+"""A full or read-only disk, and two writers at once: an error in one line, and existing files stay."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_two_writers_of_a_store_are_refused(invoke: Cosface, people: Path, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["align", "embed"])
-def test_two_writers_at_once_leave_what_one_would(invoke: Cosface, people: Path, tmp_path: Path, kind: str) -> None:
-    """Whoever comes second is refused or finds it done; nothing is doubled."""
+def test_two_writers_at_once_write_the_same_as_one(invoke: Cosface, people: Path, tmp_path: Path, kind: str) -> None:
+    """The second writer is refused, or finds the work done; no row is written twice."""
     import sys
 
     raw, out, alone = tmp_path / "raw", out_of(kind, tmp_path), out_of(kind, tmp_path / "alone")

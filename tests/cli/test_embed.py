@@ -1,4 +1,4 @@
-"""cosface embed as a person runs it."""
+"""cosface embed on the command line."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ def test_channel_order_matters(invoke: Cosface, face: Image.Image, tmp_path: Pat
     assert vector(tmp_path / "a.h5", "rgb.png") @ vector(tmp_path / "a.h5", "bgr.png") < 0.995
 
 
-def test_second_run_does_nothing_and_news_are_added(
-    invoke: Cosface, aligned: Path, people: Path, tmp_path: Path
-) -> None:
+def test_a_second_run_adds_only_new_photos(invoke: Cosface, aligned: Path, people: Path, tmp_path: Path) -> None:
     store = tmp_path / "faces.h5"
     invoke("embed", aligned, store)
     first = store.read_bytes()
@@ -184,7 +182,7 @@ def test_a_damaged_store_is_moved(invoke: Cosface, aligned: Path, tmp_path: Path
     assert store.read_bytes() == whole and (tmp_path / "faces.h5.broken").read_bytes() == whole[: len(whole) // 2]
 
 
-def test_a_file_that_is_no_store_stays(invoke: Cosface, aligned: Path, tmp_path: Path) -> None:
+def test_another_file_in_place_of_the_store_stays(invoke: Cosface, aligned: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.h5"
     with h5py.File(other, "w") as file:
         file["data"] = np.arange(5)

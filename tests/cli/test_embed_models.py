@@ -1,4 +1,4 @@
-"""cosface embed by several models at once, and on several devices: each store is what its model alone makes."""
+"""cosface embed with several models or devices: each store is the same as with its model alone."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ COMMAND = [sys.executable, "-m", "cosface_cli"]
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Path:
-    """A run folder of another template, arcface, than the embedded default's."""
+    """A run folder whose template is arcface, unlike the default model's."""
     return a_run(tmp_path_factory.mktemp("runs") / "mine", "mobilefacenet")
 
 
 @pytest.fixture(scope="module")
 def few(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eleven photos: a group, three people, one without a face, one that is none."""
+    """Eleven photos: a group, three people, one without a face, one that is not an image."""
     root = tmp_path_factory.mktemp("few") / "raw"
     for name in ("person1", "person2", "person5", "group"):
         shutil.copytree(people / name, root / name)
@@ -49,7 +49,7 @@ def few(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Told(list[Outcome]):
-    """What a stage tells."""
+    """Records the outcomes of a stage."""
 
     def __call__(self, outcome: Outcome) -> None:
         self.append(outcome)
@@ -71,7 +71,7 @@ def stores(folder: Path) -> dict[str, bytes]:
 
 
 def alone(source: Path, folder: Path, mine: Path, **settings: Any) -> dict[str, bytes]:
-    """The stores of both models, each by a run of its own."""
+    """The stores of both models, from one run for each model."""
     folder.mkdir()
     run(source, folder / "dlib.h5", **settings)
     run(source, folder / "mine.h5", mine, **settings)
@@ -99,7 +99,7 @@ def test_from_photos_and_from_crops(
     assert len(asked) == 11
 
 
-def test_each_store_goes_on_where_it_was(few: Path, mine: Path, tmp_path: Path) -> None:
+def test_each_store_continues_where_it_was(few: Path, mine: Path, tmp_path: Path) -> None:
     raw, both = tmp_path / "raw", tmp_path / "both"
     shutil.copytree(few, raw)
     both.mkdir()
@@ -123,8 +123,8 @@ def test_each_store_goes_on_where_it_was(few: Path, mine: Path, tmp_path: Path) 
     assert stores(both) == alone(raw, tmp_path / "fresh", mine)
 
 
-def test_what_only_one_model_is_refused(few: Path, mine: Path, tmp_path: Path) -> None:
-    """Sharpness is measured in a model's own crops: a limit between the two refuses the photo to one of them."""
+def test_a_photo_that_is_rejected_for_one_model(few: Path, mine: Path, tmp_path: Path) -> None:
+    """Sharpness is measured in a model's own crops: a limit between the two rejects the photo for one model."""
     photo = few / "person1" / "near.jpg"
     sharp = {}
     run(photo, tmp_path / "both", "dlib", mine)
@@ -153,8 +153,8 @@ def test_limits_of_another_run_lose_nothing(few: Path, mine: Path, tmp_path: Pat
     assert stores(both)["dlib.h5"] == before
 
 
-def test_other_settings_are_news(few: Path, tmp_path: Path) -> None:
-    """A photo that unchanged is read again if other faces of it are wanted."""
+def test_other_settings_embed_again(few: Path, tmp_path: Path) -> None:
+    """An unchanged photo is read again if other faces of it are wanted."""
     store = tmp_path / "a.h5"
     assert run(few / "group", store).rows == 1
     assert run(few / "group", store, faces="all").rows > 1
@@ -233,7 +233,9 @@ def test_models_from_file_and_environment(invoke: Cosface, few: Path, mine: Path
         assert want is None or set(stores(tmp_path / f"{number}")) == want
 
 
-def test_several_devices_are_as_one(few: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_devices_give_the_same_as_one(
+    few: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two workers that run torch, a process each, as on two GPUs; the vectors are ONNX Runtime's to 1e-5."""
     want = alone(few, tmp_path / "alone", mine)
     for word in ("cpu:0", "cpu:0,1"):
@@ -246,8 +248,8 @@ def test_several_devices_are_as_one(few: Path, mine: Path, tmp_path: Path, monke
             assert np.abs(one.vectors(0, len(one)) - other.vectors(0, len(other))).max() < 1e-5
 
 
-def test_a_precision_is_a_store_s_own(invoke: Cosface, few: Path, tmp_path: Path) -> None:
-    """It is not mixed in a store; an index compares them."""
+def test_a_store_has_one_precision(invoke: Cosface, few: Path, tmp_path: Path) -> None:
+    """A store does not mix precisions; an index does."""
     source = few / "person1"
     exact, half = tmp_path / "exact.h5", tmp_path / "half.h5"
     run(source, exact)

@@ -1,4 +1,4 @@
-"""kill -9 in the middle, then the same command again: the same files as without."""
+"""kill -9 during a run, then the same command again: the same files as without the kill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COPIES = 5
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
-    """Enough photos that a kill falls into the work."""
+    """Enough photos that a kill hits a running command."""
     root = tmp_path_factory.mktemp("crowd") / "raw"
     for copy in range(COPIES):
         shutil.copytree(people, root / f"{copy:02d}")
@@ -30,7 +30,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
 
 
 def killed(words: list[object], rows: int, seconds: float) -> None:
-    """Run a command and kill it some time after it has written so many rows; it must be at work still."""
+    """Run a command and kill it shortly after it has written so many rows; it must still be running."""
     process = subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     for _ in range(rows):
@@ -71,8 +71,8 @@ def test_embed(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
         assert told <= 20 * COPIES - (moment[0] - 4 * COPIES), "rows that were told are not embedded again"
 
 
-def test_a_store_is_whole_while_it_grows(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
-    """A store that is there already stays readable, and a kill while it is added to loses none of it."""
+def test_a_store_is_readable_while_it_grows(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
+    """An existing store stays readable, and a kill while rows are added loses none of its rows."""
     from cosface_cli.artifacts.store.store_file import Store
 
     store = tmp_path / "faces.h5"

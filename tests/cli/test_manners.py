@@ -1,4 +1,4 @@
-"""What every command owes to the person, and the pipe, that it talks to."""
+"""Output, help, settings and interruption of every command."""
 
 from __future__ import annotations
 

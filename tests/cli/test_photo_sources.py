@@ -1,4 +1,4 @@
-"""Archives, RecordIO, videos and patterns as a person gives them to align, embed and search."""
+"""Archives, RecordIO, videos and patterns as sources of align, embed and search."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_pattern_gives_what_its_folder_gives(invoke: Cosface, few: Path, from_
     assert not (tmp_path / "none").exists()
 
 
-def test_a_changed_member_is_done_again(invoke: Cosface, few: Path, tmp_path: Path) -> None:
+def test_a_changed_member_is_aligned_again(invoke: Cosface, few: Path, tmp_path: Path) -> None:
     archive, out = tmp_path / "a.zip", tmp_path / "aligned"
 
     def pack(second: str) -> None:

@@ -1,4 +1,4 @@
-"""What was there stays: nothing foreign is overwritten, taken away or believed."""
+"""Files that cosface did not write are never overwritten, deleted or trusted."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ COMMAND = [sys.executable, "-m", "cosface_cli"]
 SCRIPT = Path(sys.executable).with_name("cosface")  # its exit code is its own: python -m may end by SIGINT itself
 
 
-def test_photos_are_never_their_own_crops(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+def test_the_crop_folder_cannot_be_the_photo_folder(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(people / "person1", photos)
     before = contents(photos)
     done = invoke("align", photos, photos)
-    assert done.code == 2 and "give another folder" in done.err and contents(photos) == before
+    assert done.code == 2 and "choose another folder" in done.err and contents(photos) == before
 
 
-def test_a_foreign_file_in_the_way_stays(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_crop_stays(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "far.jpg").write_bytes(b"somebody's own")
+    (out / "far.jpg").write_bytes(b"another file")
     done = invoke("align", people / "person1", out)
     assert done.code == 2 and "far.jpg" in done.err and len(done.err.splitlines()) == 1
-    assert (out / "far.jpg").read_bytes() == b"somebody's own"
+    assert (out / "far.jpg").read_bytes() == b"another file"
 
 
-def test_an_index_takes_nothing_foreign_away(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+def test_an_index_deletes_no_other_files(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     folder = tmp_path / "w"
     folder.mkdir()
     invoke("embed", people / "person1", folder / "rows.2024.h5")
@@ -80,7 +80,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, people: Path, model_cache: Pat
 
 
 def test_weights_are_known_by_their_tensors(invoke: Cosface, run: Path, people: Path, tmp_path: Path) -> None:
-    """A file with another's id neither passes for it nor spoils its cached graph."""
+    """A file with the id of another model is not taken for it, and does not replace its cached graph."""
     genuine = run / "run" / "weights.safetensors"
     tensors = {name: value * np.float32(2) for name, value in read_tensors(genuine).items()}
     save_weights(tmp_path / "forged.safetensors", tensors, read_header(genuine))
@@ -92,7 +92,7 @@ def test_weights_are_known_by_their_tensors(invoke: Cosface, run: Path, people: 
     assert invoke(*words, run / "run", env=env).code in (0, 1)
 
 
-def test_store_probes_of_no_length_are_rejected_by_name(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+def test_store_probes_of_zero_length_are_rejected(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     store = tmp_path / "a.h5"
     invoke("embed", people / "person1", store)
     invoke("index", "build", store, tmp_path / "i")
@@ -114,7 +114,7 @@ def test_people_of_a_list_lie_below_its_root(invoke: Cosface, people: Path, tmp_
     assert invoke("embed", people, tmp_path / "d.h5", "--root", people).code == 2
 
 
-def test_options_without_effect_are_said(invoke: Cosface, people: Path, tmp_path: Path) -> None:
+def test_options_without_effect_are_reported(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     invoke("align", people / "person1", tmp_path / "a")
     noted = invoke("embed", tmp_path / "a", tmp_path / "a.h5", "--faces", "center")
     assert noted.code == 0 and "--faces changes nothing" in noted.err
@@ -148,7 +148,7 @@ def test_ctrl_c_leaves_no_traceback(people: Path, tmp_path: Path, seconds: float
     assert process.returncode in (130, 0), (process.returncode, err)
 
 
-def test_ctrl_c_in_the_midst_of_an_import_ends_with_130(people: Path, tmp_path: Path) -> None:
+def test_ctrl_c_during_an_import_ends_with_130(people: Path, tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text(
         "exec('import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)')"
     )

@@ -1,4 +1,4 @@
-"""cosface embed info, merge and split: stores told of, joined and cut."""
+"""cosface embed info, merge and split."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rejected(path: Path) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
-    """11 sources of 3 identities and of none, with 19 rows and 3 rejects."""
+    """11 sources, some without an identity, with 20 rows and 3 rejects."""
     sources = [faces(f"{'abc'[n // 4]}/{n}.jpg", 1 + n % 3) for n in range(10)] + [faces("top.jpg")]
     rejects = (reject("a/x.jpg"), reject("c/y.jpg", "truncated"), reject("z.jpg"))
     return store(tmp_path / "whole.h5", *sources, rejects=rejects)
@@ -89,7 +89,7 @@ def test_info_of_a_store(invoke: Cosface, whole: Path) -> None:
     assert again.rows[0]["unfinished"] is True and "an interrupted run was filling this store" in again.err
 
 
-def test_info_of_what_is_none(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
+def test_info_of_another_file(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "words.h5").write_text("words")
     for path, part in ((tmp_path / "no.h5", "no such store"), (tmp_path / "words.h5", "no HDF5"), (tmp_path, "folder")):
         done = invoke("embed", "info", path)
@@ -99,13 +99,13 @@ def test_info_of_what_is_none(invoke: Cosface, whole: Path, tmp_path: Path) -> N
         info(InfoConfig(store=whole))
 
 
-def test_the_words_are_commands_unless_something_is_called_so(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
+def test_the_words_are_commands_unless_a_file_has_that_name(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     (place / "info").mkdir(parents=True)
     both = invoke("embed", "info", whole, cwd=place)
     assert both.code == 2 and "./info" in both.err and len(both.err.splitlines()) == 1
     folder = invoke("embed", "./info", tmp_path / "new.h5", cwd=place)
-    assert folder.code == 1 and "no photos here" in folder.err, "embed SOURCE STORE is as it was"
+    assert folder.code == 1 and "contains no photos" in folder.err, "embed SOURCE STORE is as it was"
     assert invoke("embed", "inf", whole, cwd=place).err.count("no such file or folder") == 1
     assert invoke("embed", "merge", whole, tmp_path / "m.h5", cwd=place).code == 0
     for word in ("info", "merge", "split"):
@@ -152,7 +152,7 @@ def test_split_by_identity(invoke: Cosface, whole: Path, tmp_path: Path) -> None
     assert (tmp_path / "again.h5").read_bytes() == whole.read_bytes()
 
 
-def test_identities_lead_to_no_other_folder(tmp_path: Path) -> None:
+def test_identities_with_a_path_stay_in_the_folder(tmp_path: Path) -> None:
     names = ["..", "../../x", "unnamed", "%75nnamed", "a/b", "a%2Fb", "/etc/x", "", os.fsdecode(b"\xff"), "人", ".a"]
     sources = [[(replace(row, identity=name), v) for row, v in faces(f"{n}.jpg")] for n, name in enumerate(names)]
     path = store(tmp_path / "s.h5", *sources, faces("none.jpg"))
@@ -163,13 +163,13 @@ def test_identities_lead_to_no_other_folder(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["parts", "s.h5"]
 
 
-def test_an_identity_that_stands_apart_is_brought_together(tmp_path: Path) -> None:
+def test_rows_of_an_identity_are_joined_in_one_part(tmp_path: Path) -> None:
     path = store(tmp_path / "s.h5", *(faces(f"{'ab'[n % 2]}/{n}.jpg") for n in range(6)))
     split(SplitConfig(store=path, folder=tmp_path / "parts", by="identity"))
     assert [source for source, _, _ in listed(tmp_path / "parts" / "b.h5")] == ["b/1.jpg", "b/3.jpg", "b/5.jpg"]
 
 
-def test_each_source_once_and_the_last_counts(invoke: Cosface, tmp_path: Path) -> None:
+def test_each_source_is_merged_once_from_the_last_store(invoke: Cosface, tmp_path: Path) -> None:
     a = store(
         tmp_path / "a.h5",
         faces("same.jpg", 2),
@@ -250,7 +250,7 @@ def test_no_rows_are_lost_by_mistake(invoke: Cosface, tmp_path: Path, whole: Pat
         assert refused.code == 2 and "has not ended" in refused.err and "whole.h5" in refused.err
 
 
-def test_a_split_is_whole_or_not_there(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_split_that_fails_leaves_nothing(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any) -> int:
         if "part-02" in str(arguments[0]):
             raise OSError(28, "No space left on device")

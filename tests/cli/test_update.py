@@ -1,4 +1,4 @@
-"""Photos that change, go, or go away in the midst of the work: what a second run makes of it."""
+"""Photos that change, are removed, or disappear during a run: what the next run does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.folders import contents
 
 
 class Watching:
-    """Keeps what a stage tells, and does something when the photos are listed and the work is about to begin."""
+    """Records outcomes, and calls a function once the photos are listed, before the work starts."""
 
     def __init__(self, then: Callable[[], object] = lambda: None) -> None:
         self.notes: list[str] = []
@@ -64,7 +64,7 @@ def raw(people: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["align", "embed"])
-def test_photos_that_are_gone_stay_until_prune(raw: Path, tmp_path: Path, kind: str) -> None:
+def test_results_of_removed_photos_stay_until_prune(raw: Path, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "out"
     (raw / "a" / "broken.jpg").write_bytes(b"no picture")
     run(kind, raw, out)
@@ -86,8 +86,8 @@ def test_photos_that_are_gone_stay_until_prune(raw: Path, tmp_path: Path, kind: 
     assert run(kind, raw, out, told).gone == 0 and told.notes == []
 
 
-def test_rows_of_crops_that_are_gone(raw: Path, tmp_path: Path) -> None:
-    """A photo's removal goes through align to embed; rows of another folder are none of its business."""
+def test_rows_of_removed_crops(raw: Path, tmp_path: Path) -> None:
+    """The removal of a photo reaches the store through the crop folder; rows of other folders stay."""
     store = tmp_path / "faces.h5"
     run("embed", raw, store)
     run("align", raw, tmp_path / "crops")
@@ -99,7 +99,7 @@ def test_rows_of_crops_that_are_gone(raw: Path, tmp_path: Path) -> None:
     assert rows(raw, store, prune=True) == 6
 
 
-def test_prune_needs_to_see_everything(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_needs_a_complete_listing(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     run("align", raw, out)
     before = content(out)
@@ -126,7 +126,7 @@ def test_prune_needs_to_see_everything(raw: Path, tmp_path: Path, monkeypatch: p
     assert content(out) == before, "an empty folder is rather one that is not mounted"
 
 
-def test_archives_are_whole_and_selections_are_not(raw: Path, tmp_path: Path) -> None:
+def test_archives_are_complete_listings_and_selections_are_not(raw: Path, tmp_path: Path) -> None:
     packed = Path(shutil.make_archive(str(tmp_path / "raw"), "zip", raw))
     assert list_photos(str(raw)).whole and list_photos(str(packed)).whole
     for selection in (f"{raw}/**/*.jpg", str(raw / "a" / "far.jpg")):
@@ -137,7 +137,7 @@ def test_archives_are_whole_and_selections_are_not(raw: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["align", "embed"])
-def test_a_photo_that_goes_in_the_midst_keeps_what_it_gave(raw: Path, tmp_path: Path, kind: str) -> None:
+def test_a_photo_that_disappears_during_the_run_keeps_its_results(raw: Path, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "out"
     run(kind, raw, out)
     before = content(out)
@@ -148,7 +148,7 @@ def test_a_photo_that_goes_in_the_midst_keeps_what_it_gave(raw: Path, tmp_path: 
 
 @pytest.mark.parametrize("kind", ["align", "embed"])
 @pytest.mark.parametrize("how", ["moved", "unmounted"])
-def test_a_source_that_goes_away_is_an_error_and_nothing_is_lost(
+def test_a_source_that_disappears_is_an_error_and_nothing_is_lost(
     raw: Path, tmp_path: Path, kind: str, how: str
 ) -> None:
     out, away = tmp_path / "out", tmp_path / "away"

@@ -1,4 +1,4 @@
-"""Toy people, a network that trains in milliseconds, and a listener, as for training."""
+"""Made-up people, a network that trains in milliseconds, and a recorder of outcomes, shared with tests of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes on the circle, laid there by hand."""
+"""Classes on the circle, with angles chosen by hand."""
 
 from __future__ import annotations
 

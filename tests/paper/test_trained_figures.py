@@ -1,4 +1,4 @@
-"""Fig. 4, Fig. 5 and both tables on toy people: what is trained, what is printed, what a second call does."""
+"""Figures 4 and 5 and both tables on made-up people: what is trained, what is printed, what a second call does."""
 
 from __future__ import annotations
 
