@@ -1,8 +1,8 @@
 """Makes a small photo folder from the images in insightface's package: usage: quickstart_photos.py FOLDER.
 
-One image shows six people. Each person is cut out three times, with three margins, as FOLDER/personN; the whole image goes
-to FOLDER/group. Four images of cloth masks without a face become rejects. This is enough to see every command
-work, but too little to train a useful network.
+One image shows six people. Each person is cut out with three margins, as FOLDER/personN; the whole image goes to
+FOLDER/group. Four images of cloth masks without a face become rejects. This is enough to see every command work, but
+too little to train a useful network.
 """
 
 import shutil

@@ -61,7 +61,7 @@ def _crop_tasks(config: EmbedConfig, emit: OnOutcome) -> EmbedTasks:
     defaults = EmbedConfig(source=config.source, store=config.store)
     unused = [flag_of(EmbedConfig, name) for name in FOR_PHOTOS if getattr(config, name) != getattr(defaults, name)]
     if unused:
-        emit(Note(f"{config.source}: these are crops; {', '.join(unused)} is only for photos and has no effect"))
+        emit(Note(f"{config.source}: these are crops, so options for photos have no effect: {', '.join(unused)}"))
     root = absolute(config.source)
     crops = open_crops(root, config.crops_template)
     tasks = [
