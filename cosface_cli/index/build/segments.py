@@ -70,9 +70,7 @@ def read_blocks(
 class SegmentWriter:
     """Writes the segments of a new state of an index, one after the other. Ids of new rows count up from next_id."""
 
-    def __init__(
-        self, root: Path, size: int, choice: SearchChoice, next_id: int = 0, emit: OnOutcome = ignore
-    ) -> None:
+    def __init__(self, root: Path, size: int, choice: SearchChoice, next_id: int = 0, emit: OnOutcome = ignore) -> None:
         self.root, self.size, self.choice, self.emit = root, size, choice, emit
         self.next_id = next_id
         self.segments: list[Segment] = []
