@@ -11,7 +11,7 @@ docstring is the help text.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass
 from keyword import iskeyword
 from pathlib import Path
@@ -38,15 +38,19 @@ class Given:
     values: Mapping[str, Any]
     """By field name; fields that were not given are missing."""
 
-    def config(self, kind: type[C], beside: str | None = None) -> C:
-        """A config built from the values. beside: what the user chose, such as "--protocol lfw": then a value that
-        kind has no field for is an error. Raises CosfaceError naming its flag."""
+    def config(self, kind: type[C], beside: str | None = None, allowed: Collection[str] = (), **filled: Any) -> C:
+        """A config built from the values.
+
+        beside: what the user chose, such as "--protocol lfw": then a value that kind has no field for is an error, but
+        for the fields in `allowed`, which the command uses itself. filled: fields that the command sets. Raises
+        CosfaceError naming the flag.
+        """
         names = {found.name for found in parameters(kind)}
         if beside is not None:
             for name in self.values:
-                if name not in names and name not in _TERMINAL:
+                if name not in names and name not in _TERMINAL and name not in allowed:
                     raise CosfaceError(f"{self.flag(name)} is not an option of {beside}", hint="leave it out")
-        return kind(**{name: value for name, value in self.values.items() if name in names})
+        return kind(**{name: value for name, value in self.values.items() if name in names}, **filled)
 
     def flag(self, name: str) -> str:
         """The flag of a field."""

@@ -80,8 +80,15 @@ class Parameter:
     """Whether it holds a mapping, written as NAME=VALUE."""
     default: Any
     """MISSING where it must be given."""
-    choices: tuple[str, ...]
+    literal: tuple[str, ...]
+    """Values of its Literal annotation."""
     option: Option
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """All values that may be given, those of a table as they are now; empty if any may."""
+        listed = self.option.choices
+        return tuple(listed.names) if isinstance(listed, Table) else listed or self.literal
 
     @property
     def flag(self) -> str:
@@ -128,6 +135,11 @@ def parameter(config: type, name: str) -> Parameter:
 def flag_of(config: type, name: str) -> str:
     """How messages name a field: its flag."""
     return parameter(config, name).flag
+
+
+def changed_fields(config: Any) -> frozenset[str]:
+    """Names of the fields whose value is not their default."""
+    return frozenset(f.name for f in fields(config) if getattr(config, f.name) != f.default)
 
 
 def check(config: Any) -> None:
@@ -237,7 +249,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
         single=bool(several) and len(arms) > 1,
         pairs=pairs,
         default=default,
-        choices=tuple(said.choices.names) if isinstance(said.choices, Table) else said.choices or literal,
+        literal=literal,
         option=said,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from cosface_cli.artifacts.files import atomic
 
 STREAM_ERRORS = ("strict", "backslashreplace")  # of standard output and standard error, as Python sets them
 ONE_WORKER = {"COSFACE_ALIGN_WORKERS": "1", "COSFACE_EMBED_WORKERS": "1"}  # no processes to start
@@ -40,6 +37,14 @@ def packaged_photos() -> Path:
     spec = find_spec("insightface")
     assert spec is not None and spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0]) / "data" / "images"
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Path:
+    """raw/person1..6/{near,middle,far}.jpg, group/t1.jpg, actor/..., masks/ (no faces); not to be written to."""
+    root = tmp_path_factory.mktemp("people") / "raw"
+    subprocess.run([sys.executable, ROOT / "examples" / "quickstart_photos.py", root], check=True, cwd=ROOT)
+    return root
 
 
 @dataclass(frozen=True)
@@ -74,42 +79,6 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pat
     folder.mkdir(exist_ok=True)
     os.environ["COSFACE_CACHE"] = str(folder)
     return folder
-
-
-Once = Callable[[str, Callable[[Path], object]], Path]
-
-
-@pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
-    """Fill a folder once for all workers of a test run: once("people", make) is the folder for which make was called.
-
-    For input that takes long to make, and that no test writes to: the first worker makes it, the others wait.
-    """
-    base = tmp_path_factory.getbasetemp()
-    base = base if worker_id == "master" else base.parent
-
-    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
-        folder, done = base / name, base / f"{name}.done"
-        with atomic.lock(folder, wait_seconds=280):  # below a test's time limit
-            if not done.exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
-                make(folder)
-                done.touch()
-        return folder
-
-    return folder_of
-
-
-@pytest.fixture(scope="session")
-def people(once: Once, model_cache: Path) -> Path:
-    """Photos of people, cut out of the packaged group picture; not to be written to.
-
-    raw/person1..6/{near,middle,far}.jpg, raw/group/t1.jpg, raw/actor/..., raw/masks/ (no faces).
-    """
-    script = ROOT / "examples" / "quickstart_photos.py"
-    folder = once("people", lambda root: subprocess.run([sys.executable, script, root / "raw"], check=True, cwd=ROOT))
-    return folder / "raw"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -164,9 +164,6 @@ def test_the_table_of_commands_is_the_rooms() -> None:
 
 COMMANDS = [
     ("cosface_cli.train.command", "train", ["cosface_cli.train:TrainConfig"]),
-    ("cosface_cli.verify.command", "verify", ["cosface_cli.verify:CompareConfig", "cosface_cli.verify:ProtocolConfig"]),
-    ("cosface_cli.verify.calibration.command", "calibrate", ["cosface_cli.verify.calibration:CalibrateConfig"]),
-    ("cosface_cli.verify.leakage.command", "leakage", ["cosface_cli.verify.leakage:LeakageConfig"]),
 ]
 
 

@@ -29,7 +29,7 @@ from cosface_cli.paper.trainings import pair_accuracy
 from cosface_cli.paper.trainings.identity_subset import copy_crops, crops_of_largest_identities
 from cosface_cli.paper.trainings.loss_comparison import Comparison
 from cosface_cli.train import stage
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.protocols.lfw import LfwConfig
 from cosface_cli.verify.stage import verify_protocol
 from tests.train.conftest import Heard, contents, write_crops
 from tests.train.test_train_validation import crop_folder_with_pairs
@@ -96,8 +96,8 @@ def test_table_2_trains_eight_losses_alike_and_once(table: TableConfig, heard: H
 
     # as cosface verify scores the same weights
     for row, run in ((report.rows[7], "cosface-m0.35-seed0"), (report.rows[2], "triplet-seed0")):
-        config = ProtocolConfig(
-            table.root, "lfw", table.pairs, (str(table.out / "runs" / run),), flip="concat", workers=1
+        config = LfwConfig(
+            source=table.root, pairs=table.pairs, models=(str(table.out / "runs" / run),), flip="concat", workers=1
         )
         alone = verify_protocol(config)
         assert (row["accuracy"], row["accuracy_se"]) == (alone.accuracy, alone.accuracy_se)

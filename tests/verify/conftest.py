@@ -10,6 +10,7 @@ import pytest
 
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
+from cosface_cli.outcomes import Note, Outcome
 
 MakeStore = Callable[..., Path]
 
@@ -22,6 +23,16 @@ def unit(*values: float) -> np.ndarray:
 def at_angle(degrees: float) -> np.ndarray:
     """A unit vector in the plane: the score of two is the cosine of the angle between them."""
     return unit(np.cos(np.radians(degrees)), np.sin(np.radians(degrees)))
+
+
+def collect(notes: list[str]) -> Callable[[Outcome], None]:
+    """A callback that collects the notes among the outcomes."""
+
+    def collect_note(outcome: Outcome) -> None:
+        if isinstance(outcome, Note):
+            notes.append(outcome.text)
+
+    return collect_note
 
 
 @pytest.fixture

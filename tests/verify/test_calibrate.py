@@ -17,7 +17,7 @@ from cosface_cli.outcomes import Note, Outcome
 from cosface_cli.verify import CompareConfig
 from cosface_cli.verify.calibration import CalibrateConfig
 from cosface_cli.verify.calibration.stage import calibrate
-from cosface_cli.verify.compare.comparing import compare_two
+from cosface_cli.verify.stage import compare_two
 from tests.verify.conftest import MakeStore, at_angle, unit
 
 FIRST = "ABCDEFGHIJ"
@@ -40,7 +40,7 @@ def step(score: float) -> float:
 
 def test_worked_by_hand(fan: Path, tmp_path: Path) -> None:
     """Nearest impostors: 9 pairs 9 degrees apart, 18 of 10, 9 of 11. FAR .01 allows 1 of 180, so none pass."""
-    report = calibrate(CalibrateConfig(fan, out=tmp_path / "c.json"))
+    report = calibrate(CalibrateConfig(source=fan, out=tmp_path / "c.json"))
     assert (report.people, report.faces, report.genuine, report.impostors) == (10, 20, 10, 180)
     first = report.rates[0]
     assert first["far"] == 0.01 and first["achieved_far"] == 0 and first["tar"] == 1
@@ -57,19 +57,19 @@ def test_worked_by_hand(fan: Path, tmp_path: Path) -> None:
 
 
 def test_it_decides_and_says_what_scores_mean(fan: Path, tmp_path: Path) -> None:
-    calibrate(CalibrateConfig(fan, out=tmp_path / "c.json"))
+    calibrate(CalibrateConfig(source=fan, out=tmp_path / "c.json"))
     config = CompareConfig(stores=(fan,), calibration=tmp_path / "c.json", far=0.05)
     (same,) = compare_two("A/1.jpg", "A/2.jpg", config)
     assert same.same and same.far == 0 and same.far_low == 0 and 0 < same.far_high < 0.05
     (other,) = compare_two("A/1.jpg", "C/1.jpg", config)
     assert not other.same and other.far_low < other.far < other.far_high
     assert other.far == pytest.approx(61 / 180, abs=0.05)  # 9 + 18 + 9 pairs nearer than 19 degrees, 24 up to 20
-    with pytest.raises(CosfaceError, match=r"180 impostor pairs cannot tell where the FAR is 0\.001"):
+    with pytest.raises(CosfaceError, match=r"180 impostor pairs do not resolve --far 0\.001"):
         compare_two("A/1.jpg", "A/2.jpg", CompareConfig(stores=(fan,), calibration=tmp_path / "c.json"))
 
 
 def test_a_table_is_of_one_model_and_flip(fan: Path, make_store: MakeStore, tmp_path: Path) -> None:
-    calibrate(CalibrateConfig(fan, out=tmp_path / "c.json"))
+    calibrate(CalibrateConfig(source=fan, out=tmp_path / "c.json"))
     vectors = {"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(1)}
     other = make_store(vectors, name="other.h5", model="other")
     with pytest.raises(ModelMismatch, match=r"made with net .*, expected other"):
@@ -80,31 +80,33 @@ def test_a_table_is_of_one_model_and_flip(fan: Path, make_store: MakeStore, tmp_
 
 
 def test_flips_stand_side_by_side(fan: Path, make_store: MakeStore, tmp_path: Path) -> None:
-    calibrate(CalibrateConfig(fan, out=tmp_path / "c.json"))
+    calibrate(CalibrateConfig(source=fan, out=tmp_path / "c.json"))
     both = {f"{name}/{n}.jpg": at_angle(20 * i + n) for i, name in enumerate("AB") for n in (1, 2)}
-    calibrate(CalibrateConfig(make_store(both, name="sum.h5", flip="sum"), out=tmp_path / "c.json"))
+    calibrate(CalibrateConfig(source=make_store(both, name="sum.h5", flip="sum"), out=tmp_path / "c.json"))
     assert set(read_calibrations(tmp_path / "c.json")) == {"none", "sum"}
 
 
 def test_what_stands_elsewhere_is_not_written_over(fan: Path, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"a photo")
     with pytest.raises(CosfaceError, match="not a calibration"):
-        calibrate(CalibrateConfig(fan, out=tmp_path / "photo.jpg"))
+        calibrate(CalibrateConfig(source=fan, out=tmp_path / "photo.jpg"))
     assert (tmp_path / "photo.jpg").read_bytes() == b"a photo"
     with pytest.raises(CosfaceError, match="--out FILE"):
-        calibrate(CalibrateConfig(fan))  # an embedded model's came with it
+        calibrate(CalibrateConfig(source=fan))  # an embedded model's came with it
 
 
 def test_who_cannot_be_told_apart(make_store: MakeStore, tmp_path: Path) -> None:
     for vectors, part in [
         ({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(5)}, "no two people"),
         ({"1.jpg": at_angle(0), "2.jpg": at_angle(5)}, "no two people"),
-        ({"A/1.jpg": at_angle(0), "B/2.jpg": at_angle(5)}, "nobody here has two photos"),
+        ({"A/1.jpg": at_angle(0), "B/2.jpg": at_angle(5)}, "no person has two photos"),
     ]:
         with pytest.raises(CosfaceError, match=part):
-            calibrate(CalibrateConfig(make_store(vectors), out=tmp_path / "c.json"))
-    with pytest.raises(CosfaceError, match="nobody is called Z"):
-        calibrate(CalibrateConfig(make_store({"A/1.jpg": at_angle(0)}), out=tmp_path / "c.json", leave_out=("Z",)))
+            calibrate(CalibrateConfig(source=make_store(vectors), out=tmp_path / "c.json"))
+    with pytest.raises(CosfaceError, match="no person is called Z"):
+        calibrate(
+            CalibrateConfig(source=make_store({"A/1.jpg": at_angle(0)}), out=tmp_path / "c.json", leave_out=("Z",))
+        )
 
 
 def test_doubles_and_people_with_two_names(make_store: MakeStore, tmp_path: Path) -> None:
@@ -120,14 +122,14 @@ def test_doubles_and_people_with_two_names(make_store: MakeStore, tmp_path: Path
     for photo in range(3):
         vectors[f"also p03/{photo}.jpg"] = unit(*(vectors["p03/0.jpg"] + 0.02 * random.normal(size=16)))
     told: list[Outcome] = []
-    report = calibrate(CalibrateConfig(make_store(vectors), out=tmp_path / "c.json"), told.append)
+    report = calibrate(CalibrateConfig(source=make_store(vectors), out=tmp_path / "c.json"), told.append)
     words = [note.text for note in told if isinstance(note, Note)]
     assert report.faces == 41 * 3 and report.people == 41
-    assert any("1 photos are there as two people (p01 and p02)" in text for text in words)
+    assert any("1 photos are in the folders of two people (p01 and p02)" in text for text in words)
     assert [text for text in words if "look like one person" in text] == [
         "also p03 and p03 look like one person to this model: --leave-out one of them if they are"
     ]
-    config = CalibrateConfig(make_store(vectors), out=tmp_path / "d.json", leave_out=("also p03",))
+    config = CalibrateConfig(source=make_store(vectors), out=tmp_path / "d.json", leave_out=("also p03",))
     assert calibrate(config).people == 40
     assert read_calibrations(tmp_path / "d.json")["none"].data["left_out"] == ["also p03"]
 
@@ -135,11 +137,11 @@ def test_doubles_and_people_with_two_names(make_store: MakeStore, tmp_path: Path
 def test_into_an_onnx_files_neighbour(fan: Path, shared: Path, tmp_path: Path) -> None:
     model = tmp_path / "face.onnx"
     shutil.copy(shared / "models" / "mobilefacenet_diandianti.onnx", model)
-    with pytest.raises(ModelMismatch, match="not of face"):
-        calibrate(CalibrateConfig(fan, models=(str(model),)))
+    with pytest.raises(ModelMismatch, match="expected face"):
+        calibrate(CalibrateConfig(source=fan, models=(str(model),)))
     embedder = open_embedder(str(model))
     assert calibrations_of(str(model), embedder) == {}
-    calibrate(CalibrateConfig(fan, out=tmp_path / "c.json"))
+    calibrate(CalibrateConfig(source=fan, out=tmp_path / "c.json"))
     table = read_calibrations(tmp_path / "c.json")["none"]
     keep(str(model), {"none": table})
     with pytest.raises(ModelMismatch, match=r"made with net .*, expected face"):  # a table of net's

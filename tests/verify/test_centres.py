@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosface_cli.verify.leakage.centres import BLOCK, Gathering, pairs_over, stranger_threshold
+from cosface_cli.verify.leakage.person_centres import BLOCK, CentreSums, pairs_over, stranger_threshold
 from tests.verify.conftest import at_angle
 
 
-def gathered(vectors: np.ndarray, names: list[str], step: int) -> tuple[Gathering, np.ndarray]:
-    gathering, codes = Gathering(vectors.shape[1]), []
+def gathered(vectors: np.ndarray, names: list[str], step: int) -> tuple[CentreSums, np.ndarray]:
+    gathering, codes = CentreSums(vectors.shape[1]), []
     for low in range(0, len(names), step):
         codes.append(gathering.add(vectors[low : low + step], names[low : low + step]))
     return gathering, np.concatenate(codes)

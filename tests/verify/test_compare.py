@@ -18,11 +18,11 @@ from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Outcome, Rejected
-from cosface_cli.verify import CompareConfig, Match, ProtocolConfig
+from cosface_cli.verify import CompareConfig, Match
 from cosface_cli.verify.calibration import CalibrateConfig
 from cosface_cli.verify.calibration.stage import calibrate
-from cosface_cli.verify.compare.comparing import are_many, compare_list, compare_many, compare_two
-from cosface_cli.verify.stage import run_protocol
+from cosface_cli.verify.protocols.csv_pairs import CsvConfig
+from cosface_cli.verify.stage import are_many, compare_list, compare_many, compare_two, run_protocol
 from tests.verify.conftest import MakeStore, at_angle, unit
 
 ONE = CompareConfig(workers=1)
@@ -102,7 +102,7 @@ class TestWarnings:
         group, face = str(people / "group" / "t1.jpg"), str(people / "person3" / "near.jpg")
         (match,) = compare_two(group, face, ONE)
         (several,) = (warned for warned in match.warnings if warned.code == "several_faces")
-        assert several.photo == group and "the largest one was taken" in several.words
+        assert several.photo == group and "the largest one was used" in several.words
         found = compare_two(group, face, CompareConfig(faces="all"))
         assert len(found) >= 5 and {m.left_face for m in found} == set(range(1, len(found) + 1))
         assert [m.cos for m in found] == sorted((m.cos for m in found), reverse=True)
@@ -131,7 +131,7 @@ class TestMany:
         assert [row["cos"] for row in by_store] == pytest.approx([row["cos"] for row in by_photo], abs=1e-6)
         assert by_store[0]["flip"] == "sum" and by_store[0]["right"] == "far.jpg"
         with pytest.raises(ModelMismatch, match="dlib-int8"):
-            compare_many(probe, str(tmp_path / "p.h5"), CompareConfig(("dlib-int8",)))
+            compare_many(probe, str(tmp_path / "p.h5"), CompareConfig(models=("dlib-int8",)))
         with pytest.raises(CosfaceError, match="--flip sum"):
             compare_many(probe, str(tmp_path / "p.h5"), CompareConfig(flip="concat"))
 
@@ -159,7 +159,7 @@ class TestStores:
         assert near.cos == pytest.approx(np.cos(np.pi / 6), abs=1e-6) and near.same and near.model == "net"
         (far,) = compare_two("A/1.jpg", "B/1.jpg", config)
         assert far.cos == pytest.approx(0, abs=1e-6) and not far.same and far.far is None
-        with pytest.raises(CosfaceError, match=r"no row is of C/1\.jpg"):
+        with pytest.raises(CosfaceError, match=r"the store has no row of C/1\.jpg"):
             compare_two("A/1.jpg", "C/1.jpg", config)
         with pytest.raises(CosfaceError, match="no threshold is known for net"):
             compare_two("A/1.jpg", "A/2.jpg", CompareConfig(stores=(store,)))
@@ -188,13 +188,13 @@ class TestStores:
         with pytest.raises(CosfaceError, match="--flip sum"):
             compare_two("A/1.jpg", "A/2.jpg", CompareConfig(stores=(one, other), threshold=0.8))
         short = make_store({"A/1.jpg": at_angle(0)}, name="d.h5", model="two")
-        with pytest.raises(CosfaceError, match=r"d\.h5: no row is of A/2"):
+        with pytest.raises(CosfaceError, match=r"d\.h5: the store has no row of A/2"):
             compare_two("A/1.jpg", "A/2.jpg", CompareConfig(stores=(one, short), threshold=0.8))
 
     def test_a_store_is_not_of_the_model_named(self, make_store: MakeStore) -> None:
         store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(30)})
-        with pytest.raises(ModelMismatch, match="not of dlib"):
-            compare_two("A/1.jpg", "A/2.jpg", CompareConfig(("dlib",), stores=(store,)))
+        with pytest.raises(ModelMismatch, match="expected dlib "):
+            compare_two("A/1.jpg", "A/2.jpg", CompareConfig(models=("dlib",), stores=(store,)))
 
 
 class TestList:
@@ -222,16 +222,16 @@ class TestList:
 def test_models_are_fused(people: Path) -> None:
     """The mean of two models' cosines; joined by length where that is wanted."""
     pair = (str(people / "person1" / "near.jpg"), str(people / "person2" / "near.jpg"))
-    alone = [compare_two(*pair, CompareConfig((model,)))[0] for model in ("dlib", "dlib-int8")]
-    (mean,) = compare_two(*pair, CompareConfig(("dlib", "dlib-int8"), threshold=0.9))
+    alone = [compare_two(*pair, CompareConfig(models=(model,)))[0] for model in ("dlib", "dlib-int8")]
+    (mean,) = compare_two(*pair, CompareConfig(models=("dlib", "dlib-int8"), threshold=0.9))
     assert mean.cos == pytest.approx(sum(m.cos for m in alone) / 2, abs=2e-6) and mean.model == "dlib+dlib-int8"
-    (joined,) = compare_two(*pair, CompareConfig(("dlib", "dlib-int8"), "concat", threshold=0.9))
+    (joined,) = compare_two(*pair, CompareConfig(models=("dlib", "dlib-int8"), fuse="concat", threshold=0.9))
     assert joined.model_id != mean.model_id
     assert min(m.cos for m in alone) - 0.01 < joined.cos < max(m.cos for m in alone) + 0.01
     with pytest.raises(CosfaceError, match="no threshold is known for dlib"):
-        compare_two(*pair, CompareConfig(("dlib", "dlib-int8")))
+        compare_two(*pair, CompareConfig(models=("dlib", "dlib-int8")))
     with pytest.raises(CosfaceError, match="did you mean 'mean'"):
-        compare_two(*pair, CompareConfig(("dlib",), "maen"))
+        compare_two(*pair, CompareConfig(models=("dlib",), fuse="maen"))
 
 
 def test_a_name_that_is_no_photo(tmp_path: Path, people: Path) -> None:
@@ -256,7 +256,7 @@ def test_an_ensemble_by_a_protocol_and_calibrated(people: Path, tmp_path: Path) 
     (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
 
     def scores(**how: object) -> np.ndarray:
-        config = ProtocolConfig(raw, pairs=tmp_path / "pairs.csv", workers=1, **how)
+        config = CsvConfig(source=raw, pairs=tmp_path / "pairs.csv", workers=1, **how)
         scored, report = run_protocol(config)
         assert scored.pairs is not None and report.model in ("dlib", "dlib-int8", "dlib+dlib-int8")
         return scored.pairs.scores
@@ -265,11 +265,11 @@ def test_an_ensemble_by_a_protocol_and_calibrated(people: Path, tmp_path: Path) 
     assert scores(models=("dlib", "dlib-int8")) == pytest.approx((alone[0] + alone[1]) / 2, abs=2e-6)
     both = {"models": ("dlib", "dlib-int8"), "workers": 1}
     with pytest.raises(CosfaceError, match="--out FILE"):
-        calibrate(CalibrateConfig(raw, **both))
-    calibrate(CalibrateConfig(raw, out=tmp_path / "c.json", **both))
+        calibrate(CalibrateConfig(source=raw, **both))
+    calibrate(CalibrateConfig(source=raw, out=tmp_path / "c.json", **both))
     pair = (str(raw / "person1" / "near.jpg"), str(raw / "person1" / "far.jpg"))
     how = {"calibration": tmp_path / "c.json", "far": 0.1}
-    (match,) = compare_two(*pair, CompareConfig(("dlib-int8", "dlib"), **how))
+    (match,) = compare_two(*pair, CompareConfig(models=("dlib-int8", "dlib"), **how))
     assert match.same and match.far is not None
     with pytest.raises(ModelMismatch):
-        compare_two(*pair, CompareConfig(("dlib",), **how))
+        compare_two(*pair, CompareConfig(models=("dlib",), **how))

@@ -36,7 +36,7 @@ def test_people_by_the_mean_of_their_faces(train: Path, make_store: MakeStore) -
     """X is at 3.5 degrees, A at 2: cosine .99966; Y and Z are nobody's. Without X there is one person less."""
     vectors = {"X/1.jpg": at_angle(2), "X/2.jpg": at_angle(5), "Y/1.jpg": at_angle(40), "Y/2.jpg": at_angle(41)}
     test = make_store({**vectors, "Z/1.jpg": at_angle(60), "Z/2.jpg": at_angle(61)}, name="test.h5")
-    report, rows, notes = found(LeakageConfig(train, test, threshold=0.999))
+    report, rows, notes = found(LeakageConfig(train=train, test=test, threshold=0.999))
     assert (report.train_faces, report.test_faces, report.people, report.clean) == (3, 6, 1, False)
     (row,) = rows
     assert row["kind"] == "same_person" and row["test_identity"] == "X" and row["train_identity"] == "A"
@@ -60,7 +60,7 @@ def test_the_threshold_is_the_training_sets_own(make_store: MakeStore) -> None:
     trained = {f"t{n}/{k}.jpg": vector for n in range(12) for k, vector in enumerate(photos(n, 3))}
     tested = {f"v{n}/{k}.jpg": vector for n in (5, 12, 13) for k, vector in enumerate(photos(n, 2))}
     train = make_store(trained, name="train.h5", first=90)
-    report, rows, _ = found(LeakageConfig(train, make_store(tested, name="test.h5"), far=0.001))
+    report, rows, _ = found(LeakageConfig(train=train, test=make_store(tested, name="test.h5"), far=0.001))
     assert [(row["test_identity"], row["train_identity"]) for row in rows] == [("v5", "t5")]
     assert report.by_chance == pytest.approx(0.001 * 12 * 3) and 0.2 < report.threshold < 0.8
 
@@ -72,25 +72,29 @@ def test_people_under_two_names_do_not_blind_it(make_store: MakeStore) -> None:
     trained = {f"t{n}/{k}.jpg": unit(*(centres[n] + 0.7 * random.normal(size=64))) for n in range(20) for k in range(4)}
     again = {f"also/{k}.jpg": unit(*(centres[3] + 0.7 * random.normal(size=64))) for k in range(4)}
     test = make_store({"X/1.jpg": unit(*random.normal(size=64))}, name="test.h5")
-    once = found(LeakageConfig(make_store(trained, name="a.h5", first=90), test, far=0.001))[0].threshold
-    twice = found(LeakageConfig(make_store({**trained, **again}, name="b.h5", first=90), test, far=0.001))[0].threshold
+    once = found(LeakageConfig(train=make_store(trained, name="a.h5", first=90), test=test, far=0.001))[0].threshold
+    twice = found(LeakageConfig(train=make_store({**trained, **again}, name="b.h5", first=90), test=test, far=0.001))[
+        0
+    ].threshold
     assert twice < once + 0.1 < 0.7  # where it counted, four faces would come as near as .8
 
 
 def test_nothing_in_common(train: Path, make_store: MakeStore) -> None:
     test = make_store({"Y/1.jpg": at_angle(40), "Z/1.jpg": at_angle(60)}, name="test.h5")
-    report, rows, _ = found(LeakageConfig(train, test, threshold=0.99))
+    report, rows, _ = found(LeakageConfig(train=train, test=test, threshold=0.99))
     assert report.clean and rows == [] and [part["of"] for part in report.scores] == ["all"]
 
 
 def test_stores_that_cannot_be_compared(train: Path, make_store: MakeStore) -> None:
     vectors = {"Y/1.jpg": at_angle(40)}
     with pytest.raises(ModelMismatch, match="other"):
-        leakage(LeakageConfig(train, make_store(vectors, name="o.h5", model="other"), threshold=0.9))
-    with pytest.raises(ModelMismatch, match="--flip sum"):
-        leakage(LeakageConfig(train, make_store(vectors, name="f.h5", flip="sum"), threshold=0.9))
+        leakage(LeakageConfig(train=train, test=make_store(vectors, name="o.h5", model="other"), threshold=0.9))
+    with pytest.raises(ModelMismatch, match="flip sum"):
+        leakage(LeakageConfig(train=train, test=make_store(vectors, name="f.h5", flip="sum"), threshold=0.9))
     with pytest.raises(CosfaceError, match="only one person"):
-        leakage(LeakageConfig(make_store({"A/1.jpg": at_angle(0)}, first=9), make_store(vectors, name="t.h5")))
+        leakage(
+            LeakageConfig(train=make_store({"A/1.jpg": at_angle(0)}, first=9), test=make_store(vectors, name="t.h5"))
+        )
 
 
 def test_a_list_is_scored_again(train: Path, make_store: MakeStore, tmp_path: Path) -> None:
@@ -99,7 +103,7 @@ def test_a_list_is_scored_again(train: Path, make_store: MakeStore, tmp_path: Pa
     test = make_store({**vectors, "Z/1.jpg": at_angle(60)}, name="test.h5")
     lines = ["X/1.jpg,X/2.jpg,1", "Y/1.jpg,Y/2.jpg,1", "X/1.jpg,Z/1.jpg,0", "Y/2.jpg,Z/1.jpg,0"]
     (tmp_path / "pairs.csv").write_text("\n".join(["left,right,same", *lines]) + "\n")
-    report, _, _ = found(LeakageConfig(train, test, threshold=0.999, pairs=tmp_path / "pairs.csv"))
+    report, _, _ = found(LeakageConfig(train=train, test=test, threshold=0.999, pairs=tmp_path / "pairs.csv"))
     whole, without = report.scores
     assert (whole["tar_at_far"][0]["genuine"], whole["tar_at_far"][0]["impostors"]) == (2, 2)
     assert (without["tar_at_far"][0]["genuine"], without["tar_at_far"][0]["impostors"]) == (1, 1)
@@ -114,7 +118,7 @@ def test_a_list_may_call_its_photos_by_other_endings(
     names = [("X/1", "X/2", 1), ("Y/1", "Y/2", 1), ("X/1", "Y/1", 0), ("Y/2", "Y/1", 0)]
     lines = [f"{one}{ending},{other}{ending},{same}" for one, other, same in names]
     (tmp_path / "pairs.csv").write_text("\n".join(["left,right,same", *lines]) + "\n")
-    report, _, _ = found(LeakageConfig(train, test, threshold=0.999, pairs=tmp_path / "pairs.csv"))
+    report, _, _ = found(LeakageConfig(train=train, test=test, threshold=0.999, pairs=tmp_path / "pairs.csv"))
     assert [part["tar_at_far"][0]["genuine"] for part in report.scores] == [2, 1]
 
 
@@ -128,7 +132,7 @@ def test_a_clip_goes_with_one_of_its_frames(train: Path, make_store: MakeStore, 
     pairs = ("X/0, X/1, 1", "Y/0, Y/1, 1", "X/0, Z/0, 0", "Y/0, Z/0, 0")
     lines = ["split number, first name, second name, is same", *(f"1, {pair}" for pair in pairs)]
     (tmp_path / "splits.txt").write_text("\n".join(lines) + "\n")
-    report, rows, _ = found(LeakageConfig(shared, test, threshold=0.9999, pairs=tmp_path / "splits.txt"))
+    report, rows, _ = found(LeakageConfig(train=shared, test=test, threshold=0.9999, pairs=tmp_path / "splits.txt"))
     assert {(row["kind"], row["test"]) for row in rows} == {("same_file", "X/0/2.jpg"), ("same_file", "X/1/1.jpg")}
     rates = [part["tar_at_far"][0] for part in report.scores]
     assert [(rate["genuine"], rate["impostors"]) for rate in rates] == [(2, 2), (1, 1)]
@@ -148,7 +152,7 @@ def test_photos_by_content_and_by_look(people: Path, tmp_path: Path) -> None:
     shutil.copy(people / "person3" / "middle.jpg", test / "cut" / "1.jpg")
     shutil.copy(people / "actor" / "Tom_Hanks_54745.png", test / "stranger" / "1.png")
     embed(EmbedConfig(source=str(raw), store=tmp_path / "train.h5", workers=1))
-    report, rows, _ = found(LeakageConfig(tmp_path / "train.h5", test, threshold=0.94, workers=1))
+    report, rows, _ = found(LeakageConfig(train=tmp_path / "train.h5", test=test, threshold=0.94, workers=1))
     by_kind = {row["kind"]: (row["test"], row["train"]) for row in rows if row["kind"] != "same_person"}
     assert by_kind == {
         "same_file": ("same/other name.jpg", "person1/far.jpg"),
@@ -158,5 +162,7 @@ def test_photos_by_content_and_by_look(people: Path, tmp_path: Path) -> None:
     assert (report.same_files, report.copies, report.people) == (1, 2, 3)
     assert {row["test_identity"] for row in rows if row["kind"] == "same_person"} == {"same", "mirrored", "cut"}
     embed(EmbedConfig(source=str(test), store=tmp_path / "test.h5", workers=1))
-    again, again_rows, _ = found(LeakageConfig(tmp_path / "train.h5", tmp_path / "test.h5", threshold=0.94, workers=1))
+    again, again_rows, _ = found(
+        LeakageConfig(train=tmp_path / "train.h5", test=tmp_path / "test.h5", threshold=0.94, workers=1)
+    )
     assert again_rows == rows and again.scores == report.scores

@@ -9,11 +9,12 @@ import pytest
 
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Note, Outcome
-from cosface_cli.verify import CompareConfig, ProtocolConfig
-from cosface_cli.verify.compare.comparing import compare_two
+from cosface_cli.verify import CompareConfig
 from cosface_cli.verify.leakage import LeakageConfig
 from cosface_cli.verify.leakage.stage import leakage
-from cosface_cli.verify.stage import verify_protocol
+from cosface_cli.verify.protocols.all_pairs import AllPairsConfig
+from cosface_cli.verify.protocols.csv_pairs import CsvConfig
+from cosface_cli.verify.stage import compare_two, verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
 PHOTOS = {"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(5), "B/1.jpg": at_angle(70), "B/2.jpg": at_angle(77)}
@@ -27,11 +28,11 @@ def store(make_store: MakeStore) -> Path:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"detector": "yunet.onnx"}, "--detector changes nothing about a store"),
-        ({"min_face": 40.0}, "--min-face changes nothing about a store"),
-        ({"workers": 3}, "--workers changes nothing about a store"),
+        ({"detector": "yunet.onnx"}, "--detector has no effect on a store"),
+        ({"min_face": 40.0}, "--min-face has no effect on a store"),
+        ({"workers": 3}, "--workers has no effect on a store"),
         ({"fuse": "concat"}, "--fuse concat joins several models"),
-        ({"far": 1e-4}, "--far asks for a threshold, --threshold names one"),
+        ({"far": 1e-4}, "--far and --threshold exclude each other"),
     ],
 )
 def test_rows_compared(store: Path, options: dict[str, Any], words: str) -> None:
@@ -42,34 +43,34 @@ def test_rows_compared(store: Path, options: dict[str, Any], words: str) -> None
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"fuse": "concat"}, "--fuse changes nothing about a store"),
+        ({"fuse": "concat"}, "--fuse has no effect on a store"),
         ({"models": ("dlib", "dlib-int8")}, "a store is of one model"),
-        ({"missing": "skip", "allow_missing": 2}, "--allow-missing changes nothing"),
+        ({"missing": "skip", "allow_missing": 2}, "--allow-missing has no effect"),
     ],
 )
 def test_a_store_by_a_protocol(store: Path, tmp_path: Path, options: dict[str, Any], words: str) -> None:
     (tmp_path / "pairs.csv").write_text("left,right,same\nA/1.jpg,A/2.jpg,1\nA/1.jpg,B/1.jpg,0\n")
     with pytest.raises(CosfaceError, match=words):
-        verify_protocol(ProtocolConfig(store, pairs=tmp_path / "pairs.csv", **options))
+        verify_protocol(CsvConfig(source=store, pairs=tmp_path / "pairs.csv", **options))
 
 
 def test_the_default_model_is_no_other_when_it_is_named(store: Path) -> None:
-    with pytest.raises(ModelMismatch, match=r"embeddings of net .*, not of dlib"):
-        verify_protocol(ProtocolConfig(store, "all-pairs", models=("dlib",)))
+    with pytest.raises(ModelMismatch, match=r"made with net .*, expected dlib"):
+        verify_protocol(AllPairsConfig(source=store, models=("dlib",)))
 
 
 def test_scores_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("score,same\n.9,1\n.2,0\n")
-    with pytest.raises(CosfaceError, match="the scores are in the list: --model changes nothing"):
-        verify_protocol(ProtocolConfig(tmp_path / "scores.csv", models=("dlib", "dlib-int8")))
+    with pytest.raises(CosfaceError, match="--model has no effect on scores that are in the list"):
+        verify_protocol(CsvConfig(source=tmp_path / "scores.csv", models=("dlib", "dlib-int8")))
 
 
 def test_leakage(store: Path, make_store: MakeStore) -> None:
     train = make_store(PHOTOS, name="train.h5", first=50)
-    with pytest.raises(CosfaceError, match="--far asks for a threshold"):
-        leakage(LeakageConfig(train, store, threshold=0.9, far=1e-3))
-    with pytest.raises(CosfaceError, match="--faces changes nothing about a store"):
-        leakage(LeakageConfig(train, store, threshold=0.9, faces="all"))
+    with pytest.raises(CosfaceError, match="--far and --threshold exclude each other"):
+        leakage(LeakageConfig(train=train, test=store, threshold=0.9, far=1e-3))
+    with pytest.raises(CosfaceError, match="--faces has no effect on a store"):
+        leakage(LeakageConfig(train=train, test=store, threshold=0.9, faces="all"))
 
 
 def test_crops_need_no_detector(packaged_photos: Path, tmp_path: Path) -> None:
@@ -82,8 +83,8 @@ def test_crops_need_no_detector(packaged_photos: Path, tmp_path: Path) -> None:
     align(AlignConfig(raw=str(tmp_path / "raw"), aligned=tmp_path / "crops", workers=1))
     (tmp_path / "pairs.csv").write_text("left,right,same\nA/t1,A/Tom_Hanks_54745,0\nA/t1,A/t1,1\n")
     told: list[Outcome] = []
-    config = ProtocolConfig(tmp_path / "crops", pairs=tmp_path / "pairs.csv", workers=1)
+    config = CsvConfig(source=tmp_path / "crops", pairs=tmp_path / "pairs.csv", workers=1)
     verify_protocol(config, told.append)
-    assert not [one for one in told if isinstance(one, Note) and "crops already" in one.text]
-    verify_protocol(ProtocolConfig(config.source, pairs=config.pairs, workers=1, min_face=50.0), told.append)
-    assert any(isinstance(one, Note) and "crops already: --min-face" in one.text for one in told)
+    assert not [one for one in told if isinstance(one, Note) and "holds crops" in one.text]
+    verify_protocol(CsvConfig(source=config.source, pairs=config.pairs, workers=1, min_face=50.0), told.append)
+    assert any(isinstance(one, Note) and "holds crops: --min-face has no effect" in one.text for one in told)

@@ -17,10 +17,11 @@ from scipy.stats import beta
 from cosface_cli.artifacts import pictures
 from cosface_cli.engines.sources import File
 from cosface_cli.maths.curve import roc
-from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.figures.curve_plots import banded
+from cosface_cli.verify.faces.source import FacePicture
+from cosface_cli.verify.figures.curve_plots import roc_band
 from cosface_cli.verify.figures.page import _picture, write_report
-from cosface_cli.verify.figures.pair_scores import Shown
+from cosface_cli.verify.protocols.all_pairs import AllPairsConfig
+from cosface_cli.verify.protocols.csv_pairs import CsvConfig
 from cosface_cli.verify.stage import run_protocol
 from tests.browser import rendered
 from tests.conftest import Cosface
@@ -63,7 +64,7 @@ def test_from_the_command_line(invoke: Cosface, lists: Path, tmp_path: Path) -> 
 
 def test_of_a_curve_without_pairs(make_store: MakeStore, tmp_path: Path) -> None:
     vectors = {f"P{n}/{k}.jpg": at_angle(12 * n + k) for n in range(8) for k in range(3)}
-    scored, report = run_protocol(ProtocolConfig(make_store(vectors), "all-pairs"))
+    scored, report = run_protocol(AllPairsConfig(source=make_store(vectors)))
     assert scored.pairs is None
     write_report(tmp_path / "a.html", scored, report, "cosface verify")
     text = (tmp_path / "a.html").read_text()
@@ -76,7 +77,7 @@ def test_the_hardest_are_the_highest_impostors_and_the_lowest_genuine_pairs(tmp_
     genuine, impostors = np.linspace(0.5, 0.9, 30), np.linspace(-0.2, 0.6, 30)
     lines = [f"{score:.4f},{same}" for same, scores in ((1, genuine), (0, impostors)) for score in scores]
     (tmp_path / "scores.csv").write_text("\n".join(["score,same", *lines]) + "\n")
-    write_report(tmp_path / "a.html", *run_protocol(ProtocolConfig(tmp_path / "scores.csv")))
+    write_report(tmp_path / "a.html", *run_protocol(CsvConfig(source=tmp_path / "scores.csv")))
     shown = [float(score) for score in re.findall(r"<h3>(-?[\d.]+)", (tmp_path / "a.html").read_text())]
     assert shown == [round(score, 4) for score in (*impostors[::-1][:12], *genuine[:12])]
 
@@ -85,7 +86,7 @@ def test_photos_that_are_gone(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store({f"P{n}/{k}.jpg": at_angle(12 * n + k) for n in range(4) for k in range(2)})
     rows = [f"P{n}/0.jpg,P{n}/1.jpg,1" for n in range(4)] + [f"P{n}/0.jpg,P{(n + 1) % 4}/1.jpg,0" for n in range(4)]
     (tmp_path / "pairs.csv").write_text("\n".join(["left,right,same", *rows]) + "\n")
-    scored, report = run_protocol(ProtocolConfig(store, pairs=tmp_path / "pairs.csv"))
+    scored, report = run_protocol(CsvConfig(source=store, pairs=tmp_path / "pairs.csv"))
     write_report(tmp_path / "a.html", scored, report)
     assert (tmp_path / "a.html").read_text().count("no picture") == 16
 
@@ -99,7 +100,7 @@ def test_the_face_is_shown_not_the_whole_photo(tmp_path: Path) -> None:
     file = File(tmp_path / "1.png")
 
     def shown(box: tuple[float, ...] | None) -> np.ndarray:
-        with Image.open(io.BytesIO(base64.b64decode(_picture(Shown(file, box))))) as image:
+        with Image.open(io.BytesIO(base64.b64decode(_picture(FacePicture(file, box))))) as image:
             return np.asarray(image.convert("RGB"), np.float64)
 
     face, whole = shown((300.0, 30.0, 340.0, 70.0)), shown(None)
@@ -112,7 +113,7 @@ def test_bands_are_exact_intervals_of_the_curve() -> None:
     random = np.random.default_rng(2)
     same = np.arange(4000) < 1000
     curve = roc(random.normal(np.where(same, 1.5, 0.0)).round(2), same)
-    found = banded(curve)
+    found = roc_band(curve)
     assert len(found.far) <= 242 and found.far[-1] == 1 and found.tar[-1] == 1 and found.far[0] == 0
     for far, tar, low, high in zip(found.far, found.tar, found.low, found.high, strict=True):
         best = curve.tar[np.searchsorted(curve.far, far, side="right") - 1]  # the step function's upper end
@@ -125,5 +126,9 @@ def test_bands_are_exact_intervals_of_the_curve() -> None:
 def test_it_goes_with_a_protocol(invoke: Cosface, people: Path, tmp_path: Path) -> None:
     photo = people / "person1" / "near.jpg"
     done = invoke("verify", photo, photo, "--report", tmp_path / "a.html")
-    assert done.code == 2 and "--report goes with a protocol" in done.err and not (tmp_path / "a.html").exists()
+    assert (
+        done.code == 2
+        and "--report is not an option of a comparison of photos" in done.err
+        and not (tmp_path / "a.html").exists()
+    )
     assert json.dumps(done.out) == '""'

@@ -15,10 +15,10 @@ from cosface_cli.maths.curve import roc
 from cosface_cli.maths.histogram import BINS, SPARE, UNIT, binned, count_into, curve_of_bins
 from cosface_cli.maths.rates import equal_error, tar_at_far
 from cosface_cli.maths.unit_vectors import unit_length
-from cosface_cli.outcomes import Note, Progress, ignore
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.outcomes import Progress, ignore
+from cosface_cli.verify.protocols.all_pairs import AllPairsConfig
 from cosface_cli.verify.stage import verify_protocol
-from tests.verify.conftest import MakeStore, at_angle
+from tests.verify.conftest import MakeStore, at_angle, collect
 
 
 def people(rows: int, identities: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -111,17 +111,16 @@ def test_a_store_by_hand(make_store: MakeStore):
     store = make_store(
         {"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(60), "B/1.jpg": at_angle(90), "alone.jpg": at_angle(1)}
     )
-    found = verify_protocol(ProtocolConfig(store), lambda o: notes.append(o.text) if isinstance(o, Note) else None)
+    found = verify_protocol(AllPairsConfig(source=store), collect(notes))
     assert (found.protocol, found.pairs, found.genuine, found.impostors, found.accuracy) == ("all-pairs", 3, 1, 2, None)
     assert found.details["faces"] == 3 and found.details["identities"] == 2
-    assert any("1 faces lie in no person's folder" in note for note in notes)
-    assert any("is a store of embeddings" in note for note in notes)
+    assert any("1 faces are not in a person's folder" in note for note in notes)
 
 
 def test_intervals_are_those_of_the_pairs_written_out(make_store: MakeStore):
     vectors, codes = people(150, 20)
     store = make_store({f"p{code:02}/{n}.jpg": vector for n, (vector, code) in enumerate(zip(vectors, codes))})  # noqa: B905
-    found = verify_protocol(ProtocolConfig(store))
+    found = verify_protocol(AllPairsConfig(source=store))
     scores, same, one, other = brute(vectors, codes)
     first = {code: place for place, code in enumerate(dict.fromkeys(codes.tolist()))}  # numbered as they come
     numbered = np.array([first[code] for code in codes])
@@ -135,32 +134,32 @@ def test_intervals_are_those_of_the_pairs_written_out(make_store: MakeStore):
 
 def test_what_has_no_pairs_is_said(make_store: MakeStore, tmp_path: Path):
     with pytest.raises(CosfaceError, match="no identity has two faces"):
-        verify_protocol(ProtocolConfig(make_store({"A/1.jpg": at_angle(0), "B/1.jpg": at_angle(9)})))
+        verify_protocol(AllPairsConfig(source=make_store({"A/1.jpg": at_angle(0), "B/1.jpg": at_angle(9)})))
     with pytest.raises(CosfaceError, match="all faces are of one identity"):
-        verify_protocol(ProtocolConfig(make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(9)})))
+        verify_protocol(AllPairsConfig(source=make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(9)})))
     store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(9), "B/1.jpg": at_angle(90)})
-    with pytest.raises(ModelMismatch, match="written with --flip none"):
-        verify_protocol(ProtocolConfig(store, flip="sum"))
+    with pytest.raises(ModelMismatch, match="made with --flip none, expected --flip sum"):
+        verify_protocol(AllPairsConfig(source=store, flip="sum"))
 
 
 def test_a_list_names_the_faces(make_store: MakeStore, tmp_path: Path):
     store = make_store({f"{who}/{who}_000{n}.jpg": at_angle(17 * n) for n, who in enumerate("AABBCC", 1)})
     listed = tmp_path / "pairs.txt"
     listed.write_text("1\t1\nA\t1\t2\nA\t1\tC\t5\n")
-    found = verify_protocol(ProtocolConfig(store, "all-pairs", listed))
+    found = verify_protocol(AllPairsConfig(source=store, pairs=listed))
     assert (found.pairs, found.genuine, found.impostors) == (3, 1, 2)
     rows = tmp_path / "rows.csv"
     rows.write_text("left,right\nA/A_0001.jpg,A/A_0002.jpg\nB/B_0003.jpg,A/A_0002.jpg\n")
-    assert verify_protocol(ProtocolConfig(store, "all-pairs", rows)).pairs == 3
+    assert verify_protocol(AllPairsConfig(source=store, pairs=rows)).pairs == 3
     people = tmp_path / "people.txt"
     people.write_text("1\nA\t2\n")
     with pytest.raises(CosfaceError, match="all faces are of one identity"):
-        verify_protocol(ProtocolConfig(store, "all-pairs", people))
+        verify_protocol(AllPairsConfig(source=store, pairs=people))
 
 
 def test_rows_that_are_no_unit_vectors_are_left_out(make_store: MakeStore):
     store = make_store(
         {"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(9), "B/1.jpg": at_angle(90), "B/2.jpg": np.array([np.nan, 1])}
     )
-    found = verify_protocol(ProtocolConfig(store))
+    found = verify_protocol(AllPairsConfig(source=store))
     assert found.missing == ("B/2.jpg",) and found.pairs == 3

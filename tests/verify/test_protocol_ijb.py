@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.verify import ProtocolConfig, ProtocolReport
-from cosface_cli.verify.protocols.ijb import template_vector
+from cosface_cli.verify import ProtocolReport
+from cosface_cli.verify.protocols.ijb import IjbConfig
+from cosface_cli.verify.protocols.ijb.templates import template_vector
 from cosface_cli.verify.stage import run_protocol, verify_protocol
 from tests.verify.conftest import MakeStore, at_angle
 
@@ -37,7 +38,7 @@ def test_pooling_by_hand(make_store: MakeStore, tmp_path: Path):
     total = a.astype(float) + (b.astype(float) + c) / 2  # (1, 0) + (0, sin 60)
     expected = total @ d / np.linalg.norm(total)
     assert expected == pytest.approx((1 + math.sin(math.pi / 3)) / math.sqrt(2) / math.hypot(1, math.sin(math.pi / 3)))
-    scored, found = run_protocol(ProtocolConfig(store, pairs=meta))
+    scored, found = run_protocol(IjbConfig(source=store, pairs=meta))
     assert scored.pairs is not None and scored.pairs.scores == pytest.approx([expected] * 2, abs=1e-6)
     assert (found.protocol, found.pairs, found.accuracy, found.identification) == ("ijb", 2, None, None)
     assert found.details["flags"] == {"N": False, "D": False, "F": False} and found.details["set"] == "ijbc"
@@ -51,14 +52,14 @@ def test_detector_scores_weigh_photos(make_store: MakeStore, tmp_path: Path):
     store = make_store({"a.jpg": a, "b.jpg": b, "d.jpg": d}, scores=[0.5, 1.0, 0.7])
     media = "a.jpg 1 10\nb.jpg 1 10\nd.jpg 2 12\n"
     meta = meta_folder(tmp_path, face_tid_mid=media, template_pair_label="1 2 1\n2 2 0\n")
-    scored, found = run_protocol(ProtocolConfig(store, pairs=meta, weight_by_detector=True))
+    scored, found = run_protocol(IjbConfig(source=store, pairs=meta, weight_by_detector=True))
     assert scored.pairs is not None and scored.pairs.scores[0] == pytest.approx(0.5 / math.hypot(0.5, 1), abs=1e-6)
     assert found.details["flags"]["D"] is True
     line = "{} 1 1 9 1 5 5 2 9 8 9 {}\n"
     (meta / "ijbc_name_5pts_score.txt").write_text(
         "".join(line.format(f"{n}.jpg", s) for n, s in zip("abd", (1, 0, 1), strict=True))
     )
-    scored, _ = run_protocol(ProtocolConfig(store, pairs=meta, weight_by_detector=True))
+    scored, _ = run_protocol(IjbConfig(source=store, pairs=meta, weight_by_detector=True))
     assert scored.pairs is not None and scored.pairs.scores[0] == pytest.approx(1, abs=1e-6)
 
 
@@ -84,7 +85,7 @@ def searched(
 ) -> tuple[ProtocolReport, Mapping[str, Any]]:
     store = make_store({f"{n}.jpg": at_angle(d) for n, d in ANGLES.items() if n not in without})
     meta = meta_folder(tmp_path, **SEARCH)
-    found = verify_protocol(ProtocolConfig(store, pairs=meta, **config))  # type: ignore[arg-type]
+    found = verify_protocol(IjbConfig(source=store, pairs=meta, **config))  # type: ignore[arg-type]
     assert found.identification is not None
     return found, found.identification
 
@@ -93,7 +94,7 @@ def test_open_set_of_each_gallery_by_hand(make_store: MakeStore, tmp_path: Path,
     """G1: mated are the probes of 1 (10 degrees off) and of 2 (40 off, and 50 off subject 1: rank 1). Unmated: of 3,
     nearest 110 off; of 4, 40 off subject 1. At FPIR .5 one of two may find somebody, so the threshold lies just over
     cos 110, and both mated searches succeed; with none allowed it would be cos 40."""
-    monkeypatch.setattr("cosface_cli.verify.protocols.ijb.FPIRS", (0.5, 0.1))
+    monkeypatch.setattr("cosface_cli.verify.protocols.ijb.searches.FPIRS", (0.5, 0.1))
     found, identification = searched(make_store, tmp_path)
     first = identification["galleries"]["G1"]
     assert (first["gallery"], first["mated"], first["unmated"], first["rank1"]) == (2, 2, 2, 1.0)
@@ -110,7 +111,7 @@ def test_open_set_of_each_gallery_by_hand(make_store: MakeStore, tmp_path: Path,
 
 
 def test_the_threshold_of_other_strangers(make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("cosface_cli.verify.protocols.ijb.FPIRS", (0.5,))
+    monkeypatch.setattr("cosface_cli.verify.protocols.ijb.searches.FPIRS", (0.5,))
     monkeypatch.setitem(ANGLES, 7, 45)  # the probe of 3 looks like both of G1: its best is cos 45, of 4 cos 40
     _, identification = searched(make_store, tmp_path)
     (half,) = identification["galleries"]["G1"]["open_set"]
@@ -121,7 +122,7 @@ def test_the_threshold_of_other_strangers(make_store: MakeStore, tmp_path: Path,
 def test_the_second_best_stranger_sets_the_threshold(
     make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("cosface_cli.verify.protocols.ijb.FPIRS", (0.5,))
+    monkeypatch.setattr("cosface_cli.verify.protocols.ijb.searches.FPIRS", (0.5,))
     monkeypatch.setitem(ANGLES, 7, 110)  # the strangers' best are now cos 20 and, of the one at 355, cos 5
     monkeypatch.setitem(ANGLES, 8, 355)
     _, identification = searched(make_store, tmp_path)
@@ -147,7 +148,7 @@ def test_templates_without_a_face_may_be_left_out(make_store: MakeStore, tmp_pat
 def test_subjects_of_the_lists_are_who_the_pairs_are(make_store: MakeStore, tmp_path: Path):
     store = make_store({f"{n}.jpg": at_angle(d) for n, d in ANGLES.items()})
     meta = meta_folder(tmp_path, **SEARCH, template_pair_label="1 5 1\n2 6 1\n1 6 0\n3 5 0\n")
-    scored, found = run_protocol(ProtocolConfig(store, pairs=meta))
+    scored, found = run_protocol(IjbConfig(source=store, pairs=meta))
     assert scored.pairs is not None and scored.pairs.identities == ("1", "2", "3", "4", "1", "2", "3", "4")
     assert found.genuine == 2 and found.identification is not None
 
@@ -156,13 +157,13 @@ def test_lists_that_do_not_go_together(make_store: MakeStore, tmp_path: Path):
     store = make_store({"1.jpg": at_angle(0), "2.jpg": at_angle(1)})
     meta = meta_folder(tmp_path, face_tid_mid="1.jpg 1 1\n2.jpg 2 2\n")
     with pytest.raises(CosfaceError, match="neither pairs of templates nor galleries and probes"):
-        verify_protocol(ProtocolConfig(store, pairs=meta))
+        verify_protocol(IjbConfig(source=store, pairs=meta))
     (meta / "ijbc_template_pair_label.txt").write_text("1 3 0\n1 2 1\n")
     with pytest.raises(CosfaceError, match="template 3 has no photos in the list of media"):
-        verify_protocol(ProtocolConfig(store, pairs=meta))
+        verify_protocol(IjbConfig(source=store, pairs=meta))
     (meta / "ijbc_face_tid_mid.txt").write_text("x.jpg 1 1\n")
-    with pytest.raises(CosfaceError, match=r"none of the photos of .* are here, as x\.jpg"):
-        verify_protocol(ProtocolConfig(store, pairs=meta))
+    with pytest.raises(CosfaceError, match=r"none of the photos of .* exist here, such as x\.jpg"):
+        verify_protocol(IjbConfig(source=store, pairs=meta))
 
 
 def test_faces_are_cut_out_by_the_landmarks_given(packaged_photos: Path, tmp_path: Path):
@@ -189,6 +190,6 @@ def test_faces_are_cut_out_by_the_landmarks_given(packaged_photos: Path, tmp_pat
         template_pair_label="1 2 1\n1 3 0\n",
         name_5pts_score=line("1.png", 0, 0) + line("2.png", 30, 20) + line("3.jpg", 0, 0),
     )
-    scored, found = run_protocol(ProtocolConfig(root, workers=1))
+    scored, found = run_protocol(IjbConfig(source=root, workers=1))
     assert found.protocol == "ijb" and scored.pairs is not None
     assert scored.pairs.scores[0] > 0.9999 > scored.pairs.scores[1]

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from cosface_cli.errors import CosfaceError, ModelMismatch
-from cosface_cli.outcomes import Note
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.protocols.lfw import LfwConfig
 from cosface_cli.verify.stage import run_protocol, verify_protocol
-from tests.verify.conftest import MakeStore, at_angle
+from tests.verify.conftest import MakeStore, at_angle, collect
 
 # person, photo: degrees. Genuine pairs of fold 1: cos 10 and cos 20; of fold 2: cos 30 and cos 40
 PEOPLE = {
@@ -41,9 +40,7 @@ def cos(degrees: float) -> float:
 def test_folds_by_hand(faces: Path, pairs: Path):
     """Scores: fold 1 cos 10, cos 20 | cos 100, cos 110; fold 2 cos 30, cos 40 | cos 100, cos 70."""
     notes: list[str] = []
-    scored, found = run_protocol(
-        ProtocolConfig(faces, pairs=pairs), lambda o: notes.append(o.text) if isinstance(o, Note) else None
-    )
+    scored, found = run_protocol(LfwConfig(source=faces, pairs=pairs), collect(notes))
     assert scored.pairs is not None
     expected = [cos(d) for d in (10, 20, 100, 110, 30, 40, 100, 70)]
     assert scored.pairs.scores == pytest.approx(expected, abs=1e-6)
@@ -62,35 +59,35 @@ def test_folds_by_hand(faces: Path, pairs: Path):
 
 def test_the_list_may_lie_in_the_source(faces: Path, pairs: Path, tmp_path: Path):
     with pytest.raises(CosfaceError, match="no such file or folder"):
-        verify_protocol(ProtocolConfig(tmp_path / "none"))
+        verify_protocol(LfwConfig(source=tmp_path / "none"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CosfaceError, match="nothing here says"):
-        verify_protocol(ProtocolConfig(tmp_path / "empty"))
-    with pytest.raises(CosfaceError, match=r"no pairs\.txt here"):
-        verify_protocol(ProtocolConfig(faces, protocol="lfw"))
+    with pytest.raises(CosfaceError, match=r"empty: no pairs\.txt in this folder"):
+        verify_protocol(LfwConfig(source=tmp_path / "empty"))
+    with pytest.raises(CosfaceError, match=r"no pairs\.txt in this folder"):
+        verify_protocol(LfwConfig(source=faces))
 
 
 def test_view_1_chooses_its_threshold_on_the_development_list(faces: Path, tmp_path: Path):
     (tmp_path / "pairsDevTrain.txt").write_text("2\nC\t1\t2\nD\t1\t2\nC\t1\tD\t1\nC\t2\tD\t1\n")
     test = tmp_path / "pairsDevTest.txt"
     test.write_text("2\nA\t1\t2\nB\t1\t2\nA\t1\tB\t1\nA\t2\tB\t1\n")
-    found = verify_protocol(ProtocolConfig(faces, pairs=test))
+    found = verify_protocol(LfwConfig(source=faces, pairs=test))
     assert found.thresholds == pytest.approx(((cos(40) + cos(70)) / 2,), abs=1e-6)
     assert (found.accuracy, found.accuracy_se, found.fold_accuracy, found.folds) == (1.0, None, (), 0)
     assert (found.pairs, found.details["view"]) == (4, 1)
     assert set(found.details["lists"]) == {"pairsDevTest.txt", "pairsDevTrain.txt"}
     # named, it is the same; on its own pairs as well, the test list moves nothing
-    named = verify_protocol(ProtocolConfig(faces, pairs=test, dev_pairs=tmp_path / "pairsDevTrain.txt"))
+    named = verify_protocol(LfwConfig(source=faces, pairs=test, dev_pairs=tmp_path / "pairsDevTrain.txt"))
     assert named.thresholds == found.thresholds
     (tmp_path / "pairsDevTrain.txt").unlink()
     with pytest.raises(CosfaceError, match=r"one fold leaves nothing.*--dev-pairs pairsDevTrain"):
-        verify_protocol(ProtocolConfig(faces, pairs=test))
+        verify_protocol(LfwConfig(source=faces, pairs=test))
 
 
 def test_all_pairs_of_the_people_of_each_fold(faces: Path, tmp_path: Path):
     people = tmp_path / "people.txt"
     people.write_text("2\n2\nA\t2\nB\t2\n2\nC\t2\nD\t2\n")
-    scored, found = run_protocol(ProtocolConfig(faces, pairs=people))
+    scored, found = run_protocol(LfwConfig(source=faces, pairs=people))
     counts = {"people": 2, "photos": 4, "genuine": 2, "impostors": 4}
     assert found.details["unrestricted"] == [{"fold": 1, **counts}, {"fold": 2, **counts}]
     assert (found.pairs, found.genuine, found.impostors, found.accuracy) == (12, 4, 8, None)
@@ -104,13 +101,13 @@ def test_all_pairs_of_the_people_of_each_fold(faces: Path, tmp_path: Path):
     assert scored.pairs.same.tolist() == [same for _, same in brute]
     # View 1 has one number, of people
     people.write_text("2\nA\t2\nB\t2\n")
-    assert verify_protocol(ProtocolConfig(faces, pairs=people)).pairs == 6
+    assert verify_protocol(LfwConfig(source=faces, pairs=people)).pairs == 6
 
 
 def test_missing_photos_are_errors_or_left_out(make_store: MakeStore, pairs: Path):
     kept = {name: at_angle(d) for name, d in PEOPLE.items() if name not in ("B/B_0002.jpg", "D/D_0001.jpg")}
     store = make_store(kept)
-    found = verify_protocol(ProtocolConfig(store, pairs=pairs))
+    found = verify_protocol(LfwConfig(source=store, pairs=pairs))
     assert set(found.missing) == {"B/B_0002", "D/D_0001"}
     assert (found.pairs, found.scored) == (8, 3)
     # of fold 1 two pairs of four are scored, rightly; of fold 2 one of four
@@ -118,33 +115,33 @@ def test_missing_photos_are_errors_or_left_out(make_store: MakeStore, pairs: Pat
     # both lost genuine pairs stay, rejected by every threshold; the three lost impostor pairs are no impostors
     assert (found.genuine, found.impostors) == (4, 1)
     assert found.eer is not None and found.eer["frr"] == 0.5
-    skipped = verify_protocol(ProtocolConfig(store, pairs=pairs, missing="skip"))
+    skipped = verify_protocol(LfwConfig(source=store, pairs=pairs, missing="skip"))
     assert skipped.accuracy == 1.0 and (skipped.genuine, skipped.impostors) == (2, 1)
     with pytest.raises(CosfaceError, match="did you mean 'skip'"):
-        verify_protocol(ProtocolConfig(store, pairs=pairs, missing="skipp"))
+        verify_protocol(LfwConfig(source=store, pairs=pairs, missing="skipp"))
 
 
 def test_a_photo_that_is_nowhere_is_no_error_of_the_list(make_store: MakeStore, pairs: Path):
-    with pytest.raises(CosfaceError, match=r"none of the photos of .* are here, as A/A_0001"):
-        verify_protocol(ProtocolConfig(make_store({"Z/Z_0001.jpg": at_angle(0)}), pairs=pairs))
+    with pytest.raises(CosfaceError, match=r"none of the photos of .* exist here, such as A/A_0001"):
+        verify_protocol(LfwConfig(source=make_store({"Z/Z_0001.jpg": at_angle(0)}), pairs=pairs))
 
 
 def test_a_store_of_another_model_or_flip_is_refused(faces: Path, pairs: Path):
-    with pytest.raises(ModelMismatch, match="embeddings of net"):
-        verify_protocol(ProtocolConfig(faces, pairs=pairs, models=("dlib-int8",)))
-    with pytest.raises(ModelMismatch, match="written with --flip none"):
-        verify_protocol(ProtocolConfig(faces, pairs=pairs, flip="sum"))
-    with pytest.raises(CosfaceError, match="--template changes nothing about a store"):
-        verify_protocol(ProtocolConfig(faces, pairs=pairs, crops_template="dlib"))
-    with pytest.raises(CosfaceError, match="--min-face changes nothing about a store"):
-        verify_protocol(ProtocolConfig(faces, pairs=pairs, min_face=40))
+    with pytest.raises(ModelMismatch, match="made with net"):
+        verify_protocol(LfwConfig(source=faces, pairs=pairs, models=("dlib-int8",)))
+    with pytest.raises(ModelMismatch, match="made with --flip none, expected --flip sum"):
+        verify_protocol(LfwConfig(source=faces, pairs=pairs, flip="sum"))
+    with pytest.raises(CosfaceError, match="--template has no effect on a store"):
+        verify_protocol(LfwConfig(source=faces, pairs=pairs, crops_template="dlib"))
+    with pytest.raises(CosfaceError, match="--min-face has no effect on a store"):
+        verify_protocol(LfwConfig(source=faces, pairs=pairs, min_face=40))
 
 
 def test_the_same_faces_have_the_same_hash(make_store: MakeStore, pairs: Path):
     vectors = {name: at_angle(d) for name, d in PEOPLE.items()}
-    one = verify_protocol(ProtocolConfig(make_store(vectors, "one.h5"), pairs=pairs))
-    two = verify_protocol(ProtocolConfig(make_store(vectors, "two.h5"), pairs=pairs))
-    other = verify_protocol(ProtocolConfig(make_store(dict(reversed(vectors.items())), "three.h5"), pairs=pairs))
+    one = verify_protocol(LfwConfig(source=make_store(vectors, "one.h5"), pairs=pairs))
+    two = verify_protocol(LfwConfig(source=make_store(vectors, "two.h5"), pairs=pairs))
+    other = verify_protocol(LfwConfig(source=make_store(dict(reversed(vectors.items())), "three.h5"), pairs=pairs))
     assert one.data == two.data != other.data
     assert one.list_hash == two.list_hash
 
@@ -152,13 +149,13 @@ def test_the_same_faces_have_the_same_hash(make_store: MakeStore, pairs: Path):
 def test_a_network_that_tells_nothing_is_said(make_store: MakeStore, pairs: Path):
     notes: list[str] = []
     store = make_store(dict.fromkeys(PEOPLE, at_angle(0)))
-    verify_protocol(ProtocolConfig(store, pairs=pairs), lambda o: notes.append(o.text) if isinstance(o, Note) else None)
-    assert any("all pairs score the same" in note for note in notes)
+    verify_protocol(LfwConfig(source=store, pairs=pairs), collect(notes))
+    assert any("all pairs have the same score" in note for note in notes)
 
 
 def test_a_row_that_is_no_unit_vector_is_missing(make_store: MakeStore, pairs: Path):
     vectors = {name: at_angle(d) for name, d in PEOPLE.items()}
     vectors["A/A_0001.jpg"] = np.array([np.nan, 0.0])
     vectors["C/C_0001.jpg"] = np.array([3.0, 4.0])
-    found = verify_protocol(ProtocolConfig(make_store(vectors), pairs=pairs))
+    found = verify_protocol(LfwConfig(source=make_store(vectors), pairs=pairs))
     assert set(found.missing) == {"A/A_0001", "C/C_0001"}

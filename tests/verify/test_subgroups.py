@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import beta
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.figures.pair_scores import PairScores
-from cosface_cli.verify.figures.subgroups import by_group
+from cosface_cli.verify.figures.protocol_scores import PairScores
+from cosface_cli.verify.figures.subgroups import rates_by_group
+from cosface_cli.verify.protocols.csv_pairs import CsvConfig
 from cosface_cli.verify.stage import verify_protocol
 
 
@@ -20,7 +20,13 @@ def scores(values: list[float], same: list[bool]) -> PairScores:
     sides = np.arange(2 * count).reshape(2, count)
     names = tuple(map(str, range(2 * count)))
     return PairScores(
-        np.array(values), np.array(same), sides[0], sides[1], names, ("",) * 2 * count, np.ones(count, np.int64)
+        scores=np.array(values),
+        same=np.array(same),
+        left=sides[0],
+        right=sides[1],
+        names=names,
+        identities=("",) * 2 * count,
+        fold=np.ones(count, np.int64),
     )
 
 
@@ -37,7 +43,7 @@ def test_one_threshold_for_all() -> None:
     left += ["x"] * 10 + ["y"] * 10
     right += ["x"] * 10 + ["y"] * 10
     same += [True] * 20
-    rows = by_group(scores(values, same), (np.array(left), np.array(right)), "error")
+    rows = rates_by_group(scores(values, same), (np.array(left), np.array(right)), "error")
     at = {(row["left_group"], row["right_group"]): row for row in rows if row["at_far"] == 0.01}
     assert set(at) == {("x", "x"), ("y", "y"), ("x", "y")} and all(row["threshold"] == 0.8 for row in at.values())
     assert (at["x", "x"]["far"], at["x", "x"]["impostors"]) == (2 / 50, 50)
@@ -54,9 +60,9 @@ def test_pairs_without_a_score() -> None:
     values = [*np.linspace(0, 0.5, 100), np.nan, 0.9, np.nan]
     same = [False] * 101 + [True] * 2
     groups = (np.array(["x"] * 103), np.array(["x"] * 103))
-    (row,) = by_group(scores(values, same), groups, "error")
+    (row,) = rates_by_group(scores(values, same), groups, "error")
     assert (row["impostors"], row["genuine"], row["tar"]) == (100, 2, 0.5)
-    (row,) = by_group(scores(values, same), groups, "skip")
+    (row,) = rates_by_group(scores(values, same), groups, "skip")
     assert (row["impostors"], row["genuine"], row["tar"]) == (100, 1, 1.0)
 
 
@@ -75,14 +81,12 @@ def listed(path: Path, head: str, sides: str) -> Path:
     ],
 )
 def test_columns_of_a_list(head: str, sides: str, kinds: set, tmp_path: Path) -> None:
-    report = verify_protocol(ProtocolConfig(listed(tmp_path / "l.csv", head, sides), groups="race"))
+    report = verify_protocol(CsvConfig(source=listed(tmp_path / "l.csv", head, sides), groups="race"))
     assert {(row["left_group"], row["right_group"]) for row in report.groups} == kinds
 
 
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(CosfaceError, match="no column age, left_age or age1; other columns: race"):
-        verify_protocol(ProtocolConfig(listed(tmp_path / "l.csv", "race", "x"), groups="age"))
+        verify_protocol(CsvConfig(source=listed(tmp_path / "l.csv", "race", "x"), groups="age"))
     with pytest.raises(CosfaceError, match="pair 1 has no race"):
-        verify_protocol(ProtocolConfig(listed(tmp_path / "l.csv", "race", " "), groups="race"))
-    with pytest.raises(CosfaceError, match="--groups goes with --protocol csv"):
-        verify_protocol(ProtocolConfig(tmp_path, "lfw", groups="race"))
+        verify_protocol(CsvConfig(source=listed(tmp_path / "l.csv", "race", " "), groups="race"))

@@ -15,7 +15,7 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome, Outcome, Rejected
 from cosface_cli.paper import ComparisonConfig
 from cosface_cli.paper.trainings.training_runs import TrainedNetwork
-from cosface_cli.verify import ProtocolConfig
+from cosface_cli.verify.protocols.lfw import LfwConfig
 from cosface_cli.verify.stage import verify_protocol
 
 
@@ -61,9 +61,8 @@ def verify_network(
     subject = {"model_id": network.model_id, "photos": test.fingerprint}
     saved = _read(file)
     if saved is None or saved.get("of") != subject:
-        protocol = ProtocolConfig(
+        protocol = LfwConfig(
             source=config.root,
-            protocol="lfw",
             pairs=config.pairs,
             models=(str(network.folder),),
             flip=config.flip,

@@ -9,46 +9,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cosface_cli.verify import changed_fields
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrateConfig:
-    """source: a store, crops or photos of people whom the model was not trained on, nor will be tested on, by folder;
-    models, fuse: as for ProtocolConfig; out: a file for the table, None: where the model's own is kept; leave_out:
-    people who do not count; the rest as for embed."""
-
-    source: Path
-    models: tuple[str, ...] = ()
-    fuse: str = "mean"
-    flip: str = "none"
-    out: Path | None = None
-    leave_out: tuple[str, ...] = ()
-    crops_template: str | None = None
-    detector: str = "mtcnn"
-    faces: str = "largest"
-    min_face: float = 20.0
-    workers: int = 0
-
-    def changed(self) -> frozenset[str]:
-        """The fields that are not as they are by default."""
-        return changed_fields(self)
+from cosface_cli.engines.photos.photo_options import CropsTemplateOption
+from cosface_cli.options import argument, option
+from cosface_cli.verify.faces import EmbeddingConfig, OneFaceOption
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrateConfig(EmbeddingConfig):
+    """People whom the model was not trained on and will not be tested on, by folder, and where the table is kept."""
+
+    source: Annotated[
+        Path, argument("PEOPLE", "Store, crops or photos of people new to the model, one folder per person.")
+    ]
+    crops_template: CropsTemplateOption = None
+    faces: OneFaceOption = "largest"
+    out: Annotated[
+        Path | None, option("File for the table.", unset="the header of the weights, or a file beside an .onnx file")
+    ] = None
+    leave_out: Annotated[tuple[str, ...], option("Person of PEOPLE to leave out. Repeat it for several people.")] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrateReport:
-    """written: where; faces: with an embedding; rates: for each FAR a mapping as maths.rates.Rate, with 95 % intervals
-    that people drawn anew widen; data: fingerprint of the faces."""
+    """A calibration and where it was written."""
 
     written: str
+    """Path of the file that holds the table."""
     model: str
     model_id: str
+    """Hash of the weights."""
     flip: str
     people: int
     faces: int
+    """Faces with an embedding."""
     genuine: int
+    """Pairs of one person."""
     impostors: int
+    """Pairs of two people."""
     rates: tuple[Mapping[str, Any], ...]
+    """For each FAR a maths.rates.Rate, with 95 % intervals that a bootstrap over people widens."""
     data: str
+    """Hash of the faces."""

@@ -1,7 +1,8 @@
-"""What a model's scores mean: all pairs of people whom it has not seen, to a table of thresholds."""
+"""From all pairs of people whom a model has not seen to a table of its thresholds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,117 +11,128 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.artifacts.run.calibration import Calibration, read_calibrations, write_calibrations
 from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.vectors import identity_of
 from cosface_cli.engines.models.calibrations import calibrations_of, keep, place_of
-from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome, ignore
-from cosface_cli.verify import DEFAULT
 from cosface_cli.verify.calibration import CalibrateConfig, CalibrateReport
-from cosface_cli.verify.calibration.table import table_of
-from cosface_cli.verify.faces.by_name import Faces, open_faces
-from cosface_cli.verify.protocols.listed_pairs import first_level
+from cosface_cli.verify.calibration.threshold_table import calibration_of
+from cosface_cli.verify.faces import DEFAULT_MODELS
+from cosface_cli.verify.faces.opening import open_faces
+from cosface_cli.verify.faces.source import FaceTable, first_level, read_faces
 
 
 def calibrate(config: CalibrateConfig, emit: OnOutcome = ignore) -> CalibrateReport:
     """Embed the faces of config.source and write the table of all their pairs to where the model's is kept.
 
-    Raises CosfaceError where the source has no people, or none of two photos, and where the table is there already of
-    another model; ModelMismatch where the source is a store of another model.
+    Raises CosfaceError where the source has no two people, or nobody with two photos; ModelMismatch where the source is
+    of another model, or a table that exists already.
     """
-    faces = open_faces(config, config.source)
-    _require_place(config, faces)
-    named = [(name, person) for name in faces.names if (person := first_level(name))]
-    if missing := set(config.leave_out) - {person for _, person in named}:
-        raise CosfaceError(f"nobody is called {min(missing)} here", config.source, "correct --leave-out")
-    named = [(name, person) for name, person in named if person not in config.leave_out]
-    if len({person for _, person in named}) < 2:
-        raise CosfaceError("no two people here: the first folder level is the person", config.source, "sort the photos")
-    embedded = faces.embed([name for name, _ in named], emit)
-    usable = np.isfinite(embedded.vectors[:, 0])
-    names = np.array([person for _, person in named])[usable]
-    vectors = embedded.vectors[usable]
-    once = _once(vectors, names, emit)
-    vectors, (known, codes) = vectors[once], np.unique(names[once], return_inverse=True)
-    people = codes.astype(np.int64)
-    data = {"source": config.source.name, "fingerprint": embedded.data, "people": len(known), "faces": len(people)}
+    with open_faces(config, config.source, config.crops_template, emit) as faces:
+        _require_place(config, faces.model)
+        table = read_faces(faces, _photos_of_people(config, faces.names), emit)
+    rows, people, names = _people(table, emit)
+    vectors = table.vectors[rows]
+    data = {"source": config.source.name, "fingerprint": table.data, "people": len(names), "faces": len(people)}
     if config.leave_out:
         data["left_out"] = sorted(config.leave_out)
-    empty = Calibration(faces.model, faces.model_id, faces.flip, 0, 0, data, (), ())
-    table = table_of(vectors, people, empty, config.workers)
-    if table is None:
-        raise CosfaceError("nobody here has two photos, or only one person a face", config.source, "add some")
-    _suspect(vectors, people, known, table, emit)
-    if unresolved := [rate["far"] for rate in table.rates if rate["tar"] is None]:
-        needed = max(rate["impostors_needed"] for rate in table.rates if rate["tar"] is None)
-        few = f"{table.impostors} impostor pairs do not tell FAR {', '.join(f'{far:g}' for far in unresolved)}"
-        emit(Note(f"{few}: that needs at least {needed}"))
-    place = _written(config, table)
+    empty = Calibration(faces.model.name, faces.model.id, faces.model.flip or "none", 0, 0, data, (), ())
+    calibration = calibration_of(vectors, people, empty, config.workers)
+    if calibration is None:
+        problem = "no person has two photos, or only one person has a face"
+        raise CosfaceError(problem, config.source, "add photos")
+    _note_similar_people(vectors, people, names, calibration, emit)
+    if unresolved := [rate["far"] for rate in calibration.rates if rate["tar"] is None]:
+        needed = max(rate["impostors_needed"] for rate in calibration.rates if rate["tar"] is None)
+        fars = ", ".join(f"{far:g}" for far in unresolved)
+        emit(Note(f"{calibration.impostors} impostor pairs do not resolve FAR {fars}: that needs at least {needed}"))
+    place = _write(config, calibration)
     return CalibrateReport(
-        str(place),
-        table.model,
-        table.model_id,
-        table.flip,
-        len(known),
-        len(people),
-        table.genuine,
-        table.impostors,
-        table.rates,
-        embedded.data,
+        written=str(place),
+        model=calibration.model,
+        model_id=calibration.model_id,
+        flip=calibration.flip,
+        people=len(names),
+        faces=len(people),
+        genuine=calibration.genuine,
+        impostors=calibration.impostors,
+        rates=calibration.rates,
+        data=table.data,
     )
 
 
-def _once(vectors: NDArray[np.float32], names: NDArray[np.str_], emit: OnOutcome) -> NDArray[np.int64]:
-    """The rows (M,) without doubles: a photo counts once, and not at all where it is there as two people."""
+def _photos_of_people(config: CalibrateConfig, photos: Sequence[str]) -> list[str]:
+    """The photos in a person's folder, without those left out. Raises CosfaceError for less than two people."""
+    people = {first_level(photo) for photo in photos} - {""}
+    if unknown := set(config.leave_out) - people:
+        raise CosfaceError(f"no person is called {min(unknown)}", config.source, "correct --leave-out")
+    people -= set(config.leave_out)
+    if len(people) < 2:
+        problem = "no two people: the first folder level is the person"
+        raise CosfaceError(problem, config.source, "sort the photos into a folder per person")
+    return [photo for photo in photos if first_level(photo) in people]
+
+
+def _people(table: FaceTable, emit: OnOutcome) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.str_]]:
+    """The rows (M,) that count, the number of the person of each (M,), and the people's names (K,)."""
+    usable = np.flatnonzero(table.usable)
+    names = np.array([first_level(table.names[row]) for row in usable])
+    rows = _without_doubles(table.vectors[usable], names, emit)
+    known, codes = np.unique(names[rows], return_inverse=True)
+    return usable[rows], codes.astype(np.int64), known
+
+
+def _without_doubles(vectors: NDArray[np.float32], names: NDArray[np.str_], emit: OnOutcome) -> NDArray[np.int64]:
+    """The rows (M,) without doubles: a photo counts once, and not at all if it is in two people's folders."""
     _, first, codes = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
     owners: list[set[str]] = [set() for _ in first]
     for code, name in zip(codes, names, strict=True):
         owners[code].add(str(name))
-    kept = [row for row, own in zip(first, owners, strict=True) if len(own) == 1]
-    if torn := sorted(own for own in map(sorted, owners) if len(own) > 1):
-        pairs = ", ".join(" and ".join(own) for own in torn[:3]) + (", ..." if len(torn) > 3 else "")
-        emit(Note(f"{len(torn)} photos are there as two people ({pairs}) and count for nobody"))
-    return np.sort(np.array(kept, np.int64))
+    rows = [row for row, people in zip(first, owners, strict=True) if len(people) == 1]
+    if shared := sorted(people for people in map(sorted, owners) if len(people) > 1):
+        pairs = ", ".join(" and ".join(people) for people in shared[:3]) + (", ..." if len(shared) > 3 else "")
+        emit(Note(f"{len(shared)} photos are in the folders of two people ({pairs}) and are left out"))
+    return np.sort(np.array(rows, np.int64))
 
 
-def _suspect(
+def _note_similar_people(
     vectors: NDArray[np.float32],
     people: NDArray[np.int64],
-    known: NDArray[np.str_],
-    table: Calibration,
+    names: NDArray[np.str_],
+    calibration: Calibration,
     emit: OnOutcome,
 ) -> None:
-    """Name two people whose photos score, in the mean, as only one impostor pair in a thousand does."""
-    threshold = table.threshold(1e-3)
-    sums = np.zeros((len(known), vectors.shape[1]))
+    """Name two people whose photos have a mean score that only one impostor pair in a thousand reaches."""
+    threshold = calibration.threshold(1e-3)
+    sums = np.zeros((len(names), vectors.shape[1]))
     np.add.at(sums, people, vectors)
     centres = sums / np.bincount(people)[:, None]
     means = centres @ centres.T  # of all cosines between two people
-    alike = np.argwhere(np.triu(means >= threshold, 1)) if threshold is not None else np.zeros((0, 2), np.int64)
-    for one, other in alike[:10]:
-        words = f"{known[one]} and {known[other]} look like one person to this model"
+    similar = np.argwhere(np.triu(means >= threshold, 1)) if threshold is not None else np.zeros((0, 2), np.int64)
+    for one, other in similar[:10]:
+        words = f"{names[one]} and {names[other]} look like one person to this model"
         emit(Note(f"{words}: --leave-out one of them if they are"))
 
 
-def _require_place(config: CalibrateConfig, faces: Faces) -> None:
-    """Before any work: raises CosfaceError where the table could not be kept."""
+def _require_place(config: CalibrateConfig, model: ModelIdentity) -> None:
+    """Before any work: raises CosfaceError where the table could not be written."""
     if config.out is not None:
         if config.out.exists():
-            read_calibrations(config.out, ModelIdentity(name=faces.model, id=faces.model_id))
+            read_calibrations(config.out, model)
         return
     if len(config.models) > 1:
-        raise CosfaceError("several models have no place for a table", hint="name a file for it: --out FILE")
-    (model,) = config.models or DEFAULT
-    place_of(model)
-    embedder = open_embedder(model)
-    if embedder.model_id != faces.model_id:
-        held = f"embeddings of {faces.model} ({faces.model_id}), not of {embedder.name} ({embedder.model_id})"
-        raise ModelMismatch(held, config.source, "name the store's model with --model, or a file with --out")
+        raise CosfaceError("the table of several models has no place of its own", hint="name a file for it: --out FILE")
+    (spec,) = config.models or DEFAULT_MODELS
+    place_of(spec)
+    wanted = identity_of(open_embedder(spec), model.flip or "none")
+    model.require_same(wanted, config.source, "name the store's model with --model, or a file with --out")
 
 
-def _written(config: CalibrateConfig, table: Calibration) -> Path:
-    """Beside the model's tables for other flips."""
+def _write(config: CalibrateConfig, calibration: Calibration) -> Path:
+    """Write it beside the model's tables for other flips."""
     if config.out is not None:
-        known = read_calibrations(config.out, table.identity) if config.out.exists() else {}
-        write_calibrations(config.out, {**known, table.flip: table})
+        tables = read_calibrations(config.out, calibration.identity) if config.out.exists() else {}
+        write_calibrations(config.out, {**tables, calibration.flip: calibration})
         return config.out
-    (model,) = config.models or DEFAULT
-    return keep(model, {**calibrations_of(model, open_embedder(model)), table.flip: table})
+    (spec,) = config.models or DEFAULT_MODELS
+    return keep(spec, {**calibrations_of(spec, open_embedder(spec)), calibration.flip: calibration})

@@ -1,96 +1,98 @@
-"""Faces from photos and crops, by one model or several."""
+"""Faces in photos and crops, by name, embedded when they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 from cosface_cli.artifacts.crops.manifest import find_crops, is_crop_folder, open_crops
-from cosface_cli.engines.embedders import EMBEDDERS
-from cosface_cli.engines.models.calibrations import calibrations_of
 from cosface_cli.engines.photos.face_vectors import Input, Vectors
+from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.listing import list_photos
-from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Note, OnOutcome
-from cosface_cli.verify import DEFAULT, CompareConfig
-from cosface_cli.verify.compare.matching import Matcher
-from cosface_cli.verify.compare.photo_warnings import Seen
+from cosface_cli.verify.faces import EmbeddingConfig
 from cosface_cli.verify.faces.embedding import Embedding
+from cosface_cli.verify.faces.source import EmbeddedPhoto, FacePicture, names_by_stem
 
-if TYPE_CHECKING:  # h5py is only for who gives a store
-    from cosface_cli.artifacts.store.store_file import StoreHeader
+FEW = 2  # photos that are embedded in this process: starting workers would take longer
 
 
-class Photos:
-    """Embeds photos as a configuration says; like the rows of a store, where they are to be compared with such."""
+class PhotoFaces:
+    """Photos and crops as a FaceSource. They are embedded in the order that is asked for, by worker processes."""
 
-    def __init__(self, config: CompareConfig, store: StoreHeader | None = None, path: Path | None = None) -> None:
-        """store: the header of the store at path. Raises ModelMismatch where the models are not the store's."""
-        if store is not None:
-            config = _like(config, store, path)
+    def __init__(
+        self, path: Path, inputs: Mapping[str, Input], config: EmbeddingConfig, embedding: Embedding | None = None
+    ) -> None:
+        """embedding: what embeds them, made from the config if None.
+
+        Raises CosfaceError for a wrong model, detector or way to fuse, and for crops that do not show all that a model
+        needs.
+        """
+        self.path = path
+        self.names = tuple(inputs)
+        self._inputs = inputs
         self._choice = config.faces
-        self._embedding = Embedding(config, thumbnails=True)
-        identity = self._embedding.identity
-        if store is not None and (identity.id, self._embedding.size) != (store.model_id, store.size):
-            problem = f"embeddings of {store.model} ({store.model_id}), not of {identity.name} ({identity.id})"
-            raise ModelMismatch(problem, path, "name the store's model with --model")
-        models, (embedder, *others) = config.models or DEFAULT, self._embedding.embedders
-        calibrations = {} if others else calibrations_of(models[0], embedder)
-        thresholds = {} if others else embedder.thresholds
-        self.matcher = Matcher(identity, config, calibrations, thresholds)
+        self.embedding = embedding or Embedding(config)
+        self.embedding.require_cover(list(inputs.values()))
+        self.model = self.embedding.model
+        self._by_stem: dict[str, str] | None = None
 
-    def of(self, names: Sequence[str]) -> list[Seen]:
-        """The faces of a few photos, embedded in this process."""
-        inputs = self._named(names)
-        return [self._seen(*found) for found in zip(names, inputs, self._embedding.here(inputs), strict=True)]
+    def __enter__(self) -> PhotoFaces:
+        return self
 
-    def each(self, inputs: Sequence[tuple[str, Input]]) -> Iterator[Seen]:
-        """The faces of many, in order, by as many processes as were asked for."""
-        results = self._embedding.each([item for _, item in inputs])
-        for (name, item), vectors in zip(inputs, results, strict=True):
-            yield self._seen(name, item, vectors)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open."""
 
-    def named(self, names: Sequence[str]) -> list[tuple[str, Input]]:
-        """Photos or crops by their paths."""
-        return list(zip(names, self._named(names), strict=True))
+    @property
+    def all_crops(self) -> bool:
+        """Whether none of them needs a detector."""
+        return all(item.crop is not None for item in self._inputs.values())
 
-    def gallery(self, source: str, emit: OnOutcome) -> list[tuple[str, Input]]:
-        """The photos of a folder, archive or pattern, or the crops of a crop folder."""
-        path = Path(source)
-        if is_crop_folder(path):
-            crops = open_crops(path)
-            found = [(str(path / crop.name), Input(File(crop.path), crop)) for crop in crops]
-        else:
-            listing = list_photos(source)
-            for note in listing.notes:
-                emit(Note(note))
-            found = [(item.display_name, Input(item.place)) for item in listing.items]
-        self._embedding.require_cover([item for _, item in found])
-        return found
+    def find(self, name: str) -> str | None:
+        if name in self._inputs:
+            return name
+        if self._by_stem is None:
+            self._by_stem = names_by_stem(self.names)
+        return self._by_stem.get(name) or self._by_stem.get(stem(name))
 
-    def _named(self, names: Sequence[str]) -> list[Input]:
-        paths = [Path(name) for name in names]
-        inputs = [Input(File(path), crop) for path, crop in zip(paths, find_crops(paths), strict=True)]
-        self._embedding.require_cover(inputs)
-        return inputs
+    def photos(self, names: Sequence[str]) -> Iterator[EmbeddedPhoto]:
+        """Each of the named photos once, in order."""
+        names = list(dict.fromkeys(names))
+        inputs = [self._inputs[name] for name in names]
+        embed = self.embedding.in_this_process if len(names) <= FEW else self.embedding.in_workers
+        for name, item, vectors in zip(names, inputs, embed(inputs), strict=True):
+            yield self._photo(name, item, vectors)
 
-    def _seen(self, name: str, item: Input, vectors: Vectors) -> Seen:
+    def _photo(self, name: str, item: Input, vectors: Vectors) -> EmbeddedPhoto:
         crop = item.crop
         record = crop.record if crop is not None else None
-        shown = crop.template.name if crop is not None and record is not None else self._embedding.embedders[0].template
-        return Seen(name, vectors, shown, self._choice, record.hash if record is not None else None)
+        template = self.embedding.embedders[0].template
+        return EmbeddedPhoto(
+            name=name,
+            picture=FacePicture(item.place, vectors.faces[0][0] if crop is None and vectors.faces else None),
+            vectors=vectors,
+            template=crop.template.name if crop is not None and record is not None else template,
+            choice=self._choice,
+            photo_hash=record.hash if record is not None else None,
+        )
 
 
-def _like(config: CompareConfig, store: StoreHeader, path: Path | None) -> CompareConfig:
-    """The same by the model and the flip with which a store was embedded."""
-    if config.flip not in ("none", store.flip):
-        raise CosfaceError(f"written with --flip {store.flip}", path, "leave --flip out")
-    if config.models:
-        return replace(config, flip=store.flip)
-    if store.model not in EMBEDDERS:
-        problem = f"it holds embeddings of {store.model!r} ({store.model_id})"
-        raise CosfaceError(problem, path, "name its run folder or weights with --model")
-    return replace(config, models=(store.model,), flip=store.flip)
+def inputs_of_paths(paths: Sequence[str]) -> dict[str, Input]:
+    """Photos or crops by their paths."""
+    files = [Path(path) for path in paths]
+    return {path: Input(File(file), crop) for path, file, crop in zip(paths, files, find_crops(files), strict=True)}
+
+
+def inputs_of_gallery(source: str, emit: OnOutcome) -> dict[str, Input]:
+    """The photos of a folder, archive or pattern, or the crops of a crop folder, by their paths."""
+    path = Path(source)
+    if is_crop_folder(path):
+        return {str(path / crop.name): Input(File(crop.path), crop) for crop in open_crops(path)}
+    listing = list_photos(source)
+    for note in listing.notes:
+        emit(Note(note))
+    return {item.display_name: Input(item.place) for item in listing.items}

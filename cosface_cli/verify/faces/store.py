@@ -1,111 +1,176 @@
-"""Faces from stores instead of photos: rows by the names of their files, of one store or of several models' stores."""
+"""Faces whose embeddings a store holds, by the names of their photos."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.store.face_rows import Row
-from cosface_cli.artifacts.store.store_file import Store, StoreHeader
-from cosface_cli.engines.models.ensemble import fused, joined_identity
+from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.engines.photos.face_vectors import Vectors
-from cosface_cli.engines.photos.photo_options import Fuse
-from cosface_cli.errors import CosfaceError, ModelMismatch
+from cosface_cli.engines.photos.pair_photos import stem
+from cosface_cli.engines.sources import File
 from cosface_cli.maths.unit_vectors import are_unit
-from cosface_cli.verify.compare.photo_warnings import Seen
+from cosface_cli.verify.faces.source import EmbeddedPhoto, FacePicture, StoredFaces, names_by_stem
+
+Choice = Literal["first", "largest", "all"]
+_StoredFace = tuple[Row, NDArray[np.float32]]
 
 
-class Stores:
-    """Stores of the same photos by different models, or one store. Use as a context manager."""
+class StoreFaces:
+    """A store as a FaceSource. It is the only reader of a store's rows by name; it is open until the context ends."""
 
-    def __init__(self, paths: Sequence[Path], fuse: Fuse, choice: str) -> None:
-        """Raises CosfaceError for stores of different flips or of one model, and for a choice that rows cannot tell."""
-        if choice == "center":
-            raise CosfaceError(
-                "a store does not say where the middle of a photo is", hint="take --faces largest or all"
-            )
-        self._choice, self._fuse = choice, fuse
-        self.paths = tuple(paths)
-        self._close = ExitStack()
-        self._stores = [self._close.enter_context(Store(path)) for path in paths]
-        headers = [store.header for store in self._stores]
-        for path, header in zip(paths[1:], headers[1:], strict=True):
-            if header.flip != headers[0].flip:
-                problem = f"written with --flip {header.flip}, {paths[0]} with --flip {headers[0].flip}"
-                raise CosfaceError(problem, path, "embed them alike")
-        self.headers = headers
-        self.identity = joined_identity([header.identity for header in headers], fuse)
+    def __init__(self, path: Path, choice: Choice = "first") -> None:
+        """choice: which of the faces of one photo. Raises CosfaceError for a file that is not a store."""
+        self.path = path
+        self._choice = choice
+        self._store = Store(path)
+        self.header = self._store.header
+        self.model = self._store.model
+        self._roots: dict[str, set[str]] = {}  # photos by the folder that they were in
 
-    def __enter__(self) -> Stores:
+    @cached_property
+    def _numbers(self) -> dict[str, list[int]]:
+        """Rows of each photo, by its name."""
+        numbers: dict[str, list[int]] = {}
+        for block in self._store.blocks():
+            for number, row in enumerate(block.rows, block.start):
+                if row.source in numbers:
+                    numbers[row.source].append(number)
+                else:
+                    numbers[row.source] = [number]
+                    self._roots.setdefault(row.root, set()).add(row.source)
+        return numbers
+
+    @cached_property
+    def _by_stem(self) -> dict[str, str]:
+        return names_by_stem(self._numbers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._numbers)
+
+    def __enter__(self) -> StoreFaces:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._close.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._store.close()
 
     def __len__(self) -> int:
-        return len(self._stores[0])
+        """The number of faces."""
+        return len(self._store)
 
-    def require_alike(self, header: StoreHeader, path: Path) -> None:
-        """Raises ModelMismatch for another store whose rows cannot be compared with the first one's."""
-        first = self.headers[0]
-        if (header.model_id, header.flip, header.size) != (first.model_id, first.flip, first.size):
-            held = f"embeddings of {header.model} ({header.model_id}) with --flip {header.flip}"
-            have = f"{self.paths[0]} has {first.model} ({first.model_id}) with --flip {first.flip}"
-            raise ModelMismatch(f"{held}; {have}", path, "embed them alike")
+    def find(self, name: str) -> str | None:
+        if name in self._numbers:
+            return name
+        return self._by_stem.get(name) or self._by_stem.get(stem(name))
 
-    def find(self, names: Iterable[str]) -> dict[str, Seen]:
-        """What the rows of each name hold: of a photo by its name in the store, or by its path."""
-        wanted = dict.fromkeys(names)
-        paths = {os.path.abspath(name): name for name in wanted}  # noqa: PTH100
-        kept: list[dict[str, list[tuple[Row, NDArray[np.float32]]]]] = []
-        for store in self._stores:
-            own: dict[str, list[tuple[Row, NDArray[np.float32]]]] = {}
-            for number, row in enumerate(store.rows()):
-                name = row.source if row.source in wanted else paths.get(os.path.join(row.root, row.source))  # noqa: PTH118
-                if name is not None:
-                    own.setdefault(name, []).append((row, store.vectors(number, number + 1)[0]))
-            kept.append(own)
-        return {name: self._seen(name, [own.get(name, []) for own in kept]) for name in wanted}
+    def find_path(self, name: str) -> str | None:
+        """The photo with that name in the store, or at that path."""
+        path = os.path.abspath(name)  # noqa: PTH100
+        for source in (name, path):
+            if source in self._numbers:
+                return source
+        for root, sources in self._roots.items():
+            source = os.path.relpath(path, root)
+            if source in sources:
+                return source
+        return None
 
-    def each(self) -> Iterator[Seen]:
-        """Every row of the first store, with its counterparts, one face at a time."""
-        if len(self._stores) == 1:
-            for row, vector in self._stores[0].pairs():
-                yield self._seen(row.source, [[(row, vector)]])
-            return
-        others = [{(row.source, row.face): n for n, row in enumerate(store.rows())} for store in self._stores[1:]]
-        for row, vector in self._stores[0].pairs():
-            parts = [[(row, vector)]]
-            for store, places in zip(self._stores[1:], others, strict=True):
-                n = places.get((row.source, row.face))
-                parts.append([] if n is None else [(next(store.rows(n, n + 1)), store.vectors(n, n + 1)[0])])
-            yield self._seen(row.source, parts)
+    def photos(self, names: Sequence[str]) -> Iterator[EmbeddedPhoto]:
+        """Each of the named photos once, in the order of the store."""
+        wanted = {number: name for name in names for number in self._chosen(name)}
+        order = np.sort(np.fromiter(wanted, np.int64, len(wanted)))
+        waiting = {name: len(self._chosen(name)) for name in names}
+        collected: dict[str, list[_StoredFace]] = {}
+        for block in self._store.blocks():
+            first, last = np.searchsorted(order, (block.start, block.stop))
+            for number in order[first:last].tolist():
+                name = wanted[number]
+                faces = collected.setdefault(name, [])
+                faces.append((block.rows[number - block.start], block.vectors[number - block.start]))
+                if len(faces) == waiting[name]:
+                    yield self._photo(name, collected.pop(name))
 
-    def _seen(self, name: str, parts: Sequence[list[tuple[Row, NDArray[np.float32]]]]) -> Seen:
-        results = [self._vectors(name, store, rows) for store, rows in zip(self._stores, parts, strict=True)]
-        crops = parts[0][0][0].settings.partition("crops template=")[2] if parts[0] else ""
-        return Seen(name, fused(results, self._fuse), crops or self.headers[0].template, self._choice)
+    def each_face(self) -> Iterator[tuple[int, EmbeddedPhoto]]:
+        """Every face by itself, with its number in its photo, from 1; in the order of the store."""
+        for row, vector in self._store.pairs():
+            yield row.face, self._photo(row.source, [(row, vector)])
 
-    def _vectors(self, name: str, store: Store, rows: list[tuple[Row, NDArray[np.float32]]]) -> Vectors:
-        if not rows:
-            return Vectors(
-                hash="", size=0, mtime_ns=0, reason="not_in_store", words=f"{store.path}: no row is of {name}"
-            )
-        found = len(rows)
+    def face(self, name: str, number: int) -> EmbeddedPhoto:
+        """One face of a photo, by its number in the photo."""
+        for row_number in self._numbers.get(name, ()):
+            (row,) = self._store.rows(row_number, row_number + 1)
+            if row.face == number:
+                return self._photo(name, [(row, self._store.vectors(row_number, row_number + 1)[0])])
+        return self.missing_photo(name)
+
+    def stored_faces(self) -> StoredFaces:
+        """All faces by number, also several of one photo. Its embeddings can be read while the store is open."""
+        names, identities, hashes = [], [], []
+        for row in self._store.rows():
+            names.append(row.source)
+            identities.append(row.identity or "")
+            hashes.append(row.hash)
+
+        def read(faces: NDArray[np.int64]) -> NDArray[np.float32]:
+            first = int(faces.min())
+            return self._store.vectors(first, int(faces.max()) + 1)[faces - first]
+
+        return StoredFaces(
+            path=self.path,
+            names=tuple(names),
+            identities=tuple(identities),
+            hashes=tuple(hashes),
+            read=read,
+            model=self.model,
+        )
+
+    def missing_photo(self, name: str) -> EmbeddedPhoto:
+        """What stands for a photo that the store does not hold."""
+        words = f"{self.path}: the store has no row of {name}"
+        nothing = Vectors(hash="", size=0, mtime_ns=0, reason="not_in_store", words=words)
+        picture = FacePicture(File(Path(name)), None)
+        return EmbeddedPhoto(
+            name=name, picture=picture, vectors=nothing, template=self.header.template, choice=self._faces
+        )
+
+    @property
+    def _faces(self) -> Literal["largest", "all"]:
+        return "largest" if self._choice == "largest" else "all"
+
+    def _chosen(self, name: str) -> list[int]:
+        numbers = self._numbers[name]
+        return numbers[:1] if self._choice == "first" else numbers
+
+    def _photo(self, name: str, faces: list[_StoredFace]) -> EmbeddedPhoto:
+        count, first = len(faces), faces[0][0]
         if self._choice == "largest":
-            rows = [max(rows, key=lambda pair: _area(pair[0]))]
-        vectors = np.stack([vector for _, vector in rows])
-        if not are_unit(vectors).all():
-            words = f"{store.path}: the embedding of {name} has not length 1; embed it again"
-            return Vectors(hash=rows[0][0].hash, size=0, mtime_ns=0, reason="bad_embedding", words=words)
-        faces = tuple((row.box, row.score, row.sharpness) for row, _ in rows)
-        return Vectors(hash=rows[0][0].hash, size=0, mtime_ns=0, faces=faces, vectors=vectors, found=found)
+            faces = [max(faces, key=lambda face: _area(face[0]))]
+        embeddings = np.stack([vector for _, vector in faces])
+        if are_unit(embeddings).all():
+            known = tuple((row.box, row.score, row.sharpness) for row, _ in faces)
+            vectors = Vectors(hash=first.hash, size=0, mtime_ns=0, faces=known, vectors=embeddings, found=count)
+        else:
+            words = f"{self.path}: the embedding of {name} is not of unit length; embed it again"
+            vectors = Vectors(hash=first.hash, size=0, mtime_ns=0, reason="bad_embedding", words=words)
+        crop_template = first.settings.partition("crops template=")[2]
+        return EmbeddedPhoto(
+            name=name,
+            picture=FacePicture(File(Path(first.root) / first.source), faces[0][0].box if first.size else None),
+            vectors=vectors,
+            template=crop_template or self.header.template,
+            choice=self._faces,
+        )
 
 
 def _area(row: Row) -> float:

@@ -1,4 +1,4 @@
-"""The figures of an evaluation's page, each as an element of it."""
+"""The plots of a report's page, each as an SVG element."""
 
 from __future__ import annotations
 
@@ -23,55 +23,58 @@ _TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.97)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Banded:
-    """Points of a curve by rising FAR. far, tar: 0..1; low, high: of the TAR, exact 95 % with the threshold as given;
-    impostors: how many there are."""
+class RocBand:
+    """Points of an ROC by rising FAR, with a band."""
 
     far: Floats
+    """0..1"""
     tar: Floats
+    """0..1"""
     low: Floats
+    """Lower end of the exact 95 % interval of the TAR, at a fixed threshold."""
     high: Floats
     impostors: int
+    """The number of impostor pairs."""
 
 
-def banded(curve: Curve) -> Banded:
+def roc_band(curve: Curve) -> RocBand:
     """The steps of a curve, thinned out evenly over the logarithm of the accepted impostors."""
     last = np.flatnonzero(np.append(curve.impostors[1:] != curve.impostors[:-1], True))  # the best TAR of each FAR
     wanted = np.unique(np.rint(np.geomspace(1, curve.impostors[-1] + 1, POINTS)).astype(np.int64)) - 1
     rows = last[np.unique(np.searchsorted(curve.impostors[last], wanted, side="right") - 1)]
     genuine = int(curve.genuine[-1])
     bands = np.array([clopper_pearson(int(hits), genuine) for hits in curve.genuine[rows]])
-    return Banded(curve.far[rows], curve.tar[rows], bands[:, 0], bands[:, 1], int(curve.impostors[-1]))
+    return RocBand(curve.far[rows], curve.tar[rows], bands[:, 0], bands[:, 1], int(curve.impostors[-1]))
 
 
-def of_roc(found: Banded, rates: Sequence[Mapping[str, Any]]) -> str:
+def draw_roc(band: RocBand, rates: Sequence[Mapping[str, Any]]) -> str:
     """TAR over FAR, logarithmic; rates: as in a ProtocolReport, whose bootstrap is drawn as bars."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        far = np.maximum(found.far, 0.5 / found.impostors)  # none accepted: half a pair's width to the left
-        axes.fill_between(far, found.low, found.high, step="post", color=ACCENT, alpha=0.2, linewidth=0)
-        axes.step(far, found.tar, where="post", color=ACCENT)
+        far = np.maximum(band.far, 0.5 / band.impostors)  # FAR 0 is drawn at half a pair
+        axes.fill_between(far, band.low, band.high, step="post", color=ACCENT, alpha=0.2, linewidth=0)
+        axes.step(far, band.tar, where="post", color=ACCENT)
         bars = [rate for rate in rates if rate["tar"] is not None and rate.get("bootstrap_low") is not None]
         for rate in bars:
             axes.plot([rate["far"]] * 2, [rate["bootstrap_low"], rate["bootstrap_high"]], color=INK, linewidth=1)
-        axes.axvline(1 / found.impostors, color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.axvline(1 / band.impostors, color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)))
         axes.set(title="ROC", xlabel="false accept rate", ylabel="true accept rate", xscale="log", ylim=(None, 1.005))
-        axes.set_xlim(0.5 / found.impostors, 1)
+        axes.set_xlim(0.5 / band.impostors, 1)
 
     return inline(svg(paint, 4.6, 3.4), f"ROC: {_words(rates)}")
 
 
-def of_det(found: Banded) -> str:
+def draw_det(band: RocBand) -> str:
     """False rejects over false accepts, both as quantiles of the normal distribution (Martin 1997)."""
     from scipy.special import ndtri
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        least = 0.5 / found.impostors
-        far = ndtri(np.clip(found.far, least, 1 - least))
-        most = 1 - min(1e-3, float((1 - found.tar[found.tar < 1]).min(initial=0.5)) / 2)
-        frr, low, high = (ndtri(np.clip(1 - v, 1 - most, most)) for v in (found.tar, found.high, found.low))
+        least = 0.5 / band.impostors
+        far = ndtri(np.clip(band.far, least, 1 - least))
+        most = 1 - min(1e-3, float((1 - band.tar[band.tar < 1]).min(initial=0.5)) / 2)
+        frr, low, high = (ndtri(np.clip(1 - v, 1 - most, most)) for v in (band.tar, band.high, band.low))
         axes.fill_between(far, low, high, step="post", color=ACCENT, alpha=0.2, linewidth=0)
         axes.step(far, frr, where="post", color=ACCENT)
         ends = max(far[0], frr.min()), min(far[-1], frr.max())
@@ -85,8 +88,8 @@ def of_det(found: Banded) -> str:
     return inline(svg(paint, 4.6, 3.4), "DET: false rejects over false accepts, the other side of the ROC")
 
 
-def of_scores(curve: Curve, thresholds: Sequence[float]) -> str:
-    """Histograms of genuine and impostor scores; thresholds: marked, those that decide."""
+def draw_scores(curve: Curve, thresholds: Sequence[float]) -> str:
+    """Histograms of genuine and impostor scores; thresholds: marked by lines."""
     finite = np.isfinite(curve.thresholds)
     scores = curve.thresholds[finite]
     genuine, impostors = (np.diff(counts, prepend=0)[finite] for counts in (curve.genuine, curve.impostors))
@@ -109,11 +112,11 @@ def of_scores(curve: Curve, thresholds: Sequence[float]) -> str:
 
 
 def _median(scores: Floats, counts: NDArray[np.int64]) -> float:
-    """Of scores that fall, each so many times."""
+    """The median of falling scores, each of which comes `counts` times."""
     total = counts.cumsum()
     return float(scores[np.searchsorted(total, total[-1] / 2)]) if total.size and total[-1] else float("nan")
 
 
 def _words(rates: Sequence[Mapping[str, Any]]) -> str:
-    known = [f"{100 * rate['tar']:.1f} % at FAR {rate['far']:g}" for rate in rates if rate["tar"] is not None]
-    return "true accepts " + (", ".join(known) or "that so few impostor pairs do not tell")
+    resolved = [f"{100 * rate['tar']:.1f} % at FAR {rate['far']:g}" for rate in rates if rate["tar"] is not None]
+    return "true accepts " + (", ".join(resolved) or "not resolved by so few impostor pairs")

@@ -12,31 +12,32 @@ import numpy as np
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.pages import page_writer
 from cosface_cli.errors import PhotoError
-from cosface_cli.verify import ProtocolReport
-from cosface_cli.verify.figures.curve_plots import banded, of_det, of_roc, of_scores
-from cosface_cli.verify.figures.pair_scores import PairScores, Scored, Shown
-from cosface_cli.verify.figures.rates_by_far import curve_of
+from cosface_cli.verify.faces.source import FacePicture
+from cosface_cli.verify.figures import ProtocolReport
+from cosface_cli.verify.figures.curve_plots import draw_det, draw_roc, draw_scores, roc_band
+from cosface_cli.verify.figures.protocol_figures import curve_of
+from cosface_cli.verify.figures.protocol_scores import PairScores, ProtocolScores
 
 HARDEST = 12  # pairs shown of each kind
 SIDE = 112  # pixels of a thumbnail
 
 
-def write_report(path: Path, scored: Scored, report: ProtocolReport, command: str = "") -> None:
-    """Write one HTML file that opens from the disk, whole or not at all. command: how to run it again."""
-    pairs = scored.pairs
-    curve = scored.curve if pairs is None else curve_of(pairs, report.missing_rule)
-    found = None if curve is None else banded(curve)
+def write_report(path: Path, scores: ProtocolScores, report: ProtocolReport, command: str = "") -> None:
+    """Write one self-contained HTML file, whole or not at all. command: how to run it again."""
+    pairs = scores.pairs
+    curve = scores.curve if pairs is None else curve_of(pairs, report.missing_rule)
+    band = None if curve is None else roc_band(curve)
     page_writer.write_page(
         path,
         "verify/figures/report.html.j2",
         {
             "title": f"{report.model} by {report.protocol}",
             "numbers": _numbers(report),
-            "made": _made(report),
+            "made": _provenance(report),
             "command": command,
             "figures": []
-            if curve is None or found is None
-            else [of_roc(found, report.tar_at_far), of_det(found), of_scores(curve, report.thresholds)],
+            if curve is None or band is None
+            else [draw_roc(band, report.tar_at_far), draw_det(band), draw_scores(curve, report.thresholds)],
             "rates": report.tar_at_far,
             "folds": list(zip(report.fold_accuracy, report.thresholds, strict=True)) if report.fold_accuracy else [],
             "groups": report.groups,
@@ -56,14 +57,14 @@ def _numbers(report: ProtocolReport) -> list[tuple[str, str]]:
         ("standard error", _percent(report.accuracy_se)),
         ("equal error", None if report.eer is None else _percent(report.eer["eer"])),
     ]
-    known = [rate for rate in report.tar_at_far if rate["tar"] is not None]
-    numbers += [(f"TAR at FAR {rate['far']:g}", _percent(rate["tar"])) for rate in known[-2:]]
+    resolved = [rate for rate in report.tar_at_far if rate["tar"] is not None]
+    numbers += [(f"TAR at FAR {rate['far']:g}", _percent(rate["tar"])) for rate in resolved[-2:]]
     numbers += [("genuine pairs", f"{report.genuine:,}"), ("impostor pairs", f"{report.impostors:,}")]
     return [(name, value) for name, value in numbers if value is not None]
 
 
-def _made(report: ProtocolReport) -> list[tuple[str, str]]:
-    made: list[tuple[str, str | None]] = [
+def _provenance(report: ProtocolReport) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str | None]] = [
         ("model", report.model),
         ("weights", report.model_id),
         ("flip", report.flip),
@@ -72,7 +73,7 @@ def _made(report: ProtocolReport) -> list[tuple[str, str]]:
         ("pairs", f"{report.scored:,} of {report.pairs:,} scored"),
         ("photos without a score", f"{len(report.missing):,} ({report.missing_rule})" if report.missing else None),
     ]
-    return [(name, value) for name, value in made if value]
+    return [(name, value) for name, value in rows if value]
 
 
 def _hardest(pairs: PairScores, thresholds: Sequence[float]) -> list[dict[str, Any]]:
@@ -86,7 +87,7 @@ def _hardest(pairs: PairScores, thresholds: Sequence[float]) -> list[dict[str, A
     ):
         rows = np.flatnonzero(pairs.known & (pairs.same == same))
         rows = rows[np.argsort(sign * pairs.scores[rows], kind="stable")][:HARDEST]
-        shown = [
+        hardest = [
             {
                 "score": float(pairs.scores[row]),
                 "wrong": threshold is not None and bool((pairs.scores[row] >= threshold) != same),
@@ -97,32 +98,31 @@ def _hardest(pairs: PairScores, thresholds: Sequence[float]) -> list[dict[str, A
             }
             for row in rows
         ]
-        kinds.append({"name": name, "pairs": shown})
+        kinds.append({"name": name, "pairs": hardest})
     return kinds
 
 
 def _thumbnail(pairs: PairScores, name: int, known: dict[int, str | None]) -> str | None:
-    """The face in the middle one of the files behind a name; None where it cannot be read any more."""
+    """The face in the middle file of those behind a name; None where it cannot be read any more."""
     if name not in known:
         known[name] = None
-        files = pairs.shown[name] if pairs.shown else ()
+        files = pairs.pictures[name] if pairs.pictures else ()
         with suppress(PhotoError):
             if files:
                 known[name] = _picture(files[len(files) // 2])
     return known[name]
 
 
-def _picture(shown: Shown) -> str:
-    whole = shown.box is None
-    image = pictures.decode(shown.place.read(), str(shown.place), SIDE if whole else None).image
-    face = image if shown.box is None else pictures.about(image, shown.box)
+def _picture(file: FacePicture) -> str:
+    image = pictures.decode(file.place.read(), str(file.place), SIDE if file.box is None else None).image
+    face = image if file.box is None else pictures.about(image, file.box)
     return page_writer.picture(pictures.encode_thumbnail(face, SIDE))
 
 
-def _flat(found: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Names and values of nested mappings."""
     rows = []
-    for name, value in found.items():
+    for name, value in values.items():
         words = f"{prefix}{name}".replace("_", " ")
         if isinstance(value, Mapping):
             rows += _flat(value, f"{words}, ")

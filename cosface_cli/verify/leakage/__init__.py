@@ -9,28 +9,54 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cosface_cli.verify import changed_fields
+from cosface_cli.engines.embedders import EMBEDDERS
+from cosface_cli.engines.photos.photo_options import (
+    MODELS,
+    DetectorOption,
+    FacesOption,
+    MinFaceOption,
+    WorkersOption,
+)
+from cosface_cli.options import Checked, argument, changed_fields, option
 
 
-@dataclass(frozen=True, slots=True)
-class LeakageConfig:
-    """train: the store of what a model was trained on; test: a store, crops or photos, embedded like it; model: what
-    embeds photos, None: the store's, where it is embedded; threshold: the cosine from which the means of two people's
-    faces are of one, None: the one that only `far` of the training faces reach with other people of theirs; pairs: a
-    list of the test's to score again; the rest as for embed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakageConfig(Checked):
+    """A training set and a test set, embedded by the same model."""
 
-    train: Path
-    test: Path
-    model: str | None = None
-    threshold: float | None = None
-    far: float = 1e-6
-    pairs: Path | None = None
-    detector: str = "mtcnn"
-    faces: str = "largest"
-    min_face: float = 20.0
-    workers: int = 0
+    train: Annotated[Path, argument("TRAIN.h5", "Store of the faces that a model was trained on.")]
+    test: Annotated[Path, argument("TEST", "Store, crops or photos that it is tested on.")]
+    model: Annotated[
+        str | None,
+        option(
+            "Model that embeds photos, of the catalogue or by path.",
+            known=EMBEDDERS,
+            unset="TRAIN.h5's own model",
+            group=MODELS,
+        ),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        option(
+            "Cosine of two people's mean faces from which they count as one person.",
+            at_least=-1,
+            at_most=1,
+            unset="from --far",
+        ),
+    ] = None
+    far: Annotated[
+        float,
+        option(
+            "Share of TRAIN.h5's faces that may reach the threshold with another person's mean.", at_least=0, at_most=1
+        ),
+    ] = 1e-6
+    pairs: Annotated[Path | None, option("List of TEST's pairs, to be scored again without the shared photos.")] = None
+    detector: DetectorOption = "mtcnn"
+    faces: FacesOption = "largest"
+    min_face: MinFaceOption = 20.0
+    workers: WorkersOption = 0
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -38,26 +64,31 @@ class LeakageConfig:
         return () if self.model is None else (self.model,)
 
     def changed(self) -> frozenset[str]:
-        """The fields that are not as they are by default."""
+        """Names of the fields whose value is not their default."""
         return changed_fields(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeakageReport:
-    """train_faces, test_faces: compared with each other, at threshold; same_files: faces of the test whose file is in
-    the training set; copies: others that are a copy or mirror image of one in it; people: of the test who are in it, by
-    their faces. by_chance: pairs of people expected to reach the threshold if nobody were, None of a given threshold.
-    scores: what the test says with all, without those photos, and without those people: by "of", tar_at_far (as
-    maths.rates.Rate), and accuracy where a list with folds was scored. clean: nothing was found."""
+    """Counts of what both sets hold."""
 
     train_faces: int
     test_faces: int
     threshold: float
+    """Cosine from which two people count as one."""
     same_files: int
+    """Faces of the test whose file is in the training set."""
     copies: int
+    """Other faces of the test that are a copy or a mirror image of one in the training set."""
     people: int
+    """People of the test who are in the training set, by their faces."""
     by_chance: float | None
+    """Pairs of people expected to reach the threshold if the sets share nobody; None for a given threshold."""
     scores: tuple[Mapping[str, Any], ...]
+    """Figures of the test with all faces, without those photos, and without those people: "of", tar_at_far (as
+    maths.rates.Rate), and accuracy where a list with folds was scored."""
     clean: bool
+    """Whether nothing is shared."""
     model: str
     model_id: str
+    """Hash of the weights."""

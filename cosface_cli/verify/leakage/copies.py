@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,44 +11,50 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.engines.photos.copy_detection import Thumbnail, copy_kind
 from cosface_cli.outcomes import Note, OnOutcome
-from cosface_cli.verify.compare.photo_warnings import Seen
-from cosface_cli.verify.faces.photos import Photos
-from cosface_cli.verify.leakage.search import Found
-from cosface_cli.verify.leakage.tested import Face
+from cosface_cli.verify.faces.photos import PhotoFaces
+from cosface_cli.verify.faces.source import EmbeddedPhoto
+from cosface_cli.verify.leakage.shared_faces import SharedFaces
+from cosface_cli.verify.leakage.test_set import FaceOfTest
 
 
 def copies_of(
-    test: Sequence[Face], found: Found, photos: Photos | None, emit: OnOutcome
+    test: Sequence[FaceOfTest],
+    shared: SharedFaces,
+    open_photos: Callable[[Sequence[str]], PhotoFaces] | None,
+    emit: OnOutcome,
 ) -> dict[int, tuple[str, float, Row]]:
-    """By test face, what it is of a photo in the training set: a copy, or its mirror image."""
-    asked = {number: near for number, near in found.near.items() if number not in found.files}
-    if photos is None or not asked:
-        if asked:
-            emit(Note("photos are not compared by look: name the stores' weights with --model"))
+    """By test face, what it is of a photo in the training set: a copy, or its mirror image; the cosine; and that row.
+
+    open_photos: photos by their paths, None where no model is known that embeds them.
+    """
+    near = {number: faces for number, faces in shared.near.items() if number not in shared.files}
+    if open_photos is None or not near:
+        if near:
+            emit(Note("copies are not searched for: name the stores' weights with --model"))
         return {}
-    paths = dict.fromkeys(test[number].path for number in asked)
-    paths.update(dict.fromkeys(_path(row) for near in asked.values() for _, row, _ in near))
-    there = [path for path in paths if Path(path).is_file()]
-    if len(there) < len(paths):
-        emit(Note(f"{len(paths) - len(there)} of {len(paths)} photos to look at are gone, or lie in archives"))
-    seen = {one.name: one for one in photos.each(photos.named(there))}
-    out: dict[int, tuple[str, float, Row]] = {}
-    for number, near in asked.items():
-        one = _look(seen.get(test[number].path), test[number].vector)
-        for cos, row, vector in near:
-            other = _look(seen.get(_path(row)), vector)
-            kind = copy_kind(one, other) if one is not None and other is not None else None
+    paths = dict.fromkeys(test[number].path for number in near)
+    paths.update(dict.fromkeys(_path(row) for faces in near.values() for _, row, _ in faces))
+    files = [path for path in paths if Path(path).is_file()]
+    if len(files) < len(paths):
+        emit(Note(f"{len(paths) - len(files)} of {len(paths)} photos cannot be compared: deleted, or in an archive"))
+    photos = {photo.name: photo for photo in open_photos(files).photos(files)}
+    copies: dict[int, tuple[str, float, Row]] = {}
+    for number, faces in near.items():
+        tested = _thumbnail(photos.get(test[number].path), test[number].vector)
+        for cos, row, vector in faces:
+            trained = _thumbnail(photos.get(_path(row)), vector)
+            kind = copy_kind(tested, trained) if tested is not None and trained is not None else None
             if kind is not None:
-                out[number] = (kind, cos, row)
+                copies[number] = (kind, cos, row)
                 break
-    return out
+    return copies
 
 
-def _look(seen: Seen | None, vector: NDArray[np.float32]) -> Thumbnail | None:
-    """How a face looks; of several in a photo the one with that vector."""
-    if seen is None or not seen.usable or seen.vectors.thumbnails is None or seen.vectors.vectors is None:
+def _thumbnail(photo: EmbeddedPhoto | None, vector: NDArray[np.float32]) -> Thumbnail | None:
+    """The thumbnail of a face; of several in a photo the one with that vector."""
+    if photo is None or not photo.has_face or photo.vectors.thumbnails is None or photo.vectors.vectors is None:
         return None
-    return np.asarray(seen.vectors.thumbnails[int(np.argmax(seen.vectors.vectors @ vector))])
+    return np.asarray(photo.vectors.thumbnails[int(np.argmax(photo.vectors.vectors @ vector))])
 
 
 def _path(row: Row) -> str:

@@ -1,9 +1,10 @@
-"""Photos and people of a training set that are in a test set too: by content, by look, and by face."""
+"""Photos and people of a training set that are in a test set too: by content, by thumbnail, and by face."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cosface_cli.artifacts.store.face_rows import Row
@@ -11,82 +12,95 @@ from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Done, OnOutcome, ignore
-from cosface_cli.verify import CompareConfig
-from cosface_cli.verify.faces.by_name import is_store
-from cosface_cli.verify.faces.photos import Photos
-from cosface_cli.verify.faces.store import Stores
+from cosface_cli.verify.compare import CompareConfig
+from cosface_cli.verify.faces.embedding import Embedding
+from cosface_cli.verify.faces.opening import is_store
+from cosface_cli.verify.faces.photos import PhotoFaces, inputs_of_gallery, inputs_of_paths
+from cosface_cli.verify.faces.store import StoreFaces
 from cosface_cli.verify.leakage import LeakageConfig, LeakageReport
 from cosface_cli.verify.leakage.copies import copies_of
-from cosface_cli.verify.leakage.rescored import scored_again
-from cosface_cli.verify.leakage.search import Found, search
-from cosface_cli.verify.leakage.tested import Face, of_photos, of_store
+from cosface_cli.verify.leakage.rescoring import score_without_shared
+from cosface_cli.verify.leakage.shared_faces import SharedFaces, find_shared
+from cosface_cli.verify.leakage.test_set import FaceOfTest, faces_of_photos, faces_of_store
+from cosface_cli.verify.stage import embedding_like_store
 
 
 def leakage(config: LeakageConfig, emit: OnOutcome = ignore) -> LeakageReport:
-    """Compare the test with all that was trained on; one row is told for each find.
+    """Compare the test with all that was trained on; one row is emitted for each photo or person in both.
 
-    People are compared by the mean of their faces. Photos of near faces are read again from where the stores say they
-    are, and compared by look. Raises ModelMismatch for stores of two models, CosfaceError where the training set has no
-    two people to take a threshold from.
+    People are compared by the mean of their faces. Photos of near faces are read from where the stores say they were,
+    and compared by their thumbnails. Raises ModelMismatch for stores of two models, CosfaceError where the
+    training set has no two people to take a threshold from.
     """
     if config.threshold is not None and "far" in config.changed():
-        raise CosfaceError("--far asks for a threshold, --threshold names one", hint="leave one of them out")
+        raise CosfaceError("--far and --threshold exclude each other", hint="leave one of them out")
     if is_store(config.test) and "faces" in config.changed():
-        raise CosfaceError("--faces changes nothing about a store", config.test, "leave it out")
+        raise CosfaceError("--faces has no effect on a store", config.test, "leave it out")
     require_finished(config.train)
-    compare = CompareConfig(
-        config.models,
-        threshold=0.0,  # nothing is decided by it
+    photo_config = CompareConfig(
+        models=config.models,
         detector=config.detector,
         faces=config.faces,
         min_face=config.min_face,
         workers=config.workers,
     )
-    with Stores([config.train], "mean", "all") as stores:
-        header = stores.headers[0]
-        photos = Photos(compare, header, config.train) if config.models or header.model in EMBEDDERS else None
-        if is_store(config.test):
-            test = list(of_store(config.test, stores))
-        elif photos is None:
-            raise CosfaceError(f"nobody knows how to embed photos as {header.model} does", hint="name it with --model")
-        else:
-            test = list(of_photos(config.test, photos, emit))
+    with StoreFaces(config.train, "all") as train:
+        model = train.model
+        can_embed = bool(config.models) or model.name in EMBEDDERS
+        if can_embed:
+            photo_config, embedding = embedding_like_store(photo_config, train)
+    if is_store(config.test):
+        test = list(faces_of_store(config.test, model))
+    elif can_embed:
+        inputs = inputs_of_gallery(str(config.test), emit)
+        test = list(faces_of_photos(PhotoFaces(config.test, inputs, photo_config, embedding), list(inputs), emit))
+    else:
+        problem = f"photos cannot be embedded by {model.name!r}, which is not a model of the catalogue"
+        raise CosfaceError(problem, config.test, "name its run folder or weights with --model")
     if not test:
         raise CosfaceError("no face to compare", config.test, "give photos with faces, or their store")
-    found = search(config, test)
-    again = Photos(replace(compare, faces="all"), header, config.train) if photos is not None else None
-    copies = copies_of(test, found, again, emit)
-    rows = list(_rows(test, found, copies))
+    shared = find_shared(config, test)
+
+    def all_faces(paths: Sequence[str]) -> PhotoFaces:
+        every_face = replace(photo_config, faces="all")
+        return PhotoFaces(Path(), inputs_of_paths(paths), every_face, Embedding(every_face, thumbnails=True))
+
+    copies = copies_of(test, shared, all_faces if can_embed else None, emit)
+    rows = list(_rows(test, shared, copies))
     for row in rows:
         emit(Done(str(row["test"]), (row,)))
-    people = {person for _, person, _ in found.people}
+    people = {person for _, person, _ in shared.people}
     return LeakageReport(
-        train_faces=found.faces,
+        train_faces=shared.train_faces,
         test_faces=len(test),
-        threshold=found.threshold,
-        same_files=len(found.files),
+        threshold=shared.threshold,
+        same_files=len(shared.files),
         copies=len(copies),
         people=len(people),
-        by_chance=None if config.threshold is not None else config.far * found.trained * len({f.person for f in test}),
-        scores=scored_again(config, test, {*found.files, *copies}, people, emit),
+        by_chance=None
+        if config.threshold is not None
+        else config.far * shared.train_people * len({face.person for face in test}),
+        scores=score_without_shared(config, test, {*shared.files, *copies}, people, emit),
         clean=not rows,
-        model=header.model,
-        model_id=header.model_id,
+        model=model.name,
+        model_id=model.id,
     )
 
 
-def _rows(test: Sequence[Face], found: Found, copies: Mapping[int, tuple[str, float, Row]]) -> Iterator[dict[str, Any]]:
-    """Of output: photos first, then people by how near they come."""
-    for number, row in sorted(found.files.items()):
+def _rows(
+    test: Sequence[FaceOfTest], shared: SharedFaces, copies: Mapping[int, tuple[str, float, Row]]
+) -> Iterator[dict[str, Any]]:
+    """Rows of output: photos first, then people by falling cosine."""
+    for number, row in sorted(shared.files.items()):
         yield _row("same_file", test[number], row, 1.0)
     for number, (kind, cos, row) in sorted(copies.items()):
         yield _row(kind, test[number], row, cos)
-    firsts = {face.person: face for face in reversed(test)}
-    for cos, person, trained in found.people:
-        yield _row("same_person", firsts[person], found.firsts[trained], cos)
+    first_faces = {face.person: face for face in reversed(test)}
+    for cos, person, trained in shared.people:
+        yield _row("same_person", first_faces[person], shared.first_rows[trained], cos)
 
 
-def _row(kind: str, face: Face, row: Row, cos: float) -> dict[str, Any]:
+def _row(kind: str, face: FaceOfTest, row: Row, cos: float) -> dict[str, Any]:
     return {
         "kind": kind,
         "test": face.name,

@@ -1,54 +1,54 @@
-"""Protocols of the field. A new one is a file here, a row in PROTOCOLS, and one test against cases worked by hand.
+"""Protocols of the field. A new one is a file with its config, a row in PROTOCOLS, and a test against worked cases.
 
-A protocol is a function from a ProtocolConfig and a callback to a Scored: which pairs there are and how each side
-becomes an embedding. What the scores mean, the figures say alike for all.
+See ProtocolConfig: its fields are the options that the protocol takes. Files of protocols import numpy and what uses it
+inside functions, since their options are loaded for `cosface verify --help`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from typing import Protocol as Contract
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import Row, Table
+from cosface_cli.verify.protocols.protocol_config import ProtocolConfig
 
-if TYPE_CHECKING:
-    from cosface_cli.outcomes import OnOutcome
-    from cosface_cli.verify import ProtocolConfig
-    from cosface_cli.verify.figures.pair_scores import Scored
-
-
-class Protocol(Contract):
-    """Raises CosfaceError for lists and files that do not fit."""
-
-    def __call__(self, config: ProtocolConfig, emit: OnOutcome) -> Scored: ...
-
-
-PROTOCOLS: Table[Protocol] = Table(
+_HERE = "cosface_cli.verify.protocols"
+PROTOCOLS: Table[type[ProtocolConfig]] = Table(
     "protocol",
-    Row("lfw", "cosface_cli.verify.protocols.lfw:score", "LFW: pairs.txt with any folds, View 1, people.txt"),
-    Row("ytf", "cosface_cli.verify.protocols.ytf:score", "YouTube Faces: splits.txt, clips pooled over their frames"),
-    Row(
-        "csv", "cosface_cli.verify.protocols.pair_list:score", "any list of pairs with named columns: CSV, TSV, NDJSON"
-    ),
-    Row("bin", "cosface_cli.verify.protocols.insightface_bin:score", "InsightFace's lfw.bin, cfp_fp.bin, agedb_30.bin"),
-    Row(
-        "megaface", "cosface_cli.verify.protocols.megaface:score", "MegaFace: rank 1 among distractors, TAR at FAR 1e-6"
-    ),
-    Row("ijb", "cosface_cli.verify.protocols.ijb:score", "IJB-B and IJB-C: templates, 1:1, and 1:N in the open set"),
-    Row("all-pairs", "cosface_cli.verify.protocols.all_pairs:score", "every pair of a store's faces, by identity"),
+    Row("lfw", f"{_HERE}.lfw:LfwConfig", "LFW: pairs.txt with any number of folds, View 1, people.txt"),
+    Row("ytf", f"{_HERE}.ytf:YtfConfig", "YouTube Faces: splits.txt, clips pooled over their frames"),
+    Row("csv", f"{_HERE}.csv_pairs:CsvConfig", "any list of pairs with named columns: CSV, TSV, NDJSON"),
+    Row("bin", f"{_HERE}.insightface_bin:BinConfig", "InsightFace's lfw.bin, cfp_fp.bin, agedb_30.bin"),
+    Row("megaface", f"{_HERE}.megaface:MegafaceConfig", "MegaFace: rank 1 among distractors, TAR at FAR 1e-6"),
+    Row("ijb", f"{_HERE}.ijb:IjbConfig", "IJB-B and IJB-C: templates, 1:1, and 1:N in the open set"),
+    Row("all-pairs", f"{_HERE}.all_pairs:AllPairsConfig", "every pair of a store's faces, by identity"),
 )
 
-# fields of ProtocolConfig that only these protocols read
-OPTIONS = {
-    "dev_pairs": ("lfw",),
-    "pooling": ("ytf",),
-    "frames": ("ytf",),
-    "distractors": ("megaface",),
-    "noises": ("megaface",),
-    "features": ("megaface",),
-    "weight_by_detector": ("ijb",),
-    "groups": ("csv",),
-    "allow_missing": ("lfw", "ytf", "csv", "bin", "ijb", "all-pairs"),
-    "missing": ("lfw", "ytf", "csv", "bin", "ijb"),
-    "scores": ("lfw", "ytf", "csv", "bin", "ijb"),
-}
+
+def protocol_configs() -> tuple[type[ProtocolConfig], ...]:
+    """The configs of all protocols."""
+    return tuple(PROTOCOLS.load(name) for name in PROTOCOLS.names)
+
+
+def name_of(config: ProtocolConfig) -> str:
+    """The name in PROTOCOLS of a config's protocol."""
+    target = f"{type(config).__module__}:{type(config).__qualname__}"
+    return next(row.name for row in PROTOCOLS if row.target == target)
+
+
+def recognise(source: Path, options: Mapping[str, Any]) -> tuple[str, str]:
+    """The first protocol that recognises the files which a user named, and why.
+
+    options: those that were given, by field. Raises CosfaceError where none does.
+    """
+    for path in (source, options.get("pairs")):
+        if path is not None and not path.exists():
+            raise CosfaceError("no such file or folder", path)
+    for name in PROTOCOLS.names:
+        reason = PROTOCOLS.load(name).recognises(source, options)
+        if reason is not None:
+            return name, reason
+    hint = f"give two photos, or --protocol {'|'.join(PROTOCOLS.names)}"
+    raise CosfaceError("no protocol is recognised by these files", options.get("pairs") or source, hint)

@@ -2,147 +2,174 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cosface_cli.artifacts.files.hashing import file_sha256
-from cosface_cli.artifacts.store.store_file import Store
-from cosface_cli.artifacts.store.store_series import require_finished
-from cosface_cli.engines.counting.all_pairs import PairCounts, Read, count_all_pairs
-from cosface_cli.engines.photos.pair_photos import stem
+from cosface_cli.engines.photos.photo_options import CropsTemplateOption
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, pairs_between
-from cosface_cli.maths.histogram import curve_of_bins
-from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected
-from cosface_cli.verify import ProtocolConfig
-from cosface_cli.verify.faces.by_name import file_line, is_store, open_faces, require_asked
-from cosface_cli.verify.figures.pair_scores import Scored
-from cosface_cli.verify.figures.rates_by_far import FARS
-from cosface_cli.verify.protocols.listed_pairs import first_level, names_in
+from cosface_cli.verify.faces import EmbeddingConfig, OneFaceOption
+from cosface_cli.verify.protocols.protocol_config import AllowMissingOption, PairsOption, ProtocolConfig
 
-CHUNK = 8192  # rows checked at a time
-SLACK = 1.5  # how many more impostors than a FAR lets pass are kept for its draws
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cosface_cli.engines.counting.all_pairs import PairCounts
+    from cosface_cli.maths.bootstrap import Draws
+    from cosface_cli.verify.faces.source import StoredFaces
+    from cosface_cli.verify.figures.protocol_scores import ProtocolScores
+
+CHUNK = 8192  # faces checked at a time
+SLACK = 1.5  # how many more impostors than a FAR accepts are kept for its bootstrap
 
 
-def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
-    """The curve of all pairs: of a store, read block by block, or of photos or crops, embedded first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
+    """All pairs of the faces in a store, read block by block, or in photos or crops, which are embedded first.
 
-    With a list of pairs only the faces that it names are taken. Rows without an identity, or that are no unit vectors,
-    are left out and said. Raises CosfaceError where there are not both genuine and impostor pairs.
+    With a list of pairs only the faces that it names are used. Faces without an identity are left out.
     """
-    wanted = None if config.pairs is None else names_in(config.pairs)
-    with ExitStack() as open_files:
-        if is_store(config.source):
-            require_finished(config.source)
-            store = open_files.enter_context(Store(config.source))
-            require_asked(store.header, config.source, config)
-            source = _of_store(store, wanted, emit)
-        else:
-            source = _of_photos(config, wanted, emit)
-        held = np.bincount(source.codes)
-        if held.size < 2 or held.max() < 2:
-            words = "all faces are of one identity" if held.size == 1 else "no identity has two faces"
-            raise CosfaceError(words, config.source, "give each person a folder of several photos")
-        counts = count_all_pairs(source.read, source.codes, emit, config.workers)
-    emit(Done(str(config.source)))
-    return Scored(
-        *source.header,
-        source.data,
-        curve=curve_of_bins(counts.genuine, counts.impostors),
-        draws=_draws(counts, held),
-        missing=source.missing,
-        list_hash=None if config.pairs is None else file_sha256(config.pairs),
-        details={"faces": len(source.codes), "identities": int(held.size)},
-    )
+
+    source: Path
+    pairs: PairsOption = None
+    crops_template: CropsTemplateOption = None
+    faces: OneFaceOption = "center"
+    allow_missing: AllowMissingOption = 0
+
+    @staticmethod
+    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+        from cosface_cli.verify.faces.opening import is_store
+
+        return f"{source} is a store of embeddings" if options.get("pairs") is None and is_store(source) else None
+
+    def allowed_missing(self) -> int | None:
+        return self.allow_missing
+
+    def score(self, emit: OnOutcome) -> ProtocolScores:
+        """Raises CosfaceError where there are not both genuine and impostor pairs."""
+        import numpy as np
+
+        from cosface_cli.artifacts.files.hashing import file_sha256
+        from cosface_cli.engines.counting.all_pairs import count_all_pairs
+        from cosface_cli.maths.histogram import curve_of_bins
+        from cosface_cli.verify.faces.opening import is_store
+        from cosface_cli.verify.figures.protocol_scores import ProtocolScores
+        from cosface_cli.verify.protocols.listed_pairs import names_in
+
+        wanted = None if self.pairs is None else names_in(self.pairs)
+        with ExitStack() as opened:
+            read = self._stored if is_store(self.source) else self._embedded
+            faces, data, missing = read(wanted, emit, opened)
+            identities: dict[str, int] = {}
+            codes = np.array([identities.setdefault(name, len(identities)) for name in faces.identities], np.int64)
+            per_identity = np.bincount(codes)
+            if per_identity.size < 2 or per_identity.max() < 2:
+                problem = "all faces are of one identity" if per_identity.size == 1 else "no identity has two faces"
+                raise CosfaceError(problem, self.source, "give each person a folder of several photos")
+            counts = count_all_pairs(lambda start, stop: faces.read(np.arange(start, stop)), codes, emit, self.workers)
+        emit(Done(str(self.source)))
+        assert faces.model is not None
+        return ProtocolScores(
+            model=faces.model,
+            data=data,
+            curve=curve_of_bins(counts.genuine, counts.impostors),
+            draws=_bootstrap(counts, per_identity),
+            missing=missing,
+            missing_rule="skip",
+            list_hash=None if self.pairs is None else file_sha256(self.pairs),
+            details={"faces": len(codes), "identities": int(per_identity.size)},
+        )
+
+    def _stored(
+        self, wanted: Collection[str] | None, emit: OnOutcome, opened: ExitStack
+    ) -> tuple[StoredFaces, str, tuple[str, ...]]:
+        """The faces of a store, the hash of their files, and the names of those with a damaged embedding."""
+        import numpy as np
+
+        from cosface_cli.maths.unit_vectors import are_unit
+        from cosface_cli.verify.faces.opening import open_store
+
+        faces = opened.enter_context(open_store(self, self.source, self.crops_template)).stored_faces()
+        listed = faces.subset(_named(faces.names, wanted))
+        if several := len(listed) - len(set(listed.names)):
+            emit(Note(f"{several} faces share their photo with another face; each counts for the person of its folder"))
+        identified = listed.subset(np.flatnonzero([identity != "" for identity in listed.identities]))
+        _note_unidentified(len(listed) - len(identified), emit)
+        unit = np.zeros(len(identified), bool)
+        for start in range(0, len(identified), CHUNK):
+            chunk = np.arange(start, min(start + CHUNK, len(identified)))
+            unit[chunk] = are_unit(identified.read(chunk))
+        missing = tuple(identified.names[face] for face in np.flatnonzero(~unit))
+        for name in missing:
+            problem = f"{self.source}: the embedding of {name} is not of unit length; embed it again"
+            emit(Rejected(name, "bad_embedding", problem))
+        return identified.subset(np.flatnonzero(unit)), listed.data, missing
+
+    def _embedded(
+        self, wanted: Collection[str] | None, emit: OnOutcome, opened: ExitStack
+    ) -> tuple[StoredFaces, str, tuple[str, ...]]:
+        """The same of photos or crops."""
+        import numpy as np
+
+        from cosface_cli.verify.faces.opening import open_faces
+        from cosface_cli.verify.faces.source import StoredFaces, first_level, read_faces
+
+        photos = opened.enter_context(open_faces(self, self.source, self.crops_template, emit))
+        listed = [photos.names[number] for number in _named(photos.names, wanted)]
+        names = [name for name in listed if first_level(name)]
+        _note_unidentified(len(listed) - len(names), emit)
+        table = read_faces(photos, names, emit)
+        faces = StoredFaces(
+            path=self.source,
+            names=table.names,
+            identities=tuple(map(first_level, table.names)),
+            hashes=("",) * len(table.names),
+            read=lambda numbers: table.vectors[numbers],
+            model=photos.model,
+        )
+        return faces.subset(np.flatnonzero(table.usable)), table.data, table.missing
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Source:
-    """read: vectors start to stop; codes: (N,) identities from 0; header: model, its id, flip."""
+def _named(names: Collection[str], wanted: Collection[str] | None) -> NDArray[np.int64]:
+    """The numbers of the photos that a list names, with or without ending; all without a list."""
+    import numpy as np
 
-    read: Read
-    codes: NDArray[np.int64]
-    missing: tuple[str, ...]
-    data: str
-    header: tuple[str, str, str]
+    from cosface_cli.engines.photos.pair_photos import stem
 
-
-def _of_store(store: Store, wanted: Collection[str] | None, emit: OnOutcome) -> _Source:
-    numbers, codes, missing = [], [], []
-    known: dict[str, int] = {}
-    digest = hashlib.sha256()
-    nameless = several = 0
-    for low in range(0, len(store), CHUNK):
-        high = min(low + CHUNK, len(store))
-        good = are_unit(store.vectors(low, high))
-        for number, row in enumerate(store.rows(low, high), low):
-            if wanted is not None and row.source not in wanted and stem(row.source) not in wanted:
-                continue
-            digest.update(file_line(row.source, row.hash))
-            several += row.face > 1
-            if row.identity is None:
-                nameless += 1
-            elif not good[number - low]:
-                missing.append(row.source)
-                emit(Rejected(row.source, "bad_embedding", f"{row.source}: its embedding is not of unit length"))
-            else:
-                numbers.append(number)
-                codes.append(known.setdefault(row.identity, len(known)))
-    if several:
-        emit(Note(f"{several} faces are not the only ones of their photo: each counts for the folder's person"))
-    _say_nameless(nameless, emit)
-    rows = np.array(numbers, np.int64)
-
-    def read(start: int, stop: int) -> NDArray[np.float32]:
-        first, last = int(rows[start]), int(rows[stop - 1])
-        return store.vectors(first, last + 1)[rows[start:stop] - first]
-
-    have = store.header
-    header = (have.model, have.model_id, have.flip)
-    return _Source(read, np.array(codes, np.int64), tuple(missing), digest.hexdigest(), header)
+    numbers = [n for n, name in enumerate(names) if wanted is None or name in wanted or stem(name) in wanted]
+    return np.array(numbers, np.int64)
 
 
-def _of_photos(config: ProtocolConfig, wanted: Collection[str] | None, emit: OnOutcome) -> _Source:
-    faces = open_faces(config, config.source)
-    listed = [name for name in faces.names if wanted is None or name in wanted or stem(name) in wanted]
-    names = [name for name in listed if first_level(name)]
-    _say_nameless(len(listed) - len(names), emit)
-    embedded = faces.embed(names, emit)
-    vectors = embedded.vectors
-    there: NDArray[np.bool_] = np.isfinite(vectors[:, 0])
-    known: dict[str, int] = {}
-    codes = [known.setdefault(first_level(name), len(known)) for name, has in zip(names, there, strict=True) if has]
-    kept = vectors[there]
-    header = (faces.model, faces.model_id, faces.flip)
-    return _Source(lambda a, b: kept[a:b], np.array(codes, np.int64), embedded.missing, embedded.data, header)
-
-
-def _say_nameless(count: int, emit: OnOutcome) -> None:
+def _note_unidentified(count: int, emit: OnOutcome) -> None:
     if count:
-        emit(Note(f"{count} faces lie in no person's folder and are left out"))
+        emit(Note(f"{count} faces are not in a person's folder and are left out"))
 
 
-def _draws(counts: PairCounts, held: NDArray[np.int64]) -> Draws | None:
-    """The bootstrap from all genuine pairs and the highest impostor ones, for the FARs that those reach."""
+def _bootstrap(counts: PairCounts, per_identity: NDArray[np.int64]) -> Draws | None:
+    """From all genuine pairs and the impostor pairs with the highest scores, for the FARs that those reach."""
+    import numpy as np
+
+    from cosface_cli.maths.bootstrap import Listed, affordable_draws, pair_draws, pairs_between
+    from cosface_cli.verify.figures.protocol_figures import FARS
+
     genuine, top = counts.genuine_pairs, counts.top
     if genuine is None:
         return None
     total = int(counts.impostors.sum())
-    reached = [far for far in FARS if far * total * SLACK <= len(top.scores) or total == len(top.scores)]
+    complete = total == len(top.scores)
+    reached = [far for far in FARS if far * total * SLACK <= len(top.scores) or complete]
     most = int(max(reached) * total * SLACK) + 1 if reached else 0
-    kept = np.argsort(-top.scores, kind="stable")[: total if total == len(top.scores) else most]
-    scores = np.concatenate([genuine.scores, top.scores[kept]])
+    highest = np.argsort(-top.scores, kind="stable")[: total if complete else most]
+    scores = np.concatenate([genuine.scores, top.scores[highest]])
     draws = affordable_draws(len(scores))
     if not reached or not draws:
         return None
     same = np.arange(len(scores)) < len(genuine.scores)
-    left = np.concatenate([genuine.left, top.left[kept]])
-    right = np.concatenate([genuine.right, top.right[kept]])
-    listed = Listed(held.size, lambda weight: pairs_between(weight * held))
+    left = np.concatenate([genuine.left, top.left[highest]])
+    right = np.concatenate([genuine.right, top.right[highest]])
+    listed = Listed(per_identity.size, lambda weight: pairs_between(weight * per_identity))
     return pair_draws(scores, same, left, right, FARS, draws, listed=listed)

@@ -1,77 +1,125 @@
-"""InsightFace's .bin sets (lfw, cfp_fp, agedb_30): aligned pairs in one file, in ten folds as its rule cuts them."""
+"""InsightFace's .bin sets (lfw, cfp_fp, agedb_30): aligned pairs in one file, in ten folds as its code cuts them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cosface_cli.artifacts.crops.manifest import Crop
-from cosface_cli.artifacts.files.hashing import file_sha256
-from cosface_cli.artifacts.packed.face_bin import read_face_bin
-from cosface_cli.engines.embedders.opening import open_embedder
-from cosface_cli.engines.photos.face_vectors import Input
+from cosface_cli.artifacts.packed.face_bin import is_pickle, read_face_bin
+from cosface_cli.engines.photos.photo_options import (
+    CropsTemplateOption,
+    FlipOption,
+    FusedModelsOption,
+    FuseOption,
+    WorkersOption,
+)
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.geometry import covers, template
+from cosface_cli.options import check
 from cosface_cli.outcomes import OnOutcome
-from cosface_cli.verify import DEFAULT, ProtocolConfig, flag_of
-from cosface_cli.verify.faces.by_name import InputFaces
-from cosface_cli.verify.figures.pair_scores import PairScores, Scored, pair_cosines
+from cosface_cli.verify.faces import DEFAULT_MODELS, EmbeddingConfig
+from cosface_cli.verify.protocols.protocol_config import (
+    AllowMissingOption,
+    MissingOption,
+    ProtocolConfig,
+    ScoresOption,
+    check_missing,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cosface_cli.verify.figures.protocol_scores import ProtocolScores
 
 FOLDS = 10
 TEMPLATE = "arcface"  # of every set that InsightFace publishes
-NOT_HERE = ("pairs", "detector", "faces", "min_face")
 
 
-def score(config: ProtocolConfig, emit: OnOutcome) -> Scored:
-    """The pairs of a set. crops_template: of its images, where it is not arcface.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinConfig(ProtocolConfig):
+    """The pairs of a set. Its images are arcface crops, unless crops_template says otherwise."""
 
-    Raises CosfaceError for a file that is no set, and for a model whose crops show more than these.
-    """
-    path = config.source
-    for option in sorted(config.changed() & set(NOT_HERE)):
-        problem = f"the set has its own pairs and crops: {flag_of(option)} changes nothing"
-        raise CosfaceError(problem, path, "leave it out")
-    found = read_face_bin(path)
-    have = template(config.crops_template or TEMPLATE)
-    for need in (open_embedder(spec).template for spec in config.models or DEFAULT):
-        if not covers(have, template(need)):
-            problem = f"crops of template {have.name!r} do not show all that a network of template {need!r} needs"
-            raise CosfaceError(problem, path, f"take a --model for {have.name} crops")
-    crops = {
-        f"{number:06}": Input(image, Crop(Path(str(image)), f"{number:06}", have))
-        for number, image in enumerate(found.images)
-    }
-    faces = InputFaces(crops, config)
-    embedded = faces.embed(faces.names, emit)
-    count = len(found.same)
-    left, right = np.arange(count) * 2, np.arange(count) * 2 + 1
-    scores = PairScores(
-        scores=pair_cosines(embedded.vectors, left, right),
-        same=np.array(found.same, bool),
-        left=left,
-        right=right,
-        names=tuple(str(image) for image in found.images),
-        identities=("",) * len(found.images),
-        fold=consecutive_folds(count, min(FOLDS, count)),
-        shown=tuple((one,) for one in embedded.shown),
-    )
-    lost = set(embedded.missing)
-    return Scored(
-        faces.model,
-        faces.model_id,
-        faces.flip,
-        embedded.data,
-        pairs=scores,
-        by_folds=count > 1,
-        missing=tuple(str(image) for name, image in zip(faces.names, found.images, strict=True) if name in lost),
-        list_hash=file_sha256(path),
-        details={"set": path.stem, "template": have.name},
-    )
+    source: Path
+    models: FusedModelsOption = ()
+    fuse: FuseOption = "mean"
+    flip: FlipOption = "none"
+    crops_template: CropsTemplateOption = None
+    missing: MissingOption = "error"
+    allow_missing: AllowMissingOption = 0
+    scores: ScoresOption = None
+    workers: WorkersOption = 0
+
+    def __post_init__(self) -> None:
+        check(self)
+        check_missing(self.missing, self.allow_missing)
+
+    @staticmethod
+    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+        is_set = options.get("pairs") is None and source.is_file() and is_pickle(source)
+        return f"{source} begins as InsightFace's sets do" if is_set else None
+
+    def allowed_missing(self) -> int | None:
+        return None if self.missing == "skip" else self.allow_missing
+
+    def scores_file(self) -> Path | None:
+        return self.scores
+
+    def score(self, emit: OnOutcome) -> ProtocolScores:
+        """Raises CosfaceError for a file that is not a set, and for a model that needs more than its crops show."""
+        import numpy as np
+
+        from cosface_cli.artifacts.crops.manifest import Crop
+        from cosface_cli.artifacts.files.hashing import file_sha256
+        from cosface_cli.engines.embedders.opening import open_embedder
+        from cosface_cli.engines.photos.face_vectors import Input
+        from cosface_cli.maths.geometry import covers, template
+        from cosface_cli.verify.faces.photos import PhotoFaces
+        from cosface_cli.verify.faces.source import read_faces
+        from cosface_cli.verify.figures.protocol_scores import PairScores, ProtocolScores, pair_cosines
+
+        content = read_face_bin(self.source)
+        crop_template = template(self.crops_template or TEMPLATE)
+        for needed in (open_embedder(spec).template for spec in self.models or DEFAULT_MODELS):
+            if not covers(crop_template, template(needed)):
+                problem = f"crops of template {crop_template.name!r} do not show all that template {needed!r} needs"
+                raise CosfaceError(problem, self.source, f"give a --model for {crop_template.name} crops")
+        inputs = {
+            f"{number:06}": Input(image, Crop(Path(str(image)), f"{number:06}", crop_template))
+            for number, image in enumerate(content.images)
+        }
+        embedding = EmbeddingConfig(models=self.models, fuse=self.fuse, flip=self.flip, workers=self.workers)
+        faces = PhotoFaces(self.source, inputs, embedding)
+        table = read_faces(faces, faces.names, emit)
+        count = len(content.same)
+        left, right = np.arange(count) * 2, np.arange(count) * 2 + 1
+        names = tuple(str(image) for image in content.images)
+        return ProtocolScores(
+            model=faces.model,
+            data=table.data,
+            pairs=PairScores(
+                scores=pair_cosines(table.vectors, left, right),
+                same=np.array(content.same, bool),
+                left=left,
+                right=right,
+                names=names,
+                identities=("",) * len(names),
+                fold=consecutive_folds(count, min(FOLDS, count)),
+                pictures=tuple((picture,) for picture in table.pictures),
+            ),
+            by_folds=count > 1,
+            missing=tuple(name for name, usable in zip(names, table.usable, strict=True) if not usable),
+            missing_rule=self.missing,
+            list_hash=file_sha256(self.source),
+            details={"set": self.source.stem, "template": crop_template.name},
+        )
 
 
-def consecutive_folds(count: int, folds: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The fold, from 1, of each of so many pairs in their order; the first folds are larger by one where it must be."""
+def consecutive_folds(count: int, folds: int) -> NDArray[np.int64]:
+    """The fold, from 1, of each of `count` pairs in their order; the first folds have one more if they must."""
+    import numpy as np
+
     sizes = np.full(folds, count // folds)
     sizes[: count % folds] += 1
     return np.repeat(np.arange(1, folds + 1), sizes)

@@ -1,4 +1,4 @@
-"""All pairs of unit vectors to the table of a model: thresholds of given rates, and the curve between them."""
+"""From all pairs of unit vectors to the calibration of a model: thresholds of given rates, and a curve between them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FARS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 _PER_DECADE = 16  # points of the curve
 
 
-def table_of(
+def calibration_of(
     vectors: NDArray[np.float32], people: NDArray[np.int64], empty: Calibration, workers: int = 0
 ) -> Calibration | None:
-    """The table of unit vectors (N, D) of people (N,); None without both genuine and impostor pairs.
+    """The calibration by unit vectors (N, D) of people (N,); None without both genuine and impostor pairs.
 
-    empty: says what is calibrated, and on what.
+    empty: the same without its table: what is calibrated, and on what.
     """
     counts = count_all_pairs(lambda start, stop: vectors[start:stop], people, ignore, workers)
     genuine, impostors = int(counts.genuine.sum()), int(counts.impostors.sum())
@@ -49,7 +49,7 @@ def table_of(
 
 
 def _steps(accepted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bins from which the accepted impostor pairs are all, fewer by the same factor each time, and none."""
+    """Bins at which all impostor pairs are accepted, then fewer by a constant factor each, then none."""
     impostors = int(accepted[0])
     decades = np.arange(0, np.log10(impostors) + 1 / _PER_DECADE, 1 / _PER_DECADE)
     wanted = np.append(np.floor(impostors / 10**decades), 0)

@@ -1,4 +1,4 @@
-"""People as the mean of their faces: far fewer comparisons than of photos, and each far surer."""
+"""People as the mean of their faces: fewer comparisons than of single faces, each with less noise."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Centres:
-    """names: of people; sums: (K, D), of their unit vectors; counts: (K,), how many."""
+    """The mean faces of K people."""
 
     names: tuple[str, ...]
     sums: NDArray[np.float64]
+    """(K, D) sum of each person's unit vectors."""
     counts: Codes
+    """(K,) faces of each person."""
 
     @property
     def unit(self) -> NDArray[np.float64]:
@@ -31,8 +33,8 @@ class Centres:
         return _unit(self.sums)
 
 
-class Gathering:
-    """Adds faces up by person, block by block."""
+class CentreSums:
+    """Sums of faces by person, added block by block."""
 
     def __init__(self, size: int) -> None:
         self._codes: dict[str, int] = {}
@@ -40,7 +42,7 @@ class Gathering:
         self._counts = np.zeros(0, np.int64)
 
     def add(self, vectors: Vectors, names: Sequence[str]) -> Codes:
-        """Take in faces (N, D) of people by name; gives the people's numbers (N,)."""
+        """Add faces (N, D) of people by name; returns the people's numbers (N,)."""
         codes = np.array([self._codes.setdefault(name, len(self._codes)) for name in names], np.int64)
         new = len(self._codes) - len(self._sums)
         self._sums = np.pad(self._sums, ((0, new), (0, 0)))
@@ -56,27 +58,27 @@ class Gathering:
 def stranger_threshold(vectors: Vectors, codes: Codes, centres: Centres, far: float) -> float | None:
     """The lowest cosine to a person's centre that at most `far` of the faces (N, D) of other people (N,) reach.
 
-    Two people whose centres are nearer to each other than the median face of one of them is to the rest of his own are
-    left out: they are one person under two names, or a name is of several. Where the faces cannot resolve `far` nobody
-    may pass; None without two people.
+    Two people whose centres are nearer to each other than the median face of one of them is to the other faces of that
+    person are left out: they are one person under two names, or several people under one name. If the faces do not
+    resolve `far`, no face may reach the threshold. None without two people.
     """
     unit = centres.unit
-    own = (vectors * _unit(centres.sums[codes] - vectors)).sum(axis=1)
-    own[centres.counts[codes] < 2] = np.nan  # nothing is left of his own
-    known = np.isfinite(own)
+    to_own_centre = (vectors * _unit(centres.sums[codes] - vectors)).sum(axis=1)
+    to_own_centre[centres.counts[codes] < 2] = np.nan  # the person has no other face
+    known = np.isfinite(to_own_centre)
     order = np.argsort(codes[known], kind="stable")
     medians = np.full(len(unit), np.inf)
     for part in np.split(order, np.flatnonzero(np.diff(codes[known][order])) + 1):
         if len(part):
-            medians[codes[known][part[0]]] = np.median(own[known][part])
+            medians[codes[known][part[0]]] = np.median(to_own_centre[known][part])
     highest: list[NDArray[np.float64]] = []
     trials = 0
     for low in range(0, len(vectors), BLOCK):
-        here = codes[low : low + BLOCK]
+        people = codes[low : low + BLOCK]
         cosines = vectors[low : low + BLOCK].astype(np.float64) @ unit.T
-        alike = unit[here] @ unit.T >= np.minimum(medians[here][:, None], medians[None])
-        cosines[alike] = -np.inf
-        cosines[np.arange(len(here)), here] = -np.inf
+        one_person = unit[people] @ unit.T >= np.minimum(medians[people][:, None], medians[None])
+        cosines[one_person] = -np.inf
+        cosines[np.arange(len(people)), people] = -np.inf
         values = cosines[np.isfinite(cosines)]
         trials += values.size
         highest.append(np.sort(values)[-max(1, allowed_accepts(far, len(vectors) * len(unit)) + 1) :])
@@ -87,13 +89,13 @@ def stranger_threshold(vectors: Vectors, codes: Codes, centres: Centres, far: fl
 
 
 def pairs_over(one: Centres, other: Centres, threshold: float) -> list[tuple[float, int, int]]:
-    """Cosine, row of the one and row of the other, of all people whose centres are that near; best first."""
-    ours, theirs = one.unit, other.unit
-    found = []
-    for low in range(0, len(ours), BLOCK):
-        cosines = ours[low : low + BLOCK] @ theirs.T
-        found += [(float(cosines[i, j]), low + int(i), int(j)) for i, j in np.argwhere(cosines >= threshold)]
-    return sorted(found, key=lambda pair: (-pair[0], pair[1], pair[2]))
+    """Cosine, row in one and row in other, of all people whose centres reach the threshold; best first."""
+    one_unit, other_unit = one.unit, other.unit
+    pairs = []
+    for low in range(0, len(one_unit), BLOCK):
+        cosines = one_unit[low : low + BLOCK] @ other_unit.T
+        pairs += [(float(cosines[i, j]), low + int(i), int(j)) for i, j in np.argwhere(cosines >= threshold)]
+    return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

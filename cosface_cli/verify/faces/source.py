@@ -1,0 +1,206 @@
+"""What a source of faces offers, and how the embeddings of many photos are gathered from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosface_cli.artifacts.model_identity import ModelIdentity
+from cosface_cli.engines.photos.face_vectors import Vectors
+from cosface_cli.engines.photos.pair_photos import stem
+from cosface_cli.engines.sources import Place
+from cosface_cli.errors import CosfaceError
+from cosface_cli.maths.unit_vectors import are_unit
+from cosface_cli.outcomes import Done, OnOutcome, Planned, Rejected
+from cosface_cli.verify.faces import Faces
+
+
+@dataclass(frozen=True, slots=True)
+class FacePicture:
+    """A file in which a face can be looked at."""
+
+    place: Place
+    box: tuple[float, ...] | None
+    """Left, top, right and bottom of the face in pixels; None for a crop, and where no face was found."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class EmbeddedPhoto:
+    """A photo or crop with its faces."""
+
+    name: str
+    picture: FacePicture
+    """Where its first face can be looked at."""
+    vectors: Vectors
+    """Embeddings of its faces, or the reason why there are none."""
+    template: str
+    """Of the crop whose sharpness is known."""
+    choice: Faces
+    """Which of its faces were taken."""
+    photo_hash: str | None = None
+    """Hash of the photo that a crop was cut out of, if it is known."""
+
+    @property
+    def has_face(self) -> bool:
+        """Whether there is a face to compare."""
+        return self.vectors.reason is None and self.vectors.vectors is not None
+
+
+class FaceSource(Protocol):
+    """Photos by name with the embeddings of their faces. A context manager; a store is open until it ends."""
+
+    @property
+    def path(self) -> Path:
+        """The folder, file or store; errors name it."""
+        ...
+
+    @property
+    def model(self) -> ModelIdentity:
+        """What embeds the faces, or has embedded them."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the photos, each once, in order."""
+        ...
+
+    def find(self, name: str) -> str | None:
+        """The photo that a list means by a name: of the same name, or of the same name without the ending."""
+        ...
+
+    def photos(self, names: Sequence[str]) -> Iterator[EmbeddedPhoto]:
+        """Each of the named photos once, in the order that is fastest to read."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class FaceTable:
+    """The first face of each of N photos."""
+
+    names: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    """(N, D) of unit length, NaN for a photo without an embedding."""
+    scores: NDArray[np.float64]
+    """(N,) of the detector; 0 for crops."""
+    pictures: tuple[FacePicture, ...]
+    data: str
+    """Hash of the names and of the files behind them."""
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(N,) which photos have an embedding."""
+        return np.isfinite(self.vectors[:, 0])
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the photos without an embedding."""
+        return tuple(name for name, usable in zip(self.names, self.usable, strict=True) if not usable)
+
+
+def read_faces(source: FaceSource, names: Iterable[str], emit: OnOutcome) -> FaceTable:
+    """Embed or read the first face of each photo; each photo is emitted. A name that comes twice counts once."""
+    names = tuple(dict.fromkeys(names))
+    emit(Planned(len(names)))
+    place = {name: number for number, name in enumerate(names)}
+    vectors = np.full((len(names), source.model.size or 1), np.nan, np.float32)
+    scores = np.zeros(len(names))
+    hashes = [""] * len(names)
+    pictures: list[FacePicture] = [None] * len(names)  # type: ignore[list-item]
+    for photo in source.photos(names):
+        number = place[photo.name]
+        hashes[number], pictures[number] = photo.vectors.hash, photo.picture
+        if photo.vectors.reason is not None or photo.vectors.vectors is None:
+            emit(Rejected(str(photo.picture.place), photo.vectors.reason or "no_face", photo.vectors.words))
+        else:
+            vectors[number], scores[number] = photo.vectors.vectors[0], photo.vectors.faces[0][1]
+            emit(Done(str(photo.picture.place)))
+    return FaceTable(
+        names=names, vectors=vectors, scores=scores, pictures=tuple(pictures), data=hash_of_files(names, hashes)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class StoredFaces:
+    """Faces by number whose embeddings can be read again and again, in blocks."""
+
+    path: Path
+    names: tuple[str, ...]
+    """The photo of each face."""
+    identities: tuple[str, ...]
+    """Who each face shows, "" where that is not known."""
+    hashes: tuple[str, ...]
+    """Of the photo or the file of each face."""
+    read: Callable[[NDArray[np.int64]], NDArray[np.float32]]
+    """Embeddings (n, D) of some faces, as stored."""
+    model: ModelIdentity | None
+    """None where the files do not record it."""
+    normalized: bool = True
+    """Whether they are stored at unit length, so that one which is not is damaged."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def data(self) -> str:
+        """Hash of the names and of the files behind them."""
+        return hash_of_files(self.names, self.hashes)
+
+    def take(self, faces: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Embeddings (n, D) of some faces. Raises CosfaceError for a damaged one."""
+        vectors = self.read(faces)
+        wrong = np.flatnonzero(~are_unit(vectors))
+        if self.normalized and wrong.size:
+            problem = f"the embedding of {self.names[faces[wrong[0]]]} is not of unit length"
+            raise CosfaceError(problem, self.path, "embed it again")
+        return vectors
+
+    def subset(self, faces: NDArray[np.int64]) -> StoredFaces:
+        """Only some faces, in that order."""
+
+        def of(column: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(column[face] for face in faces)
+
+        return StoredFaces(
+            path=self.path,
+            names=of(self.names),
+            identities=of(self.identities),
+            hashes=of(self.hashes),
+            read=lambda numbers: self.read(faces[numbers]),
+            model=self.model,
+            normalized=self.normalized,
+        )
+
+
+def names_by_stem(names: Iterable[str]) -> dict[str, str]:
+    """Full names by those without ending; the first of several."""
+    full: dict[str, str] = {}
+    for name in names:
+        full.setdefault(stem(name), name)
+    return full
+
+
+def hash_of_files(names: Iterable[str], hashes: Iterable[str]) -> str:
+    """SHA-256 of the names of files and the hash of each."""
+    digest = hashlib.sha256()
+    for name, file_hash in zip(names, hashes, strict=True):
+        digest.update(f"{name} {file_hash}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def first_level(name: str) -> str:
+    """Who a photo shows where each person has a folder: the first level of its name, "" without one."""
+    head, slash, _ = name.partition("/")
+    return head if slash else ""
