@@ -214,7 +214,7 @@ def test_pairs_find_their_photos_once_and_name_what_is_missing(tmp_path: Path):
     assert [Path(str(item.place)).name for item in found.inputs] == ["A_0001.png", "A_0002.jpg", "B_0001.png"]
     assert found.left.tolist() == [0, 0, 2, 2] and found.right.tolist() == [1, 2, -1, 1]
     assert found.same.tolist() == [True, False, True, False] and found.fold.tolist() == [1, 1, 2, 2]
-    with pytest.raises(CosfaceError, match=r"none of the photos of .*pairs\.txt are here, as A/A_0001\.jpg"):
+    with pytest.raises(CosfaceError, match=r"contains none of the photos of .*pairs\.txt, such as A/A_0001\.jpg"):
         find_pair_files(tmp_path / "pairs.txt", root / "A")
 
 

@@ -39,7 +39,7 @@ def brute(vectors: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def test_counts_are_those_of_every_pair(monkeypatch: pytest.MonkeyPatch, rows: int, columns: int, held: int):
     monkeypatch.setattr(all_pairs, "ROWS", rows)
     monkeypatch.setattr(all_pairs, "COLUMNS", columns)
-    monkeypatch.setattr(all_pairs, "HELD", held)
+    monkeypatch.setattr(all_pairs, "ROWS_IN_MEMORY", held)
     vectors, codes = people(103 if rows > 1 else 19, 9)
     found = count_all_pairs(lambda a, b: vectors[a:b], codes, ignore, workers=2)
     scores, same, _, _ = brute(vectors, codes)
@@ -68,7 +68,7 @@ def test_the_figures_are_those_of_every_pair():
 def test_any_number_of_threads_counts_alike(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(all_pairs, "ROWS", 16)
     monkeypatch.setattr(all_pairs, "COLUMNS", 64)
-    monkeypatch.setattr(all_pairs, "KEPT", 500)
+    monkeypatch.setattr(all_pairs, "MAX_KEPT", 500)
     vectors, codes = people(300, 3)
     one, four = (count_all_pairs(lambda a, b: vectors[a:b], codes, ignore, workers=n) for n in (1, 4))
     np.testing.assert_array_equal(one.genuine, four.genuine)
@@ -81,7 +81,7 @@ def test_any_number_of_threads_counts_alike(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_progress_counts_pairs(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(all_pairs, "HELD", 32)
+    monkeypatch.setattr(all_pairs, "ROWS_IN_MEMORY", 32)
     monkeypatch.setattr(all_pairs, "ROWS", 16)
     monkeypatch.setattr(all_pairs, "COLUMNS", 24)
     vectors, codes = people(100, 5)
@@ -96,12 +96,12 @@ def test_bins_round_down_and_hold_what_rounding_adds():
     below = np.where(edges == 0, np.float32(-1e-15), np.nextafter(edges, np.float32(-2)))
     assert (binned(below) < edges * UNIT).all()
     over = np.array([1.000001, -1.000001], np.float32)
-    scores = np.concatenate([edges, below, over, [np.float32(all_pairs.OUTSIDE)] * 3])
-    desk = all_pairs.Desk()
-    desk.count(scores)
+    scores = np.concatenate([edges, below, over, [np.float32(all_pairs.EXCLUDED)] * 3])
+    counter = all_pairs.BlockCounter()
+    counter.count(scores)
     few = np.zeros(BINS, np.int64)
     count_into(few, binned(scores[:-3]))
-    np.testing.assert_array_equal(desk.counts, few)
+    np.testing.assert_array_equal(counter.counts, few)
     assert few.sum() == 16 and few[UNIT + SPARE] == 2 and few[UNIT + SPARE + UNIT // 4] == 1
 
 

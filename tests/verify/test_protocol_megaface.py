@@ -67,7 +67,7 @@ def test_who_scores_the_same_is_not_beaten(make_store: MakeStore):
 def test_by_brute_force(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, workers: int):
     monkeypatch.setattr(distractors, "ROWS", 7)
     monkeypatch.setattr(distractors, "COLUMNS", 30)
-    monkeypatch.setattr(all_pairs, "KEPT", 400)
+    monkeypatch.setattr(all_pairs, "MAX_KEPT", 400)
     random = np.random.default_rng(0)
     who = np.repeat(np.arange(9), 4)
     centres = random.normal(size=(9, 6))

@@ -1,4 +1,4 @@
-"""Every pair of many embeddings, counted block by block: memory hangs on the blocks, not on how many there are."""
+"""Every pair of many embeddings, counted block by block: memory depends on the block size only."""
 
 from __future__ import annotations
 
@@ -17,61 +17,71 @@ from cosface_cli.maths.histogram import BINS, SPARE, UNIT, Counts, binned, count
 from cosface_cli.maths.unit_vectors import unit_length
 from cosface_cli.outcomes import OnOutcome, Progress
 
-ROWS, COLUMNS = 1024, 4096  # of a block of scores: 16 MB
-HELD = 16 * ROWS  # rows kept while the others pass by: fewer means reading all more often
-KEPT = 1 << 20  # impostor pairs with the highest scores that are kept, and genuine pairs
-OUTSIDE = -4.0  # the score of a pair that does not count here
+ROWS, COLUMNS = 1024, 4096  # size of a block of scores: 16 MB
+ROWS_IN_MEMORY = 16 * ROWS  # while all columns are read once; with fewer, the columns are read more often
+MAX_KEPT = 1 << 20  # how many impostor pairs, those with the highest scores, and how many genuine pairs are kept
+EXCLUDED = -4.0  # score of a pair that is not counted
 Read = Callable[[int, int], NDArray[np.float32]]
 Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairCounts:
-    """genuine, impostors: (BINS,) see maths.histogram, every pair once; top: the KEPT impostor pairs with the highest
-    scores, ties at the end left out; genuine_pairs: all genuine ones, None where they are more than KEPT."""
+    """Every pair, counted once by its score."""
 
     genuine: Counts
+    """(BINS,), see maths.histogram."""
     impostors: Counts
+    """(BINS,)."""
     top: KeptPairs
+    """The MAX_KEPT impostor pairs with the highest scores, without ties at the end."""
     genuine_pairs: KeptPairs | None
+    """All genuine pairs; None where there are more than MAX_KEPT."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptPairs:
-    """scores: (T,) float64, rounded down to bins; left, right: (T,) identity codes of the two sides; in no order."""
+    """Some pairs, in no order."""
 
     scores: NDArray[np.float64]
+    """(T,), rounded down to bins."""
     left: Codes
+    """(T,): identity codes of the left sides."""
     right: Codes
+    """(T,): identity codes of the right sides."""
 
 
 def count_all_pairs(read: Read, codes: Codes, emit: OnOutcome, workers: int = 0) -> PairCounts:
-    """Count each pair of N embeddings once, by whether their codes (N,) are equal.
+    """Count each pair of N embeddings once. A pair is genuine where the codes (N,) of its sides are equal.
 
-    read: rows start to stop as (n, D) float32. workers: threads, 0 for one a core; the counts are the same with any.
+    read: rows start to stop as (n, D) float32. workers: threads, 0 for one per core; they do not change the counts.
     """
     total = len(codes)
     single_threaded()
     threads = workers or cpu_count()
-    tally = Tally(threads)
+    tally = PairTally(threads)
     done = 0
     with ThreadPoolExecutor(threads) as pool:
-        for low in range(0, total, HELD):
-            held = unit_length(read(low, min(low + HELD, total)))
+        for low in range(0, total, ROWS_IN_MEMORY):
+            row_vectors = unit_length(read(low, min(low + ROWS_IN_MEMORY, total)))
             for start in range(low, total, COLUMNS):
                 stop = min(start + COLUMNS, total)
-                columns = held[start - low : stop - low] if stop - low <= len(held) else unit_length(read(start, stop))
+                columns = (
+                    row_vectors[start - low : stop - low]
+                    if stop - low <= len(row_vectors)
+                    else unit_length(read(start, stop))
+                )
                 order = np.argsort(codes[start:stop], kind="stable")
                 blocks = [
                     _Block(
-                        held[r - low : r - low + ROWS],
-                        columns,
-                        codes[r : r + ROWS],
-                        codes[start:stop],
-                        order,
-                        start - r,
+                        rows=row_vectors[r - low : r - low + ROWS],
+                        columns=columns,
+                        row_codes=codes[r : r + ROWS],
+                        column_codes=codes[start:stop],
+                        order=order,
+                        offset=start - r,
                     )
-                    for r in range(low, min(low + len(held), stop), ROWS)
+                    for r in range(low, min(low + len(row_vectors), stop), ROWS)
                 ]
                 for block, kept in zip(blocks, pool.map(tally.count, blocks), strict=True):
                     tally.keep(*kept)
@@ -80,24 +90,27 @@ def count_all_pairs(read: Read, codes: Codes, emit: OnOutcome, workers: int = 0)
     return tally.counts()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Block:
-    """Pairs of rows (R, D) and columns (C, D). order: of column_codes, sorted; offset: of the first column behind the
-    first row: a pair counts where its column comes later."""
+    """Pairs of rows and columns. A pair counts where its column comes after its row."""
 
     rows: NDArray[np.float32]
+    """(R, D)."""
     columns: NDArray[np.float32]
+    """(C, D)."""
     row_codes: Codes
     column_codes: Codes
     order: Codes
+    """(C,): argsort of column_codes."""
     offset: int
+    """Number of the first column minus number of the first row."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "row_codes", self.row_codes[: len(self.rows)])
 
     @property
     def later(self) -> NDArray[np.bool_] | None:
-        """(R, C) which pairs count; None for all."""
+        """(R, C): which pairs count; None for all."""
         if self.offset >= len(self.rows):
             return None
         return np.arange(len(self.columns))[None, :] + self.offset > np.arange(len(self.rows))[:, None]
@@ -110,7 +123,7 @@ class _Block:
 
 
 def _equal(row_codes: Codes, column_codes: Codes, order: Codes) -> tuple[Codes, Codes]:
-    """Where the codes of a row and of a column are equal: row and column of each such place."""
+    """The rows and columns of the genuine pairs: those with equal codes."""
     ordered = column_codes[order]
     first = np.searchsorted(ordered, row_codes, side="left")
     count = np.searchsorted(ordered, row_codes, side="right") - first
@@ -119,95 +132,95 @@ def _equal(row_codes: Codes, column_codes: Codes, order: Codes) -> tuple[Codes, 
     return rows, order[np.repeat(first, count) + within]
 
 
-Kept = tuple[NDArray[np.float32], Codes, Codes]  # bins, codes of the two sides
+Kept = tuple[NDArray[np.float32], Codes, Codes]  # bins and identity codes of the two sides of some pairs
 
 
 NOTHING: Kept = (np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-class Desk:
-    """Where a thread works on one block after the other, in the same memory; counts: all that it has counted."""
+class BlockCounter:
+    """Scores and counts one block after the other in the same memory. counts: all that it has counted."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(BINS, np.int64)
-        self._room = np.empty(ROWS * COLUMNS, np.float32)
+        self._memory = np.empty(ROWS * COLUMNS, np.float32)
 
     def scores(self, rows: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The cosines (R, C) of rows (R, D) and columns (C, D), which hold until the next ones."""
-        out = self._room[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+        """The cosines (R, C) of rows (R, D) and columns (C, D). The next call overwrites them."""
+        out = self._memory[: len(rows) * len(columns)].reshape(len(rows), len(columns))
         return np.matmul(rows, columns.T, out=out)
 
     def count(self, scores: NDArray[np.float32]) -> None:
-        """Add scores, but for those OUTSIDE, to the counts."""
-        # OpenCV is half as fast again as numpy. It finds a bin in double precision, so exactly, but for what is no more
-        # than 1e-16 below 0; its own counts are of single precision, which holds those of one block
-        found = cv2.calcHist([scores], [0], None, [BINS], [-BINS / 2 / UNIT, BINS / 2 / UNIT])
-        self.counts += found.ravel().astype(np.int64)
+        """Add scores to the counts, except those that are EXCLUDED."""
+        # OpenCV is 1.5 times as fast as numpy. It computes bins in double precision, so exactly, except for scores that
+        # are less than 1e-16 below 0. Its counts are in single precision, which suffices for one block
+        counts = cv2.calcHist([scores], [0], None, [BINS], [-BINS / 2 / UNIT, BINS / 2 / UNIT])
+        self.counts += counts.ravel().astype(np.int64)
 
 
-class Tally:
-    """Adds blocks up, in any order. floor: the bin below which no impostor pair is among the KEPT highest."""
+class PairTally:
+    """Adds up blocks, in any order. lowest_kept: impostor pairs in lower bins are not among the MAX_KEPT highest."""
 
     def __init__(self, threads: int) -> None:
-        self.floor = -2.0 * UNIT
-        self._desks: SimpleQueue[Desk] = SimpleQueue()
+        self.lowest_kept = -2.0 * UNIT
+        self._block_counters: SimpleQueue[BlockCounter] = SimpleQueue()
         for _ in range(threads):
-            self._desks.put(Desk())
+            self._block_counters.put(BlockCounter())
         self._genuine = np.zeros(BINS, np.int64)
         self._genuine_count = 0
         self._genuine_pairs: list[Kept] | None = []
         self._top: list[Kept] = []
 
     @contextmanager
-    def desk(self) -> Iterator[Desk]:
-        """A desk for one block; no more threads may ask than there are."""
-        desk = self._desks.get()
-        yield desk
-        self._desks.put(desk)
+    def block_counter(self) -> Iterator[BlockCounter]:
+        """A counter for one block. At most `threads` blocks at a time."""
+        block_counter = self._block_counters.get()
+        yield block_counter
+        self._block_counters.put(block_counter)
 
     def count(self, block: _Block) -> tuple[Kept, Kept]:
-        """In a thread: count a block, and give its genuine pairs and its highest impostor pairs."""
+        """In a thread: count a block. Returns its genuine pairs and its highest impostor pairs."""
         one, other = _equal(block.row_codes, block.column_codes, block.order)
         later = block.later
-        with self.desk() as desk:
-            scores = desk.scores(block.rows, block.columns)
+        with self.block_counter() as block_counter:
+            scores = block_counter.scores(block.rows, block.columns)
             if later is not None:
-                scores[~later] = OUTSIDE
-                kept = later[one, other]
-                one, other = one[kept], other[kept]
-            desk.count(scores)
+                scores[~later] = EXCLUDED
+                counted = later[one, other]
+                one, other = one[counted], other[counted]
+            block_counter.count(scores)
             genuine = binned(scores[one, other])
-            scores[one, other] = OUTSIDE
-            who = block.row_codes[one]
-            return (genuine, who, who), self.highest(scores, block.row_codes, block.column_codes)
+            scores[one, other] = EXCLUDED
+            identities = block.row_codes[one]
+            return (genuine, identities, identities), self.highest(scores, block.row_codes, block.column_codes)
 
     def highest(self, scores: NDArray[np.float32], row_codes: Codes, column_codes: Codes) -> Kept:
-        """Of scores (R, C) of impostor pairs those that may be among the KEPT highest."""
-        high = np.flatnonzero(scores.ravel() >= np.float32(self.floor / UNIT))
+        """Those of the scores (R, C) of impostor pairs that may be among the MAX_KEPT highest."""
+        high = np.flatnonzero(scores.ravel() >= np.float32(self.lowest_kept / UNIT))
         left, right = np.divmod(high, scores.shape[1])
         return binned(scores.ravel()[high]), row_codes[left], column_codes[right]
 
     def keep(self, genuine: Kept, top: Kept) -> None:
-        """Take in what a block gave."""
+        """Add the pairs that a block returned."""
         count_into(self._genuine, genuine[0])
         self._genuine_count += len(genuine[0])
         if self._genuine_pairs is not None:
             self._genuine_pairs.append(genuine)
-            if self._genuine_count > KEPT:
+            if self._genuine_count > MAX_KEPT:
                 self._genuine_pairs = None
         self._top.append(top)
-        if sum(len(bins) for bins, _, _ in self._top) > 2 * KEPT:
+        if sum(len(bins) for bins, _, _ in self._top) > 2 * MAX_KEPT:
             bins, left, right = _joined(self._top)
-            self.floor = float(np.partition(bins, len(bins) - KEPT)[len(bins) - KEPT])
-            keep = bins >= self.floor
+            self.lowest_kept = float(np.partition(bins, len(bins) - MAX_KEPT)[len(bins) - MAX_KEPT])
+            keep = bins >= self.lowest_kept
             self._top = [(bins[keep], left[keep], right[keep])]
 
     def counts(self) -> PairCounts:
         impostors = -self._genuine
-        while not self._desks.empty():
-            impostors += self._desks.get().counts
+        while not self._block_counters.empty():
+            impostors += self._block_counters.get().counts
         from_top = impostors[::-1].cumsum()[::-1]  # pairs in each bin and above
-        lowest = int(np.flatnonzero(from_top > KEPT).max(initial=-1)) + 1  # the lowest bin that is kept whole
+        lowest = int(np.flatnonzero(from_top > MAX_KEPT).max(initial=-1)) + 1  # the lowest bin kept whole
         bins, left, right = _joined(self._top)
         keep = bins >= lowest - (UNIT + SPARE)
         top = KeptPairs(bins[keep] / np.float64(UNIT), left[keep], right[keep])

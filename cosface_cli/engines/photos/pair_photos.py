@@ -1,4 +1,4 @@
-"""The files behind a list of pairs: each photo once, found under a root of photos or in a crop folder."""
+"""The photos of a list of pairs, each once, in a folder of photos or a crop folder."""
 
 from __future__ import annotations
 
@@ -24,44 +24,51 @@ from cosface_cli.maths.geometry import Template, template
 from cosface_cli.outcomes import Done, OnOutcome, Planned, Rejected
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PairFiles:
-    """inputs: the distinct photos; left, right: (P,) index into them, -1 where there is no such file; same: (P,);
-    fold: (P,) from 1; absent: names without a file; listed: the list as read."""
+    """The files of a list of P pairs."""
 
     inputs: tuple[Input, ...]
+    """The distinct photos."""
     names: tuple[str, ...]
+    """Their names in the list."""
     left: NDArray[np.int64]
+    """(P,): index into inputs; -1 where there is no such file."""
     right: NDArray[np.int64]
+    """(P,)."""
     same: NDArray[np.bool_]
+    """(P,): whether both show one person."""
     fold: NDArray[np.int64]
+    """(P,): from 1."""
     absent: tuple[str, ...]
+    """Names without a file."""
     listed: PairList
+    """The list as read."""
 
 
 def find_pair_files(pairs_file: Path, root: Path, crops_template: str | None = None) -> PairFiles:
     """The photos that a list of pairs names, under root.
 
-    crops_template: says that root holds crops of that template, without a manifest. Raises CosfaceError for a list
-    that does not fit its header, and where root has none of the photos.
+    crops_template: where root is a folder of crops without a manifest, their template. Raises CosfaceError for a list
+    that does not match its header, and where root has none of the photos.
     """
     listed = read_pairs(pairs_file)
-    there = {stem(name): item for name, item in reversed(named_inputs(root, crops_template).items())}
+    by_stem = {stem(name): item for name, item in reversed(named_inputs(root, crops_template).items())}
     names = dict.fromkeys(name for pair in listed.pairs for name in (pair.left, pair.right))
-    found = {name: there[name] for name in names if name in there}
-    if not found:
+    inputs = {name: by_stem[name] for name in names if name in by_stem}
+    if not inputs:
         first = next(iter(names))
-        problem = f"none of the photos of {pairs_file} are here, as {first}.jpg"
-        raise CosfaceError(problem, root, "give their root folder")
-    place = {name: number for number, name in enumerate(found)}
+        problem = f"it contains none of the photos of {pairs_file}, such as {first}.jpg"
+        raise CosfaceError(problem, root, "give the folder that their names are relative to")
+    place = {name: number for number, name in enumerate(inputs)}
     return PairFiles(
-        inputs=tuple(found.values()),
-        names=tuple(found),
+        inputs=tuple(inputs.values()),
+        names=tuple(inputs),
         left=np.array([place.get(pair.left, -1) for pair in listed.pairs], np.int64),
         right=np.array([place.get(pair.right, -1) for pair in listed.pairs], np.int64),
         same=np.array([pair.same for pair in listed.pairs], bool),
         fold=np.array([pair.fold for pair in listed.pairs], np.int64),
-        absent=tuple(name for name in names if name not in found),
+        absent=tuple(name for name in names if name not in inputs),
         listed=listed,
     )
 
@@ -74,20 +81,26 @@ def named_inputs(root: Path, crops_template: str | None = None) -> dict[str, Inp
 
 
 def stem(name: str) -> str:
-    """A name without its ending."""
+    """A name without its suffix."""
     return name.rpartition(".")[0] or name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PairCrops:
-    """The crops (N, H, W, 3) uint8 of a list of pairs; the rest as in PairFiles. missing: names without a face."""
+    """The crops of a list of P pairs."""
 
     crops: NDArray[np.uint8]
+    """(N, H, W, 3)."""
     left: NDArray[np.int64]
+    """(P,): index into crops; -1 where there is none."""
     right: NDArray[np.int64]
+    """(P,)."""
     same: NDArray[np.bool_]
+    """(P,): whether both show one person."""
     fold: NDArray[np.int64]
+    """(P,): from 1."""
     missing: tuple[str, ...]
+    """Names without a usable face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +124,13 @@ class _CropOpener:
 
 
 def load_pair_crops(pairs_file: Path, root: Path, need: Template, emit: OnOutcome) -> PairCrops:
-    """The crops of a list of pairs in memory, at the template that a network needs; photos without a face are told."""
+    """The crops of a list of pairs in memory, at the template that a network needs. Emits photos without a face."""
     files = find_pair_files(pairs_file, root)
     for name in {item.crop.template.name for item in files.inputs if item.crop is not None}:
         require_cover(template(name), need, root)
     emit(Planned(len(files.inputs)))
     crops: list[NDArray[np.uint8]] = []
-    place = np.full(len(files.inputs) + 1, -1, np.int64)  # the last one stands for index -1
+    place = np.full(len(files.inputs) + 1, -1, np.int64)  # its last element is for index -1
     missing = list(files.absent)
     for number, (item, crop) in enumerate(run(files.inputs, _CropOpener(need), cpu_count())):
         if isinstance(crop, PhotoError):
@@ -130,5 +143,10 @@ def load_pair_crops(pairs_file: Path, root: Path, need: Template, emit: OnOutcom
     if not crops:
         raise CosfaceError("no face was found in any photo of the list", root, "check the photos")
     return PairCrops(
-        np.stack(crops), place[files.left], place[files.right], files.same, files.fold, tuple(sorted(missing))
+        crops=np.stack(crops),
+        left=place[files.left],
+        right=place[files.right],
+        same=files.same,
+        fold=files.fold,
+        missing=tuple(sorted(missing)),
     )
