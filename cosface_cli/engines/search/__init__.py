@@ -147,8 +147,3 @@ def sweep_server(folder: Path, product: str, uri: str, named: Iterable[str]) -> 
     for row in rows_of(product):
         if row.needs_uri:
             SEARCHERS.load(row.name).sweep(folder, uri, named)
-
-
-def by_count(rows: int) -> str:
-    """The embedded engine for this many rows."""
-    return engine_for(rows, products()[0])
