@@ -49,7 +49,9 @@ class Option:
     unset: str | None = None
     """What applies where the default is None or empty, for the help: "from the recipe"."""
     separator: str | None = None
-    """For a tuple: the values are written as one word with this between them."""
+    """For a tuple: the values are written as one word with this between them; "none" is the empty tuple."""
+    example: str | None = None
+    """A value as it is written, for messages."""
 
 
 def option(help: str, *flags: str, **rest: Any) -> Option:
@@ -159,12 +161,17 @@ def convert(field: Parameter, value: Any) -> Any:
     if field.pairs:
         return _mapping(field, value)
     if field.several:
-        words = value.split(field.option.separator) if isinstance(value, str) and field.option.separator else value
-        items = tuple(
-            _one(field, item) for item in (words if isinstance(words, (list, tuple)) else [words]) if item != ""
-        )
+        empty = ("", "none") if field.option.separator else ("",)
+        items = tuple(_one(field, item) for item in _items(field, value) if item not in empty)
         return items[0] if field.single and len(items) == 1 else items
     return _one(field, value)
+
+
+def _items(field: Parameter, value: Any) -> list[Any]:
+    """The single values of a field that holds several."""
+    if isinstance(value, str) and field.option.separator:
+        return [word.strip() for word in value.split(field.option.separator)]
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _check_one(field: Parameter, value: Any) -> None:
@@ -186,8 +193,7 @@ def _check_one(field: Parameter, value: Any) -> None:
 
 def _one(field: Parameter, value: Any) -> Any:
     """A single value of the field's kind."""
-    kind = f"a comma-separated list of {_KINDS[field.kind][1]}" if field.option.separator else _KINDS[field.kind][0]
-    problem = CosfaceError(f"{field.flag} must be {kind}, got {value!r}")
+    problem = CosfaceError(_other_type(field, value))
     if field.kind is bool or isinstance(value, bool):
         if type(value) is not field.kind:
             raise problem
@@ -204,6 +210,17 @@ def _one(field: Parameter, value: Any) -> Any:
     if not isinstance(value, field.kind):
         raise problem
     return value
+
+
+def _other_type(field: Parameter, value: Any) -> str:
+    """What is said of a value of another type."""
+    one, several = _KINDS[field.kind]
+    if field.option.separator is None:
+        return f"{field.flag} must be {one}, got {value!r}"
+    if field.option.example is None:
+        return f"{field.flag} must be a comma-separated list of {several}, got {value!r}"
+    several = (field.option.metavar or several).strip("<>")
+    return f"{field.flag} takes a comma-separated list of {several}, such as {field.option.example}; got {value!r}"
 
 
 def _mapping(field: Parameter, value: Any) -> Mapping[str, float] | None:

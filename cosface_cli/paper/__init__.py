@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from cosface_cli.engines.photos.photo_options import FlipOption, TemplateName, WorkersOption
 from cosface_cli.options import Checked, argument, option
+from cosface_cli.train import Device
 
 Out = Annotated[Path, option("Folder for the figure and, in runs/, the trainings.", group="Output")]
 Margin = Annotated[float, option("Margin of LMCL, in cosine.", at_least=0, group="Loss")]
@@ -61,7 +62,7 @@ class TrainingConfig(Checked):
     lr: Annotated[
         float | None, option("Highest learning rate.", above=0, unset="from the recipe", group="Schedule")
     ] = None
-    device: Annotated[str, option("auto, cpu, cuda or mps.", group="Machine")] = "auto"
+    device: Annotated[Device, option("What computes: {choices}.", group="Machine")] = "auto"
     threads: Annotated[
         int | None, option("CPU threads of a training.", at_least=1, unset="all cores", group="Machine")
     ] = None

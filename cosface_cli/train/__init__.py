@@ -1,10 +1,11 @@
-"""Train: a crop folder in, a run folder out.
+"""train: a crop folder in, a run folder out.
 
-The run folder holds weights.safetensors (all that embedding needs: the best epoch's where epochs are scored, else the
-last's), last.safetensors (the last epoch's, where epochs are scored), head.safetensors (the class weights),
-state/ (to go on from), metrics.jsonl (a line an epoch) and the same for TensorBoard, run.json (what was asked, and of
-what data), model.onnx, report.html (to look at) and noise.jsonl (crops whose labels look wrong).
-The same command again goes on where it was stopped, and ends with the same files as if it had not been.
+The run folder has weights.safetensors (all that embedding needs: of the best epoch where epochs are scored, else of the
+last one), last.safetensors (of the last epoch, where epochs are scored), head.safetensors (the class weights), state/
+(to resume from), metrics.jsonl (one line per epoch) and the same for TensorBoard, run.json (the settings and the data),
+model.onnx, report.html (a page to look at) and noise.jsonl (crops whose labels look wrong).
+
+If a run is interrupted, run the same command again: it resumes, and ends with the same files as without interruption.
 """
 
 from __future__ import annotations
@@ -12,112 +13,334 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from cosface_cli.backbones import BACKBONES
+from cosface_cli.engines.photos.photo_options import TemplateName
+from cosface_cli.engines.runtime.devices import Precision
+from cosface_cli.losses import LOSSES
+from cosface_cli.options import Checked, Option, argument, option
+from cosface_cli.train.crops import AUGMENTATIONS, SAMPLERS
+from cosface_cli.train.step import OPTIMIZERS, SCHEDULES
+
+Keep = Literal["best", "last"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+DATA, NETWORK, LOSS, SCHEDULE = "Data", "Network", "Loss", "Optimizer and schedule"
+SCORING, OUTPUT, MACHINE = "Scoring", "Output", "Machine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """What to train, on which crops. None means: as the recipe says.
+class Setting(Option):
+    """An option that a recipe may set too. The command line takes precedence over the recipe."""
 
-    aligned: crop folder, its first folder level the identity, or MXNet's .rec or WebDataset's .tar with labels of
-    their own, or several of those; template: of crops without a manifest; out: run folder, None for one named after
-    the settings in runs/; recipe: a name from `--list-recipes` or the path of a TOML file, None for the one that fits
-    the number of people and photos.
+    fallback: Any = None
+    """Its value where neither the command line nor the recipe sets it; None where it follows from other settings."""
+    unset: str | None = "from the recipe"
 
-    start: weights to begin with: "default" (the embedded network), a run folder or a .safetensors file; loss,
-    backbone: names from their tables; s, m: scale and margin; loss_options: the loss's other settings by name;
-    embedding_size: of the backbone. freeze: share of the network's layers, from the input on, that stay as they are;
-    hold_out: share of the identities that is not trained on but scored after each epoch; blend: score mixtures of
-    start and trained weights on them too; sample_rate: share of the classes in the loss of a step, those of its crops
-    always among them (Partial FC, An 2021).
 
-    epochs or steps: how long; batch: crops a step; accumulate: slices that a batch is worked through in, to save
-    memory; optimizer: from OPTIMIZERS; momentum, nesterov: of SGD; lr: highest learning rate; head_lr: times that for
-    the class weights; warmup: steps of linear rise; schedule: name from SCHEDULES; milestones: epochs after which the
-    rate is divided by ten, or steps where steps are given; weight_decay: on every parameter; clip: largest length of
-    the gradient, 0 for any; ema: decay of the average over the weights that is kept in their place, 0 for none;
-    precision: from PRECISIONS; channels_last: memory order of the pictures; compile: by torch.compile; sync_bn: batch
-    norm over a step's crops in all processes, not in each; min_images: identities with fewer crops are left out;
-    patience: epochs without a better score before it stops, 0 for no end; keep: "best" or "last" epoch as the weights;
-    sampler: name from SAMPLERS; images_per_identity: crops of each identity in a batch, for "balanced"; flip: mirror
-    every other crop; augment: further changes, names from CHANGES.
-    seed: of the first weights, the order and the augmentation.
+def setting(help: str, *flags: str, **fields: Any) -> Setting:
+    """An option that a recipe may set. fields: the other fields of Setting."""
+    return Setting(help=help, flags=flags, **fields)
 
-    processes: that share each batch, a GPU each or the cores of the CPU, None for this one or those that torchrun
-    started; loaders: processes that read crops, None for a thread beside the CPU and for up to eight beside a GPU;
-    device: auto, cpu, cuda or mps; threads: of the CPU, of each process, None for all cores (of a run that goes on in
-    as many processes: as before); save_seconds: time between two saved states; resume: go on with a run to another
-    length; validate, validate_root: pairs file, and the crops or photos that it names, scored after each epoch; report:
-    end with report.html and noise.jsonl, for which every crop is embedded once more.
-    """
 
-    aligned: Path | tuple[Path, ...] = Path("aligned")
-    template: str | None = None
-    out: Path | None = None
-    recipe: str | None = None
-    start: str | None = None
-    loss: str | None = None
-    s: float | None = None
-    m: float | None = None
-    loss_options: Mapping[str, float] | None = None
-    backbone: str | None = None
-    embedding_size: int | None = None
-    freeze: float | None = None
-    hold_out: float | None = None
-    blend: bool | None = None
-    sample_rate: float | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    batch: int | None = None
-    accumulate: int | None = None
-    optimizer: str | None = None
-    momentum: float | None = None
-    nesterov: bool | None = None
-    lr: float | None = None
-    head_lr: float | None = None
-    warmup: int | None = None
-    schedule: str | None = None
-    milestones: tuple[int, ...] | None = None
-    weight_decay: float | None = None
-    clip: float | None = None
-    ema: float | None = None
-    precision: str | None = None
-    channels_last: bool | None = None
-    compile: bool | None = None
-    sync_bn: bool | None = None
-    min_images: int | None = None
-    patience: int | None = None
-    keep: str | None = None
-    sampler: str | None = None
-    images_per_identity: int | None = None
-    flip: bool | None = None
-    augment: tuple[str, ...] | None = None
-    processes: int | None = None
-    loaders: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    threads: int | None = None
-    save_seconds: float = 60.0
-    resume: bool = False
-    validate: Path | None = None
-    validate_root: Path | None = None
-    report: bool = True
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig(Checked):
+    """What to train, on which crops. None: as the recipe says."""
+
+    aligned: Annotated[
+        Path | tuple[Path, ...],
+        argument("ALIGNED", "Crop folder with one sub-folder per person, or files: train.rec, shards-{000..010}.tar."),
+    ] = Path("aligned")
+    template: Annotated[
+        TemplateName | None,
+        option("Template of the crops: {choices}.", group=DATA, unset="from the crop folder's manifest"),
+    ] = None
+    recipe: Annotated[
+        str | None,
+        option(
+            "Settings that belong together: a name from --list-recipes, or a TOML file. Other options override it.",
+            unset="by the number of people and crops",
+        ),
+    ] = None
+    min_images: Annotated[
+        int | None, setting("Leave out people with fewer crops.", at_least=1, fallback=1, group=DATA)
+    ] = None
+    sampler: Annotated[
+        str | None,
+        setting(
+            "Which crops make up a batch: {choices}. balanced has the same number of crops of each person in a batch.",
+            choices=SAMPLERS,
+            fallback="shuffled",
+            group=DATA,
+        ),
+    ] = None
+    images_per_identity: Annotated[
+        int | None, setting("Crops of each person in a balanced batch.", at_least=1, unset="4", group=DATA)
+    ] = None
+    flip: Annotated[
+        bool | None, setting("Mirror half of the crops, at random, as the paper does.", fallback=True, group=DATA)
+    ] = None
+    augment: Annotated[
+        tuple[str, ...] | None,
+        setting(
+            "Further augmentation, a comma-separated list of {choices}; or none.",
+            known=AUGMENTATIONS,
+            separator=",",
+            metavar="<names>",
+            example="crop,grey",
+            fallback=(),
+            group=DATA,
+        ),
+    ] = None
+
+    backbone: Annotated[
+        str | None, setting("Network: {choices}.", choices=BACKBONES, fallback="mobilefacenet", group=NETWORK)
+    ] = None
+    embedding_size: Annotated[
+        int | None, setting("Dimensions of an embedding.", at_least=2, unset="from the backbone", group=NETWORK)
+    ] = None
+    start: Annotated[
+        str | None,
+        setting(
+            "Weights to begin with: default (the embedded network), a run folder or a .safetensors file.",
+            unset="from the recipe, else random weights",
+            group=NETWORK,
+        ),
+    ] = None
+    freeze: Annotated[
+        float | None,
+        setting(
+            "Share of the layers, from the input on, that are not trained. Needs --start.",
+            at_least=0,
+            below=1,
+            fallback=0.0,
+            group=NETWORK,
+        ),
+    ] = None
+    sync_bn: Annotated[
+        bool | None,
+        setting(
+            "Batch norm over the crops of all processes rather than of each process.", fallback=True, group=NETWORK
+        ),
+    ] = None
+
+    loss: Annotated[
+        str | None, setting("Loss: {choices}; see --list-losses.", choices=LOSSES, fallback="cosface", group=LOSS)
+    ] = None
+    m: Annotated[
+        float | None,
+        setting("Margin: of the cosine for cosface.", at_least=0, unset="from the recipe, else the loss's", group=LOSS),
+    ] = None
+    s: Annotated[
+        float | None,
+        setting("Scale of the cosines.", above=0, unset="from the recipe, else the loss's", group=LOSS),
+    ] = None
+    loss_options: Annotated[
+        Mapping[str, float] | None,
+        setting(
+            "Another option of the loss. Repeat it for several.",
+            "--loss-option",
+            unset="from the recipe, else the loss's",
+            group=LOSS,
+        ),
+    ] = None
+    sample_rate: Annotated[
+        float | None,
+        setting(
+            "Share of the classes in the loss of a step; those of its crops are always among them (Partial FC).",
+            above=0,
+            at_most=1,
+            fallback=1.0,
+            group=LOSS,
+        ),
+    ] = None
+
+    epochs: Annotated[int | None, setting("Passes over the crops.", at_least=1, fallback=16, group=SCHEDULE)] = None
+    steps: Annotated[
+        int | None, setting("Length of the run in steps, instead of --epochs.", at_least=1, group=SCHEDULE)
+    ] = None
+    batch: Annotated[int | None, setting("Crops per step.", at_least=2, fallback=64, group=SCHEDULE)] = None
+    accumulate: Annotated[
+        int | None,
+        setting(
+            "Compute a batch in this many slices: less memory, the same step.", at_least=1, fallback=1, group=SCHEDULE
+        ),
+    ] = None
+    optimizer: Annotated[
+        str | None, setting("Optimizer: {choices}.", choices=OPTIMIZERS, fallback="sgd", group=SCHEDULE)
+    ] = None
+    momentum: Annotated[
+        float | None,
+        setting("Momentum of sgd.", at_least=0, below=1, unset="from the recipe, else the optimizer's", group=SCHEDULE),
+    ] = None
+    nesterov: Annotated[
+        bool | None,
+        setting(
+            "Nesterov's form of the momentum.",
+            unset="from the recipe, else yes where there is momentum",
+            group=SCHEDULE,
+        ),
+    ] = None
+    lr: Annotated[
+        float | None,
+        setting("Highest learning rate.", above=0, unset="from the recipe, else the optimizer's", group=SCHEDULE),
+    ] = None
+    head_lr: Annotated[
+        float | None,
+        setting("Learning rate of the class weights, as a multiple of --lr.", above=0, fallback=1.0, group=SCHEDULE),
+    ] = None
+    warmup: Annotated[
+        int | None,
+        setting(
+            "Steps in which the learning rate rises to --lr.",
+            at_least=0,
+            unset="from the recipe, else the first epoch, 200 steps at most",
+            group=SCHEDULE,
+        ),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        setting("How the learning rate falls: {choices}.", choices=SCHEDULES, fallback="cosine", group=SCHEDULE),
+    ] = None
+    milestones: Annotated[
+        tuple[int, ...] | None,
+        setting(
+            "Epochs (with --steps: steps) after which the learning rate is divided by ten, such as 10,16.",
+            at_least=1,
+            separator=",",
+            metavar="<epochs>",
+            example="10,16",
+            group=SCHEDULE,
+        ),
+    ] = None
+    weight_decay: Annotated[
+        float | None,
+        setting(
+            "Weight decay of every parameter.",
+            at_least=0,
+            unset="from the recipe, else the optimizer's",
+            group=SCHEDULE,
+        ),
+    ] = None
+    clip: Annotated[
+        float | None, setting("Largest norm of the gradient; 0: no limit.", at_least=0, fallback=0.0, group=SCHEDULE)
+    ] = None
+    ema: Annotated[
+        float | None,
+        setting(
+            "Decay of an exponential moving average of the weights, which is used in their place; 0: none.",
+            at_least=0,
+            below=1,
+            fallback=0.0,
+            group=SCHEDULE,
+        ),
+    ] = None
+
+    hold_out: Annotated[
+        float | None,
+        setting(
+            "Share of the people that is not trained on, but scored after each epoch.",
+            at_least=0,
+            below=1,
+            fallback=0.0,
+            group=SCORING,
+        ),
+    ] = None
+    blend: Annotated[
+        bool | None,
+        setting(
+            "Also score mixtures of the start and the trained weights. Needs --start and --hold-out.",
+            fallback=False,
+            group=SCORING,
+        ),
+    ] = None
+    validate: Annotated[
+        Path | None, option("File of pairs that is scored before training and after each epoch.", group=SCORING)
+    ] = None
+    validate_root: Annotated[
+        Path | None, option("Folder of the crops or photos that the pairs name.", group=SCORING)
+    ] = None
+    keep: Annotated[
+        Keep | None,
+        setting("Which epoch's weights are kept: {choices}.", unset="best where epochs are scored", group=SCORING),
+    ] = None
+    patience: Annotated[
+        int | None,
+        setting("Stop after this many epochs without a better score; 0: never.", at_least=0, fallback=0, group=SCORING),
+    ] = None
+
+    out: Annotated[Path | None, option("Run folder.", unset="named after the settings, in runs/", group=OUTPUT)] = None
+    resume: Annotated[bool, option("Continue a run to another length.", group=OUTPUT)] = False
+    save_seconds: Annotated[
+        float,
+        option("Seconds between two saved states within an epoch.", "--save-every", at_least=0, group=OUTPUT),
+    ] = 60.0
+    report: Annotated[
+        bool, option("Write report.html and the audit of labels (noise.jsonl) at the end.", group=OUTPUT)
+    ] = True
+
+    seed: Annotated[
+        int,
+        option("Seed of the first weights, the order of the crops and the augmentation.", at_least=0, below=2**63),
+    ] = 0
+    device: Annotated[Device, option("What computes: {choices}.", group=MACHINE)] = "auto"
+    precision: Annotated[
+        Precision | None, setting("Number format of the network: {choices}.", fallback="fp32", group=MACHINE)
+    ] = None
+    channels_last: Annotated[
+        bool | None, setting("Memory order of the pictures: channels last.", fallback=True, group=MACHINE)
+    ] = None
+    compile: Annotated[
+        bool | None, setting("Use torch.compile, which needs a C++ compiler.", fallback=False, group=MACHINE)
+    ] = None
+    processes: Annotated[
+        int | None,
+        option(
+            "Processes that share each batch: one for each GPU, or on the CPU.",
+            "--processes",
+            "--gpus",
+            at_least=1,
+            unset="1, or as many as torchrun started",
+            group=MACHINE,
+        ),
+    ] = None
+    threads: Annotated[
+        int | None,
+        option(
+            "CPU threads of each process.", at_least=1, unset="all cores; a resumed run keeps its number", group=MACHINE
+        ),
+    ] = None
+    loaders: Annotated[
+        int | None,
+        option(
+            "Processes that read crops; 0: a thread.",
+            at_least=0,
+            unset="0 beside a CPU, up to 8 beside a GPU",
+            group=MACHINE,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
-    """What came of it. out: run folder; weights: the file in it for --model; model_id: hash of the weights;
-    epochs: trained in all; resumed_from: the step that this run began after, None for a fresh one; last: the last
-    row of metrics.jsonl; best_epoch: whose weights were kept, 0 for the start's, None where no epoch was scored;
-    suspects: crops whose labels look wrong, None where there is no report."""
+    """The result of a training."""
 
     out: Path
+    """Run folder."""
     weights: Path
+    """The file in it for --model."""
     model_id: str
+    """Hash of the weights."""
     identities: int
     images: int
     epochs: int
+    """Trained in all."""
     resumed_from: int | None
+    """The step after which this call resumed; None for a run from the beginning."""
     last: Mapping[str, Any] = field(default_factory=dict)
+    """The last row of metrics.jsonl."""
     best_epoch: int | None = None
+    """Whose weights were kept, 0 for those of the start; None where no epoch was scored."""
     suspects: int | None = None
+    """Crops whose labels look wrong; None where there is no report."""

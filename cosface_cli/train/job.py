@@ -1,10 +1,11 @@
-"""What was asked for, put together: recipe, start, settings, device and crops."""
+"""What is trained on what: recipe, start, settings, device and crops, put together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from cosface_cli.backbones import Backbone
@@ -14,50 +15,52 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.crops.dataset import Dropped, LabelledCrops, fingerprint, label, named
+from cosface_cli.train.crops.dataset import Batch, Dropped, LabelledCrops, fingerprint, label, source_name
 from cosface_cli.train.distributed.collectives import Ranks
 from cosface_cli.train.preflight.checks import check_margin, check_parts
 from cosface_cli.train.scoring.hold_out import HeldOut, split
-from cosface_cli.train.setup import recipes
-from cosface_cli.train.setup.device import choose, loaders_for
-from cosface_cli.train.setup.recipes import Recipe
-from cosface_cli.train.setup.settings import Settings, resolve
+from cosface_cli.train.setup.device import choose_device, loaders_for
+from cosface_cli.train.setup.recipes import Recipe, count_crops, load_recipe, recipe_by_size
+from cosface_cli.train.setup.settings import Settings, StartNetwork, resolve
 from cosface_cli.train.step.learner import Learner, new_learner
-from cosface_cli.train.step.schedule import Schedule, scheduled
+from cosface_cli.train.step.schedule import Schedule, schedule_of
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Task:
-    """What is to be trained on what. data: without the people held out; facts: what run.json says of all crops."""
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TrainingJob:
+    """A training that can begin."""
 
     settings: Settings
     backbone: Backbone
     start: Start | None
+    """Weights to begin with; None: random ones."""
     ranks: Ranks
     device: torch.device
     data: LabelledCrops
-    held: HeldOut | None
+    """The crops to train on, without those of the people held out."""
+    held_out: HeldOut | None
     source: str
+    """Where the crops come from, in a few words."""
     dropped: Dropped
     facts: dict[str, Any]
+    """What run.json says of all crops."""
     schedule: Schedule
 
 
-def task_of(config: TrainConfig, emit: OnOutcome, ranks: Ranks | None = None) -> Task:
-    """Recipe, settings and crops of a configuration. Raises CosfaceError for what cannot be trained with."""
+def training_job(config: TrainConfig, emit: OnOutcome, ranks: Ranks | None = None) -> TrainingJob:
+    """The job of a configuration. Raises CosfaceError for crops or settings that cannot be trained with."""
     ranks = ranks or Ranks()
     recipe = _recipe(config, emit)
-    spec = config.start or recipe.values.get("start")
-    start = starting_weights(spec) if spec else None
-    settings = resolve(config, recipe, (start.backbone, start.embedding_size, start.lineage[-1]) if start else None)
+    start_name = config.start or recipe.values.get("start")
+    start = starting_weights(start_name) if start_name else None
+    settings = resolve(config, recipe, _network_of(start))
     backbone = declaration(settings.backbone)
-    device = choose(config.device, emit, ranks)
-    needed = template(backbone.template)
-    source = named(config.aligned)
+    device = choose_device(config.device, emit, ranks)
+    source = source_name(config.aligned)
     data, dropped = label(
         config.aligned,
         settings.template,
-        needed,
+        template(backbone.template),
         settings.min_images,
         settings.batch,
         settings.seed,
@@ -71,35 +74,58 @@ def task_of(config: TrainConfig, emit: OnOutcome, ranks: Ranks | None = None) ->
         "crops": len(data.crops),
         "recipe": recipe.name,
     }
-    if ranks.told(facts["fingerprint"]) != facts["fingerprint"]:
+    if ranks.broadcast_object(facts["fingerprint"]) != facts["fingerprint"]:
         raise CosfaceError(
-            f"process {ranks.rank} finds other crops here than the first one", source, "give it the same"
+            f"process {ranks.rank} has other crops than process 0", source, "give all processes the same crops"
         )
-    held = None
+    held_out = None
     if settings.hold_out:
-        data, held = split(data, settings.hold_out)
+        data, held_out = split(data, settings.hold_out)
         settings.sampling.check(len(data.identities), settings.batch)
     check_margin(settings, len(data.identities))
     check_parts(settings, data, ranks)
-    data.readers.loaders = loaders_for(device, config.loaders, ranks.on_machine)
-    schedule = scheduled(settings, data.steps)
-    return Task(settings, backbone, start, ranks, device, data, held, source, dropped, facts, schedule)
+    data.loader.processes = loaders_for(device, config.loaders, ranks.local_world_size)
+    return TrainingJob(
+        settings=settings,
+        backbone=backbone,
+        start=start,
+        ranks=ranks,
+        device=device,
+        data=data,
+        held_out=held_out,
+        source=source,
+        dropped=dropped,
+        facts=facts,
+        schedule=schedule_of(settings, data.steps),
+    )
 
 
 def _recipe(config: TrainConfig, emit: OnOutcome) -> Recipe:
     if config.recipe is not None:
-        return recipes.named(config.recipe)
+        return load_recipe(config.recipe)
     if config.start is not None:
-        emit(Note("recipe finetune, for --start; --recipe NAME takes another"))
-        return recipes.named("finetune")
-    images, words = recipes.census(config.aligned)
-    recipe, why = recipes.chosen(images)
+        emit(Note("recipe finetune, for --start; choose another one with --recipe NAME"))
+        return load_recipe("finetune")
+    images, words = count_crops(config.aligned)
+    recipe, reason = recipe_by_size(images)
     if images:
-        emit(Note(f"recipe {recipe.name}, for {words}: {why}; --recipe NAME takes another"))
+        emit(Note(f"recipe {recipe.name}, for {words}: {reason}; choose another one with --recipe NAME"))
     return recipe
 
 
-def learner_of(task: Task) -> Learner:
+def _network_of(start: Start | None) -> StartNetwork | None:
+    if start is None:
+        return None
+    return StartNetwork(start.backbone, start.embedding_size, start.lineage[-1])
+
+
+def first_batch(job: TrainingJob) -> Batch:
+    """This process's part of the first batch."""
+    slices = job.ranks.local_slices(job.data.batch_size, job.settings.accumulate)
+    return next(job.data.batches(1, part=np.concatenate(slices)))
+
+
+def learner_of(job: TrainingJob) -> Learner:
     """The learner as it begins."""
-    tensors = task.start.tensors if task.start else None
-    return new_learner(task.settings, task.backbone, len(task.data.identities), task.device, tensors, task.ranks)
+    tensors = job.start.tensors if job.start else None
+    return new_learner(job.settings, job.backbone, len(job.data.identities), job.device, tensors, job.ranks)

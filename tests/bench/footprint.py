@@ -43,10 +43,10 @@ def one(backbone: str, size: int, identities: int) -> tuple[int, int, int]:
     labels = torch.from_numpy(batch.labels)
     for step in range(STEPS):
         learner.optimizer.zero_grad(set_to_none=True)
-        learner.head.begin(learner.optimizer, labels, step)
+        learner.head.begin_step(learner.optimizer, labels, step)
         learner.head(learner.forward(batch.images), labels).loss.backward()
         learner.optimizer.step()
-        learner.head.end(learner.optimizer)
+        learner.head.end_step(learner.optimizer)
     found = peak() - before
     cost = measure(learner, settings, batch)
     return cost.fixed, size * cost.per_crop, found

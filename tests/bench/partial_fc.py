@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from cosface_cli.train.step.optimizer import optimizer_of, set_rate
 from torch import nn
 
 from cosface_cli.outcomes import OnOutcome, ignore
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.collectives import Ranks
-from cosface_cli.train.distributed.launch import spread
-from cosface_cli.train.heads.whole import memory_of
+from cosface_cli.train.distributed.launch import run_in_processes
+from cosface_cli.train.heads.build import build_head
+from cosface_cli.train.heads.whole import optimizer_state_of
 from cosface_cli.train.setup.settings import resolve
-from cosface_cli.train.step.learner import _head
-from cosface_cli.train.step.optimizer import optimizer_of, set_rate
 
 STEPS = 4
 MB = 1e6
@@ -45,8 +45,8 @@ class Steps:
         torch.set_num_threads(1)
         settings = resolve(config)
         before = peak(anew=True)
-        head = _head(settings, self.identities, torch.device("cpu"), ranks)
-        optimizer = optimizer_of(settings, nn.Identity(), head.learning)
+        head = build_head(settings, self.identities, torch.device("cpu"), ranks)
+        optimizer = optimizer_of(settings, nn.Identity(), head.trained)
         set_rate(optimizer, 0.1)
         made = peak() - before
         peak(anew=True)
@@ -54,29 +54,29 @@ class Steps:
         seconds = []
         for step in range(STEPS):
             begin = time.perf_counter()
-            x = torch.randn(self.batch, settings.embedding_size, generator=draw)[ranks.parts(self.batch, 1)[0]]
-            labels = torch.randint(self.identities, (self.batch,), generator=draw)[ranks.parts(self.batch, 1)[0]]
+            x = torch.randn(self.batch, settings.embedding_size, generator=draw)[ranks.local_slices(self.batch, 1)[0]]
+            labels = torch.randint(self.identities, (self.batch,), generator=draw)[ranks.local_slices(self.batch, 1)[0]]
             optimizer.zero_grad(set_to_none=True)
-            head.begin(optimizer, labels, step)
+            head.begin_step(optimizer, labels, step)
             head(x.requires_grad_(), labels).loss.backward()
-            head.agree()
+            head.sync_gradients()
             optimizer.step()
-            head.end(optimizer)
+            head.end_step(optimizer)
             seconds.append(time.perf_counter() - begin)
-        rows = next(head.learning.parameters())  # (C', D)
+        rows = next(head.trained.parameters())  # (C', D)
         gradient = rows.grad
-        drawn = size(rows) + size(memory_of(head.learning, optimizer)["weight"]["momentum_buffer"])
+        drawn = size(rows) + size(optimizer_state_of(head.trained, optimizer)["weight"]["momentum_buffer"])
         is_share = rows is not head.loss.weight
         row = {
             "weights": size(head.loss.weight),
-            "momentum": size(head.memory(optimizer)["weight"]["momentum_buffer"]),
+            "momentum": size(head.optimizer_state(optimizer)["weight"]["momentum_buffer"]),
             "of a step": (drawn if is_share else 0) + size(gradient),
             "logits": self.batch * len(rows) * 4,
             "made": made,
             "in steps": peak() - before,
             "seconds": statistics.median(seconds),
         }
-        return ranks.lists((row,))
+        return ranks.gather_list((row,))
 
 
 def size(tensor: Any) -> int:
@@ -104,7 +104,7 @@ def main() -> None:
         config = TrainConfig(
             embedding_size=given.size, sample_rate=given.share[0], processes=given.processes[0], device="cpu"
         )
-        print(json.dumps(spread(Steps(given.identities, given.batch), config, ignore)))
+        print(json.dumps(run_in_processes(Steps(given.identities, given.batch), config, ignore)))
         return
     print(f"{given.identities:,} identities, {given.size} numbers each, batch {given.batch}; MB of each process")
     head = f"{'share':>6}{'processes':>11}{'weights':>9}{'momentum':>10}{'of a step':>11}{'logits':>8}{'sum':>7}"

@@ -61,29 +61,29 @@ def ours(
     """cosface train as from Python, stopped after so many steps."""
     from cosface_cli.outcomes import Outcome, Progress
     from cosface_cli.train import TrainConfig
-    from cosface_cli.train.crops.dataset import Looks
-    from cosface_cli.train.crops.loader import Readers
+    from cosface_cli.train.crops.dataset import CropReader
+    from cosface_cli.train.crops.loader import Loader
     from cosface_cli.train.stage import train
 
     if in_memory:
         pixels = np.random.default_rng(0).integers(0, 256, (8 * batch, 112, 112, 3)).astype(np.uint8)
-        Looks.open = lambda self: lambda task: pixels[task[1] % len(pixels)]  # type: ignore[method-assign]
+        CropReader.open = lambda self: lambda task: pixels[task[1] % len(pixels)]  # type: ignore[method-assign]
     clock = time.process_time if cores == 1 else time.perf_counter
-    readers: list[Readers] = []
-    begin = Readers.__init__
+    created: list[Loader] = []
+    begin = Loader.__init__
 
-    def seen(self: Readers, loaders: int = 0) -> None:
-        begin(self, loaders)
-        readers.append(self)
+    def seen(self: Loader, processes: int = 0) -> None:
+        begin(self, processes)
+        created.append(self)
 
-    Readers.__init__ = seen  # type: ignore[method-assign]
+    Loader.__init__ = seen  # type: ignore[method-assign]
     at: list[float] = []
     waited: list[float] = []
 
     def emit(outcome: Outcome) -> None:
         if isinstance(outcome, Progress):
             at.append(clock())
-            waited.append(sum(reader.waited for reader in readers))
+            waited.append(sum(loader.waited for loader in created))
             if len(at) > WARM + steps:
                 raise Enough
 

@@ -31,8 +31,7 @@ from cosface_cli.paper.trainings.loss_comparison import Comparison
 from cosface_cli.train import stage
 from cosface_cli.verify.protocols.lfw import LfwConfig
 from cosface_cli.verify.stage import verify_protocol
-from tests.train.conftest import Heard, contents, write_crops
-from tests.train.test_train_validation import crop_folder_with_pairs
+from tests.train.conftest import Heard, contents, crop_folder_with_pairs, write_crops
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from cosface_cli.artifacts.crops.manifest import CropRecord, line
 from cosface_cli.artifacts.pictures import encode_png
-from cosface_cli.backbones import BACKBONES
+from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Done, Note, Outcome
-from cosface_cli.registry import Row
+from cosface_cli.train.crops.dataset import LabelledCrops
+from tests.train.tiny import added_backbones
 
 MakeCrops = Callable[..., Path]
 
@@ -57,10 +59,10 @@ def plain(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+def tiny() -> Iterator[str]:
     """The name of a backbone that is in the table for the length of a test."""
-    monkeypatch.setitem(BACKBONES._rows, "tiny", Row("tiny", "tests.train.tiny:TINY", "for tests"))
-    return "tiny"
+    with added_backbones("tiny"):
+        yield "tiny"
 
 
 @dataclass
@@ -89,3 +91,50 @@ def heard() -> Heard:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a folder by name."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Interrupt the run before the step numbered steps, counted from 0."""
+    read = LabelledCrops.batches
+    done = 0
+
+    def batches(self: LabelledCrops, epoch: int, begin: int = 0, **part: object):
+        nonlocal done
+        for batch in read(self, epoch, begin, **part):
+            if done == steps + 1:  # one batch is read for the row of epoch 0
+                raise KeyboardInterrupt
+            done += 1
+            yield batch
+
+    monkeypatch.setattr(LabelledCrops, "batches", batches)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """As the loader of pairs gives them."""
+
+    crops: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    same: np.ndarray
+    fold: np.ndarray
+    missing: tuple[str, ...] = ()
+
+
+def crop_folder_with_pairs(folder: Path) -> tuple[Path, Path]:
+    """Four people with four crops each, in a crop folder with its manifest, and 2 folds of 4 + 4 pairs."""
+    root = write_crops(folder / "aligned")
+    records = []
+    for path in sorted(root.rglob("*.png")):
+        name = f"{path.parent.name}/{path.parent.name}_{int(path.stem) + 1:04d}.png"
+        path.rename(root / name)
+        points = template("arcface").points
+        kept = ("0" * 64, 1, 1, 1, (0.0, 0.0, 1.0, 1.0), points, 1.0, "arcface", "none", "made for a test")
+        records.append(line(CropRecord(name, name, 1, 1, *kept)))
+    (root / "manifest.jsonl").write_text("".join(records))
+    lines = ["2\t4"]
+    for fold in range(2):
+        lines += [f"p{p}\t{fold + 1}\t{fold + 3}" for p in range(4)]
+        lines += [f"p{p}\t{fold + 1}\tp{(p + 1) % 4}\t{fold + 2}" for p in range(4)]
+    (folder / "pairs.txt").write_text("\n".join(lines) + "\n")
+    return root, folder / "pairs.txt"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ from unittest import mock
 import pytest
 
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.backbones import BACKBONES
 from cosface_cli.outcomes import OnOutcome
-from cosface_cli.registry import Row
 from cosface_cli.train import TrainConfig, stage
 from cosface_cli.train.distributed.collectives import Ranks
 from cosface_cli.train.run_folder import finish
+from tests.train.tiny import added_backbones
 
 Changes = dict[str, Any]
 _PATIENCE = 280.0  # seconds, below a test's time limit
@@ -36,18 +34,6 @@ def once(name: str, make: Callable[[Path], Any], factory: pytest.TempPathFactory
         return pickle.loads(result.read_bytes())
 
 
-@contextmanager
-def toys() -> Iterator[None]:
-    """The backbones "tiny" and "plain" in the table for a while."""
-    added = {name: Row(name, f"tests.train.tiny:{name.upper()}", "for tests") for name in ("tiny", "plain")}
-    BACKBONES._rows.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del BACKBONES._rows[name]
-
-
 class Runs:
     """Trainings one after another, which each change the configuration; then other work, whose result it is."""
 
@@ -55,7 +41,10 @@ class Runs:
         self.runs, self.then = tuple(runs), then
 
     def __call__(self, config: TrainConfig, ranks: Ranks, emit: OnOutcome) -> Any:
-        with toys(), mock.patch.object(finish, "to_onnx", return_value=b"takes long, and is tested elsewhere"):
+        with (
+            added_backbones("tiny", "plain"),
+            mock.patch.object(finish, "to_onnx", return_value=b"takes long, and is tested elsewhere"),
+        ):
             for changes in self.runs:
-                stage._train(replace(config, processes=None, **changes), ranks, emit)
+                stage.train_in_process(replace(config, processes=None, **changes), ranks, emit)
         return self.then(ranks) if self.then else None

@@ -10,8 +10,11 @@ from PIL import Image
 from scipy import ndimage
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.train.crops.augment import CHANGES, CHOICES, MIRRORED, augmentation
+from cosface_cli.train.crops import AUGMENTATIONS
+from cosface_cli.train.crops.augment import FLIP, MIRRORED, augmentation
 
+CHOICES = tuple(AUGMENTATIONS.names)
+CHANGES = {"flip": FLIP, **{name: AUGMENTATIONS.load(name) for name in CHOICES}}
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -31,7 +34,7 @@ def test_a_change_is_a_function_of_image_and_draws(name: str, face: np.ndarray):
     assert np.array_equal(*seen)
     assert seen[0].shape == face.shape and seen[0].dtype == np.uint8
     assert not np.array_equal(seen[0], face)
-    assert CHANGES[name].summary and 0 < CHANGES[name].chance <= 1
+    assert CHANGES[name].name == name and 0 < CHANGES[name].chance <= 1
 
 
 def test_flip_is_left_for_right(face: np.ndarray):

@@ -13,14 +13,15 @@ import pytest
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.crops.augment import CHOICES, augmentation
+from cosface_cli.train.crops import AUGMENTATIONS
+from cosface_cli.train.crops.augment import augmentation
 from cosface_cli.train.crops.dataset import Batch, label
-from cosface_cli.train.crops.loader import Readers
+from cosface_cli.train.crops.loader import Loader
 from cosface_cli.train.crops.sampling import Sampling
 from cosface_cli.train.stage import train
 from tests.train.conftest import Heard, MakeCrops, write_crops
 
-EVERYTHING = augmentation(True, CHOICES)
+EVERYTHING = augmentation(True, AUGMENTATIONS.names)
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,18 @@ def test_batches_are_the_same_from_a_thread_and_from_processes(tmp_path: Path):
     root = write_crops(tmp_path / "a", people=5, images=30)
     data, _ = label(root, "arcface", template("arcface"), 1, 70, 0, Sampling("balanced", 14), EVERYTHING)
     assert data.steps == 2 and data.batch_size == 70  # three pieces, of unequal length
-    processes = replace(data, readers=Readers(2))
+    processes = replace(data, loader=Loader(2))
     try:
         assert same(data.batches(1), processes.batches(1)) == 2
-        pool = processes.readers._pool
+        pool = processes.loader._pool
         first = next(processes.batches(2))  # an epoch that is left in its middle
         assert np.array_equal(first.images, next(data.batches(2)).images)
         assert same(data.batches(2, begin=1), processes.batches(2, begin=1)) == 1
-        assert processes.readers._pool is pool  # they stay from epoch to epoch
+        assert processes.loader._pool is pool  # they stay from epoch to epoch
         again, _ = label(root, "arcface", template("arcface"), 1, 70, 0, Sampling("balanced", 14), EVERYTHING)
         assert same(again.batches(3), processes.batches(3)) == 2
     finally:
-        processes.readers.close()
+        processes.loader.close()
 
 
 def test_every_augmentation_hangs_on_seed_epoch_and_index_alone(tmp_path: Path):
@@ -85,7 +86,7 @@ def test_parts_of_a_batch_make_up_the_whole(tmp_path: Path):
 def test_loaders_leave_the_weights_as_they_are(make_crops: MakeCrops, tmp_path: Path, tiny: str, heard: Heard):
     config = TrainConfig(
         aligned=make_crops(), template="arcface", out=tmp_path / "a", backbone=tiny, epochs=2, batch=4, threads=1,
-        device="cpu", augment=CHOICES, report=False,
+        device="cpu", augment=tuple(AUGMENTATIONS.names), report=False,
     )  # fmt: skip
     one = train(config, heard)
     assert train(replace(config, out=tmp_path / "b", loaders=2)).model_id == one.model_id
@@ -95,10 +96,10 @@ def test_loaders_leave_the_weights_as_they_are(make_crops: MakeCrops, tmp_path: 
 
 
 def test_the_wait_is_the_time_in_which_nothing_was_there():
-    slow = Readers()
+    slow = Loader()
     assert list(slow.read(range(4), Slow(0.05), 2)) == [0, 1, 4, 9]
     assert slow.waited > 0.15
-    quick, began = Readers(), time.monotonic()
+    quick, began = Loader(), time.monotonic()
     for _ in quick.read(range(8), Slow(0.01), 2):
         time.sleep(0.05)
     assert quick.waited < 0.3 * (time.monotonic() - began)  # the first alone
@@ -108,9 +109,9 @@ def test_a_reader_s_error_is_the_caller_s(tmp_path: Path):
     root = write_crops(tmp_path / "a", people=2, images=4)
     (root / "p1" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(30))
     data, _ = label(root, "arcface", template("arcface"), 1, 4, 0)
-    for readers in (Readers(), Readers(1)):
+    for loader in (Loader(), Loader(1)):
         try:
             with pytest.raises(CosfaceError, match=r"p1/2\.png: damaged header"):
-                list(replace(data, readers=readers).batches(1))
+                list(replace(data, loader=loader).batches(1))
         finally:
-            readers.close()
+            loader.close()

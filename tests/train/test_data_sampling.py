@@ -11,16 +11,20 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.train.crops.sampling import SHUFFLED, Sampling, sampling
 
 
+def draws(*seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
 def labels_of(counts: list[int], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
 
 
 def test_shuffled_sees_every_crop_once():
     labels = labels_of([3, 9, 1, 7])
-    order = SHUFFLED.order(labels, 5, (0, 0, 1))
+    order = SHUFFLED.order(labels, 5, draws(0, 0, 1))
     assert sorted(order) == list(range(20))
-    assert order.tolist() != SHUFFLED.order(labels, 5, (0, 0, 2)).tolist()
-    assert len(set(SHUFFLED.order(labels, 6, (0, 0, 1)))) == 18
+    assert order.tolist() != SHUFFLED.order(labels, 5, draws(0, 0, 2)).tolist()
+    assert len(set(SHUFFLED.order(labels, 6, draws(0, 0, 1)))) == 18
     assert SHUFFLED.batch_size(20, 64) == 20 and SHUFFLED.steps(20, 64) == 1
 
 
@@ -34,7 +38,7 @@ def test_shuffled_sees_every_crop_once():
 def test_balanced_batches_are_p_identities_by_k_crops(counts: list[int], images: int, people: int, epoch: int):
     people = min(people, len(counts))
     labels, batch, balanced = labels_of(counts), people * images, Sampling("balanced", images)
-    order = balanced.order(labels, batch, (0, 0, epoch))
+    order = balanced.order(labels, batch, draws(0, 0, epoch))
     steps = balanced.steps(len(labels), batch)
     assert len(order) == steps * batch
     times: dict[int, list[int]] = {}
@@ -56,24 +60,26 @@ def test_balanced_batches_are_p_identities_by_k_crops(counts: list[int], images:
 
 def test_balanced_is_a_function_of_seed_and_epoch():
     labels, balanced = labels_of([5] * 8), Sampling("balanced", 2)
-    assert balanced.order(labels, 8, (1, 0, 2)).tolist() == balanced.order(labels, 8, (1, 0, 2)).tolist()
-    assert balanced.order(labels, 8, (1, 0, 2)).tolist() != balanced.order(labels, 8, (1, 0, 3)).tolist()
-    assert balanced.order(labels, 8, (1, 0, 2)).tolist() != balanced.order(labels, 8, (2, 0, 2)).tolist()
+    assert balanced.order(labels, 8, draws(1, 0, 2)).tolist() == balanced.order(labels, 8, draws(1, 0, 2)).tolist()
+    assert balanced.order(labels, 8, draws(1, 0, 2)).tolist() != balanced.order(labels, 8, draws(1, 0, 3)).tolist()
+    assert balanced.order(labels, 8, draws(1, 0, 2)).tolist() != balanced.order(labels, 8, draws(2, 0, 2)).tolist()
 
 
 def test_rare_people_come_as_often_as_frequent_ones():
     labels = labels_of([1000, 10, 10, 10])
-    order = Sampling("balanced", 2).order(labels, 8, (0, 0, 1))
+    order = Sampling("balanced", 2).order(labels, 8, draws(0, 0, 1))
     assert np.bincount(labels[order]).tolist() == [256] * 4  # 128 steps of 2 crops of each
-    plain = np.bincount(labels[SHUFFLED.order(labels, 8, (0, 0, 1))])
+    plain = np.bincount(labels[SHUFFLED.order(labels, 8, draws(0, 0, 1))])
     assert plain[0] > 900 > 11 > plain[1]
 
 
 def test_batches_that_cannot_be_made_up_are_refused():
     Sampling("balanced", 4).check(16, 64)
-    with pytest.raises(CosfaceError, match=r"--batch 30 is no multiple of --images-per-identity 4; .*--batch 28"):
+    with pytest.raises(
+        CosfaceError, match=r"--batch must be a multiple of --images-per-identity 4, got 30; .*--batch 28"
+    ):
         Sampling("balanced", 4).check(100, 30)
-    with pytest.raises(CosfaceError, match=r"needs 16 identities, here are 8; lower --batch to 32"):
+    with pytest.raises(CosfaceError, match=r"needs 16 identities, got 8; lower --batch to 32"):
         Sampling("balanced", 4).check(8, 64)
     SHUFFLED.check(2, 63)
 
@@ -84,5 +90,3 @@ def test_settings_without_effect_are_refused():
         sampling("shuffled", 4)
     with pytest.raises(CosfaceError, match=r"did you mean 'balanced'\?"):
         sampling("balance", None)
-    with pytest.raises(CosfaceError, match="at least 1"):
-        sampling("balanced", 0)

@@ -19,8 +19,7 @@ from cosface_cli.train.report.angles import Angles, measure, of_cosines, some_cr
 from cosface_cli.train.scoring.crop_vectors import showing
 from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.step.learner import new_learner
-from tests.train.conftest import MakeCrops
-from tests.train.test_train_validation import Pairs
+from tests.train.conftest import MakeCrops, Pairs
 
 
 def test_angles_of_known_cosines() -> None:
@@ -58,7 +57,7 @@ def test_they_are_the_angles_of_the_network_shown(make_crops: MakeCrops, tiny: s
     pairs = Pairs(crops, np.arange(8), np.array([1, 8, 3, 12, -1, 9, 5, 13]), same, np.zeros(8, int))
     with showing(learner, other):
         found = measure(learner, data, None, pairs, settings.embedding_size)
-    assert learner.shown is learner.network
+    assert learner.eval_network is learner.network
 
     with torch.no_grad():
         vectors = other(torch.from_numpy(network_input(crops, (127.5,) * 3, (128.0,) * 3))).double().numpy()

@@ -9,8 +9,7 @@ import pytest
 
 from tests.conftest import Cosface
 from tests.record_files import as_insightface, write_records
-from tests.train.conftest import contents, write_crops
-from tests.train.test_train_validation import crop_folder_with_pairs
+from tests.train.conftest import contents, crop_folder_with_pairs, write_crops
 
 RUN = Path("runs") / "cosface-mobilefacenet-m0.35-s30"
 
@@ -38,7 +37,7 @@ def test_as_in_the_readme(invoke: Cosface, tmp_path: Path):
 
     more = invoke(*asked, "--milestones", "a", cwd=tmp_path)
     assert more.code == 2
-    assert more.err == "cosface: --milestones 'a' are no epochs; write them as 10,16\n"
+    assert more.err == "cosface: --milestones takes a comma-separated list of epochs, such as 10,16; got 'a'\n"
 
 
 def test_a_flat_folder(invoke: Cosface, tmp_path: Path):
@@ -72,8 +71,8 @@ def test_milestones_may_stand_in_the_configuration(invoke: Cosface, tmp_path: Pa
 @pytest.mark.parametrize(
     ("line", "words"),
     (
-        ("milestones = [1.5, 2]", "--milestones [1.5, 2] are no epochs; write them as 10,16"),
-        ("augment = 5", "--augment '5' is not known"),
+        ("milestones = [1.5, 2]", "--milestones takes a comma-separated list of epochs, such as 10,16; got 1.5"),
+        ("augment = 5", "--augment takes a comma-separated list of names, such as crop,grey; got 5"),
     ),
 )
 def test_what_is_no_list_in_the_configuration_is_one_line(invoke: Cosface, tmp_path: Path, line: str, words: str):

@@ -19,7 +19,13 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Outcome
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.collectives import Ranks
-from cosface_cli.train.distributed.launch import StoppedElsewhere, _Failure, is_first, is_spread, spread
+from cosface_cli.train.distributed.launch import (
+    StoppedElsewhere,
+    _Failure,
+    is_distributed,
+    is_main_process,
+    run_in_processes,
+)
 from cosface_cli.train.setup import device
 from tests.conftest import Cosface, Result, process_result
 from tests.train.conftest import contents, write_crops
@@ -35,9 +41,9 @@ class Fails:
         self.how = how
 
     def __call__(self, config: TrainConfig, ranks: Ranks, emit: Any) -> None:
-        emit(Note(f"{ranks.rank} of {ranks.count}"))
+        emit(Note(f"{ranks.rank} of {ranks.world_size}"))
         dist.barrier()  # else it could fail before the first one has said a word
-        if not ranks.is_first:
+        if not ranks.is_main:
             if self.how == "error":
                 raise CosfaceError("no more", Path("some") / "file", "mend it")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -59,7 +65,7 @@ def test_one_that_fails_ends_all(how: str, kind: type[Exception], words: str):
     told: list[Outcome] = []
     began = time.monotonic()
     with pytest.raises(kind, match=words):
-        spread(Fails(how), TrainConfig(processes=2, device="cpu"), told.append)
+        run_in_processes(Fails(how), TrainConfig(processes=2, device="cpu"), told.append)
     assert time.monotonic() - began < TIMEOUT
     assert told == [Note("0 of 2")]  # the other one is not heard
     assert not list(children(os.getpid()))
@@ -89,10 +95,10 @@ def test_what_can_be_mended_is_said_first():
 
 
 def test_who_speaks():
-    assert not is_spread({}) and is_first({})
-    assert not is_spread({"RANK": "0", "WORLD_SIZE": "1"})  # as good as alone
-    assert is_spread({"RANK": "1", "WORLD_SIZE": "2"}) and not is_first({"RANK": "1", "WORLD_SIZE": "2"})
-    assert is_first({"RANK": "0", "WORLD_SIZE": "2"})
+    assert not is_distributed({}) and is_main_process({})
+    assert not is_distributed({"RANK": "0", "WORLD_SIZE": "1"})  # as good as alone
+    assert is_distributed({"RANK": "1", "WORLD_SIZE": "2"}) and not is_main_process({"RANK": "1", "WORLD_SIZE": "2"})
+    assert is_main_process({"RANK": "0", "WORLD_SIZE": "2"})
 
 
 def test_threads_of_each(monkeypatch: pytest.MonkeyPatch):

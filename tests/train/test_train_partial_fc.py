@@ -18,10 +18,9 @@ from cosface_cli.artifacts.run.weights import read_tensors
 from cosface_cli.losses.loading import build
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.collectives import Ranks
-from cosface_cli.train.heads.partial_fc import PartialFC, drawn_classes
+from cosface_cli.train.heads.partial_fc import PartialFC, sampled_classes
 from cosface_cli.train.stage import train
-from tests.train.conftest import contents, write_crops
-from tests.train.test_train_stage import stop_after
+from tests.train.conftest import contents, stop_after, write_crops
 
 C, D, S, M = 9, 4, 16.0, 0.2
 
@@ -29,11 +28,11 @@ C, D, S, M = 9, 4, 16.0, 0.2
 @given(st.data(), st.integers(1, 60), st.floats(0.01, 1.0))
 def test_those_present_are_always_drawn(data: st.DataObject, identities: int, share: float):
     present = np.array(sorted(data.draw(st.sets(st.integers(0, identities - 1), min_size=1))))
-    drawn = drawn_classes(identities, share, present, seed=3, step=4)
+    drawn = sampled_classes(identities, share, present, seed=3, step=4)
     assert len(drawn) == max(len(present), round(share * identities))
     assert (np.diff(drawn) > 0).all() and drawn[0] >= 0 and drawn[-1] < identities
     assert set(present) <= set(drawn)
-    assert np.array_equal(drawn, drawn_classes(identities, share, present, seed=3, step=4))
+    assert np.array_equal(drawn, sampled_classes(identities, share, present, seed=3, step=4))
 
 
 def test_the_others_are_drawn_alike():
@@ -41,7 +40,7 @@ def test_the_others_are_drawn_alike():
     present = np.array([3, 11])
     counts = np.zeros(20)
     for step in range(4500):
-        counts[drawn_classes(20, 0.2, present, seed=0, step=step)] += 1
+        counts[sampled_classes(20, 0.2, present, seed=0, step=step)] += 1
     assert (counts[present] == 4500).all()
     others = np.delete(counts, present)
     assert others.sum() == 9000 and np.abs(others - 500).max() < 5 * 21
@@ -50,19 +49,23 @@ def test_the_others_are_drawn_alike():
 def test_by_hand():
     """Four steps beside SGD with Nesterov momentum and decay written out, on the rows of each step alone: a class that
     is not drawn keeps weight and momentum."""
-    full, small = (
-        build("cosface", D, C, {"s": S, "m": M}, 0).double(),
-        build("cosface", D, 1, {"s": S, "m": M}, 0).double(),
+    head = PartialFC(
+        lambda count: build("cosface", D, count, {"s": S, "m": M}, 0).double(),
+        C,
+        Ranks(),
+        torch.device("cpu"),
+        share=0.5,
+        seed=7,
     )
-    weight = full.weight.detach().clone()  # type: ignore[operator]
+    full = head.loss
+    weight = full.weight.detach().clone()  # type: ignore[union-attr]
     momentum = torch.zeros_like(weight)
-    head = PartialFC(full, small, C, Ranks(), 0.5, 7, torch.device("cpu"))
-    optimizer = torch.optim.SGD(small.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+    optimizer = torch.optim.SGD(head.trained.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
     drawn_before: set[int] = set()
     for step in range(4):
         x = torch.randn(3, D, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
         labels = torch.tensor([2, 8, 2])
-        drawn = drawn_classes(C, 0.5, np.array([2, 8]), seed=7, step=step)
+        drawn = sampled_classes(C, 0.5, np.array([2, 8]), seed=7, step=step)
         rows = weight[drawn].requires_grad_()
         place = torch.tensor([drawn.tolist().index(label) for label in labels])
         cosine = F.normalize(x) @ F.normalize(rows).T
@@ -73,14 +76,14 @@ def test_by_hand():
         weight[drawn] -= 0.1 * (gradient + 0.9 * momentum[drawn])
 
         optimizer.zero_grad(set_to_none=True)
-        head.begin(optimizer, labels, step)
+        head.begin_step(optimizer, labels, step)
         answer = head(x, labels)
         answer.loss.backward()
         optimizer.step()
-        head.end(optimizer)
+        head.end_step(optimizer)
         torch.testing.assert_close(answer.loss.detach(), loss.detach())
-        torch.testing.assert_close(full.weight.detach(), weight)  # type: ignore[operator]
-        torch.testing.assert_close(head.memory(optimizer)["weight"]["momentum_buffer"], momentum)
+        torch.testing.assert_close(full.weight.detach(), weight)  # type: ignore[union-attr]
+        torch.testing.assert_close(head.optimizer_state(optimizer)["weight"]["momentum_buffer"], momentum)
         assert float(answer.right) == float((cosine.argmax(dim=1) == place).sum())
         drawn_before |= set(drawn.tolist())
     assert len(drawn_before) > round(0.5 * C)  # the steps differ

@@ -16,16 +16,16 @@ from torch import nn
 from cosface_cli.artifacts.run.run_record import read_metrics
 from cosface_cli.backbones.loading import declaration
 from cosface_cli.errors import CosfaceError
-from cosface_cli.losses import loading
+from cosface_cli.losses import LOSSES, loading
 from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles
 from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.crops.dataset import Batch
 from cosface_cli.train.distributed.collectives import Ranks
-from cosface_cli.train.job import task_of
+from cosface_cli.train.job import training_job
 from cosface_cli.train.preflight import footprint
-from cosface_cli.train.preflight.checks import _MARGINS as MARGINS
-from cosface_cli.train.preflight.checks import check_parts, say_costs
+from cosface_cli.train.preflight.checks import check_parts
+from cosface_cli.train.preflight.costs import report_costs
 from cosface_cli.train.preflight.footprint import Footprint, available_memory, measure
 from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.stage import preflight, train
@@ -72,7 +72,9 @@ def test_a_margin_at_right_angles_is_the_loss_s_own(name: str, values: dict[str,
     with torch.no_grad():
         head.weight.copy_(torch.eye(5, 6))
     found = head(torch.eye(6, dtype=torch.float64)[5:], torch.tensor([1])).item()
-    assert found == pytest.approx(loss_at_right_angles(5, 8.0, MARGINS[name](values)), rel=1e-5)
+    assert found == pytest.approx(
+        loss_at_right_angles(5, 8.0, LOSSES.load(name).margin_at_right_angle(**values)), rel=1e-5
+    )
 
 
 def test_the_first_loss_on_a_circle():
@@ -148,12 +150,14 @@ def test_a_share_of_the_classes_costs_all_rows_and_those_of_a_step(tiny: str):
 
 
 def test_a_batch_that_does_not_fit_is_said(heard: Heard):
-    cost = Footprint(1000, 3000, 1000, 2000, 0, available=21_000, seconds_per_crop=0.5)
+    cost = Footprint(
+        per_crop=1000, network=3000, head=1000, optimizer=2000, average=0, available=21_000, seconds_per_crop=0.5
+    )
     assert cost.fixed == 6000 and cost.largest_batch == 10
-    row = say_costs(cost, resolve(TrainConfig(batch=64)), 64, 1, 30, heard)
+    row = report_costs(cost, resolve(TrainConfig(batch=64)), 64, 1, 30, heard)
     assert row["seconds"] == 30 * 64 * 0.5 and row["largest_batch"] == 10
     assert "warning: 64 crops at once do not fit: lower --batch, or --accumulate 7" in heard.notes
-    say_costs(cost, resolve(TrainConfig(batch=64, accumulate=7)), 64, 1, 30, heard := Heard())
+    report_costs(cost, resolve(TrainConfig(batch=64, accumulate=7)), 64, 1, 30, heard := Heard())
     assert "warning" not in heard.notes
 
 
@@ -167,7 +171,7 @@ def test_processes_of_a_machine_share_its_memory(tiny: str, monkeypatch: pytest.
     config = TrainConfig(backbone=tiny)
     learner = learner_of(config)
     for processes, each in ((1, 3000), (3, 1000)):
-        learner.ranks = Ranks(on_machine=processes)
+        learner.ranks = Ranks(local_world_size=processes)
         assert measure(learner, resolve(config), batch_of(4)).available == each
 
 
@@ -310,7 +314,7 @@ def test_slices_of_one_are_refused(make_crops: MakeCrops, tiny: str, plain: str)
     [
         (3, {"batch": 2}, "3 processes get 0 crops each of a step's 2; raise --batch, or take fewer processes"),
         (3, {"batch": 6, "accumulate": 3}, "3 processes get 0 crops each of a step's 6 in 3 slices;"),
-        (2, {"batch": 2, "sync_bn": False}, "get 1 crops each of a step's 2, and batch norm nothing to compare;"),
+        (2, {"batch": 2, "sync_bn": False}, "get 1 crops each of a step's 2, too few for batch norm;"),
         (5, {"batch": 8}, "5 processes share the weights of 4 identities; take 4 at most"),
         (2, {"batch": 2}, None),
         (1, {"batch": 2, "sync_bn": False}, None),
@@ -319,11 +323,11 @@ def test_slices_of_one_are_refused(make_crops: MakeCrops, tiny: str, plain: str)
 def test_too_little_to_share(
     make_crops: MakeCrops, tiny: str, plain: str, processes: int, changes: dict[str, Any], words: str | None
 ):
-    task = task_of(
+    job = training_job(
         TrainConfig(aligned=make_crops(), template="arcface", backbone=tiny, recipe=plain, **changes), ignore
     )
     with pytest.raises(CosfaceError, match=words) if words else nullcontext():
-        check_parts(task.settings, task.data, Ranks(0, processes))
+        check_parts(job.settings, job.data, Ranks(0, processes))
 
 
 def test_a_loss_over_pairs_is_told_of_the_sampler(make_crops: MakeCrops, tiny: str, plain: str, heard: Heard):

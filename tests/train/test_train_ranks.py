@@ -17,7 +17,7 @@ from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.batch_norm import share_statistics
 from cosface_cli.train.distributed.collectives import Ranks
-from cosface_cli.train.distributed.launch import spread
+from cosface_cli.train.distributed.launch import run_in_processes
 from cosface_cli.train.heads.partial_fc import PartialFC, cross_entropy
 from cosface_cli.train.heads.whole import WholeHead
 from tests.train.ranked import once
@@ -32,9 +32,9 @@ TWO = TrainConfig(processes=2, device="cpu")
 @given(st.integers(1, 9), st.integers(0, 60), st.integers(1, 4))
 def test_parts_are_the_whole_in_its_order(count: int, size: int, slices: int):
     everyone = [Ranks(rank, count) for rank in range(count)]
-    assert [row for ranks in everyone for row in ranks.rows(size)] == list(range(size))
-    assert max(len(r.rows(size)) for r in everyone) - min(len(r.rows(size)) for r in everyone) <= 1
-    parts = [ranks.parts(size, slices) for ranks in everyone]
+    assert [row for ranks in everyone for row in ranks.local_range(size)] == list(range(size))
+    assert max(len(r.local_range(size)) for r in everyone) - min(len(r.local_range(size)) for r in everyone) <= 1
+    parts = [ranks.local_slices(size, slices) for ranks in everyone]
     together = [np.concatenate([theirs[place] for theirs in parts]) for place in range(slices)]
     assert np.concatenate(together).tolist() == list(range(size))
     assert len({len(some) for some in together}) <= 2
@@ -42,17 +42,17 @@ def test_parts_are_the_whole_in_its_order(count: int, size: int, slices: int):
 
 def test_alone_each_says_it_to_itself():
     alone, rows = Ranks(), torch.arange(6.0).view(3, 2)
-    assert alone.told("x") == "x" and alone.every(False) is False and alone.decided(True) is True
-    assert alone.lists((1, 2)) == (1, 2)
+    assert alone.broadcast_object("x") == "x" and alone.all_true(False) is False and alone.broadcast_bool(True) is True
+    assert alone.gather_list((1, 2)) == (1, 2)
     for said in (
-        alone.sum(rows),
-        alone.largest(rows),
-        alone.stacked(rows)[0],
-        alone.joined(rows),
-        alone.whole(rows, 3),
+        alone.all_reduce_sum(rows),
+        alone.all_reduce_max(rows),
+        alone.all_gather(rows)[0],
+        alone.all_gather_rows(rows),
+        alone.gather_rows(rows, 3),
     ):
         assert torch.equal(said, rows)
-    assert dict(alone.shared({"a": np.ones(2)}))["a"].tolist() == [1.0, 1.0]
+    assert dict(alone.broadcast_arrays({"a": np.ones(2)}))["a"].tolist() == [1.0, 1.0]
 
 
 def vectors(rows: int = 7) -> Tensor:
@@ -64,27 +64,27 @@ def pictures() -> Tensor:
 
 
 def part_of(ranks: Ranks, value: Tensor) -> Tensor:
-    return value[torch.from_numpy(ranks.parts(len(value), 1)[0])]
+    return value[torch.from_numpy(ranks.local_slices(len(value), 1)[0])]
 
 
 def said(ranks: Ranks) -> dict[str, Any]:
     """Each kind of word, here as seen by the first."""
     mine = torch.tensor([1.0, 10.0]) * (ranks.rank + 1)
     x = part_of(ranks, vectors()).requires_grad_()
-    (ranks.joined(x) * torch.arange(7)[:, None]).sum().backward()
+    (ranks.all_gather_rows(x) * torch.arange(7)[:, None]).sum().backward()
     return {
-        "told": ranks.told(f"by {ranks.rank}"),
-        "every": (ranks.every(True), ranks.every(ranks.is_first)),
-        "decided": (ranks.decided(ranks.is_first), ranks.decided(not ranks.is_first)),
-        "lists": ranks.lists((ranks.rank, "a")[: 2 - ranks.rank]),
-        "sum": ranks.sum(mine),
-        "largest": ranks.largest(-mine),
-        "stacked": ranks.stacked(mine),
-        "joined": ranks.joined(x.detach()),
-        "joined, gradient": ranks.joined(x.grad),
-        "whole": ranks.whole(vectors(5)[ranks.rows(5).start : ranks.rows(5).stop], 5),
-        "shared": ranks.lists(
-            tuple(a.tolist() for _, a in ranks.shared({"a": np.arange(3)} if ranks.is_first else {}))
+        "told": ranks.broadcast_object(f"by {ranks.rank}"),
+        "every": (ranks.all_true(True), ranks.all_true(ranks.is_main)),
+        "decided": (ranks.broadcast_bool(ranks.is_main), ranks.broadcast_bool(not ranks.is_main)),
+        "lists": ranks.gather_list((ranks.rank, "a")[: 2 - ranks.rank]),
+        "sum": ranks.all_reduce_sum(mine),
+        "largest": ranks.all_reduce_max(-mine),
+        "stacked": ranks.all_gather(mine),
+        "joined": ranks.all_gather_rows(x.detach()),
+        "joined, gradient": ranks.all_gather_rows(x.grad),
+        "whole": ranks.gather_rows(vectors(5)[ranks.local_range(5).start : ranks.local_range(5).stop], 5),
+        "shared": ranks.gather_list(
+            tuple(a.tolist() for _, a in ranks.broadcast_arrays({"a": np.arange(3)} if ranks.is_main else {}))
         ),
     }
 
@@ -109,14 +109,14 @@ def normed(ranks: Ranks | None, kind: str) -> dict[str, Tensor]:
     x.requires_grad_()
     network(x.square())
     y = network(x)
-    places = ranks.parts(7, 1)[0] if ranks else np.arange(7)
+    places = ranks.local_slices(7, 1)[0] if ranks else np.arange(7)
     (y * (1 + torch.from_numpy(places)).view(-1, *[1] * (y.dim() - 1)) ** 2).sum().backward()
     assert x.grad is not None
     found = {"y": y.detach(), "to x": x.grad}
     sums = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
     if ranks:
-        found = {name: ranks.joined(value) for name, value in found.items()}
-        sums = {name: ranks.sum(value) for name, value in sums.items()}
+        found = {name: ranks.all_gather_rows(value) for name, value in found.items()}
+        sums = {name: ranks.all_reduce_sum(value) for name, value in sums.items()}
     network.eval()
     return {
         **found,
@@ -143,40 +143,51 @@ def whole_answer(name: str) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
-def spread_answer(ranks: Ranks, name: str) -> dict[str, Tensor]:
+def sharded_answer(ranks: Ranks, name: str) -> dict[str, Tensor]:
     """The same of a PartialFC, or of a loss that cannot be cut, put together from everybody's part."""
-    loss = build(name, D, C, {}, seed=1).double()
-    shared = LOSSES.load(name).SHARDABLE
-    head: Any = PartialFC(loss, None, C, ranks, 1.0, 0, CPU) if shared else WholeHead(loss, C, ranks, CPU)
+
+    def built(count: int) -> nn.Module:
+        return build(name, D, count, {}, seed=1).double()
+
+    head: Any = WholeHead(built(C), C, ranks, CPU)
+    if LOSSES.load(name).SHARDABLE:
+        head = PartialFC(built, C, ranks, CPU)
     x = part_of(ranks, vectors()).requires_grad_()
     answer = head(x, part_of(ranks, LABELS))
     answer.loss.backward()
-    head.agree()
-    grads = {f"to {key}": head.whole(p.grad) for key, p in head.learning.named_parameters()}
+    head.sync_gradients()
+    grads = {f"to {key}": head.gather_rows(p.grad) for key, p in head.trained.named_parameters()}
     assert x.grad is not None and answer.count == 7
     return {
-        "loss": answer.loss.detach(), "to x": ranks.joined(x.grad), **grads, **dict(head.loss.named_buffers()),
+        "loss": answer.loss.detach(), "to x": ranks.all_gather_rows(x.grad), **grads, **dict(head.loss.named_buffers()),
         "right": answer.right.double(), "cosine": answer.cosine,
     }  # fmt: skip
 
 
 def sampled_steps(ranks: Ranks, identities: int, share: float, labels: Tensor) -> dict[str, Tensor]:
     """Three steps of SGD with a share of the classes: losses, and weights and momentum of all classes at the end."""
-    full, small = build("cosface", D, identities, {}, seed=1).double(), build("cosface", D, 1, {}, seed=1).double()
-    head = PartialFC(full, small, identities, ranks, share, 5, CPU)
-    optimizer = torch.optim.SGD(small.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, fused=True)
+    head = PartialFC(
+        lambda count: build("cosface", D, count, {}, seed=1).double(), identities, ranks, CPU, share, seed=5
+    )
+    optimizer = torch.optim.SGD(
+        head.trained.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, fused=True
+    )
     x, mine = part_of(ranks, vectors(len(labels))), part_of(ranks, labels)
     losses = []
     for step in range(3):
         optimizer.zero_grad(set_to_none=True)
-        head.begin(optimizer, mine, step)
+        head.begin_step(optimizer, mine, step)
         answer = head(x, mine)
         answer.loss.backward()
         optimizer.step()
-        head.end(optimizer)
+        head.end_step(optimizer)
         losses.append(answer.loss.detach())
-    momentum = head.memory(optimizer)["weight"]["momentum_buffer"]
-    return {"losses": torch.stack(losses), "weight": head.whole(full.weight), "momentum": head.whole(momentum)}  # type: ignore[arg-type]
+    momentum = head.optimizer_state(optimizer)["weight"]["momentum_buffer"]
+    return {
+        "losses": torch.stack(losses),
+        "weight": head.gather_rows(head.loss.weight),
+        "momentum": head.gather_rows(momentum),
+    }  # type: ignore[arg-type]
 
 
 FEW = torch.tensor([0, 3, 3, 0])  # of 40 identities, which all lie in the first process
@@ -201,7 +212,7 @@ def everything(config: TrainConfig, ranks: Ranks, emit: Any) -> dict[str, Any]:
     found = {
         "said": said(ranks),
         **{kind: normed(ranks, kind) for kind in NORMS},
-        **{name: spread_answer(ranks, name) for name in (*SHARDED, "center")},
+        **{name: sharded_answer(ranks, name) for name in (*SHARDED, "center")},
         "sampled": sampled_steps(ranks, C, 0.6, LABELS[[0, 1, 1, 0, 0]]),
         "elsewhere": sampled_steps(ranks, 40, 0.05, FEW),
         "steep": steep(ranks),
@@ -212,15 +223,17 @@ def everything(config: TrainConfig, ranks: Ranks, emit: Any) -> dict[str, Any]:
 def steep(ranks: Ranks) -> Tensor:
     """Logits whose exponentials no float32 holds."""
     logits = torch.tensor([[900.0, -900.0, 500.0], [-800.0, 800.0, 800.0]])
-    here = logits[:, :1] if ranks.is_first else logits[:, 1:]
-    columns = torch.tensor([0, -1] if ranks.is_first else [-1, 1])
+    here = logits[:, :1] if ranks.is_main else logits[:, 1:]
+    columns = torch.tensor([0, -1] if ranks.is_main else [-1, 1])
     return cross_entropy(here, columns, ranks)
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Any]:
     """What two processes found, as the first one has it."""
-    result: dict[str, Any] = once("two", lambda folder: spread(everything, TWO, ignore), tmp_path_factory, worker_id)
+    result: dict[str, Any] = once(
+        "two", lambda folder: run_in_processes(everything, TWO, ignore), tmp_path_factory, worker_id
+    )
     return result
 
 

@@ -10,15 +10,24 @@ import pytest
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.crops.sampling import SHUFFLED
-from cosface_cli.train.setup.recipes import FIELDS, SILENT, Recipe, census, chosen, filled, listed, named, read
-from cosface_cli.train.setup.settings import resolve
+from cosface_cli.train.setup.precedence import FALLBACKS, RESETS, with_recipe
+from cosface_cli.train.setup.recipes import (
+    FIELDS,
+    Recipe,
+    all_recipes,
+    count_crops,
+    load_recipe,
+    read_recipe,
+    recipe_by_size,
+)
+from cosface_cli.train.setup.settings import StartNetwork, resolve
 from tests.conftest import Cosface
 from tests.train.conftest import write_crops
 
 
 def test_the_paper_s_numbers():
     """Wang 2018, section 4.1."""
-    casia, large = named("cosface-casia").values, named("cosface-large").values
+    casia, large = load_recipe("cosface-casia").values, load_recipe("cosface-large").values
     shared = {"s": 64.0, "m": 0.35, "backbone": "sphere64", "batch": 512, "momentum": 0.9, "weight_decay": 5e-4}
     for values in (casia, large):
         assert {name: values[name] for name in shared} == shared
@@ -28,8 +37,8 @@ def test_the_paper_s_numbers():
 
 
 def test_every_recipe_can_be_run():
-    for recipe in listed():
-        start = ("mobilefacenet", 256, "0" * 64) if "start" in recipe.values else None
+    for recipe in all_recipes():
+        start = StartNetwork("mobilefacenet", 256, "0" * 64) if "start" in recipe.values else None
         asked = TrainConfig(start="x" if start else None, backbone=None if start else "sphere20")
         settings = resolve(asked, recipe, start)
         assert recipe.summary
@@ -38,14 +47,14 @@ def test_every_recipe_can_be_run():
                 assert getattr(settings, name) == recipe.values[name], recipe.name
 
 
-def test_what_is_asked_for_goes_before_the_recipe():
-    config = filled(TrainConfig(lr=0.02, augment=(), flip=False), named("small"))
+def test_the_command_line_takes_precedence():
+    config = with_recipe(TrainConfig(lr=0.02, augment=(), flip=False), load_recipe("small"))
     assert (config.lr, config.augment, config.flip, config.s, config.clip) == (0.02, (), False, 30.0, 5.0)
 
 
-def test_silence_and_recipes_leave_nothing_open_that_decides():
+def test_fallbacks_and_recipes_leave_nothing_open_that_decides():
     """What stays None has a meaning of its own, told in the docstrings."""
-    config = filled(TrainConfig(), named("small"))
+    config = with_recipe(TrainConfig(), load_recipe("small"))
     left = {name for name in FIELDS if getattr(config, name) is None}
     assert left == {
         "start",
@@ -57,7 +66,7 @@ def test_silence_and_recipes_leave_nothing_open_that_decides():
         "keep",
         "images_per_identity",
     }
-    assert set(SILENT) <= set(FIELDS) <= {f.name for f in fields(TrainConfig)}
+    assert set(FALLBACKS) <= set(FIELDS) <= {f.name for f in fields(TrainConfig)}
 
 
 @pytest.mark.parametrize(
@@ -74,16 +83,24 @@ def test_silence_and_recipes_leave_nothing_open_that_decides():
         ({"loss_options": {"m": 0.2}}, {"s": 30.0, "m": None}),
     ),
 )
-def test_what_hangs_on_what_is_replaced_goes_too(asked: dict[str, object], expected: dict[str, object]):
-    config = filled(TrainConfig(**asked), named("small"))
+def test_values_that_depend_on_a_replaced_one_are_dropped(asked: dict[str, object], expected: dict[str, object]):
+    config = with_recipe(TrainConfig(**asked), load_recipe("small"))
     assert {name: getattr(config, name) for name in expected} == expected
+
+
+def test_a_change_within_the_recipe_resets_fallbacks_too():
+    """AdamW's own rates, not SGD's; and the length in steps, not beside the fallback's epochs."""
+    config = with_recipe(TrainConfig(), Recipe("mine", "", {"optimizer": "adamw", "steps": 10}))
+    assert (config.lr, config.weight_decay, config.momentum) == (1e-3, 0.05, None)
+    assert (config.steps, config.epochs) == (10, None)
+    assert set(RESETS) <= set(FIELDS) and {name for names in RESETS.values() for name in names} <= set(FIELDS)
 
 
 def test_another_sampler_or_start_than_a_recipe_s_can_be_asked_for():
     recipe = Recipe("mine", "", {"sampler": "balanced", "images_per_identity": 8, "embedding_size": 64})
     assert resolve(TrainConfig(sampler="shuffled"), recipe).sampling == SHUFFLED
     assert resolve(TrainConfig(sampler="balanced"), recipe).sampling.images == 8
-    assert resolve(TrainConfig(start="run"), recipe, ("sphere4", 32, "id")).embedding_size == 32
+    assert resolve(TrainConfig(start="run"), recipe, StartNetwork("sphere4", 32, "id")).embedding_size == 32
 
 
 @pytest.mark.parametrize(
@@ -96,7 +113,7 @@ def test_another_sampler_or_start_than_a_recipe_s_can_be_asked_for():
     ),
 )
 def test_milestones_move_with_the_length(asked: dict[str, object], milestones: tuple[int, ...] | None):
-    assert filled(TrainConfig(**asked), named("cosface-casia")).milestones == milestones
+    assert with_recipe(TrainConfig(**asked), load_recipe("cosface-casia")).milestones == milestones
 
 
 @pytest.mark.parametrize(
@@ -106,18 +123,20 @@ def test_milestones_move_with_the_length(asked: dict[str, object], milestones: t
         ("epoch = 1", "unknown field epoch; did you mean 'epochs'?"),
         ("seed = 1", "unknown field seed"),
         ("report = false", "unknown field report"),
-        ("epochs = 'three'", "epochs = 'three' is of another kind"),
-        ("epochs = true", "epochs = True is of another kind"),
-        ("milestones = [1, 'a']", "milestones = [1, 'a'] is of another kind"),
-        ("loss_options = { m1 = 'a' }", "loss_options.m1 = 'a' is of another kind"),
+        ("epochs = 'three'", "--epochs must be a whole number, got 'three'"),
+        ("epochs = true", "--epochs must be a whole number, got True"),
+        ("epochs = 0", "--epochs must be at least 1, got 0"),
+        ("loss = 'cosfase'", "--loss 'cosfase' is not known; did you mean 'cosface'?"),
+        ("milestones = [1, 'a']", "--milestones takes a comma-separated list of epochs, such as 10,16; got 'a'"),
+        ("loss_options = { m1 = 'a' }", "--loss-option must be NAME=NUMBER, such as m1=1.35, got {'m1': 'a'}"),
         ("epochs = ", "not valid TOML"),
     ),
 )
-def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str, words: str):
+def test_files_that_are_not_recipes(tmp_path: Path, text: str, words: str):
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(CosfaceError) as caught:
-        read(path)
+        read_recipe(path)
     assert words in str(caught.value) and str(path) in str(caught.value)
 
 
@@ -125,31 +144,31 @@ def test_a_recipe_of_one_s_own(tmp_path: Path):
     path = tmp_path / "mine.toml"
     path.write_text('lr = 1\nloss-options = { m1 = 1 }\naugment = ["grey"]\nmilestones = [1, 2]\nblend = false\n')
     values = {"lr": 1.0, "loss_options": {"m1": 1.0}, "augment": ("grey",), "milestones": (1, 2), "blend": False}
-    assert named(str(path)).values == values
+    assert load_recipe(str(path)).values == values
     with pytest.raises(CosfaceError, match="did you mean 'small'"):
-        named("smal")
+        load_recipe("smal")
     with pytest.raises(CosfaceError, match="no such recipe"):
-        named(str(tmp_path / "none.toml"))
+        load_recipe(str(tmp_path / "none.toml"))
 
 
 def test_the_number_of_crops_chooses(tmp_path: Path):
-    assert census(write_crops(tmp_path / "a", people=3, images=2)) == (6, "3 people and 6 crops")
+    assert count_crops(write_crops(tmp_path / "a", people=3, images=2)) == (6, "3 people and 6 crops")
     (tmp_path / "a" / "another").mkdir()
     (tmp_path / "a" / "another" / "0.WEBP").touch()
-    assert census(tmp_path / "a") == (7, "4 people and 7 crops")
-    assert census(tmp_path / "none")[0] == 0
+    assert count_crops(tmp_path / "a") == (7, "4 people and 7 crops")
+    assert count_crops(tmp_path / "none")[0] == 0
     packed = tmp_path / "train.rec"
     with packed.open("wb") as handle:
         handle.truncate(8 << 30)  # a hole: no bytes on the disk
-    assert census(packed)[0] == 1 << 20
-    names = [chosen(images)[0].name for images in (6, 99_999, 490_000, 5_000_000)]
+    assert count_crops(packed)[0] == 1 << 20
+    names = [recipe_by_size(images)[0].name for images in (6, 99_999, 490_000, 5_000_000)]
     assert names == ["small", "small", "cosface-casia", "cosface-large"]
 
 
 def test_recipes_and_losses_are_listed(invoke: Cosface, tmp_path: Path):
     recipes = invoke("train", "--list-recipes", cwd=tmp_path)
     assert recipes.code == 0 and recipes.err == ""
-    assert {row["recipe"] for row in recipes.rows} == {recipe.name for recipe in listed()}
+    assert {row["recipe"] for row in recipes.rows} == {recipe.name for recipe in all_recipes()}
     assert next(row for row in recipes.rows if row["recipe"] == "cosface-casia")["milestones"] == [
         16_000,
         24_000,

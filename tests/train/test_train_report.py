@@ -23,9 +23,7 @@ from cosface_cli.train.report import page
 from cosface_cli.train.stage import train
 from tests.browser import rendered
 from tests.conftest import Cosface
-from tests.train.conftest import Heard, MakeCrops, contents
-from tests.train.test_train_stage import stop_after
-from tests.train.test_train_validation import crop_folder_with_pairs
+from tests.train.conftest import Heard, MakeCrops, contents, crop_folder_with_pairs, stop_after
 
 WRONG = {"p0/9.png": "p1", "p3/9.png": "p2"}  # who is in the crop
 

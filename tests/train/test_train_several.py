@@ -15,10 +15,11 @@ from cosface_cli.artifacts.run.weights import read_tensors
 from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.collectives import Ranks
-from cosface_cli.train.distributed.launch import spread
-from cosface_cli.train.job import learner_of, task_of
+from cosface_cli.train.distributed.launch import run_in_processes
+from cosface_cli.train.job import learner_of, training_job
 from tests.train.conftest import contents, write_crops
-from tests.train.ranked import Changes, Runs, once, toys
+from tests.train.ranked import Changes, Runs, once
+from tests.train.tiny import added_backbones
 
 CLOSE = 1e-5
 FIFTY: dict[str, Changes] = {  # epochs of one step, so that each row is a step's
@@ -91,7 +92,7 @@ def train_all(root: Path) -> Path:
     threads = torch.get_num_threads()
 
     def trained(processes: int, found: list[Changes]) -> None:
-        spread(Runs(found), replace(config, processes=processes), ignore)
+        run_in_processes(Runs(found), replace(config, processes=processes), ignore)
 
     every = {**FIFTY, **WAYS, **GOING_ON}
     trained(1, runs(root, 1, every) + going_on(root, 1, 2, 1))
@@ -162,12 +163,12 @@ def test_gone_on_with_in_as_many_is_the_same_to_the_bit(done: Path, name: str, c
 
 def test_batch_norm_of_each_process_by_itself(done: Path):
     """--no-sync-bn: the loss before training is that of two parts which are normalised apart."""
-    with toys(), torch.no_grad():
+    with added_backbones("tiny", "plain"), torch.no_grad():
         changes = {**WAYS["slices"], "accumulate": 1}
-        task = task_of(replace(base(done), **changes), ignore)
-        learner = learner_of(task)
-        batch = next(task.data.batches(1))
-        parts = [Ranks(rank, 2).parts(9, 1)[0] for rank in range(2)]
+        job = training_job(replace(base(done), **changes), ignore)
+        learner = learner_of(job)
+        batch = next(job.data.batches(1))
+        parts = [Ranks(rank, 2).local_slices(9, 1)[0] for rank in range(2)]
         vectors = torch.cat([learner.forward(batch.images[part]) for part in parts])
         apart = float(learner.head(vectors, torch.from_numpy(batch.labels)).loss)
         together = float(learner.head(learner.forward(batch.images), torch.from_numpy(batch.labels)).loss)

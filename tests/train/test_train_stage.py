@@ -22,11 +22,10 @@ from cosface_cli.errors import BusyError, CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import Done, Progress, Skipped, Tally
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.crops.dataset import LabelledCrops
-from cosface_cli.train.setup.device import settled
+from cosface_cli.train.setup.device import deterministic
 from cosface_cli.train.stage import train
 from cosface_cli.train.step.learner import Learner
-from tests.train.conftest import Heard, MakeCrops, contents
+from tests.train.conftest import Heard, MakeCrops, contents, stop_after
 
 
 @pytest.fixture
@@ -160,7 +159,7 @@ def test_more_epochs_on_request_are_as_if_never_stopped(config: TrainConfig, tmp
     with pytest.raises(CosfaceError, match=r"other epochs .2, asked for 4.; add --resume"):
         train(changed(stepped, epochs=4))
     report = train(changed(stepped, epochs=4, resume=True), heard)
-    assert "going on after step 8, in epoch 3" in heard.notes
+    assert "resuming after step 8, in epoch 3" in heard.notes
     assert report.resumed_from == 8
     straight = changed(stepped, epochs=4, out=tmp_path / "straight")
     train(straight)
@@ -196,7 +195,7 @@ def test_a_finished_run_without_its_state_is_not_begun_anew(config: TrainConfig)
     train(config)
     RunFolder(config.out).state.unlink()
     before = contents(config.out)
-    with pytest.raises(CosfaceError, match="the state to go on from is missing"):
+    with pytest.raises(CosfaceError, match="the state to resume from is missing"):
         train(changed(config, epochs=3, resume=True))
     assert contents(config.out) == before
 
@@ -234,13 +233,13 @@ def test_the_same_crops_elsewhere_are_the_same(config: TrainConfig, make_crops: 
 def test_a_folder_of_other_things_is_refused(config: TrainConfig):
     config.out.mkdir()
     (config.out / "holiday.jpg").write_bytes(b"x")
-    with pytest.raises(CosfaceError, match="holds something else; choose another --out"):
+    with pytest.raises(CosfaceError, match="this folder has other files; choose another --out"):
         train(config)
     assert sorted(contents(config.out)) == ["holiday.jpg"]
 
 
 def test_nothing_to_resume_is_said(config: TrainConfig):
-    with pytest.raises(CosfaceError, match="no run to go on with"):
+    with pytest.raises(CosfaceError, match="no run to continue"):
         train(changed(config, resume=True))
     assert not config.out.exists()
 
@@ -248,22 +247,6 @@ def test_nothing_to_resume_is_said(config: TrainConfig):
 def test_one_writer_at_a_time(config: TrainConfig):
     with atomic.lock(config.out.absolute()), pytest.raises(BusyError):
         train(config)
-
-
-def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """Interrupt the run before the step numbered steps, counted from 0."""
-    read = LabelledCrops.batches
-    done = 0
-
-    def batches(self: LabelledCrops, epoch: int, begin: int = 0, **part: object):
-        nonlocal done
-        for batch in read(self, epoch, begin, **part):
-            if done == steps + 1:  # one batch is read for the row of epoch 0
-                raise KeyboardInterrupt
-            done += 1
-            yield batch
-
-    monkeypatch.setattr(LabelledCrops, "batches", batches)
 
 
 @pytest.mark.parametrize("steps", (0, 1, 3, 4, 6))
@@ -373,7 +356,7 @@ def test_a_gradient_that_is_no_number_changes_nothing(config: TrainConfig, monke
     train(config)
     before = contents(config.out)
     with monkeypatch.context() as patch:
-        patch.setattr(Learner, "clip", lambda learner, longest: torch.tensor(math.nan))
+        patch.setattr(Learner, "clip_gradient", lambda learner, max_norm: torch.tensor(math.nan))
         with pytest.raises(CosfaceError, match=r"step 8 in epoch 3.*gradient nan.*the weights of epoch 2 are kept"):
             train(changed(config, epochs=3, resume=True))
     after = contents(config.out)
@@ -406,8 +389,8 @@ def test_the_device_is_said_or_refused(config: TrainConfig, heard: Heard):
     assert "training on the CPU" in heard.notes
     with pytest.raises(CosfaceError, match="torch finds no device 'cuda' here; --device auto"):
         train(changed(config, device="cuda"))
-    with pytest.raises(CosfaceError, match="did you mean 'cuda'"):
-        train(changed(config, device="cuds"))
+    with pytest.raises(CosfaceError, match="--device 'cuds' is not known; did you mean 'cuda'"):
+        changed(config, device="cuds")
 
 
 def test_other_threads_are_said(config: TrainConfig, heard: Heard):
@@ -425,6 +408,6 @@ def test_a_done_for_each_epoch(config: TrainConfig, heard: Heard):
 def test_memory_is_not_filled_and_the_setting_is_put_back():
     memory = torch.utils.deterministic
     assert memory.fill_uninitialized_memory  # torch's default
-    with settled(torch.device("cpu"), 1):
+    with deterministic(torch.device("cpu"), 1):
         assert torch.are_deterministic_algorithms_enabled() and not memory.fill_uninitialized_memory
     assert memory.fill_uninitialized_memory

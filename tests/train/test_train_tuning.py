@@ -23,7 +23,7 @@ from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.stage import train
 from cosface_cli.train.step.class_centres import begin_at_centres
 from cosface_cli.train.step.learner import new_learner
-from tests.train.conftest import Heard, MakeCrops, contents, write_crops
+from tests.train.conftest import Heard, MakeCrops, contents, stop_after, write_crops
 
 ARCFACE = template("arcface")
 
@@ -157,7 +157,7 @@ def test_tuning_is_never_worse_on_people_held_out(config: TrainConfig, begun: Tr
     data, _ = label(config.aligned, "arcface", ARCFACE, 2, 10, 0)
     _, held = split(data, 0.4)
     learner = new_learner_of("tiny")
-    learner.shown = network
+    learner.eval_network = network
     assert score(learner.embed, held).score == pytest.approx(max(scores), abs=1e-9)
     assert header.lineage == (begun.model_id,) and header.identities == 6
     last = read_header(config.out / "last.safetensors")
@@ -194,7 +194,6 @@ def test_what_is_frozen_stays(config: TrainConfig, begun: TrainReport):
 
 
 def test_it_goes_on_to_the_bit(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from tests.train.test_train_stage import stop_after
 
     config = replace(config, save_seconds=0.0, ema=0.9)
     straight = replace(config, out=tmp_path / "straight")

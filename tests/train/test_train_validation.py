@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from cosface_cli.artifacts.crops.manifest import CropRecord, line
 from cosface_cli.artifacts.run.run_record import read_metrics
 from cosface_cli.artifacts.run.weights import read_header
 from cosface_cli.backbones.inputs import network_input
@@ -26,19 +25,7 @@ from cosface_cli.train.scoring.validation import pair_scores, validate
 from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.stage import train
 from cosface_cli.train.step.learner import Learner, new_learner
-from tests.train.conftest import Heard, contents, write_crops
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """As the loader of pairs gives them."""
-
-    crops: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    same: np.ndarray
-    fold: np.ndarray
-    missing: tuple[str, ...] = ()
+from tests.train.conftest import Heard, Pairs, contents, crop_folder_with_pairs
 
 
 @pytest.fixture
@@ -100,25 +87,6 @@ def test_a_network_of_no_numbers_has_no_accuracy(learner: Learner, heard: Heard)
     result = validate(learner, 32, some_pairs(some_crops(8), [1, 2, 3, 4, 5, 6, 7, 0]), heard)
     assert result.accuracy is None and result.threshold is None
     assert "no pair has a score" in heard.notes
-
-
-def crop_folder_with_pairs(folder: Path) -> tuple[Path, Path]:
-    """Four people with four crops each, in a crop folder with its manifest, and 2 folds of 4 + 4 pairs."""
-    root = write_crops(folder / "aligned")
-    records = []
-    for path in sorted(root.rglob("*.png")):
-        name = f"{path.parent.name}/{path.parent.name}_{int(path.stem) + 1:04d}.png"
-        path.rename(root / name)
-        points = template("arcface").points
-        kept = ("0" * 64, 1, 1, 1, (0.0, 0.0, 1.0, 1.0), points, 1.0, "arcface", "none", "made for a test")
-        records.append(line(CropRecord(name, name, 1, 1, *kept)))
-    (root / "manifest.jsonl").write_text("".join(records))
-    lines = ["2\t4"]
-    for fold in range(2):
-        lines += [f"p{p}\t{fold + 1}\t{fold + 3}" for p in range(4)]
-        lines += [f"p{p}\t{fold + 1}\tp{(p + 1) % 4}\t{fold + 2}" for p in range(4)]
-    (folder / "pairs.txt").write_text("\n".join(lines) + "\n")
-    return root, folder / "pairs.txt"
 
 
 def test_the_score_in_training_is_that_of_the_weights_alone(

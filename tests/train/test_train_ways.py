@@ -16,14 +16,14 @@ from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics
 from cosface_cli.artifacts.run.weights import read_metadata, read_tensors
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.run_folder.outputs import stopped
+from cosface_cli.train.run_folder.stopped import write_stopped
 from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.stage import train
-from cosface_cli.train.step.ema import Average
+from cosface_cli.train.step.ema import WeightAverage
 from cosface_cli.train.step.freezing import freeze
 from cosface_cli.train.step.loop import NotFinite, TrainState
-from tests.train.conftest import MakeCrops, contents
-from tests.train.test_train_stage import stop_after
+from tests.train.conftest import MakeCrops, contents, stop_after
+from tests.train.tiny import added_backbones
 
 WAYS = {
     "accumulate": {"accumulate": 2},
@@ -104,15 +104,12 @@ def test_more_steps_are_as_if_never_stopped(config: TrainConfig, tmp_path: Path)
     assert contents(config.out) == contents(straight.out)
 
 
-def test_slices_have_the_gradient_of_the_whole(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_slices_have_the_gradient_of_the_whole(config: TrainConfig, tmp_path: Path):
     """Without batch norm, whose statistics are each slice's own."""
-    from cosface_cli.backbones import BACKBONES
-    from cosface_cli.registry import Row
-
-    monkeypatch.setitem(BACKBONES._rows, "plain", Row("plain", "tests.train.tiny:PLAIN", "for tests"))
-    config = replace(config, backbone="plain", batch=9)
-    whole = train(config)
-    sliced = train(replace(config, accumulate=4, out=tmp_path / "sliced"))
+    with added_backbones("plain"):
+        config = replace(config, backbone="plain", batch=9)
+        whole = train(config)
+        sliced = train(replace(config, accumulate=4, out=tmp_path / "sliced"))
     assert sliced.last["loss"] == pytest.approx(whole.last["loss"], abs=1e-4)
     a, b = (read_tensors(report.weights) for report in (whole, sliced))
     assert max(np.abs(a[name] - b[name]).max() for name in a) < 1e-4
@@ -122,7 +119,7 @@ def test_an_average_by_hand():
     network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
     with torch.no_grad():
         network[0].weight.fill_(0.0)
-    average = Average(network, 0.5)
+    average = WeightAverage(network, 0.5)
     values = []
     for step, weight in enumerate((1.0, 3.0, 5.0), start=1):
         with torch.no_grad():
@@ -165,7 +162,7 @@ def test_a_network_is_frozen_from_its_input_on():
 @pytest.mark.parametrize(
     ("where", "precision", "words"),
     (
-        ("weights", "fp32", "the weights ran away: lower --lr"),
+        ("weights", "fp32", "the weights diverged: lower --lr"),
         ("loss", "fp32", "lower --s or --m"),
         ("gradient", "fp32", "lower --lr or --s"),
         ("embeddings", "fp16", "--precision bf16 or fp32"),
@@ -175,7 +172,7 @@ def test_a_network_is_frozen_from_its_input_on():
 def test_the_likely_cause_is_said(tmp_path: Path, where: str, precision: str, words: str):
     (tmp_path / "run").mkdir()
     error = NotFinite(TrainState(epoch=3, step=9), 0.1, math.nan, math.inf, where, ("a.jpg",))
-    line = str(stopped(RunFolder(tmp_path / "run"), error, resolve(TrainConfig(precision=precision)), None))
+    line = str(write_stopped(RunFolder(tmp_path / "run"), error, resolve(TrainConfig(precision=precision)), None))
     assert words in line and "the weights of epoch 2 are kept" in line
     assert json.loads((tmp_path / "run" / "stopped.json").read_text())["where"] == where
 

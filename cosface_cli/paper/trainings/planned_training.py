@@ -12,8 +12,8 @@ from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import ignore
 from cosface_cli.paper import TrainingConfig
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.job import task_of
-from cosface_cli.train.setup import recipes
+from cosface_cli.train.job import training_job
+from cosface_cli.train.setup.recipes import count_crops, recipe_by_size
 
 _BALANCED = {"sampler": "balanced"}  # several crops of each person in a batch: for losses that compare them
 
@@ -90,14 +90,14 @@ def without_start(plan: PlannedTraining) -> PlannedTraining:
 
 def step_count(config: TrainingConfig, plan: PlannedTraining = SOFTMAX) -> int:
     """How many steps the training has. Raises CosfaceError if it cannot be run."""
-    task = task_of(train_config(without_start(plan), replace(config, out=Path()), 0), ignore)
-    with closing(task.data.readers):
-        return task.schedule.steps
+    job = training_job(train_config(without_start(plan), replace(config, out=Path()), 0), ignore)
+    with closing(job.data.loader):
+        return job.schedule.steps
 
 
 def _recipe(aligned: Path) -> str:
-    images, _ = recipes.census(aligned)
-    recipe, _ = recipes.chosen(images)
+    images, _ = count_crops(aligned)
+    recipe, _ = recipe_by_size(images)
     return recipe.name
 
 

@@ -1,11 +1,11 @@
-"""How training sees a crop: each change is a function (image, draws) -> image, of (H, W, 3) uint8 RGB, size kept.
+"""Random changes of crops: the entries of AUGMENTATIONS, and mirroring.
 
-The draws come from (seed, epoch, index) alone, so neither workers nor a stop change a bit.
+What is drawn depends on (seed, epoch, index) only: neither the number of processes nor an interruption changes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,36 +17,28 @@ from numpy.typing import NDArray
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import one_of
+from cosface_cli.train.crops import AUGMENTATIONS, Augment
 
 Pixels = NDArray[np.uint8]
 
-_SHIFT = 4  # pixels at most, each way
+_SHIFT = 4  # pixels at most, in each direction
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_SWING = 0.2  # of brightness, contrast and saturation, each way
+_SWING = 0.2  # of brightness, contrast and saturation, up and down
 _SIGMA = (0.5, 2.0)  # pixels
-_SHRINK = (0.2, 0.75)  # side that is left at low resolution: 22 to 84 of 112 pixels
+_SHRINK = (0.2, 0.75)  # side at low resolution: 22 to 84 of 112 pixels
 _QUALITY = (15, 75)  # of JPEG
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """chance: 0..1 that a crop is changed, each time it is seen; summary: for help."""
-
-    change: Callable[[Pixels, Generator], Pixels]
-    chance: float
-    summary: str
-
-
 def flip(image: Pixels, draw: Generator) -> Pixels:
-    """Left for right (Wang 2018, section 4.1)."""
+    """Mirrored (Wang 2018, section 4.1)."""
     return image[:, ::-1]
 
 
 def crop(image: Pixels, draw: Generator) -> Pixels:
-    """Moved by up to 4 pixels each way; the edge is drawn out into what comes free."""
+    """Shifted by up to 4 pixels in each direction; the edge pixels are repeated."""
     down, right = draw.integers(0, 2 * _SHIFT + 1, size=2)
-    room = cv2.copyMakeBorder(image, _SHIFT, _SHIFT, _SHIFT, _SHIFT, cv2.BORDER_REPLICATE)
-    return _pixels(room[down : down + image.shape[0], right : right + image.shape[1]])
+    padded = cv2.copyMakeBorder(image, _SHIFT, _SHIFT, _SHIFT, _SHIFT, cv2.BORDER_REPLICATE)
+    return _pixels(padded[down : down + image.shape[0], right : right + image.shape[1]])
 
 
 def grey(image: Pixels, draw: Generator) -> Pixels:
@@ -55,7 +47,7 @@ def grey(image: Pixels, draw: Generator) -> Pixels:
 
 
 def colour(image: Pixels, draw: Generator) -> Pixels:
-    """Brightness, contrast and saturation each times 0.8 to 1.2: contrast about the mean, saturation about grey."""
+    """Brightness, contrast (about the mean) and saturation (about grey), each times 0.8 to 1.2."""
     brightness, contrast, saturation = draw.uniform(1 - _SWING, 1 + _SWING, size=3)
     mean = float(np.array(cv2.mean(image)[:3]) @ _LUMA)
     matrix = saturation * np.eye(3) + (1 - saturation) * _LUMA  # (3, 3): each channel towards or from grey
@@ -64,64 +56,65 @@ def colour(image: Pixels, draw: Generator) -> Pixels:
 
 
 def blur(image: Pixels, draw: Generator) -> Pixels:
-    """By a Gaussian of 0.5 to 2 pixels."""
+    """Gaussian blur, sigma of 0.5 to 2 pixels."""
     return _pixels(cv2.GaussianBlur(image, (0, 0), draw.uniform(*_SIGMA), borderType=cv2.BORDER_REPLICATE))
 
 
 def lowres(image: Pixels, draw: Generator) -> Pixels:
-    """As from 20 to 75 % of the side: averaged down, and drawn out again as viewers do."""
+    """Downsampled to 20 to 75 % of the side by averaging, and upsampled by a random interpolation."""
     height, width = image.shape[:2]
-    left = draw.uniform(*_SHRINK)
-    way = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)[int(draw.integers(3))]
-    small = cv2.resize(image, (round(width * left), round(height * left)), interpolation=cv2.INTER_AREA)
-    return _pixels(cv2.resize(small, (width, height), interpolation=way))
+    scale = draw.uniform(*_SHRINK)
+    interpolation = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)[int(draw.integers(3))]
+    small = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    return _pixels(cv2.resize(small, (width, height), interpolation=interpolation))
 
 
 def jpeg(image: Pixels, draw: Generator) -> Pixels:
-    """As from a JPEG of quality 15 to 75 with halved colour."""
+    """Compressed as JPEG of quality 15 to 75, 4:2:0."""
     quality = int(draw.integers(_QUALITY[0], _QUALITY[1] + 1))
-    packed = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", colorsubsampling="420", fastdct=False)
-    return _pixels(simplejpeg.decode_jpeg(packed, "RGB"))
+    encoded = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", colorsubsampling="420", fastdct=False)
+    return _pixels(simplejpeg.decode_jpeg(encoded, "RGB"))
 
 
-# in the order in which they are made: where the face is, how it is lit, what a camera and a file make of it
-CHANGES: Mapping[str, Change] = {
-    "flip": Change(flip, 0.5, "left for right"),
-    "crop": Change(crop, 1.0, "moved by up to 4 pixels"),
-    "colour": Change(colour, 0.5, "brightness, contrast, saturation by up to 20 %"),
-    "grey": Change(grey, 0.1, "without colour"),
-    "blur": Change(blur, 0.1, "by 0.5 to 2 pixels"),
-    "lowres": Change(lowres, 0.2, "as from 20 to 75 % of the side"),
-    "jpeg": Change(jpeg, 0.2, "as from a JPEG of quality 15 to 75"),
-}
-CHOICES = tuple(name for name in CHANGES if name != "flip")
+FLIP = Augment("flip", flip, chance=0.5)
+CROP = Augment("crop", crop, chance=1.0)
+COLOUR = Augment("colour", colour, chance=0.5)
+GREY = Augment("grey", grey, chance=0.1)
+BLUR = Augment("blur", blur, chance=0.1)
+LOWRES = Augment("lowres", lowres, chance=0.2)
+JPEG = Augment("jpeg", jpeg, chance=0.2)
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """names: of CHANGES, in its order."""
+    """Changes that are applied one after another, each with its chance."""
 
-    names: tuple[str, ...] = ("flip",)
+    changes: tuple[Augment, ...] = (FLIP,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(augment.name for augment in self.changes)
 
     def __call__(self, image: Pixels, draw: Generator) -> Pixels:
-        """The crop as it is seen once."""
-        for name in self.names:
-            made = CHANGES[name]
-            if made.chance == 1 or draw.random() < made.chance:
-                image = made.change(image, draw)
+        """The crop, changed at random."""
+        for augment in self.changes:
+            if augment.chance == 1 or draw.random() < augment.chance:
+                image = augment.change(image, draw)
         return image
 
 
 MIRRORED = Augmentation()  # the paper's
+UNCHANGED = Augmentation(())
 
 
-def augmentation(mirrored: bool, chosen: tuple[str, ...]) -> Augmentation:
-    """flip where mirrored, and the chosen ones, whatever their order. Raises CosfaceError with the near miss."""
-    for name in chosen:
-        if name == "flip":
+def augmentation(mirrored: bool, names: Sequence[str]) -> Augmentation:
+    """Mirroring if wanted, then the named changes in the order of their table. Raises CosfaceError for other names."""
+    for name in names:
+        if name == FLIP.name:
             raise CosfaceError("flip is on without --augment", hint="leave it out of the list; --no-flip turns it off")
-        one_of(name, CHOICES, "--augment")
-    return Augmentation(tuple(name for name in CHANGES if (mirrored if name == "flip" else name in chosen)))
+        one_of(name, AUGMENTATIONS.names, "--augment")
+    changes = tuple(AUGMENTATIONS.load(name) for name in AUGMENTATIONS.names if name in names)
+    return Augmentation((FLIP, *changes) if mirrored else changes)
 
 
 def _pixels(image: Any) -> Pixels:

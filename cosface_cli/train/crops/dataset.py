@@ -21,16 +21,16 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import Template
 from cosface_cli.outcomes import OnOutcome, ignore
 from cosface_cli.train.crops.augment import MIRRORED, Augmentation
-from cosface_cli.train.crops.loader import Readers
+from cosface_cli.train.crops.loader import Loader
 from cosface_cli.train.crops.records import LabelledCrop, Packed, open_packed, packed_files
 from cosface_cli.train.crops.sampling import SHUFFLED, Sampling
+from cosface_cli.train.randomness import Stream, generator
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 _AHEAD = 2  # batches that are read while the network works
 _PIECE = 32  # crops that are read in one go
-_ORDER, _LOOK = 0, 1  # two streams of random numbers from one seed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looks:
+class CropReader:
     """How crops are seen, as a process of its own can do it."""
 
     crops: Sequence[LabelledCrop]
@@ -55,7 +55,7 @@ class Looks:
         """Crop `index` as an epoch sees it."""
         crop = self.crops[index]
         image = recrop(read_crop(crop), crop.template, self.template, crop.landmarks)
-        return self.augmentation(image, np.random.default_rng([self.seed, _LOOK, epoch, index]))
+        return self.augmentation(image, generator(Stream.AUGMENTATION, self.seed, epoch, index))
 
     def open(self) -> Callable[[tuple[int, Labels]], Pixels]:
         return self._read
@@ -72,7 +72,7 @@ class Looks:
 class LabelledCrops:
     """crops: in order of their names, or as their files have them; labels: (N,) int64, the place of the identity in
     identities, which are in order of their names or numbers; template: as which the network sees them; batch: crops a
-    step; readers: who reads them, one thread where nothing else is said."""
+    step; loader: who reads them, one thread where nothing else is said."""
 
     crops: Sequence[LabelledCrop]
     labels: Labels
@@ -82,11 +82,11 @@ class LabelledCrops:
     seed: int
     sampling: Sampling = SHUFFLED
     augmentation: Augmentation = MIRRORED
-    readers: Readers = field(default_factory=Readers)
-    looks: Looks = field(init=False)
+    loader: Loader = field(default_factory=Loader)
+    reader: CropReader = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "looks", Looks(self.crops, self.template, self.seed, self.augmentation))
+        object.__setattr__(self, "reader", CropReader(self.crops, self.template, self.seed, self.augmentation))
 
     @property
     def batch_size(self) -> int:
@@ -100,11 +100,11 @@ class LabelledCrops:
 
     def order(self, epoch: int) -> Labels:
         """The crops that an epoch sees, (steps * batch_size,), in their order."""
-        return self.sampling.order(self.labels, self.batch, (self.seed, _ORDER, epoch))
+        return self.sampling.order(self.labels, self.batch, generator(Stream.ORDER, self.seed, epoch))
 
     def look(self, epoch: int, index: int) -> Pixels:
         """Crop `index` as an epoch sees it."""
-        return self.looks.look(epoch, index)
+        return self.reader.look(epoch, index)
 
     def batches(self, epoch: int, begin: int = 0, part: slice | Labels = slice(None)) -> Iterator[Batch]:
         """The batches of an epoch from the one numbered `begin`, the next ones read in the background.
@@ -114,7 +114,7 @@ class LabelledCrops:
         order = self.order(epoch).reshape(self.steps, self.batch_size)[begin:, part]  # (steps left, B)
         pieces = -(-order.shape[1] // _PIECE)
         tasks = ((epoch, piece) for chosen in order for piece in np.array_split(chosen, pieces))
-        read = self.readers.read(tasks, self.looks, _AHEAD * pieces)
+        read = self.loader.read(tasks, self.reader, _AHEAD * pieces)
         try:
             for chosen in order:
                 images = [next(read) for _ in range(pieces)]
@@ -222,8 +222,8 @@ def _of_folder(
     return crops, labels, identities, len(found) - len(crops)
 
 
-def named(source: Path | Sequence[Path]) -> str:
-    """A source as a person would call it."""
+def source_name(source: Path | Sequence[Path]) -> str:
+    """A source in a few words."""
     if isinstance(source, Path):
         return str(source)
     return str(source[0]) if len(source) == 1 else f"{source[0]} and {len(source) - 1} more"

@@ -1,4 +1,4 @@
-"""Work that goes on beside the training: tasks to results, in order, ahead of whoever waits for them."""
+"""Reading ahead: a thread or processes that work beside the training."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from cosface_cli.engines.runners.local import Pool
 from cosface_cli.engines.runtime.cpu import single_threaded
 
 
-class Readers:
-    """loaders: processes that read; 0: one thread of this process, which costs nothing to start and shares its cores.
+class Loader:
+    """Turns tasks into results in their order, ahead of the training.
 
-    Processes stay from one call to the next until close. waited: seconds that results were waited for.
+    processes: that read; 0: one thread of this process, which starts at once and shares its cores. They stay from one
+    call to the next until close. waited: seconds for which the training waited for results.
     """
 
-    def __init__(self, loaders: int = 0) -> None:
-        self.loaders = loaders
+    def __init__(self, processes: int = 0) -> None:
+        self.processes = processes
         self.waited = 0.0
         self._pool: Pool | None = None
-        self._of: Opener | None = None
+        self._opener: Opener | None = None
 
     def read(self, tasks: Iterable[Any], opener: Opener, ahead: int) -> Generator[Any, None, None]:
-        """The result of each task. ahead: tasks in work or done while none is asked for."""
-        results = self._in_processes(tasks, opener, ahead) if self.loaders else _in_thread(tasks, opener, ahead)
+        """The result of each task. ahead: tasks that are in work or done before they are needed."""
+        results = self._in_processes(tasks, opener, ahead) if self.processes else _in_thread(tasks, opener, ahead)
         try:
             while True:
                 began = time.monotonic()
@@ -48,10 +49,10 @@ class Readers:
             self._pool = None
 
     def _in_processes(self, tasks: Iterable[Any], opener: Opener, ahead: int) -> Generator[Any, None, None]:
-        if self._pool is None or self._of is not opener:
+        if self._pool is None or self._opener is not opener:
             self.close()
-            self._pool, self._of = Pool(opener, self.loaders, "--loaders"), opener
-        for _, result in self._pool.map(tasks, max(ahead, 2 * self.loaders)):
+            self._pool, self._opener = Pool(opener, self.processes, "--loaders"), opener
+        for _, result in self._pool.map(tasks, max(ahead, 2 * self.processes)):
             yield result
 
 

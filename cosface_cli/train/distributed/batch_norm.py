@@ -71,7 +71,7 @@ class _Normalised(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         channels = x.shape[1]
         here, mine = _variance_and_mean(x)  # (C,), (C,)
-        every = ranks.stacked(torch.cat([mine, here, mine.new_tensor([x.numel() / channels])]))  # (N, 2 C + 1)
+        every = ranks.all_gather(torch.cat([mine, here, mine.new_tensor([x.numel() / channels])]))  # (N, 2 C + 1)
         means, variances, counts = every[:, :channels], every[:, channels:-1], every[:, -1:]
         count = counts.sum()
         mean = (means * counts).sum(dim=0) / count
@@ -90,7 +90,7 @@ class _Normalised(torch.autograd.Function):
         told = (given, exact, ones, mean, ones, mean, scale, True, 0.0, [False, True, True])
         _, slanted, straight = torch.ops.aten.native_batch_norm_backward(*told)
         sums = torch.stack([straight, slanted])  # (2, C)
-        straight, slanted = ctx.ranks.sum(sums) / count
+        straight, slanted = ctx.ranks.all_reduce_sum(sums) / count
         factor = scale if weight is None else scale * weight
         # factor (given - straight - (x - mean) scale slanted)
         to_x = exact - _along(mean, x)

@@ -1,4 +1,7 @@
-"""The processes that share a training, and what they say to each other. Alone, each of these says it to itself."""
+"""The collective operations of the processes that share a training, in the words of torch.distributed.
+
+With one process each operation returns what it was given.
+"""
 
 from __future__ import annotations
 
@@ -19,149 +22,164 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """rank: of this process, 0..count-1; local, on_machine: its place among the processes of its machine, and how many
-    these are. Every method is called by all of them, in the same order."""
+    """One process among those that share a training. All of them call each method, in the same order."""
 
     rank: int = 0
-    count: int = 1
-    local: int = 0
-    on_machine: int = 1
+    """Of this process, 0..world_size-1."""
+    world_size: int = 1
+    """Number of processes."""
+    local_rank: int = 0
+    """Of this process among those of its machine."""
+    local_world_size: int = 1
+    """Number of processes on its machine."""
 
     @property
-    def is_first(self) -> bool:
-        """Whether this is the one that speaks and writes."""
+    def is_main(self) -> bool:
+        """Whether this process is rank 0, the only one that prints and writes files."""
         return self.rank == 0
 
-    def rows(self, total: int) -> range:
-        """Which of so many rows lie here: neighbours, as many as elsewhere up to one."""
-        return range(self.rank * total // self.count, (self.rank + 1) * total // self.count)
+    def local_range(self, total: int) -> range:
+        """The contiguous rows of `total` that belong to this process; the processes' shares differ by at most one."""
+        return range(self.rank * total // self.world_size, (self.rank + 1) * total // self.world_size)
 
-    def parts(self, size: int, slices: int) -> list[NDArray[np.int64]]:
-        """Which of a batch's crops this process takes, for each slice that the batch is worked through in. Those of
-        all processes, one after another, are the slice in its order."""
-        return [np.array_split(some, self.count)[self.rank] for some in np.array_split(np.arange(size), slices)]
+    def local_slices(self, size: int, slices: int) -> list[NDArray[np.int64]]:
+        """The crops of a batch that this process takes, for each slice of the batch (gradient accumulation).
 
-    def told(self, value: T) -> T:
-        """What the first one says. value: this process's, which counts only there."""
-        if self.count == 1:
+        The parts of all processes, in order of their ranks, are the slice in its order.
+        """
+        return [
+            np.array_split(slice_, self.world_size)[self.rank] for slice_ in np.array_split(np.arange(size), slices)
+        ]
+
+    def broadcast_object(self, value: T) -> T:
+        """The value of rank 0. value: of this process; it counts on rank 0 only."""
+        if self.world_size == 1:
             return value
-        said = [value]
-        dist.broadcast_object_list(said, src=0, device=_CPU)
-        return said[0]
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=_CPU)
+        return box[0]
 
-    def every(self, holds: bool) -> bool:
-        """Whether it holds in all of them."""
-        if self.count == 1:
-            return holds
-        flag = torch.tensor(int(holds))
-        dist.all_reduce(flag, dist.ReduceOp.MIN)
-        return bool(flag)
-
-    def decided(self, wanted: bool) -> bool:
-        """Whether the first one wants it: told, at the price of a byte."""
-        if self.count == 1:
-            return wanted
-        flag = torch.tensor(wanted, dtype=torch.uint8)
+    def broadcast_bool(self, value: bool) -> bool:
+        """The same for a bool: one byte, without pickling."""
+        if self.world_size == 1:
+            return value
+        flag = torch.tensor(value, dtype=torch.uint8)
         dist.broadcast(flag, src=0)
         return bool(flag)
 
-    def lists(self, values: tuple[T, ...]) -> tuple[T, ...]:
-        """All their values, one process after another."""
-        if self.count == 1:
+    def all_true(self, value: bool) -> bool:
+        """Whether it is true in all processes."""
+        if self.world_size == 1:
+            return value
+        flag = torch.tensor(int(value))
+        dist.all_reduce(flag, dist.ReduceOp.MIN)
+        return bool(flag)
+
+    def gather_list(self, values: tuple[T, ...]) -> tuple[T, ...]:
+        """The values of all processes, in order of their ranks."""
+        if self.world_size == 1:
             return values
-        found: list[Any] = [None] * self.count
-        dist.all_gather_object(found, values)
-        return tuple(value for some in found for value in some)
+        gathered: list[Any] = [None] * self.world_size
+        dist.all_gather_object(gathered, values)
+        return tuple(value for values in gathered for value in values)
 
-    def sum(self, value: Tensor) -> Tensor:
-        """The sum over all, the same bits everywhere; without a gradient."""
-        return self._reduced(value, dist.ReduceOp.SUM)
+    def all_reduce_sum(self, value: Tensor) -> Tensor:
+        """The sum over all processes, the same bits everywhere; without a gradient."""
+        return self._all_reduce(value, dist.ReduceOp.SUM)
 
-    def largest(self, value: Tensor) -> Tensor:
-        """The largest of all, element by element; without a gradient."""
-        return self._reduced(value, dist.ReduceOp.MAX)
+    def all_reduce_max(self, value: Tensor) -> Tensor:
+        """The maximum over all processes, element by element; without a gradient."""
+        return self._all_reduce(value, dist.ReduceOp.MAX)
 
-    def stacked(self, value: Tensor) -> Tensor:
-        """Everyone's value, of one shape, (count, ...); without a gradient."""
-        if self.count == 1:
+    def all_gather(self, value: Tensor) -> Tensor:
+        """The tensors of all processes, which have one shape, stacked (world_size, ...); without a gradient."""
+        if self.world_size == 1:
             return value.detach()[None]
-        mine = value.detach().contiguous()
-        found = [torch.empty_like(mine) for _ in range(self.count)]
-        dist.all_gather(found, mine)
-        return torch.stack(found)
+        local = value.detach().contiguous()
+        gathered = [torch.empty_like(local) for _ in range(self.world_size)]
+        dist.all_gather(gathered, local)
+        return torch.stack(gathered)
 
-    def joined(self, rows: Tensor) -> Tensor:
-        """Everyone's rows (b, ...), which may be more here and fewer there, one after another, (B, ...).
+    def all_gather_rows(self, rows: Tensor) -> Tensor:
+        """The rows (b, ...) of all processes, whose b may differ, concatenated (B, ...).
 
-        The gradient of a row goes back to where it came from. It must be the same everywhere: see `used_by_all`.
+        The gradient of a row goes back to its process. It must be the same in all processes: see `sum_gradient`.
         """
-        joined: Tensor = _Joined.apply(rows, self) if self.count > 1 else rows  # type: ignore[no-untyped-call]
-        return joined
+        if self.world_size == 1:
+            return rows
+        gathered: Tensor = _AllGatherRows.apply(rows, self)  # type: ignore[no-untyped-call]
+        return gathered
 
-    def used_by_all(self, value: Tensor) -> Tensor:
-        """A value that all hold, of which each computes another part of the loss: its gradient is the sum of theirs."""
-        found: Tensor = _UsedByAll.apply(value, self) if self.count > 1 else value  # type: ignore[no-untyped-call]
-        return found
+    def sum_gradient(self, value: Tensor) -> Tensor:
+        """A value that all processes have, of which each computes another part of the loss: its gradient is the sum of
+        their gradients."""
+        if self.world_size == 1:
+            return value
+        same: Tensor = _SumGradient.apply(value, self)  # type: ignore[no-untyped-call]
+        return same
 
-    def total(self, value: Tensor) -> Tensor:
-        """The sum over all, from which each computes the same loss: its gradient is everybody's own."""
-        found: Tensor = _Total.apply(value, self) if self.count > 1 else value  # type: ignore[no-untyped-call]
-        return found
+    def all_reduce_sum_with_grad(self, value: Tensor) -> Tensor:
+        """The sum over all processes, from which each computes the same loss: each process keeps its own gradient."""
+        if self.world_size == 1:
+            return value
+        total: Tensor = _AllReduceSum.apply(value, self)  # type: ignore[no-untyped-call]
+        return total
 
-    def copied(self, value: Tensor) -> None:
-        """Put the first one's value in the place of this one."""
-        if self.count > 1:
+    def broadcast_(self, value: Tensor) -> None:
+        """Overwrite the tensor in place with that of rank 0."""
+        if self.world_size > 1:
             dist.broadcast(value, src=0)
 
-    def whole(self, mine: Tensor, total: int) -> Tensor:
-        """The rows (total, ...) of which each holds `rows`, on the CPU of the first; elsewhere only this one's."""
-        here = mine.detach().to(_CPU).contiguous()
-        if self.count == 1:
-            return here
-        if not self.is_first:
-            dist.send(here, dst=0)
-            return here
-        whole = torch.empty((total, *here.shape[1:]), dtype=here.dtype)
-        whole[: len(here)] = here
-        for rank in range(1, self.count):
-            theirs = Ranks(rank, self.count).rows(total)
-            dist.recv(whole[theirs.start : theirs.stop], src=rank)
-        return whole
+    def gather_rows(self, local_rows: Tensor, total: int) -> Tensor:
+        """All rows (total, ...), of which each process has those of its `local_range`, on the CPU of rank 0; the other
+        processes get their own rows."""
+        local = local_rows.detach().to(_CPU).contiguous()
+        if self.world_size == 1:
+            return local
+        if not self.is_main:
+            dist.send(local, dst=0)
+            return local
+        gathered = torch.empty((total, *local.shape[1:]), dtype=local.dtype)
+        gathered[: len(local)] = local
+        for rank in range(1, self.world_size):
+            remote = Ranks(rank, self.world_size).local_range(total)
+            dist.recv(gathered[remote.start : remote.stop], src=rank)
+        return gathered
 
-    def shared(self, tensors: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
-        """The first one's tensors by name, one at a time, so that nobody else must hold them all."""
-        if self.count == 1:
-            yield from tensors.items()
+    def broadcast_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
+        """The arrays of rank 0 by name, one at a time, so that no other process needs memory for all of them."""
+        if self.world_size == 1:
+            yield from arrays.items()
             return
-        for name, shape, kind in self.told([(name, t.shape, t.dtype.str) for name, t in tensors.items()]):
-            value = np.array(tensors[name]) if self.is_first else np.empty(shape, kind)
+        for name, shape, dtype in self.broadcast_object([(name, a.shape, a.dtype.str) for name, a in arrays.items()]):
+            value = np.array(arrays[name]) if self.is_main else np.empty(shape, dtype)
             dist.broadcast(torch.from_numpy(value), src=0)
             yield name, value
 
-    def _reduced(self, value: Tensor, how: Any) -> Tensor:
-        if self.count == 1:
+    def _all_reduce(self, value: Tensor, operation: Any) -> Tensor:
+        if self.world_size == 1:
             return value.detach()
-        found = value.detach().clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(found, how)
-        return found
+        reduced = value.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(reduced, operation)
+        return reduced
 
 
-class _Joined(torch.autograd.Function):
+class _AllGatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, ranks: Ranks) -> Tensor:
-        counts = ranks.stacked(torch.tensor(len(rows))).tolist()
+        counts = ranks.all_gather(torch.tensor(len(rows))).tolist()
         ctx.begin, ctx.count = sum(counts[: ranks.rank]), len(rows)
-        even = rows.new_zeros((max(counts), *rows.shape[1:]))  # all_gather wants one shape
-        even[: len(rows)] = rows
-        every = ranks.stacked(even)  # (count, b, ...)
-        return torch.cat([some[:count] for some, count in zip(every, counts, strict=True)])
+        padded = rows.new_zeros((max(counts), *rows.shape[1:]))  # all_gather needs one shape
+        padded[: len(rows)] = rows
+        gathered = ranks.all_gather(padded)  # (world_size, b, ...)
+        return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0][ctx.begin : ctx.begin + ctx.count], None
 
 
-class _UsedByAll(torch.autograd.Function):
+class _SumGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, ranks: Ranks) -> Tensor:
         ctx.ranks = ranks
@@ -169,13 +187,13 @@ class _UsedByAll(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.ranks.sum(gradients[0]), None
+        return ctx.ranks.all_reduce_sum(gradients[0]), None
 
 
-class _Total(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, ranks: Ranks) -> Tensor:
-        return ranks.sum(value)
+        return ranks.all_reduce_sum(value)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

@@ -41,25 +41,25 @@ class StoppedElsewhere(CosfaceError):
     """Another process of this run failed, and says why."""
 
 
-def spread(work: Work[T], config: TrainConfig, emit: OnOutcome) -> T:
+def run_in_processes(work: Work[T], config: TrainConfig, emit: OnOutcome) -> T:
     """The result of a stage's work, done in this process or in several.
 
     Raises CosfaceError as the work does; in a process that torchrun started StoppedElsewhere where another one says it.
     """
-    if is_spread():
+    if is_distributed():
         return _among_those_started(work, config, emit)
     count = config.processes or 1
     return work(config, Ranks(), emit) if count == 1 else _Started(work, config, count).follow(emit)
 
 
-def is_spread(environment: Mapping[str, str] = os.environ) -> bool:
+def is_distributed(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether torchrun, or something like it, started this process as one of several."""
     return "RANK" in environment and int(environment.get("WORLD_SIZE", 1)) > 1
 
 
-def is_first(environment: Mapping[str, str] = os.environ) -> bool:
+def is_main_process(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this process is the one that speaks."""
-    return not is_spread(environment) or environment["RANK"] == "0"
+    return not is_distributed(environment) or environment["RANK"] == "0"
 
 
 def _among_those_started(work: Work[T], config: TrainConfig, emit: OnOutcome) -> T:
@@ -71,7 +71,7 @@ def _among_those_started(work: Work[T], config: TrainConfig, emit: OnOutcome) ->
             hint = "leave out --processes"
             raise CosfaceError(f"torchrun started {count} processes, not {config.processes}", hint=hint)
         with _together(store, ranks, config):
-            return work(config, ranks, emit if ranks.is_first else ignore)
+            return work(config, ranks, emit if ranks.is_main else ignore)
     except StoppedElsewhere:
         raise
     except Exception:
@@ -85,13 +85,13 @@ def _among_those_started(work: Work[T], config: TrainConfig, emit: OnOutcome) ->
 def _together(store: Store, ranks: Ranks, config: TrainConfig) -> Iterator[None]:
     """Within it the processes can talk: about tensors on GPUs by NCCL, about all else by Gloo."""
     gpu = config.device in ("auto", "cuda") and torch.cuda.is_available()
-    if gpu and ranks.local < torch.cuda.device_count():
-        torch.cuda.set_device(ranks.local)
+    if gpu and ranks.local_rank < torch.cuda.device_count():
+        torch.cuda.set_device(ranks.local_rank)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if gpu else "gloo",
         store=PrefixStore("ranks", store),
         rank=ranks.rank,
-        world_size=ranks.count,
+        world_size=ranks.world_size,
         timeout=_PATIENCE,
     )
     yield
@@ -135,7 +135,7 @@ class _Started:
         result = None
         failures: list[_Failure] = []
         try:
-            while self.ends and not (failures and self._is_told(failures)):
+            while self.ends and not (failures and self._can_be_raised(failures)):
                 for end in wait(list(self.ends), timeout=_GRACE if failures else None):
                     assert isinstance(end, Connection)
                     rank = self.ends[end]
@@ -161,7 +161,7 @@ class _Started:
             for process in self.processes:
                 process.join()
 
-    def _is_told(self, failures: list[_Failure]) -> bool:
+    def _can_be_raised(self, failures: list[_Failure]) -> bool:
         first = min(failures, key=lambda failure: failure.order)
         return first.order[0] == 0 or time.monotonic() - first.at > _GRACE
 
@@ -192,8 +192,8 @@ def _work(work: Work[Any], config: TrainConfig, ranks: Ranks, port: int, parent:
     store = TCPStore("127.0.0.1", port, is_master=False)
     try:
         with _together(store, ranks, config):
-            result = work(config, ranks, (lambda outcome: parent.send(("told", outcome))) if ranks.is_first else ignore)
-        parent.send(("done", result if ranks.is_first else None))
+            result = work(config, ranks, (lambda outcome: parent.send(("told", outcome))) if ranks.is_main else ignore)
+        parent.send(("done", result if ranks.is_main else None))
     except Exception as error:
         parent.send(("failed", _Failure(ranks.rank, time.monotonic(), _plain(error), traceback.format_exc())))
 

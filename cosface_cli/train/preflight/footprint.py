@@ -1,4 +1,4 @@
-"""What a step costs on this device: memory by counting what its pass keeps, time by doing it."""
+"""What a step costs on this device: memory by counting what its pass keeps, time by measuring it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from torch import Tensor, nn
 
 from cosface_cli.train.crops.dataset import Batch
 from cosface_cli.train.setup.settings import Settings
+from cosface_cli.train.step import OPTIMIZERS
+from cosface_cli.train.step.discarded_pass import discarded_pass
 from cosface_cli.train.step.learner import Learner
 
-_TIMED = 16  # crops at most: more of them take as long each
-# what allocator and convolutions take beside: of 32 crops 1.1 to 1.5 times the count, of 128 nothing (tests/bench)
+_TIMED = 16  # crops at most: with more, each takes as long
+# what allocator and convolutions need besides: of 32 crops 1.1 to 1.5 times the count, of 128 nothing (tests/bench)
 _BESIDE = 1.5
-_SGD_MEMORY, _ADAMW_MEMORY = 1, 2  # tensors that an optimizer keeps of each parameter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Bytes and seconds of a training step on this device.
-
-    per_crop: activations by one crop, kept for the backward pass or passing through the widest layer; network, head:
-    weights with their gradients; optimizer: its memory; average: of the weights; available: free memory;
-    seconds_per_crop: forward and backward.
-    """
+    """Bytes and seconds of a training step on this device."""
 
     per_crop: int
+    """Activations of one crop: kept for the backward pass, or passing through the widest layer."""
     network: int
+    """Weights with their gradients."""
     head: int
+    """Class weights with their gradients."""
     optimizer: int
+    """Its state."""
     average: int
+    """The moving average of the weights."""
     available: int | None
+    """Free memory; None where it is not known."""
     seconds_per_crop: float
+    """Forward and backward."""
 
     @property
     def fixed(self) -> int:
@@ -53,61 +56,47 @@ class Footprint:
 
 
 def measure(learner: Learner, settings: Settings, batch: Batch) -> Footprint:
-    """The footprint by passes over a few crops of a batch; the learner is left as it was."""
+    """The footprint by passes over a few crops of a batch; the learner stays as it is."""
     with learner.untouched():
         few, more = (_kept_bytes(learner, batch, count) for count in (2, 4))
         size = min(_TIMED, len(batch.labels) // settings.accumulate)
-        _pass(learner, batch, size)  # the first one also allocates
+        discarded_pass(learner, batch, size)  # the first one also allocates
         begin = time.perf_counter()
-        _pass(learner, batch, size)
+        discarded_pass(learner, batch, size)
         if learner.device.type == "cuda":
             torch.cuda.synchronize(learner.device)
         seconds = (time.perf_counter() - begin) / size
     network, head = (_bytes(learner.modules[name].state_dict().values()) for name in ("network", "head"))
-    of_network = _bytes(p for p in learner.network.parameters() if p.requires_grad)
-    of_head = _bytes(learner.head.learning.parameters())
-    laid_by = 0 if learner.head.learning is learner.modules["head"] else _bytes(learner.modules["head"].parameters())
-    copies = _ADAMW_MEMORY if settings.optimizer == "adamw" else _SGD_MEMORY if settings.momentum else 0
+    trained_network = _bytes(p for p in learner.network.parameters() if p.requires_grad)
+    trained_head = _bytes(learner.head.trained.parameters())
+    head_gradients, stored_rows = trained_head, 0
+    if learner.head.trained is not learner.modules["head"]:  # Partial FC: the rows of a step, and all rows
+        head_gradients, stored_rows = 2 * trained_head, _bytes(learner.modules["head"].parameters())
+    copies = OPTIMIZERS.load(settings.optimizer).state_tensors(settings.momentum)
     return Footprint(
         per_crop=(more - few) // 2,
-        network=network + of_network,
-        head=head + (2 * of_head if laid_by else of_head),  # the rows of a step beside all that are laid by
-        optimizer=copies * (of_network + of_head + laid_by),
+        network=network + trained_network,
+        head=head + head_gradients,
+        optimizer=copies * (trained_network + trained_head + stored_rows),
         average=network if learner.average else 0,
         available=_share_of(available_memory(learner.device), learner),
         seconds_per_crop=seconds,
     )
 
 
-def settle(learner: Learner, batch: Batch) -> None:
-    """A pass whose gradients are thrown away: after its first one torch sums them in another order of buckets, and a
-    run that goes on must not begin with the old one."""
-    with learner.untouched():
-        _pass(learner, batch, len(batch.labels))
-
-
 def available_memory(device: torch.device) -> int | None:
-    """Free bytes on the device: of the machine or the container for a CPU; None where nothing tells."""
+    """Free bytes on the device: for a CPU of the machine or the container; None where it is not known."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [value for value in (_free_of_machine(), _free_of_container()) if value is not None]
-    return min(found) if found else None
+    known = [value for value in (_free_of_machine(), _free_of_container()) if value is not None]
+    return min(known) if known else None
 
 
 def _share_of(available: int | None, learner: Learner) -> int | None:
-    """Of the machine's memory what is left to this process, where others compute there too; a GPU is its own."""
+    """This process's share of the machine's memory; a GPU is not shared."""
     if available is None or learner.device.type == "cuda":
         return available
-    return available // learner.ranks.on_machine
-
-
-def _pass(learner: Learner, batch: Batch, size: int) -> None:
-    labels = torch.from_numpy(batch.labels[:size]).to(learner.device)  # (b,)
-    learner.optimizer.zero_grad(set_to_none=True)
-    learner.head.begin(learner.optimizer, labels, 0)
-    loss = learner.head(learner.forward(batch.images[:size]), labels).loss  # ()
-    learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    learner.optimizer.zero_grad(set_to_none=True)
+    return available // learner.ranks.local_world_size
 
 
 def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
@@ -132,8 +121,8 @@ def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
     pick = np.arange(size) % len(batch.labels)  # fewer crops than that are seen twice
     labels = torch.from_numpy(batch.labels[pick]).to(learner.device)  # (b,)
     compute, learner.compute = learner.compute, learner.network  # compiled code keeps its tensors elsewhere
-    learner.head.begin(learner.optimizer, labels, 0)
-    modules = (*learner.modules.values(), learner.head.learning)
+    learner.head.begin_step(learner.optimizer, labels, 0)
+    modules = (*learner.modules.values(), learner.head.trained)
     ours = {p.untyped_storage().data_ptr() for module in modules for p in module.parameters()}
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

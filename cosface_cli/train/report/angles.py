@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cosface_cli.maths.geometry import Template
 from cosface_cli.maths.roc import rate_at, threshold_at_far
 from cosface_cli.train.crops.dataset import LabelledCrops
-from cosface_cli.train.crops.loader import Readers
+from cosface_cli.train.crops.loader import Loader
 from cosface_cli.train.crops.records import LabelledCrop
 from cosface_cli.train.scoring.crop_vectors import embedded
 from cosface_cli.train.scoring.hold_out import HeldOut
@@ -58,9 +58,9 @@ def measure(
 ) -> dict[str, Angles]:
     """The angles by the network that the learner shows, by kind: of some crops trained on, of people held out, of a
     list of pairs; without the kinds that have no pair. size: of the embeddings."""
-    found = {"crops trained on": _of_crops(learner, data.crops, data.labels, data.template, data.seed, data.readers)}
+    found = {"crops trained on": _of_crops(learner, data.crops, data.labels, data.template, data.seed, data.loader)}
     if held:
-        found["people held out"] = _of_crops(learner, held.crops, held.labels, held.template, data.seed, data.readers)
+        found["people held out"] = _of_crops(learner, held.crops, held.labels, held.template, data.seed, data.loader)
     if pairs:
         some = _some_pairs(pairs)
         found["validation pairs"] = of_cosines(pair_scores(learner, size, some), some.same)
@@ -84,13 +84,13 @@ def some_crops(labels: Ints, seed: int) -> Ints:
 
 
 def _of_crops(
-    learner: Learner, crops: Sequence[LabelledCrop], labels: Ints, shape: Template, seed: int, readers: Readers
+    learner: Learner, crops: Sequence[LabelledCrop], labels: Ints, shape: Template, seed: int, loader: Loader
 ) -> Angles:
     """Of all pairs of some of the crops."""
     some = some_crops(labels, seed)
     if not len(some):
         return Angles(np.zeros(0), np.zeros(0))
-    vectors = np.concatenate(list(embedded(learner, crops, shape, some, readers))).astype(np.float64)  # (K, D)
+    vectors = np.concatenate(list(embedded(learner, crops, shape, some, loader))).astype(np.float64)  # (K, D)
     left, right = np.triu_indices(len(some), 1)
     return of_cosines((vectors @ vectors.T)[left, right], labels[some][left] == labels[some][right])
 

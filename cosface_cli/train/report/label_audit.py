@@ -73,7 +73,7 @@ def audit(learner: Learner, data: LabelledCrops, folder: Path) -> Audit:
     without a name, so that memory holds the centres and a part of them."""
     size = 0
     with write_errors(folder), tempfile.TemporaryFile(dir=folder) as held:
-        for vectors in embedded(learner, data.crops, data.template, np.arange(len(data.crops)), data.readers):
+        for vectors in embedded(learner, data.crops, data.template, np.arange(len(data.crops)), data.loader):
             size = vectors.shape[1]
             held.write(vectors.tobytes())
         rows = max(1, _CELLS // max(size, len(data.identities)))

@@ -18,7 +18,7 @@ from cosface_cli.artifacts.run.weights import Weights
 from cosface_cli.backbones.loading import build, put
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.train.crops.dataset import LabelledCrops, read_crop
-from cosface_cli.train.job import Task
+from cosface_cli.train.job import TrainingJob
 from cosface_cli.train.report import angles, curves
 from cosface_cli.train.report.label_audit import Audit, Suspect, audit
 from cosface_cli.train.scoring.crop_vectors import showing
@@ -31,33 +31,36 @@ SIDE = 96  # of a small picture, pixels
 MOST = 200  # suspects that the page shows; noise.jsonl has all
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trained:
-    """What a run came to. network, header: the kept weights; rows: of metrics.jsonl; best_epoch: whose they are, None
-    where no epoch was scored."""
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TrainedRun:
+    """The result of a run."""
 
     network: nn.Module
+    """With the kept weights."""
     header: Weights
+    """Of the kept weights."""
     record: RunRecord
     rows: Sequence[Mapping[str, Any]]
+    """Of metrics.jsonl."""
     best_epoch: int | None
+    """Whose weights were kept; None where no epoch was scored."""
 
 
 def write_report(
-    folder: RunFolder, task: Task, learner: Learner, pairs: PairCrops | None, trained: Trained, emit: OnOutcome
+    folder: RunFolder, job: TrainingJob, learner: Learner, pairs: PairCrops | None, trained: TrainedRun, emit: OnOutcome
 ) -> None:
     """Write noise.jsonl and report.html. pairs: that the run was validated on.
 
-    The network as it began is made anew, so that a run that was stopped and went on gives the same page.
+    The network is built again as it began, so that a resumed run gives the same page.
     """
-    settings, data = task.settings, task.data
+    settings, data = job.settings, job.data
     first = build(settings.backbone, settings.embedding_size, settings.seed)
-    if task.start:
-        put(first, task.start.tensors, "the start's weights do not fit its backbone")
+    if job.start:
+        put(first, job.start.tensors, "the start's weights do not fit its backbone")
     with showing(learner, first):
-        before = angles.measure(learner, data, task.held, pairs, settings.embedding_size)
+        before = angles.measure(learner, data, job.held_out, pairs, settings.embedding_size)
     with showing(learner, trained.network):
-        after = angles.measure(learner, data, task.held, pairs, settings.embedding_size)
+        after = angles.measure(learner, data, job.held_out, pairs, settings.embedding_size)
         found = audit(learner, data, folder.root)
     write_text(folder.noise, "".join(line(suspect.row(data)) for suspect in found.suspects))
     page_writer.write_page(
@@ -93,7 +96,7 @@ def write_report(
     emit(Note(f"report: {folder.report}"))
 
 
-def _summary(trained: Trained, found: Audit) -> dict[str, Any]:
+def _summary(trained: TrainedRun, found: Audit) -> dict[str, Any]:
     record, header = trained.record, trained.header
     last = trained.rows[-1] if trained.rows else {}
     best = next((row for row in trained.rows if row["epoch"] == trained.best_epoch), last)

@@ -1,10 +1,9 @@
-"""How a run ends: with an export of the network that was kept, a page about it, and a report to whoever called."""
+"""How a run ends: an ONNX export of the weights that were kept, the report page, and the result for the caller."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosface_cli.artifacts.crops.manifest import read_lines
 from cosface_cli.artifacts.files import atomic
@@ -17,68 +16,58 @@ from cosface_cli.engines.models.starting_weights import Start
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.train import TrainReport
-from cosface_cli.train.job import Task
-from cosface_cli.train.report.page import Trained, write_report
+from cosface_cli.train.job import TrainingJob
+from cosface_cli.train.report.page import TrainedRun, write_report
+from cosface_cli.train.run_folder.outputs import RunOutputs
 from cosface_cli.train.setup.settings import Settings
-from cosface_cli.train.step.learner import Learner
 from cosface_cli.train.step.loop import TrainState
 
 if TYPE_CHECKING:
     from cosface_cli.engines.photos.pair_photos import PairCrops
 
 
-def say_kept(progress: TrainState, settings: Settings, start: Start | None, emit: OnOutcome) -> None:
-    """Say which weights were kept, where epochs were compared."""
-    if settings.keep != "best" or progress.best is None:
+def note_kept_epoch(state: TrainState, settings: Settings, start: Start | None, emit: OnOutcome) -> None:
+    """Emit which weights are kept, where epochs were scored."""
+    if settings.keep != "best" or state.best is None:
         return
-    if progress.best_epoch == 0 and start is not None:
+    if state.best_epoch == 0 and start is not None:
         emit(Note("no epoch did better than the start on people it was not trained on: the start's weights are kept"))
     else:
-        emit(Note(f"kept: the weights of epoch {progress.best_epoch}, score {progress.best:.4g}"))
+        emit(Note(f"kept: the weights of epoch {state.best_epoch}, score {state.best:.4g}"))
 
 
-def finished(
-    folder: RunFolder,
-    record: RunRecord,
-    task: Task,
-    learner: Learner,
-    pairs: PairCrops | None,
-    rows: Sequence[Mapping[str, Any]],
-    best_epoch: int | None,
-    report: bool,
-    emit: OnOutcome,
-) -> RunRecord:
-    """Export the network that was kept, write the run's page if it is wanted, and note that the run is finished.
-
-    pairs: that it was validated on; rows: of metrics.jsonl; best_epoch: whose weights they are, None where no epoch was
-    scored.
-    """
-    shape = template(task.backbone.template)
+def finish_run(outputs: RunOutputs, pairs: PairCrops | None, state: TrainState, report: bool, emit: OnOutcome) -> None:
+    """On rank 0: export the kept network, write the report page if wanted, and record that the run is finished. pairs:
+    that it was validated on."""
+    folder, job = outputs.folder, outputs.job
+    shape = template(job.backbone.template)
     header = read_header(folder.weights)
     network = load(header.backbone, header.embedding_size, read_tensors(folder.weights))
     notes = notes_of(header.template, header.mean, header.std)
     atomic.write_bytes(folder.onnx, to_onnx(network, shape.height, shape.width, notes))
+    best_epoch = state.best_epoch if job.settings.keep == "best" else None
     if report:
-        write_report(folder, task, learner, pairs, Trained(network, header, record, rows, best_epoch), emit)
-    record = replace(record, finished=True, model_id=header.model_id, best_epoch=best_epoch)
-    write_record(folder.record, record)
-    return record
+        trained = TrainedRun(
+            network=network, header=header, record=outputs.record, rows=outputs.rows, best_epoch=best_epoch
+        )
+        write_report(folder, job, outputs.learner, pairs, trained, emit)
+    outputs.record = replace(outputs.record, finished=True, model_id=header.model_id, best_epoch=best_epoch)
+    write_record(folder.record, outputs.record)
 
 
-def report_of(folder: RunFolder, record: RunRecord | None, task: Task, resumed_from: int | None) -> TrainReport:
-    """The report, in every process that of the first."""
-    assert record is not None
-    rows = read_metrics(folder.metrics) if task.ranks.is_first else []
+def report_of(folder: RunFolder, record: RunRecord, job: TrainingJob, resumed_from: int | None) -> TrainReport:
+    """The result for the caller, that of rank 0 in all processes."""
+    rows = read_metrics(folder.metrics) if job.ranks.is_main else []
     report = TrainReport(
         out=folder.root,
         weights=folder.weights,
         model_id=str(record.model_id),
-        identities=len(task.data.identities),
-        images=len(task.data.crops),
+        identities=len(job.data.identities),
+        images=len(job.data.crops),
         epochs=int(rows[-1]["epoch"]) if rows else 0,
         resumed_from=resumed_from,
         last=rows[-1] if rows else {},
         best_epoch=record.best_epoch,
         suspects=len(list(read_lines(folder.noise))) if folder.noise.is_file() else None,
     )
-    return task.ranks.told(report)
+    return job.ranks.broadcast_object(report)

@@ -33,13 +33,13 @@ def blended(network: nn.Module, start: Mapping[str, NDArray[Any]], share: float)
 def best_blend(learner: Learner, start: Mapping[str, NDArray[Any]], held: HeldOut) -> tuple[float, HeldOutScore]:
     """Show the mixture that scores highest on the people held out; its share and score. Of equals the one nearest to
     the start is taken."""
-    trained = learner.average.network if learner.average else learner.network
+    trained = learner.trained_network
     best: tuple[float, HeldOutScore, nn.Module] | None = None
     for share in SHARES:
-        learner.shown = blended(trained, start, share)
+        learner.eval_network = blended(trained, start, share)
         found = score(learner.embed, held)
         if best is None or found.score > best[1].score:
-            best = share, found, learner.shown
+            best = share, found, learner.eval_network
     assert best is not None
-    learner.shown = best[2]
+    learner.eval_network = best[2]
     return best[0], best[1]

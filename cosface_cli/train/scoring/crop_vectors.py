@@ -12,9 +12,9 @@ from torch import nn
 
 from cosface_cli.maths.geometry import Template
 from cosface_cli.maths.unit_vectors import unit_length
-from cosface_cli.train.crops.augment import Augmentation
-from cosface_cli.train.crops.dataset import Looks
-from cosface_cli.train.crops.loader import Readers
+from cosface_cli.train.crops.augment import UNCHANGED
+from cosface_cli.train.crops.dataset import CropReader
+from cosface_cli.train.crops.loader import Loader
 from cosface_cli.train.crops.records import LabelledCrop
 from cosface_cli.train.step.learner import Learner
 
@@ -27,25 +27,25 @@ def embedded(
     crops: Sequence[LabelledCrop],
     shape: Template,
     chosen: NDArray[np.int64],
-    readers: Readers,
+    loader: Loader,
 ) -> Iterator[NDArray[np.float32]]:
     """The vectors (b, D) of the chosen crops, BATCH after BATCH, of the network that the learner shows.
 
     A vector of no length or no numbers comes back as it is.
     """
-    looks = Looks(crops, shape, 0, Augmentation(()))
+    reader = CropReader(crops, shape, 0, UNCHANGED)
     tasks = ((0, chosen[begin : begin + BATCH]) for begin in range(0, len(chosen), BATCH))
-    for images in readers.read(tasks, looks, _AHEAD):
+    for images in loader.read(tasks, reader, _AHEAD):
         yield unit_length(learner.embed(images))
 
 
 @contextmanager
 def showing(learner: Learner, network: nn.Module) -> Iterator[None]:
     """Have the learner embed by another network of its backbone for a while."""
-    before = learner.shown
-    learner.shown = network.to(learner.device).to(memory_format=learner.memory_format)  # type: ignore[call-overload]
+    before = learner.eval_network
+    learner.eval_network = network.to(learner.device).to(memory_format=learner.memory_format)  # type: ignore[call-overload]
     try:
         with torch.no_grad():
             yield
     finally:
-        learner.shown = before
+        learner.eval_network = before

@@ -1,4 +1,4 @@
-"""What an epoch is worth: pairs of a file, people held out, or both. Those held out decide."""
+"""The score of an epoch: on pairs of a file, on people held out, or on both. If both, the people held out decide."""
 
 from __future__ import annotations
 
@@ -18,46 +18,54 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """row: for metrics.jsonl; score: by which epochs are compared, None where there is nothing to score on or the
-    network has no score; threshold: of the pairs."""
+class EpochScore:
+    """What scoring a network gave."""
 
     row: dict[str, Any]
+    """For metrics.jsonl."""
     score: float | None
+    """By which epochs are compared; None where there is nothing to score on, or the network has no usable vectors."""
     threshold: float | None
+    """Best cosine threshold of the pairs; None without pairs."""
 
 
-UNSCORED = Scored({}, None, None)
+UNSCORED = EpochScore({}, None, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judge:
-    """What epochs are scored on, each None where it was not asked for."""
+    """Scores the network of a run. All processes call it; rank 0 computes."""
 
     settings: Settings
     pairs: PairCrops | None
-    held: HeldOut | None
+    """To validate on, if asked for; on rank 0 only."""
+    held_out: HeldOut | None
     start: Start | None
 
-    def untrained(self, learner: Learner, emit: OnOutcome) -> Scored:
-        """Score the network as it begins."""
-        return self._scored(learner, {}, emit)
+    def untrained(self, learner: Learner, emit: OnOutcome) -> EpochScore:
+        """Score the network before training."""
+        result = self._score(learner, {}, emit) if learner.ranks.is_main else UNSCORED
+        return learner.ranks.broadcast_object(result)
 
-    def epoch(self, learner: Learner, emit: OnOutcome) -> Scored:
-        """Score the network as it is, or show the best of its blends with the start and score that."""
+    def epoch(self, learner: Learner, emit: OnOutcome) -> EpochScore:
+        """Score the trained network, or choose the best of its blends with the start and score that."""
+        result = self._epoch(learner, emit) if learner.ranks.is_main else UNSCORED
+        return learner.ranks.broadcast_object(result)
+
+    def _epoch(self, learner: Learner, emit: OnOutcome) -> EpochScore:
         row: dict[str, Any] = {}
-        if self.settings.blend and self.held and self.start:
-            row["blend"], _ = best_blend(learner, self.start.tensors, self.held)
+        if self.settings.blend and self.held_out and self.start:
+            row["blend"], _ = best_blend(learner, self.start.tensors, self.held_out)
         else:
-            learner.shown = learner.average.network if learner.average else learner.network
-        return self._scored(learner, row, emit)
+            learner.eval_network = learner.trained_network
+        return self._score(learner, row, emit)
 
-    def _scored(self, learner: Learner, row: dict[str, Any], emit: OnOutcome) -> Scored:
+    def _score(self, learner: Learner, row: dict[str, Any], emit: OnOutcome) -> EpochScore:
         value = threshold = None
         if self.pairs:
-            checked = validate(learner, self.settings.embedding_size, self.pairs, emit)
-            row, value, threshold = row | checked.row, checked.accuracy, checked.threshold
-        if self.held:
-            found = score(learner.embed, self.held)
-            row, value = row | found.row, found.score
-        return Scored(row, value, threshold)
+            validation = validate(learner, self.settings.embedding_size, self.pairs, emit)
+            row, value, threshold = row | validation.row, validation.accuracy, validation.threshold
+        if self.held_out:
+            held_out_score = score(learner.embed, self.held_out)
+            row, value = row | held_out_score.row, held_out_score.score
+        return EpochScore(row, value, threshold)

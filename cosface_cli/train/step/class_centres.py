@@ -25,7 +25,7 @@ def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
     chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST] for person in people])
     sums = torch.zeros(weight.shape)
     begin = 0
-    for vectors in embedded(learner, data.crops, data.template, chosen, data.readers):
+    for vectors in embedded(learner, data.crops, data.template, chosen, data.loader):
         labels = data.labels[chosen[begin : begin + len(vectors)]]
         sums.index_add_(0, torch.from_numpy(labels - people.start), torch.from_numpy(vectors))
         begin += len(vectors)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-class Average:
+class WeightAverage:
     """average <- d average + (1 - d) weights after each step, over parameters and batch norm's statistics alike.
 
     d: the decay, or (1 + t) / (10 + t) at step t where that is less, so that the first weights do not weigh for ever.

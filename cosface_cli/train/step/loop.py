@@ -1,4 +1,4 @@
-"""The training loop, from top to bottom."""
+"""The training loop over the batches of an epoch."""
 
 from __future__ import annotations
 
@@ -14,165 +14,208 @@ from torch import Tensor
 
 from cosface_cli.losses import Loss
 from cosface_cli.train.crops.dataset import Batch, LabelledCrops
-from cosface_cli.train.heads.whole import Answer
+from cosface_cli.train.heads import HeadOutput
 from cosface_cli.train.setup.settings import Settings
 from cosface_cli.train.step.learner import Learner
-from cosface_cli.train.step.optimizer import set_rate
+from cosface_cli.train.step.parameter_groups import set_lr
 from cosface_cli.train.step.schedule import Schedule
 
-_DRAWS = 2  # a stream of random numbers beside those of the data: what a head or dropout draws in a step
+Slices = list[NDArray[np.int64]]
+"""Which crops of a batch this process takes, for each slice of the batch."""
 
 
 @dataclass(slots=True)
 class TrainState:
-    """How far a run is. epoch: the one in work, from 1; position: its batches done; step: all batches done; seen:
-    the epoch's crops so far, and over them the sums of loss, right answers without the margin, target cosines; best,
-    best_epoch: the highest score so far and whose it was."""
+    """How far a run is."""
 
     epoch: int = 1
+    """The current one, from 1."""
     position: int = 0
+    """Batches of it that are done."""
     step: int = 0
+    """Batches done in all."""
     seen: int = 0
+    """Crops of the epoch that are done."""
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    """Over these crops: loss, right answers without the margin, target cosines."""
     best: float | None = None
+    """The highest score of an epoch so far."""
     best_epoch: int | None = None
+    """Whose score that is."""
 
-    def take(self, epoch: int, score: float) -> bool:
-        """Note an epoch's score; whether it is the best so far. Of equals the earlier stays."""
-        if self.best is not None and score <= self.best:
+    @property
+    def epochs_done(self) -> int:
+        """Epochs that are done or begun, except for the current one where it has not begun."""
+        return self.epoch - (self.position == 0)
+
+    def add_step(self, result: StepResult, crops: int) -> None:
+        """Count a step of so many crops."""
+        self.seen += crops
+        self.sums = [a + b for a, b in zip(self.sums, (result.loss_sum, result.right, result.cosine), strict=True)]
+        self.position += 1
+        self.step += 1
+
+    def begin_next_epoch(self) -> None:
+        self.epoch, self.position, self.seen, self.sums = self.epoch + 1, 0, 0, [0.0, 0.0, 0.0]
+
+    def add_score(self, epoch: int, score: float | None) -> bool:
+        """Count an epoch's score, None for no score; whether it is the best so far. Of equal ones the earlier stays."""
+        if score is None or (self.best is not None and score <= self.best):
             return False
         self.best, self.best_epoch = score, epoch
         return True
 
+    def is_patience_over(self, patience: int) -> bool:
+        """Whether that many epochs brought no better score; 0 is never."""
+        return bool(patience) and self.epochs_done - (self.best_epoch or 0) >= patience
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """Of one step, over the crops of all processes."""
+
+    lr: float
+    loss_sum: float
+    right: float
+    """How many answers are right, without the margin."""
+    cosine: float
+    """Sum of the target cosines."""
+    gradient: float
+    """Norm of the gradient before it is clipped."""
+
 
 class NotFinite(Exception):
-    """The loss, its gradient or the network is no number any more. where: weights, embeddings, loss or gradient,
-    the first of them."""
+    """The loss, its gradient or the network is not finite. where: weights, embeddings, loss or gradient, the first of
+    them; names: of the step's crops."""
 
     def __init__(
-        self, progress: TrainState, lr: float, loss: float, gradient: float, where: str, names: tuple[str, ...] = ()
+        self, state: TrainState, lr: float, loss: float, gradient: float, where: str, names: tuple[str, ...] = ()
     ) -> None:
-        super().__init__(f"loss {loss}, gradient {gradient} after step {progress.step}")
-        self.epoch, self.step = progress.epoch, progress.step
+        super().__init__(f"loss {loss}, gradient {gradient} after step {state.step}")
+        self.epoch, self.step = state.epoch, state.step
         self.lr, self.loss, self.gradient, self.where, self.names = lr, loss, gradient, where, names
 
 
-def fit(
+def train_epoch(
     learner: Learner,
     data: LabelledCrops,
     schedule: Schedule,
     settings: Settings,
-    progress: TrainState,
+    state: TrainState,
     after_step: Callable[[], None],
-) -> Iterator[dict[str, Any]]:
-    """Train from where progress stands to the schedule's last step; gives the row of each epoch at its end.
+) -> dict[str, Any]:
+    """Train from where state is to the end of its epoch, or to the schedule's last step; returns the epoch's row.
 
-    Where processes share a run, each works on its part of every batch; loss, gradient and row are those of the whole.
-    Raises NotFinite before the step that would spoil the network.
+    after_step is called after each step but the epoch's last. Where processes share a run, each computes its part of
+    every batch; loss, gradient and row are those of the whole. Raises NotFinite before the step that would spoil the
+    network.
     """
-    head, optimizer, scaler, ranks = learner.head, learner.optimizer, learner.scaler, learner.ranks
-    parts = ranks.parts(data.batch_size, settings.accumulate)  # what this process takes of a batch, by slice
+    ranks = learner.ranks
+    slices = ranks.local_slices(data.batch_size, settings.accumulate)
+    for batch in data.batches(state.epoch, state.position, part=np.concatenate(slices)):
+        result = train_step(learner, batch, slices, data.batch_size, schedule.rate(state.step), settings, state)
+        state.add_step(result, data.batch_size)
+        if state.step == schedule.steps:
+            break
+        if state.position < data.steps:
+            after_step()
+    if not learner.is_finite:
+        loss = result.loss_sum / data.batch_size
+        raise NotFinite(state, result.lr, loss, result.gradient, "weights", ranks.gather_list(batch.names))
 
-    while progress.step < schedule.steps:
-        for batch in data.batches(progress.epoch, progress.position, part=np.concatenate(parts)):
-            lr = schedule.rate(progress.step)
-            set_rate(optimizer, lr)
-            torch.manual_seed(_drawn(settings.seed, progress.step))
+    row = _row(state, result.lr, learner.head.loss)
+    if state.position == data.steps:  # else the run ends within the epoch, and may be continued from there
+        state.begin_next_epoch()
+    return row
 
-            optimizer.zero_grad(set_to_none=True)
-            head.begin(optimizer, torch.from_numpy(batch.labels).to(learner.device), progress.step)
-            sums = torch.zeros(3, device=learner.device)  # of loss, right answers, target cosines
-            for place, (images, labels) in enumerate(_slices(batch, parts, learner.device), start=1):
-                with learner.summing(now=place == len(parts)):
-                    embeddings = learner.forward(images)  # (b, D)
-                    answer = head(embeddings, labels)
-                    loss = answer.loss * (answer.count / data.batch_size)  # ()
-                    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                sums += _sums(answer)
-            head.agree()
-            scaler.unscale_(optimizer)
-            gradient = learner.clip(settings.clip)  # ()
 
-            loss_sum, right, cosine, gradient_now = *sums.tolist(), float(gradient)
-            loss_now = loss_sum / data.batch_size
-            overflown = scaler.is_enabled() and scaler.get_scale() > 1.0  # is left out, with a smaller scale next
-            if not math.isfinite(loss_now) or not (math.isfinite(gradient_now) or overflown):
-                where = _broken(learner, embeddings, loss_now)
-                raise NotFinite(progress, lr, loss_now, gradient_now, where, ranks.lists(batch.names))
-            scaler.step(optimizer)
-            scaler.update()
-            head.end(optimizer)
-            if learner.average:
-                learner.average.update(learner.network, progress.step + 1)
+def train_step(
+    learner: Learner,
+    batch: Batch,
+    slices: Slices,
+    batch_size: int,
+    lr: float,
+    settings: Settings,
+    state: TrainState,
+) -> StepResult:
+    """One step of the optimizer. batch: this process's part; slices: of the whole batch of batch_size crops."""
+    head, optimizer, scaler = learner.head, learner.optimizer, learner.scaler
+    set_lr(optimizer, lr)
+    optimizer.zero_grad(set_to_none=True)
 
-            progress.seen += data.batch_size
-            progress.sums = [a + b for a, b in zip(progress.sums, (loss_sum, right, cosine), strict=True)]
-            progress.position += 1
-            progress.step += 1
-            if progress.step == schedule.steps:
-                break
-            if progress.position < data.steps:
-                after_step()
-        if not learner.is_finite:
-            raise NotFinite(progress, lr, loss_now, gradient_now, "weights", ranks.lists(batch.names))
+    head.begin_step(optimizer, torch.from_numpy(batch.labels).to(learner.device), state.step)
+    sums = torch.zeros(3, device=learner.device)  # of loss, right answers, target cosines
+    for place, (images, labels) in enumerate(_sliced(batch, slices, learner.device), start=1):
+        with learner.gradient_sync(is_last_slice=place == len(slices)):
+            embeddings = learner.forward(images)  # (b, D)
+            output = head(embeddings, labels)
+            loss = output.loss * (output.count / batch_size)  # ()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        sums += _sums(output)
+    head.sync_gradients()
+    scaler.unscale_(optimizer)
+    gradient_norm = learner.clip_gradient(settings.clip)  # ()
 
-        row = _row(progress, lr, head.loss)
-        if progress.position == data.steps:  # else the last epoch is one in part, and may be gone on with
-            progress.epoch, progress.position, progress.seen, progress.sums = progress.epoch + 1, 0, 0, [0.0, 0.0, 0.0]
-        yield row
+    loss_sum, right, cosine, gradient = *sums.tolist(), float(gradient_norm)
+    mean_loss = loss_sum / batch_size
+    has_overflown = scaler.is_enabled() and scaler.get_scale() > 1.0  # the step is skipped, and the scale halved
+    if not math.isfinite(mean_loss) or not (math.isfinite(gradient) or has_overflown):
+        where = _first_not_finite(learner, embeddings, mean_loss)
+        raise NotFinite(state, lr, mean_loss, gradient, where, learner.ranks.gather_list(batch.names))
+
+    scaler.step(optimizer)
+    scaler.update()
+    head.end_step(optimizer)
+    if learner.average:
+        learner.average.update(learner.network, state.step + 1)
+    return StepResult(lr=lr, loss_sum=loss_sum, right=right, cosine=cosine, gradient=gradient)
 
 
 def untrained_row(learner: Learner, batch: Batch, schedule: Schedule, settings: Settings) -> dict[str, Any]:
-    """The row of epoch 0: the first batch, of which this process has its part, before any step. The learner is left as
-    it was."""
-    size = int(learner.ranks.sum(torch.tensor(len(batch.labels))))
-    parts = learner.ranks.parts(size, settings.accumulate)
-    torch.manual_seed(_drawn(settings.seed, 0))
+    """The row of epoch 0: the first batch, of which this process has its part, before any step. The learner stays as it
+    is."""
+    size = int(learner.ranks.all_reduce_sum(torch.tensor(len(batch.labels))))
+    slices = learner.ranks.local_slices(size, settings.accumulate)
     sums, seen = torch.zeros(3, device=learner.device), 0
     with torch.no_grad(), learner.untouched():
-        learner.head.begin(learner.optimizer, torch.from_numpy(batch.labels).to(learner.device), 0)
-        for images, labels in _slices(batch, parts, learner.device):
-            answer = learner.head(learner.forward(images), labels)
-            sums, seen = sums + _sums(answer), seen + answer.count
+        learner.head.begin_step(learner.optimizer, torch.from_numpy(batch.labels).to(learner.device), 0)
+        for images, labels in _sliced(batch, slices, learner.device):
+            output = learner.head(learner.forward(images), labels)
+            sums, seen = sums + _sums(output), seen + output.count
     return _row(TrainState(epoch=0, seen=seen, sums=sums.tolist()), schedule.rate(0), learner.head.loss)
 
 
-def _slices(batch: Batch, parts: list[NDArray[np.int64]], device: torch.device) -> Iterator[tuple[Any, Tensor]]:
-    """A batch in slices of as many crops as the parts have: images (b, H, W, 3), labels (b,)."""
-    ends = np.cumsum([len(part) for part in parts])[:-1]
-    images, labels = np.split(batch.images, ends), np.split(batch.labels, ends)
-    return ((some, torch.from_numpy(theirs).to(device)) for some, theirs in zip(images, labels, strict=True))
+def _sliced(batch: Batch, slices: Slices, device: torch.device) -> Iterator[tuple[NDArray[np.uint8], Tensor]]:
+    """The slices of a batch: images (b, H, W, 3), labels (b,)."""
+    ends = np.cumsum([len(part) for part in slices])[:-1]
+    for images, labels in zip(np.split(batch.images, ends), np.split(batch.labels, ends), strict=True):
+        yield images, torch.from_numpy(labels).to(device)
 
 
-def _drawn(seed: int, step: int) -> int:
-    """The seed of what is drawn within a step, so that a run can go on from any."""
-    return int(np.random.SeedSequence([seed, _DRAWS, step]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _sums(answer: Answer) -> Tensor:
+def _sums(output: HeadOutput) -> Tensor:
     """Sums (3,) of loss, right answers and target cosines."""
-    return torch.stack([answer.loss.detach() * answer.count, answer.right, answer.cosine])
+    return torch.stack([output.loss.detach() * output.count, output.right, output.cosine])
 
 
-def _broken(learner: Learner, embeddings: Tensor, loss: float) -> str:
-    """What stopped being a number first."""
+def _first_not_finite(learner: Learner, embeddings: Tensor, loss: float) -> str:
+    """What was not finite first."""
     if not learner.is_finite:
         return "weights"
-    if not learner.ranks.every(bool(torch.isfinite(embeddings).all())):
+    if not learner.ranks.all_true(bool(torch.isfinite(embeddings).all())):
         return "embeddings"
     return "gradient" if math.isfinite(loss) else "loss"
 
 
-def _row(progress: TrainState, lr: float, head: Loss) -> dict[str, Any]:
+def _row(state: TrainState, lr: float, loss: Loss) -> dict[str, Any]:
     """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean, both None without a
     classifier; and what the loss itself measures."""
-    loss, right, cosine = (None if math.isnan(total) else total / progress.seen for total in progress.sums)
+    mean_loss, accuracy, target_cosine = (None if math.isnan(total) else total / state.seen for total in state.sums)
     return {
-        "epoch": progress.epoch,
-        "step": progress.step,
-        "loss": loss,
+        "epoch": state.epoch,
+        "step": state.step,
+        "loss": mean_loss,
         "lr": lr,
-        "accuracy": right,
-        "target_cosine": cosine,
-        **head.measures(),
+        "accuracy": accuracy,
+        "target_cosine": target_cosine,
+        **loss.measures(),
     }

@@ -15,7 +15,7 @@ def scaler_of(precision: str, device: torch.device, ranks: Ranks) -> torch.amp.G
     in all processes, and the scale halved. For other precisions it does nothing."""
     import torch
 
-    if precision == "fp16" and ranks.count > 1:
+    if precision == "fp16" and ranks.world_size > 1:
         from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler  # asks the others
 
         return ShardedGradScaler(device.type)

@@ -1,0 +1,26 @@
+"""Which class head a run has."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from cosface_cli.losses import LOSSES, loading
+from cosface_cli.train.distributed.collectives import Ranks
+from cosface_cli.train.heads import ClassHead
+from cosface_cli.train.heads.partial_fc import PartialFC
+from cosface_cli.train.heads.whole import WholeHead
+from cosface_cli.train.setup.settings import Settings
+
+
+def build_head(settings: Settings, identities: int, device: torch.device, ranks: Ranks) -> ClassHead:
+    """Class weights drawn from the run's seed: spread over the processes where the loss allows it, sampled where the
+    settings ask for it, else whole in each process."""
+
+    def build(count: int) -> nn.Module:
+        return loading.build(settings.loss, settings.embedding_size, count, settings.loss_options, settings.seed + 1)
+
+    is_shared = ranks.world_size > 1 and LOSSES.load(settings.loss).SHARDABLE
+    if is_shared or settings.sample_rate < 1:
+        return PartialFC(build, identities, ranks, device, settings.sample_rate, settings.seed)
+    return WholeHead(build(identities), identities, ranks, device)
