@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
-import inspect
 import subprocess
 import sys
 from importlib import import_module
