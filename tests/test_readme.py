@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("readme")  # one folder for all
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readme")]  # one folder for all
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

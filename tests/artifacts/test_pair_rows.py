@@ -95,6 +95,7 @@ def test_missing_and_unreadable(tmp_path: Path):
         read_pair_rows(tmp_path)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.one_of(

@@ -414,6 +414,7 @@ def test_a_newer_schema_names_the_mend(tmp_path: Path):
         Store(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_flipped_bytes_neither_crash_nor_hang(tmp_path: Path, seed: int):
     """Each is opened in a process of its own, since what is feared is a crash or a hang of the HDF5 library."""
@@ -441,6 +442,7 @@ def test_flipped_bytes_neither_crash_nor_hang(tmp_path: Path, seed: int):
     assert done.returncode == 0, done.stderr.decode()[-2000:]
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_however_many_rows(tmp_path: Path):
     size, count = 128, 20_000  # 10 MB of vectors
     header = StoreHeader("m", "id", "dlib", "none", size)

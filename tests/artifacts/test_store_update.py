@@ -124,6 +124,7 @@ def killed(path: Path, after: int, publish: int) -> None:
     assert subprocess.run([sys.executable, "-c", KILLED, *arguments]).returncode == -9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("after", "publish"), ((0, 1024), (1, 1024), (23, 1024), (40, 1024), (7, 5), (25, 5), (40, 5)))
 def test_kill_9_loses_nothing_that_was_added(tmp_path: Path, straight: bytes, after: int, publish: int):
     path = tmp_path / "s.h5"

@@ -15,6 +15,8 @@ from cosface_cli.maths.geometry import TEMPLATES, apply, similarity
 from tests.conftest import Cosface
 from tests.folders import contents
 
+pytestmark = pytest.mark.slow
+
 ORIENTATION = 274
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -21,6 +21,8 @@ from cosface_cli.maths.geometry import template
 from tests.browser import rendered
 from tests.conftest import Cosface
 
+pytestmark = pytest.mark.slow
+
 WIDE = template("wide")
 TILE = re.compile(r'<button [^>]*class="(crop|reject)"')
 LABEL = re.compile(r'<button [^>]*aria-label="([^"]*)"')

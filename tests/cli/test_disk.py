@@ -12,6 +12,8 @@ from cosface_cli.artifacts.files import atomic
 from tests.conftest import Cosface
 from tests.folders import contents
 
+pytestmark = pytest.mark.slow
+
 
 def out_of(kind: str, folder: Path) -> Path:
     return folder / ("crops" if kind == "align" else "faces.h5")

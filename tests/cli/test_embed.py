@@ -13,6 +13,8 @@ from PIL import Image
 from tests.cli.store_reader import read_plainly
 from tests.conftest import Cosface
 
+pytestmark = pytest.mark.slow
+
 
 def vector(path: Path, source: str) -> np.ndarray:
     embeddings, sources, _ = read_plainly(path)

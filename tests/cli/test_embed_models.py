@@ -28,6 +28,8 @@ from cosface_cli.outcomes import Done, Outcome, Rejected, Skipped
 from tests.conftest import Cosface
 from tests.runs import a_run
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "cosface_cli"]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
 from cosface_cli.index import BuildConfig
@@ -12,6 +14,8 @@ from cosface_cli.index.people import IdentifyConfig, IdentifyReport
 from cosface_cli.index.people.stage import identify
 from cosface_cli.index.stage import build
 from cosface_cli.outcomes import Done, Outcome, Rejected
+
+pytestmark = pytest.mark.slow
 
 
 def test_photos_of_people(people: Path, tmp_path: Path) -> None:

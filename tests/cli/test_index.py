@@ -14,6 +14,8 @@ import pytest
 from tests.cli.store_reader import read_plainly
 from tests.conftest import Cosface
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, people: Path, model_cache: Path) -> Path:

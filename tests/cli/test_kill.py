@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import Cosface
 from tests.folders import contents
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "cosface_cli"]
 KILLS = 5
 COPIES = 5

@@ -20,6 +20,8 @@ from PIL import Image
 from tests.conftest import Cosface
 from tests.folders import contents
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:

@@ -18,6 +18,8 @@ from cosface_cli.artifacts.run.weights import read_header, read_tensors, save_we
 from tests.conftest import Cosface
 from tests.folders import contents
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "cosface_cli"]
 SCRIPT = Path(sys.executable).with_name("cosface")  # its exit code is its own: python -m may end by SIGINT itself
 

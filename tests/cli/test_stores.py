@@ -20,6 +20,8 @@ from cosface_cli.embed.store_split import split
 from cosface_cli.errors import CosfaceError, DamagedError, ModelMismatch
 from tests.conftest import Cosface
 
+pytestmark = pytest.mark.slow
+
 HEADER = StoreHeader("dlib", "dlib-0123", "dlib", "none", 4)
 Pair = tuple[Row, np.ndarray]
 

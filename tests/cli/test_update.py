@@ -20,6 +20,8 @@ from cosface_cli.outcomes import Note, Outcome, Planned, Rejected
 from tests.conftest import Cosface
 from tests.folders import contents
 
+pytestmark = pytest.mark.slow
+
 
 class Watching:
     """Records outcomes, and calls a function once the photos are listed, before the work starts."""

@@ -13,6 +13,8 @@ from PIL import Image
 
 from tests.conftest import Cosface
 
+pytestmark = pytest.mark.slow
+
 
 def test_same_and_different(invoke: Cosface, people: Path) -> None:
     same = invoke("verify", people / "person5" / "near.jpg", people / "person5" / "far.jpg")

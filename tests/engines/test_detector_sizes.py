@@ -81,6 +81,7 @@ def huge(request: pytest.FixtureRequest, portraits: list[Portrait]) -> tuple[byt
     return pictures.encode_jpeg(canvas, 90), points + corner, size
 
 
+@pytest.mark.slow
 def test_a_photo_of_8000_pixels_in_a_second(detector: Detector, huge: tuple[bytes, np.ndarray, int]) -> None:
     content, points, size = huge
     reader = Reader(detector, TEMPLATES["wide"], "largest")

@@ -103,6 +103,7 @@ def test_the_same_bytes_each_time(model_cache: Path, graph: onnx.GraphProto) -> 
     assert again == (model_cache / f"{MODEL_ID}.onnx").read_bytes() and len(again) < 7_000_000
 
 
+@pytest.mark.slow
 def test_a_model_of_its_own(embedder: OnnxEmbedder, cosface: Cosface, packaged_photos: Path, tmp_path: Path) -> None:
     assert embedder.model_id != open_dlib().model_id and set(embedder.thresholds) == {"none", "sum", "concat"}
     one, six = packaged_photos / "Tom_Hanks_54745.png", packaged_photos / "t1.jpg"

@@ -114,6 +114,7 @@ def test_other_bytes_are_refused():
             parse(other)
 
 
+@pytest.mark.slow
 def test_mutations_neither_hang_nor_swallow_memory(content: bytes, monkeypatch: pytest.MonkeyPatch):
     """Only the bytes between the tensors are changed: sizes, kinds, counts, names, numbers."""
     places: list[int] = []

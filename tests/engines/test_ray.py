@@ -23,6 +23,8 @@ from cosface_cli.engines.runners import Seeing
 from cosface_cli.errors import CosfaceError
 from tests.conftest import Cosface
 
+pytestmark = pytest.mark.slow
+
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray")
 quick_to_see_death = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
 quick_to_see_death |= {"health_check_timeout_ms": 1000, "health_check_failure_threshold": 3}

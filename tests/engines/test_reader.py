@@ -117,6 +117,7 @@ def reason(reader: Reader, content: bytes) -> str:
     return caught.value.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encode", "size"),
     (
@@ -330,6 +331,7 @@ class Upright(Seeing):
         return Detections(found.boxes[keep], found.landmarks[keep], np.full(1, score, np.float32)[keep])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encode", (png, pictures.encode_jpeg), ids=("png", "jpeg"))
 @pytest.mark.parametrize(("quarters", "rotation"), [(0, 0), (1, 90), (2, 180), (3, 270)])
 def test_a_turned_photo_gives_the_crop_of_the_upright_one(quarters: int, rotation: int, encode):

@@ -58,6 +58,7 @@ class Failing:
         return number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", (1, 3))
 def test_results_come_in_the_order_of_the_tasks(workers: int):
     found = list(run(range(40), Squares(), workers))
@@ -116,6 +117,7 @@ def test_few_tasks_are_in_flight(workers: int):
     results.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", (1, 2))
 @pytest.mark.parametrize(
     ("how", "error", "words"),

@@ -152,6 +152,7 @@ def test_an_empty_gallery_and_no_probes(tmp_path: Path):
     assert len(cosines) == len(ids) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ("flat", "sq8", "pq"))
 def test_the_batch_changes_no_bit(tmp_path: Path, name: str):
     gallery = people(1500, 32)
@@ -327,6 +328,7 @@ def test_what_is_known_of_an_engine_before_it_is_loaded():
     assert [row.name for row in map(search_row, SEARCHERS.names) if row.needs_uri] == ["milvus"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ("gone", "folder", "empty", "text", "halved", "last byte", "head", "longer"))
 @pytest.mark.parametrize("name", ("flat", "sq8", "pq"))
 def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, change: str):

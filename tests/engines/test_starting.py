@@ -35,6 +35,7 @@ def test_the_embedded_default(spec: str):
     assert sum(tensor.size for tensor in start.tensors.values()) == 5_607_488
 
 
+@pytest.mark.slow
 def test_a_run_before_and_its_line(tmp_path: Path, header: Weights):
     save(tmp_path, header)
     for spec in (tmp_path, tmp_path / "weights.safetensors"):

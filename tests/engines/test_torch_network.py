@@ -49,6 +49,7 @@ def test_the_embedded_default(dlib_faces: np.ndarray, flip):
     assert np.abs(want[:8] @ want[:8].T - np.eye(8)).max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ("mobilefacenet", "sphere4"))
 def test_trained_weights(backbone: str, packaged_photos: Path, tmp_path: Path, model_cache: Path):
     run = a_run(tmp_path / "mine", backbone, threshold=0.25, flip="sum")

@@ -72,6 +72,7 @@ def test_a_grown_store_adds_only_its_new_rows(tmp_path: Path) -> None:
     assert same(held(root), stands(tmp_path / "s.h5"))
 
 
+@pytest.mark.slow
 def test_the_time_of_a_row_more_does_not_hang_on_the_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted by the rows that are written."""
     from cosface_cli.artifacts.index import vector_file
@@ -113,6 +114,7 @@ def test_what_the_stores_hold_no_more_goes(tmp_path: Path) -> None:
     assert read_header(tmp_path / "i").next_id == 200, "ids are not given twice"
 
 
+@pytest.mark.slow
 def test_a_photo_that_changed_or_was_found_otherwise_replaces_its_row(tmp_path: Path) -> None:
     for change in ({"hash": "ab" * 32}, {"settings": "other"}, {"box": (0.0, 0.0, 9.0, 9.0)}):
         for add in (False, True):
@@ -149,6 +151,7 @@ def test_a_row_that_stands_twice_is_taken_once(tmp_path: Path) -> None:
     assert (again.rows, again.added, again.doubles) == (5, 0, 4)
 
 
+@pytest.mark.slow
 def test_a_random_walk_of_changes(tmp_path: Path) -> None:
     """Whatever was added and taken away before: the index holds what the store holds, and each row its own name."""
     rng = random.Random(3)
@@ -219,6 +222,7 @@ def low_limits() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("low_limits")
 def test_chosen_by_rows_and_said(tmp_path: Path) -> None:
     notes: list[Outcome] = []
@@ -235,6 +239,7 @@ def test_chosen_by_rows_and_said(tmp_path: Path) -> None:
     assert same(held(tmp_path / "i"), stands(tmp_path / "s.h5"))
 
 
+@pytest.mark.slow
 def test_a_higher_recall_looks_through_more(tmp_path: Path) -> None:
     store(tmp_path / "s.h5", range(2000))
     settings = []
@@ -306,6 +311,7 @@ def test_readers_see_the_old_index_or_the_new_one(tmp_path: Path) -> None:
     assert (old.search(found, 1)[1][:, 0] == np.arange(100)).all()
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_build(tmp_path: Path) -> None:
     """Its peak stays under the size of the index and what a search process takes anyway."""
     count, size = 40_000, 512

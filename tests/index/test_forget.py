@@ -236,6 +236,7 @@ def test_names_inside_other_names_are_no_trace(tmp_path: Path) -> None:
     assert [row.source for row in Gallery(tmp_path / "i").rows()] == [row.source for row in rows[1:]]
 
 
+@pytest.mark.slow
 def test_everybody_goes(home: Path) -> None:
     for number in range(PEOPLE):
         assert run(home, identity=f"P{number:02d} Müller").done
@@ -258,6 +259,7 @@ def test_stores_of_other_models_and_stores_that_are_gone(home: Path, tmp_path: P
         run(home, identity="P05 Müller", stores=(tmp_path / "none.h5",))
 
 
+@pytest.mark.slow
 def test_a_run_stopped_anywhere_is_ended_by_the_next(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

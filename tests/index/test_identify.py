@@ -222,6 +222,7 @@ def test_answers_do_not_depend_on_the_batch(root: Path, tmp_path: Path) -> None:
     assert together[::9] == alone
 
 
+@pytest.mark.slow
 def test_at_the_terminal(invoke: Cosface, root: Path, tmp_path: Path, packaged_photos: Path) -> None:
     known = store(tmp_path / "k.h5", people({"known1": 1}, start=9))
     new = store(tmp_path / "n.h5", people({"new": 1}))

@@ -28,6 +28,8 @@ from cosface_cli.index.search.gallery import Gallery
 from cosface_cli.index.stage import build
 from tests.index.stores import row, store
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = {"new": 12, "append": 12, "fresh": 6, "forget": 12, "label": 8}  # 50
 

@@ -25,6 +25,8 @@ from cosface_cli.index.upkeep.stage import check, merge
 from tests.conftest import Cosface
 from tests.index.stores import row, store, vectors
 
+pytestmark = pytest.mark.slow
+
 pymilvus = pytest.importorskip("pymilvus")
 
 

@@ -141,6 +141,7 @@ def test_a_table_that_is_none(root: Path, tmp_path: Path, content: bytes, words:
         import_names(root, tmp_path / "none.csv")
 
 
+@pytest.mark.slow
 def test_killed_while_naming(root: Path) -> None:
     """The old file or the new one, and the next command works."""
     command = [
@@ -161,6 +162,7 @@ def test_killed_while_naming(root: Path) -> None:
     assert label(root, "1", "Ann").name == "Ann" and not list(root.glob(".people*"))
 
 
+@pytest.mark.slow
 def test_at_the_terminal(invoke: Cosface, root: Path, tmp_path: Path) -> None:
     done = invoke("index", "cluster", root)
     assert done.code == 0 and len(done.rows) == 9 and "9 faces: 3 groups (0 new), 0 faces in none" in done.err

@@ -29,6 +29,8 @@ from tests.browser import rendered
 from tests.conftest import Cosface
 from tests.index.made import index, people, photo, row
 
+pytestmark = pytest.mark.slow
+
 COMMAND = re.compile(r'id="about" role="status">(.*?)</p>', re.S)
 
 

@@ -61,6 +61,7 @@ def test_a_whole_index_passes(root: Path, tmp_path: Path) -> None:
     assert looked(tmp_path / "empty").ok
 
 
+@pytest.mark.slow
 def test_every_byte_that_changed_is_told(root: Path) -> None:
     rng = np.random.default_rng(0)
     for name in read_header(root).files:

@@ -33,6 +33,8 @@ from cosface_cli.verify.protocols.lfw import LfwConfig
 from cosface_cli.verify.stage import verify_protocol
 from tests.train.conftest import Heard, contents, crop_folder_with_pairs, write_crops
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def training(tiny: str) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def same(batches: Iterator[Batch], others: Iterator[Batch]) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_batches_are_the_same_from_a_thread_and_from_processes(tmp_path: Path):
     root = write_crops(tmp_path / "a", people=5, images=30)
     data, _ = label(root, "arcface", template("arcface"), 1, 70, 0, Sampling("balanced", 14), EVERYTHING)
@@ -83,6 +84,7 @@ def test_parts_of_a_batch_make_up_the_whole(tmp_path: Path):
         assert whole.names == left.names + right.names
 
 
+@pytest.mark.slow
 def test_loaders_leave_the_weights_as_they_are(make_crops: MakeCrops, tmp_path: Path, tiny: str, heard: Heard):
     config = TrainConfig(
         aligned=make_crops(), template="arcface", out=tmp_path / "a", backbone=tiny, epochs=2, batch=4, threads=1,

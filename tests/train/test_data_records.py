@@ -70,6 +70,7 @@ def shards(tmp_path: Path, pictures: list[tuple[int, bytes]]) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 def test_the_three_sources_give_the_same_weights(
     folder: Path, rec: Path, shards: list[Path], tmp_path: Path, tiny: str, heard: Heard
 ):

@@ -11,6 +11,8 @@ from tests.conftest import Cosface
 from tests.record_files import as_insightface, write_records
 from tests.train.conftest import contents, crop_folder_with_pairs, write_crops
 
+pytestmark = pytest.mark.slow
+
 RUN = Path("runs") / "cosface-mobilefacenet-m0.35-s30"
 
 

@@ -9,9 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics, read_record
 from cosface_cli.artifacts.run.weights import read_metadata
 from tests.train.conftest import contents, write_crops
+
+pytestmark = pytest.mark.slow
 
 DRIVER = """
 import sys

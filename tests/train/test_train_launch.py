@@ -30,6 +30,8 @@ from cosface_cli.train.setup import device
 from tests.conftest import Cosface, Result, process_result
 from tests.train.conftest import contents, write_crops
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 60.0  # seconds: it may take a tenth of it
 NINE = ("--template", "arcface", "--batch", "2", "--epochs", "1", "--threads", "1", "--device", "cpu", "--no-report")
 

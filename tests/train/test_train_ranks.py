@@ -22,6 +22,8 @@ from cosface_cli.train.heads.partial_fc import PartialFC, cross_entropy
 from cosface_cli.train.heads.whole import WholeHead
 from tests.train.ranked import once
 
+pytestmark = pytest.mark.slow
+
 SHARDED = [name for name in LOSSES.names if LOSSES.load(name).SHARDABLE]
 C, D = 5, 6
 LABELS = torch.tensor([0, 4, 2, 3, 1, 4, 2])

@@ -165,6 +165,7 @@ def test_the_number_of_crops_chooses(tmp_path: Path):
     assert names == ["small", "small", "cosface-casia", "cosface-large"]
 
 
+@pytest.mark.slow
 def test_recipes_and_losses_are_listed(invoke: Cosface, tmp_path: Path):
     recipes = invoke("train", "--list-recipes", cwd=tmp_path)
     assert recipes.code == 0 and recipes.err == ""
@@ -180,6 +181,7 @@ def test_recipes_and_losses_are_listed(invoke: Cosface, tmp_path: Path):
     assert "e^{s (cos_y - m)}" in cosine["equation"] and "1801.09414" in cosine["source"]
 
 
+@pytest.mark.slow
 def test_recipe_below_file_below_environment_below_flag(invoke: Cosface, tmp_path: Path):
     write_crops(tmp_path / "aligned")  # 16 crops
     (tmp_path / "cosface.toml").write_text("[train]\ns = 20.0\nepochs = 5\nbatch = 2\n")

@@ -25,6 +25,8 @@ from tests.browser import rendered
 from tests.conftest import Cosface
 from tests.train.conftest import Heard, MakeCrops, contents, crop_folder_with_pairs, stop_after
 
+pytestmark = pytest.mark.slow
+
 WRONG = {"p0/9.png": "p1", "p3/9.png": "p2"}  # who is in the crop
 
 

@@ -21,6 +21,8 @@ from tests.train.conftest import contents, write_crops
 from tests.train.ranked import Changes, Runs, once
 from tests.train.tiny import added_backbones
 
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-5
 FIFTY: dict[str, Changes] = {  # epochs of one step, so that each row is a step's
     "without batch norm": {},

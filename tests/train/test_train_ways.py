@@ -56,6 +56,7 @@ def config(make_crops: MakeCrops, tmp_path: Path, tiny: str, plain: str) -> Trai
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_stopped_within_an_epoch_it_ends_the_same(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
@@ -72,6 +73,7 @@ def test_stopped_within_an_epoch_it_ends_the_same(
     assert contents(config.out) == contents(straight.out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ("accumulate", "ema", "bf16", "fp16", "adamw"))
 def test_it_learns(config: TrainConfig, way: str):
     train(replace(config, steps=80, warmup=5, **WAYS[way]))
