@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from cosface_cli.engines.runners import Seeing
+from cosface_cli.engines.runners import PathCheckingOpener
 from cosface_cli.errors import CosfaceError
 from tests.conftest import Cosface
 
@@ -301,9 +301,9 @@ def test_an_error_comes_out_as_what_it_is_and_at_once(
 def test_a_node_that_sees_other_files_says_so(cluster: TwoNodes, tmp_path: Path):
     from cosface_cli.engines.runners import ray as runner
 
-    assert list(runner.run([2], Seeing(Work(), (tmp_path,)))) == [(2, 4)]
+    assert list(runner.run([2], PathCheckingOpener(Work(), (tmp_path,)))) == [(2, 4)]
     with pytest.raises(CosfaceError, match=r"gone: a worker cannot find this path \(on the node .+\); put it"):
-        list(runner.run([2], Seeing(Work(), (tmp_path, tmp_path / "gone"))))
+        list(runner.run([2], PathCheckingOpener(Work(), (tmp_path, tmp_path / "gone"))))
     with pytest.raises(CosfaceError, match=r"/no/such: the node .* does not see this folder"):
         runner._work(pickle.dumps((Work(), "/no/such")), 2)
 
