@@ -21,5 +21,9 @@ def a_run(folder: Path, backbone: str, **changed: object) -> Path:
     tensors, declared = tensors_of(network), declaration(backbone)
     header = {"template": declared.template, "mean": declared.mean, "std": declared.std, **changed}
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(folder / "weights.safetensors", tensors, Weights(backbone, 32, model_id=tensors_id(tensors), **header))  # type: ignore[arg-type]
+    save_weights(
+        folder / "weights.safetensors",
+        tensors,
+        Weights(backbone=backbone, embedding_size=32, model_id=tensors_id(tensors), **header),
+    )  # type: ignore[arg-type]
     return folder

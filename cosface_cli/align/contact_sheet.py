@@ -32,9 +32,9 @@ def write_contact_sheet(folder: Path, photo_of: Callable[[str], Place | None] = 
     and one image. Raises CosfaceError if the folder cannot be read or written.
     """
     crops = CropFolder(folder)
-    records = [record for source in crops.kept for record in crops.records(source)]
-    rejects = [reject for source in crops.kept if (reject := crops.reject(source)) is not None]
-    order = {source: number for number, source in enumerate(sorted(crops.kept))}
+    records = [record for source in crops.photos for record in crops.records(source)]
+    rejects = [reject for source in crops.photos if (reject := crops.reject(source)) is not None]
+    order = {source: number for number, source in enumerate(sorted(crops.photos))}
     shown_records, shown_rejects = _sample(records), _sample(rejects)
     page = folder / PAGE
     page_writer.write_page(

@@ -11,7 +11,7 @@ from pathlib import Path
 from cosface_cli.align import AlignConfig
 from cosface_cli.align.align_worker import AlignedPhoto, AlignTask, EncodedCrop
 from cosface_cli.align.crop_names import CropNames
-from cosface_cli.artifacts.crops.crop_folder import CropFolder, Kept
+from cosface_cli.artifacts.crops.crop_folder import CropFolder, PhotoEntry
 from cosface_cli.artifacts.crops.manifest import CropRecord, RejectRecord
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.engines.photos.limits import limits_of
@@ -35,7 +35,7 @@ class PendingPhoto:
     """A photo that a worker aligns."""
 
     item: Item
-    saved: Kept | None
+    saved: PhotoEntry | None
     """What the crop folder has of it."""
 
 
@@ -57,11 +57,11 @@ class CropUpdate:
 
     def crop_names(self) -> set[str]:
         """The crops that the manifest names."""
-        return {crop for saved in self.folder.kept.values() for crop in saved.crops}
+        return {crop for saved in self.folder.photos.values() for crop in saved.crops}
 
     def require_same_settings(self) -> None:
         """Raises CosfaceError if the folder has crops of other settings, unless they are to be replaced."""
-        others = {saved.settings for saved in self.folder.kept.values() if saved.crops} - {self._settings}
+        others = {saved.settings for saved in self.folder.photos.values() if saved.crops} - {self._settings}
         if others and not self.config.redo:
             raise CosfaceError(
                 f"its crops were made with {sorted(others)[0]}, not with {self._settings}",
@@ -72,7 +72,7 @@ class CropUpdate:
     def pending(self, items: Iterable[Item]) -> Iterator[tuple[PendingPhoto, AlignTask]]:
         """The photos to align; the others are counted."""
         for item in items:
-            saved = self.folder.kept.get(item.name)
+            saved = self.folder.photos.get(item.name)
             if saved is not None and self._is_current(item, saved):
                 self._count_unchanged(item, saved)
                 continue
@@ -120,7 +120,7 @@ class CropUpdate:
             with suppress(FileNotFoundError):
                 (self.config.aligned / name).unlink()
 
-    def _is_current(self, item: Item, saved: Kept) -> bool:
+    def _is_current(self, item: Item, saved: PhotoEntry) -> bool:
         """Whether the saved result holds, without reading the photo."""
         if saved.settings != self._settings or saved.reason in RETRIED:
             return False
@@ -128,11 +128,11 @@ class CropUpdate:
             return False
         return is_unchanged(item.place, saved.size, saved.mtime_ns)
 
-    def _has_crops(self, saved: Kept) -> bool:
+    def _has_crops(self, saved: PhotoEntry) -> bool:
         """Whether the photo gave crops, and all files exist."""
         return bool(saved.crops) and all((self.config.aligned / crop).is_file() for crop in saved.crops)
 
-    def _count_unchanged(self, item: Item, saved: Kept) -> None:
+    def _count_unchanged(self, item: Item, saved: PhotoEntry) -> None:
         if saved.reason is not None:  # each run reports it
             self.run.count(_rejected(item, saved.reason, saved.words))
         else:

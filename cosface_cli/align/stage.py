@@ -66,7 +66,7 @@ def _update(update: CropUpdate, listing: Listing) -> AlignReport:
                 update.write(photo, result)
     finally:
         folder.close()
-    removed = run.removed_photos(folder.kept, (item.name for item in items)) if listing.whole else []
+    removed = run.removed_photos(folder.photos, (item.name for item in items)) if listing.whole else []
     if config.prune:
         update.remove(removed)
     run.note_removed(config.aligned, len(removed), "crops", config.prune)
@@ -75,7 +75,7 @@ def _update(update: CropUpdate, listing: Listing) -> AlignReport:
     duplicates = duplicates_note(
         (item.display_name, saved.hash)
         for item in items
-        if (saved := folder.kept.get(item.name)) is not None and saved.crops
+        if (saved := folder.photos.get(item.name)) is not None and saved.crops
     )
     if duplicates is not None:
         run.note(duplicates)

@@ -37,11 +37,14 @@ Image.MAX_IMAGE_PIXELS = None  # the limit is ours, see decode
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
-    """An upright picture. image: RGB uint8 (H, W, 3), maybe smaller than the file's; width, height: the file's."""
+    """An upright picture."""
 
     image: Pixels
+    """RGB uint8 (H, W, 3). It can be smaller than the photo in the file."""
     width: int
+    """Of the photo in the file, upright."""
     height: int
+    """Likewise."""
 
     @property
     def scale(self) -> float:

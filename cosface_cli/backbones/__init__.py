@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """What a row of BACKBONES holds.
-
-    build: embedding size D -> network from (B, 3, H, W) float32, RGB, (x - mean) / std, to (B, D), not normalised;
-    template: whose crops it takes, which gives H and W; embedding_size: D unless asked for otherwise; mean, std: per
-    channel, in pixel values 0..255.
-    """
+    """A network architecture: what a row of BACKBONES points to."""
 
     build: Callable[[int], nn.Module]
+    """From an embedding size D to a network, which maps (B, 3, H, W) float32, RGB, (x - mean) / std, to (B, D), not
+    normalised."""
     template: str
+    """Geometry of the crops that it takes, which gives H and W."""
     embedding_size: int
+    """The default D."""
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    """Per channel, in pixel values 0..255."""
     std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+    """Per channel, in pixel values 0..255."""
 
     def __call__(self, embedding_size: int) -> nn.Module:
         """A network with freshly drawn weights."""

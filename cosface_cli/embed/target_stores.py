@@ -79,7 +79,14 @@ def _header(spec: str, config: EmbedConfig) -> StoreHeader:
     require_precision(spec, config.precision)
     embedder = open_embedder(spec)  # only for its header: the workers open the model themselves
     size = embedder.size * (2 if config.flip == "concat" else 1)
-    return StoreHeader(embedder.name, embedder.model_id, embedder.template, config.flip, size, config.precision)
+    return StoreHeader(
+        model=embedder.name,
+        model_id=embedder.model_id,
+        template=embedder.template,
+        flip=config.flip,
+        size=size,
+        precision=config.precision,
+    )
 
 
 def worker_openers(

@@ -36,21 +36,22 @@ def identity_draws(identities: int, draws: int = DRAWS, seed: int = 0) -> Iterat
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draws:
-    """tar: (R, F) at each FAR; eer: (R,); in each of R draws, thresholds chosen anew, NaN where it drew no pair of a
-    kind."""
+    """Figures of R draws, each with thresholds of its own; NaN where a draw has no genuine or no impostor pair."""
 
     tar: Floats
+    """(R, F), at each FAR."""
     eer: Floats
+    """(R,), equal error rates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Of pairs that are all but the impostors with the lowest scores. people: how many identities are drawn; that
-    number as a code stands for anybody who is not drawn and counts once; impostors: how many impostor pairs there are
-    in a draw, from how often each identity is in it (K,). What would need those left out is NaN."""
+    """Pairs of which the impostors with the lowest scores were left out. Figures that would need these are NaN."""
 
     people: int
+    """How many identities are drawn. As a code it stands for everybody who is not drawn, and counts once."""
     impostors: Callable[[NDArray[np.int64]], int]
+    """From how often each identity is drawn (K,) to the number of impostor pairs of the draw."""
 
 
 def pair_draws(

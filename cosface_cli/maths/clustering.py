@@ -83,20 +83,24 @@ def _means(sums: Floats, counts: Ints, left: Ints, right: Ints) -> NDArray[np.fl
     return out
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How groups agree with true names, each 0..1. pair_*: over pairs of faces, of those put together how many are of
-    one person, and of those of one person how many were put together; bcubed_*: the same for the group and the person
-    of each face, averaged over faces (Bagga and Baldwin 1998); f: harmonic means; nmi: mutual information over the
-    mean of the two entropies."""
+    """How well groups agree with true names, each 0..1."""
 
     pair_f: float
+    """Harmonic mean of the next two."""
     pair_precision: float
+    """Share of one person among the pairs of faces in the same group."""
     pair_recall: float
+    """Share in the same group among the pairs of faces of one person."""
     bcubed_f: float
+    """Harmonic mean of the next two."""
     bcubed_precision: float
+    """Share of a face's group that is its person, mean over faces (Bagga and Baldwin 1998)."""
     bcubed_recall: float
+    """Share of a face's person that is in its group, mean over faces."""
     nmi: float
+    """Mutual information, divided by the mean of the two entropies."""
 
 
 def agreement(truth: Ints, groups: Ints) -> Agreement:
@@ -112,13 +116,13 @@ def agreement(truth: Ints, groups: Ints) -> Agreement:
     bcubed_precision = float((shared**2 / of_group[sets]).sum() / n)
     bcubed_recall = float((shared**2 / of_person[people]).sum() / n)
     return Agreement(
-        _harmonic(pair_precision, pair_recall),
-        pair_precision,
-        pair_recall,
-        _harmonic(bcubed_precision, bcubed_recall),
-        bcubed_precision,
-        bcubed_recall,
-        _mutual_information(shared / n, of_person[people] / n, of_group[sets] / n, of_person / n, of_group / n),
+        pair_f=_harmonic(pair_precision, pair_recall),
+        pair_precision=pair_precision,
+        pair_recall=pair_recall,
+        bcubed_f=_harmonic(bcubed_precision, bcubed_recall),
+        bcubed_precision=bcubed_precision,
+        bcubed_recall=bcubed_recall,
+        nmi=_mutual_information(shared / n, of_person[people] / n, of_group[sets] / n, of_person / n, of_group / n),
     )
 
 

@@ -13,15 +13,15 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """How many pairs are accepted at each threshold (score >= threshold), from the strictest to the loosest.
-
-    thresholds: (K,) float64, inf first, then every distinct score, falling; -inf, where it is there, stands for pairs
-    that no threshold accepts; genuine, impostors: (K,) int64, accepted, the last ones all that there are.
-    """
+    """How many pairs are accepted at each threshold (score >= threshold), from the strictest to the loosest."""
 
     thresholds: Floats
+    """(K,) float64: inf, then every distinct score, falling. -inf, if present, stands for pairs that no threshold
+    accepts."""
     genuine: Counts
+    """(K,) int64, accepted genuine pairs; the last is their total."""
     impostors: Counts
+    """(K,) int64, accepted impostor pairs; the last is their total."""
 
     @property
     def tar(self) -> Floats:

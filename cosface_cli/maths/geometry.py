@@ -22,12 +22,16 @@ COLLINEAR = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Where the five landmarks of a crop are. width, height: pixels; points: five (x, y) in pixels."""
+    """Where the five landmarks of a crop are."""
 
     name: str
+    """Of the geometry."""
     width: int
+    """In pixels."""
     height: int
+    """In pixels."""
     points: tuple[tuple[float, float], ...]
+    """Five (x, y) in pixels."""
 
     @property
     def landmarks(self) -> Array:

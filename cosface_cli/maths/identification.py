@@ -20,23 +20,27 @@ Ints = NDArray[np.int64]
 NOWHERE = np.iinfo(np.int64).max  # the rank of who is not found at any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenSet:
-    """Searches at the lowest threshold where at most `fpir` of the unmated ones find anybody.
-
-    tpir: share of the mated searches whose own person is among the first `rank` with a score that reaches it;
-    achieved_fpir: what it is there; None where the unmated searches cannot resolve it: unmated_needed then says how
-    many can. mated, unmated: how many searches there are.
-    """
+    """Searches at the lowest threshold where at most `fpir` of the unmated ones find anybody."""
 
     fpir: float
+    """The requested false positive identification rate."""
     rank: int
+    """How many first places count."""
     tpir: float | None
+    """Share of mated searches whose own person is among the first `rank` with a score of at least `threshold`; None if
+    the unmated searches cannot resolve fpir."""
     threshold: float | None
+    """The score."""
     mated: int
+    """Number of mated searches."""
     unmated: int
+    """Number of unmated searches."""
     achieved_fpir: float | None = None
+    """The rate at the threshold."""
     unmated_needed: int | None = None
+    """If they cannot resolve fpir: how many could."""
 
 
 def ranks(scores: ArrayLike, candidates: ArrayLike, own: ArrayLike) -> tuple[Ints, Floats]:
@@ -81,7 +85,17 @@ def open_set(found: ArrayLike, own_scores: ArrayLike, unmated_best: ArrayLike, f
     mated = np.asarray(found).size
     if threshold is None or not mated:
         needed = impostors_needed(fpir) if threshold is None else None
-        return OpenSet(fpir, rank, None, None, mated, best.size, unmated_needed=needed)
+        return OpenSet(
+            fpir=fpir, rank=rank, tpir=None, threshold=None, mated=mated, unmated=best.size, unmated_needed=needed
+        )
     hits, _ = detected(found, own_scores, threshold, rank)
     answered, _ = rate_at(best, threshold)
-    return OpenSet(fpir, rank, hits / mated, threshold, mated, best.size, answered / best.size)
+    return OpenSet(
+        fpir=fpir,
+        rank=rank,
+        tpir=hits / mated,
+        threshold=threshold,
+        mated=mated,
+        unmated=best.size,
+        achieved_fpir=answered / best.size,
+    )

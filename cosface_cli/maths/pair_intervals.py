@@ -25,10 +25,12 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Intervals:
-    """low, high: (T,) of a rate at each of T thresholds, 95 %, 0..1."""
+    """95 % intervals of a rate, 0..1, at each of T thresholds."""
 
     low: Floats
+    """(T,)."""
     high: Floats
+    """(T,)."""
 
 
 def far_intervals(

@@ -11,36 +11,49 @@ from cosface_cli.maths.curve import Curve
 from cosface_cli.maths.intervals import clopper_pearson
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
     """TAR at the lowest threshold whose FAR on these pairs is at most `far`, with exact 95 % intervals.
 
-    tar, low, high: 0..1; threshold: a score of these pairs; achieved_far, far_low, far_high: the FAR there. All are
-    None where the impostor pairs cannot resolve `far`: impostors_needed then says how many can, else it is None.
-    genuine, impostors: how many pairs there are. The interval of the TAR takes the threshold as given.
+    What the impostor pairs cannot resolve is None. The interval of the TAR takes the threshold as given.
     """
 
     far: float
+    """The requested false accept rate."""
     tar: float | None
+    """The true accept rate, 0..1."""
     low: float | None
+    """Lower end of its interval."""
     high: float | None
+    """Upper end of its interval."""
     threshold: float | None
+    """A score of these pairs."""
     genuine: int
+    """Number of genuine pairs."""
     impostors: int
+    """Number of impostor pairs."""
     achieved_far: float | None = None
+    """The false accept rate at the threshold."""
     far_low: float | None = None
+    """Lower end of its interval."""
     far_high: float | None = None
+    """Upper end of its interval."""
     impostors_needed: int | None = None
+    """If the impostor pairs cannot resolve `far`: how many could."""
 
 
 @dataclass(frozen=True, slots=True)
 class EqualError:
-    """Where false accepts and false rejects are nearest to equally frequent. eer: the mean of far and frr there."""
+    """The threshold at which false accepts and false rejects are closest to equally frequent."""
 
     eer: float
+    """Mean of far and frr."""
     threshold: float
+    """The score."""
     far: float
+    """False accept rate."""
     frr: float
+    """False reject rate."""
 
 
 def allowed_accepts(far: float, impostors: int) -> int:
@@ -62,7 +75,16 @@ def tar_at_far(curve: Curve, far: float) -> Rate:
     allowed = allowed_accepts(far, impostors)
     if allowed < 1:
         needed = impostors_needed(far)
-        return Rate(far, None, None, None, None, genuine, impostors, impostors_needed=needed)
+        return Rate(
+            far=far,
+            tar=None,
+            low=None,
+            high=None,
+            threshold=None,
+            genuine=genuine,
+            impostors=impostors,
+            impostors_needed=needed,
+        )
     row = int(np.searchsorted(curve.impostors, allowed, side="right")) - 1
     if curve.thresholds[row] == -np.inf and row > 0:
         row -= 1  # no threshold accepts those
@@ -71,16 +93,16 @@ def tar_at_far(curve: Curve, far: float) -> Rate:
     far_low, far_high = clopper_pearson(false, impostors)
     threshold = float(curve.thresholds[row])
     return Rate(
-        far,
-        hits / genuine,
-        low,
-        high,
-        threshold if math.isfinite(threshold) else None,
-        genuine,
-        impostors,
-        false / impostors,
-        far_low,
-        far_high,
+        far=far,
+        tar=hits / genuine,
+        low=low,
+        high=high,
+        threshold=threshold if math.isfinite(threshold) else None,
+        genuine=genuine,
+        impostors=impostors,
+        achieved_far=false / impostors,
+        far_low=far_low,
+        far_high=far_high,
     )
 
 

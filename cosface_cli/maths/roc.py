@@ -17,15 +17,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Folds:
-    """An evaluation by folds, the threshold of each chosen on the others.
-
-    accuracies, thresholds: one per fold; mean: of the accuracies, 0..1; standard_error: sd (n - 1) / sqrt(n).
-    """
+    """An evaluation in folds. The threshold of each fold is chosen on the others."""
 
     accuracies: tuple[float, ...]
+    """One for each fold, 0..1."""
     thresholds: tuple[float, ...]
+    """One for each fold."""
     mean: float
+    """Of the accuracies."""
     standard_error: float
+    """Of the mean: sd (n - 1) / sqrt(n)."""
 
 
 def best_threshold(scores: ArrayLike, same: ArrayLike) -> float:

@@ -62,7 +62,9 @@ def train_in_process(config: TrainConfig, ranks: Ranks, emit: OnOutcome) -> Trai
             compare_machines(previous.machine, machine, emit)
         elif ranks.is_main:
             folder.state.unlink(missing_ok=True)  # without its run.json nobody knows of which run it is
-        record = RunRecord(job.settings.as_json(), job.facts, job.data.identities, machine)
+        record = RunRecord(
+            settings=job.settings.as_json(), data=job.facts, identities=job.data.identities, machine=machine
+        )
         pairs = pairs_of(config, job.backbone, emit) if ranks.is_main else None
         judge = Judge(job.settings, pairs, job.held_out, job.start)
         with closing(job.data.loader), deterministic(job.device, machine["threads"]):

@@ -24,7 +24,16 @@ CURVE = (
     Point(0.45, 1, 0.0, 0.006),
     Point(0.5, 0, 0.0, 0.004),
 )
-TABLE = Calibration("net", "id-1", "none", 50, 1000, {"source": "people"}, (rate(0.01, 0.31), rate(1e-6, None)), CURVE)
+TABLE = Calibration(
+    model="net",
+    model_id="id-1",
+    flip="none",
+    genuine=50,
+    impostors=1000,
+    data={"source": "people"},
+    rates=(rate(0.01, 0.31), rate(1e-6, None)),
+    curve=CURVE,
+)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,15 @@ def record(
 
 
 def reject(source: str, reason: str = "no_face") -> RejectRecord:
-    return RejectRecord(source, 5, 6, "ab" * 32, reason, f"{source}: no face was found", "s")
+    return RejectRecord(
+        source=source,
+        size=5,
+        mtime_ns=6,
+        hash="ab" * 32,
+        reason=reason,
+        words=f"{source}: no face was found",
+        settings="s",
+    )
 
 
 def written(root: Path, *records: CropRecord, files: bool = True) -> Path:
@@ -188,14 +196,14 @@ def test_what_is_added_is_there_at_once_and_finish_brings_the_order(tmp_path: Pa
     folder.add("a.jpg", reject("a.jpg"))
     assert [v["crop"] for v in read_lines(tmp_path / MANIFEST)] == ["c.jpg", "b.jpg", "b.2.jpg"]
     again = CropFolder(tmp_path)  # as after a kill
-    assert again.kept == folder.kept and again.dropped == []
+    assert again.photos == folder.photos and again.dropped == []
     assert again.records("b.jpg") == two and again.records("a.jpg") == []
     assert again.reject("a.jpg") == reject("a.jpg") and again.reject("b.jpg") is None
     folder.finish(["a.jpg", "b.jpg", "never seen.jpg", "c.jpg"])
     assert [v["crop"] for v in read_lines(tmp_path / MANIFEST)] == ["b.jpg", "b.2.jpg", "c.jpg"]
     # a photo that is no longer listed keeps its line, behind the others
     assert [v["source"] for v in read_lines(tmp_path / REJECTS)] == ["a.jpg", "x.jpg"]
-    assert CropFolder(tmp_path).kept == folder.kept
+    assert CropFolder(tmp_path).photos == folder.photos
     assert folder.records("b.jpg") == two
 
 
@@ -231,7 +239,7 @@ def test_a_photo_whose_last_face_was_torn_off_is_done_again(tmp_path: Path):
     written(tmp_path, record("a.jpg"), first, second)
     (tmp_path / MANIFEST).write_text(line(record("a.jpg")) + line(first) + line(second)[:40])
     folder = CropFolder(tmp_path)
-    assert set(folder.kept) == {"a.jpg"} and folder.dropped == ["b.jpg"]
+    assert set(folder.photos) == {"a.jpg"} and folder.dropped == ["b.jpg"]
 
 
 def test_adding_after_a_torn_line_cuts_it_off(tmp_path: Path):
@@ -248,7 +256,7 @@ def test_a_photo_both_kept_and_rejected_is_done_again(tmp_path: Path):
     written(tmp_path, record("a.jpg"), record("b.jpg"))
     (tmp_path / REJECTS).write_text(line(reject("a.jpg")) + line(reject("c.jpg")))
     folder = CropFolder(tmp_path)
-    assert set(folder.kept) == {"b.jpg", "c.jpg"} and folder.dropped == ["a.jpg"]
+    assert set(folder.photos) == {"b.jpg", "c.jpg"} and folder.dropped == ["a.jpg"]
 
 
 def test_open_crops_in_manifest_order_with_their_own_landmarks(tmp_path: Path):

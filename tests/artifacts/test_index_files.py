@@ -34,7 +34,17 @@ def row(number: int) -> Row:
 
 def header(segment: Segment, files: dict[str, index_folder.FileSum]) -> IndexHeader:
     return IndexHeader(
-        "faiss", "dlib", "dlib-01", "dlib", "none", 4, segment.rows, segment.rows, (segment,), files, ("/s.h5",)
+        engine="faiss",
+        model="dlib",
+        model_id="dlib-01",
+        template="dlib",
+        flip="none",
+        size=4,
+        rows=segment.rows,
+        next_id=segment.rows,
+        segments=(segment,),
+        files=files,
+        stores=("/s.h5",),
     )
 
 
@@ -51,13 +61,10 @@ def rows_file(root: Path, count: int) -> Path:
 def built(root: Path, count: int = 3, vectors: bytes = b"vectors") -> IndexHeader:
     root.mkdir(exist_ok=True)
     atomic.partial(root / "vectors").write_bytes(vectors)
-    files = dict(
-        (
-            add_file(root, atomic.partial(root / "vectors"), "vectors.{}.npy"),
-            add_file(root, rows_file(root, count), "rows.{}.h5"),
-        )
-    )
-    publish_index_json(root, header(Segment(count, *files), files))
+    vectors_name, vectors_sum = add_file(root, atomic.partial(root / "vectors"), "vectors.{}.npy")
+    rows_name, rows_sum = add_file(root, rows_file(root, count), "rows.{}.h5")
+    segment = Segment(rows=count, vectors=vectors_name, names=rows_name)
+    publish_index_json(root, header(segment, {vectors_name: vectors_sum, rows_name: rows_sum}))
     return read_header(root)
 
 

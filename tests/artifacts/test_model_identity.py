@@ -49,6 +49,20 @@ def test_a_file_can_be_renamed_and_what_is_unknown_is_not_compared() -> None:
 
 
 def test_stores_of_two_precisions_fit_one_index() -> None:
-    index = IndexHeader("faiss", "dlib", "dlib-0123", "dlib", "none", 128, 0, 0, (), {}, ())
+    index = IndexHeader(
+        engine="faiss",
+        model="dlib",
+        model_id="dlib-0123",
+        template="dlib",
+        flip="none",
+        size=128,
+        rows=0,
+        next_id=0,
+        segments=(),
+        files={},
+        stores=(),
+    )
     for precision in ("fp32", "fp16", "bf16"):
-        StoreHeader("dlib", "dlib-0123", "dlib", "none", 128, precision).identity.require_same(index.identity, "i")
+        StoreHeader(
+            model="dlib", model_id="dlib-0123", template="dlib", flip="none", size=128, precision=precision
+        ).identity.require_same(index.identity, "i")

@@ -18,7 +18,10 @@ def written(tmp_path: Path, text: str | bytes) -> Path:
     return path
 
 
-PAIRS = (PairRow("a/1.jpg", "a/2.jpg", True, 1), PairRow("a/1.jpg", "b/1.jpg", False, 2))
+PAIRS = (
+    PairRow(left="a/1.jpg", right="a/2.jpg", same=True, fold=1),
+    PairRow(left="a/1.jpg", right="b/1.jpg", same=False, fold=2),
+)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,16 @@ def test_the_same_pairs_in_every_dress(tmp_path: Path, text: str):
 def test_scores_identities_and_columns_of_ones_own(tmp_path: Path):
     text = "img1,img2,cosine,identity1,identity2,Age group\nx,y,0.25,anna,bo,60+\n"
     (row,) = read_pair_rows(written(tmp_path, text))
-    assert row == PairRow("x", "y", None, 1, 0.25, "anna", "bo", {"Age group": "60+"})
+    assert row == PairRow(
+        left="x",
+        right="y",
+        same=None,
+        fold=1,
+        score=0.25,
+        left_identity="anna",
+        right_identity="bo",
+        extra={"Age group": "60+"},
+    )
     (bare,) = read_pair_rows(written(tmp_path, "score,same\n-1e-3,0\n"))
     assert (bare.left, bare.right, bare.score, bare.same) == ("", "", -1e-3, False)
 

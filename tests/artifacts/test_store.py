@@ -24,7 +24,7 @@ from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_sto
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.outcomes import Rejected
 
-HEADER = StoreHeader("dlib", "dlib-0123", "dlib", "none", 8)
+HEADER = StoreHeader(model="dlib", model_id="dlib-0123", template="dlib", flip="none", size=8)
 ODD = ("a b.jpg", "new\nline.jpg", "tab\t", "名前/顔.jpg", os.fsdecode(b"p\xff/\xfe.jpg"), "", "-x,'\".jpg", "😀/1.jpg")
 
 
@@ -445,7 +445,7 @@ def test_flipped_bytes_neither_crash_nor_hang(tmp_path: Path, seed: int):
 @pytest.mark.slow
 def test_memory_stays_flat_however_many_rows(tmp_path: Path):
     size, count = 128, 20_000  # 10 MB of vectors
-    header = StoreHeader("m", "id", "dlib", "none", size)
+    header = StoreHeader(model="m", model_id="id", template="dlib", flip="none", size=size)
     vector = unit(1, size)
     path = tmp_path / "s.h5"
     write_store(path, header, ((row(n), vector) for n in range(3000)), [])  # what is loaded once

@@ -18,7 +18,7 @@ from cosface_cli.artifacts.store.store_file import Store, StoreHeader
 from cosface_cli.artifacts.store.store_update import Key, Known, StoreUpdate
 from cosface_cli.errors import CosfaceError, ModelMismatch
 
-HEADER = StoreHeader("dlib", "dlib-0123", "dlib", "none", 4)
+HEADER = StoreHeader(model="dlib", model_id="dlib-0123", template="dlib", flip="none", size=4)
 ROOT = "/photos"
 
 
@@ -33,7 +33,22 @@ def result(source: str, faces: int = 1, version: int = 0) -> tuple[list[Row], np
     ]
     reason = None if faces else "no_face"
     words = "" if faces else f"{source}: no face was found"
-    return rows, vectors, Known(digest, 10 + version, 20, "s", reason, words, faces, -1, -1), (ROOT, source)
+    return (
+        rows,
+        vectors,
+        Known(
+            hash=digest,
+            size=10 + version,
+            mtime_ns=20,
+            settings="s",
+            reason=reason,
+            words=words,
+            rows=faces,
+            start=-1,
+            offset=-1,
+        ),
+        (ROOT, source),
+    )
 
 
 SOURCES = [f"{number:03d}.jpg" for number in range(40)]

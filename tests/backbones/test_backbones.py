@@ -264,7 +264,17 @@ def test_weights_and_header_round_trip(name: str, tmp_path):
     network = warmed(name)
     tensors = tensors_of(network)
     path = tmp_path / "weights.safetensors"
-    save_weights(path, tensors, Weights(name, 32, declaration(name).template, tensors_id(tensors), threshold=0.25))
+    save_weights(
+        path,
+        tensors,
+        Weights(
+            backbone=name,
+            embedding_size=32,
+            template=declaration(name).template,
+            model_id=tensors_id(tensors),
+            threshold=0.25,
+        ),
+    )
     header = read_header(path)
     assert (header.backbone, header.embedding_size, header.threshold) == (name, 32, 0.25)
     again = load(header.backbone, header.embedding_size, read_tensors(path))

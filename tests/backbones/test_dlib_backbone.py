@@ -62,7 +62,14 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def saved(folder: Path, network: torch.nn.Module, size: int = 128) -> Path:
     tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    header = Weights("dlib29", size, DLIB.template, tensors_id(tensors), mean=DLIB.mean, std=DLIB.std)
+    header = Weights(
+        backbone="dlib29",
+        embedding_size=size,
+        template=DLIB.template,
+        model_id=tensors_id(tensors),
+        mean=DLIB.mean,
+        std=DLIB.std,
+    )
     save_weights(folder / "weights.safetensors", tensors, header)
     return folder
 

@@ -39,7 +39,12 @@ def faces(rows: int, size: int) -> Iterator[tuple[Row, np.ndarray]]:
 
 def written(rows: int, size: int, folder: Path) -> Path:
     path = folder / f"{rows}.h5"
-    write_store(path, StoreHeader("synthetic", "synthetic", "arcface", "none", size), faces(rows, size), [])
+    write_store(
+        path,
+        StoreHeader(model="synthetic", model_id="synthetic", template="arcface", flip="none", size=size),
+        faces(rows, size),
+        [],
+    )
     return path
 
 

@@ -161,7 +161,12 @@ def made_up(rows: int, size: int) -> Any:
 def at_scale(rows: int, size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store, index = Path(folder) / "faces.h5", Path(folder) / "index"
-        write_store(store, StoreHeader("made up", "made-up-01", "dlib", "none", size), made_up(rows, size), [])
+        write_store(
+            store,
+            StoreHeader(model="made up", model_id="made-up-01", template="dlib", flip="none", size=size),
+            made_up(rows, size),
+            [],
+        )
         built = timed([*COSFACE, "index", "build", str(store), str(index), "--quiet"], cores=2)
         print(f"{rows} x {size}: index built in {built.wall:.0f} s ({built.cpu:.0f} s of CPU), {built.peak:.0f} MB")
         store.unlink()

@@ -74,7 +74,9 @@ def write_store(path: Path, rows: int, structure: bool) -> np.ndarray:
                 yield Row(name, person, "/photos", "s", 1, box, 0.9, 99.0, f"{number:064x}", 9, 9), vector
                 number += 1
 
-    write_store(path, StoreHeader("bench", "bench-01", "wide", "none", SIZE), pairs(), [])
+    write_store(
+        path, StoreHeader(model="bench", model_id="bench-01", template="wide", flip="none", size=SIZE), pairs(), []
+    )
     return np.concatenate(probes)[:PROBES]
 
 

@@ -51,7 +51,15 @@ def record(crop: str, score: float = 0.9, sharpness: float = 50.0, off: float = 
 
 
 def reject(source: str, reason: str = "no_face", words: str = "no face was found") -> RejectRecord:
-    return RejectRecord(source, 1, 1, "00" * 32, reason, words, "detector=mtcnn template=wide")
+    return RejectRecord(
+        source=source,
+        size=1,
+        mtime_ns=1,
+        hash="00" * 32,
+        reason=reason,
+        words=words,
+        settings="detector=mtcnn template=wide",
+    )
 
 
 def crop_folder(root: Path, records: list[CropRecord | RejectRecord]) -> Path:

@@ -22,7 +22,7 @@ from tests.conftest import Cosface
 
 pytestmark = pytest.mark.slow
 
-HEADER = StoreHeader("dlib", "dlib-0123", "dlib", "none", 4)
+HEADER = StoreHeader(model="dlib", model_id="dlib-0123", template="dlib", flip="none", size=4)
 Pair = tuple[Row, np.ndarray]
 
 

@@ -21,7 +21,9 @@ from tests.runs import a_run
 
 FARS = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
 CURVE = (Point(-1.0, 10, 1.0, 1.0), Point(0.5, 0, 0.0, 0.3))
-TABLE = Calibration("mine", "", "none", 5, 10, {"source": "people"}, (), CURVE)
+TABLE = Calibration(
+    model="mine", model_id="", flip="none", genuine=5, impostors=10, data={"source": "people"}, rates=(), curve=CURVE
+)
 
 
 @pytest.mark.parametrize("name", EMBEDDERS.names)

@@ -18,7 +18,14 @@ from cosface_cli.errors import CosfaceError, DamagedError
 @pytest.fixture
 def header() -> Weights:
     tensors = tensors_of(build("mobilefacenet", 32, 0))
-    return Weights("mobilefacenet", 32, "arcface", tensors_id(tensors), licence="CC0-1.0", lineage=("first", "second"))
+    return Weights(
+        backbone="mobilefacenet",
+        embedding_size=32,
+        template="arcface",
+        model_id=tensors_id(tensors),
+        licence="CC0-1.0",
+        lineage=("first", "second"),
+    )
 
 
 def save(folder: Path, header: Weights, size: int = 32) -> Path:

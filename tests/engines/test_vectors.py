@@ -228,7 +228,26 @@ def aligned(root: Path, *broken: str) -> Path:
         if name in broken:
             (root / name).write_bytes(b"no picture")
         box = (0.0, 0.0, 9.0, 9.0)
-        lines.append(line(CropRecord(name, name, 1, 2, "00" * 32, 1, 1, 1, box, points, 0.9, "wide", "d", "s")))
+        lines.append(
+            line(
+                CropRecord(
+                    crop=name,
+                    source=name,
+                    size=1,
+                    mtime_ns=2,
+                    hash="00" * 32,
+                    face=1,
+                    faces=1,
+                    found=1,
+                    box=box,
+                    landmarks=points,
+                    score=0.9,
+                    template="wide",
+                    detector="d",
+                    settings="s",
+                )
+            )
+        )
     (root / MANIFEST).write_text("".join(lines))
     (root / "pairs.txt").write_text("1\nA\t1\t2\nA\t1\tB\t2\n")
     return root

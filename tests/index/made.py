@@ -48,7 +48,7 @@ def people(sizes: dict[str, int], start: int = 0, root: Path | str = "/photos") 
 
 
 def store(path: Path, faces: Faces, model_id: str = DLIB) -> Path:
-    write_store(path, StoreHeader("dlib", model_id, "dlib", "none", SIZE), faces, [])
+    write_store(path, StoreHeader(model="dlib", model_id=model_id, template="dlib", flip="none", size=SIZE), faces, [])
     return path
 
 

@@ -13,7 +13,7 @@ from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 
 SIZE = 32
-HEADER = StoreHeader("toy", "toy-0123456789abcdef", "dlib", "none", SIZE)
+HEADER = StoreHeader(model="toy", model_id="toy-0123456789abcdef", template="dlib", flip="none", size=SIZE)
 
 
 @cache

@@ -63,14 +63,38 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (aligned / crop).write_bytes(content)
         points = ((67.0, 85.5), (125.1, 85.3), (95.6, 121.6), (69.7, 146.6), (121.9, 146.4))
         faces = 2 if photo >= 3 else 1
-        record = CropRecord(crop, source, 9, 9, digest(source.encode()), 1 if first else 2, faces, faces,
-                            (0.0, 0.0, 9.0, 9.0), points, 0.9, "wide", "d", "s")  # fmt: skip
+        record = CropRecord(
+            crop=crop,
+            source=source,
+            size=9,
+            mtime_ns=9,
+            hash=digest(source.encode()),
+            face=1 if first else 2,
+            faces=faces,
+            found=faces,
+            box=(0.0, 0.0, 9.0, 9.0),
+            landmarks=points,
+            score=0.9,
+            template="wide",
+            detector="d",
+            settings="s",
+        )
         manifest.append(line(record))
         row = Row(crop, person, str(aligned), "s", 1, (0.0, 0.0, 9.0, 9.0), 0.9, 1.0, digest(content))
         pairs.append((row, found[number]))
     (aligned / "manifest.jsonl").write_text("".join(manifest))
-    rejects = [RejectRecord(f"P0{n} Müller/bad.jpg", 1, 1, "", "no_face", f"P0{n} Müller/bad.jpg: no face", "s")
-               for n in range(4)]  # fmt: skip
+    rejects = [
+        RejectRecord(
+            source=f"P0{n} Müller/bad.jpg",
+            size=1,
+            mtime_ns=1,
+            hash="",
+            reason="no_face",
+            words=f"P0{n} Müller/bad.jpg: no face",
+            settings="s",
+        )
+        for n in range(4)
+    ]
     (aligned / "rejects.jsonl").write_text("".join(map(line, rejects)))
     (aligned / "report.html").write_text("a page that shows P01 Müller/0.jpg")
     no_face = {"root": str(aligned), "hash": "", "size": 1, "mtime_ns": 1, "settings": "s", "reason": "no_face"}
@@ -196,7 +220,7 @@ def test_one_of_two_faces_of_a_photo_stays_known(home: Path) -> None:
     write_people(home / "people.index", People({1: Person(1, "Extra", True, (people_file.face_key(face),))}, 2))
     assert run(home, identity="Extra").crops == 1
     kept = CropFolder(home / "aligned")
-    assert kept.kept["P09 Müller/3.jpg"].crops == ("P09 Müller/3.jpg",) and not kept.dropped
+    assert kept.photos["P09 Müller/3.jpg"].crops == ("P09 Müller/3.jpg",) and not kept.dropped
 
 
 def test_the_same_photo_under_another_name_goes_too(home: Path) -> None:

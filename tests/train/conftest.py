@@ -129,8 +129,23 @@ def crop_folder_with_pairs(folder: Path) -> tuple[Path, Path]:
         name = f"{path.parent.name}/{path.parent.name}_{int(path.stem) + 1:04d}.png"
         path.rename(root / name)
         points = template("arcface").points
-        kept = ("0" * 64, 1, 1, 1, (0.0, 0.0, 1.0, 1.0), points, 1.0, "arcface", "none", "made for a test")
-        records.append(line(CropRecord(name, name, 1, 1, *kept)))
+        record = CropRecord(
+            crop=name,
+            source=name,
+            size=1,
+            mtime_ns=1,
+            hash="0" * 64,
+            face=1,
+            faces=1,
+            found=1,
+            box=(0.0, 0.0, 1.0, 1.0),
+            landmarks=points,
+            score=1.0,
+            template="arcface",
+            detector="none",
+            settings="made for a test",
+        )
+        records.append(line(record))
     (root / "manifest.jsonl").write_text("".join(records))
     lines = ["2\t4"]
     for fold in range(2):

@@ -175,11 +175,23 @@ def test_the_fingerprint_reads_the_manifest(tmp_path: Path):
     def write(settings: str) -> str:
         rows = [
             CropRecord(
-                f"p{p}/0.png", f"p{p}/0.jpg", 1, 1, f"hash{p}", 1, 1, 1, (0, 0, 1, 1), ARCFACE.points, 1.0,
-                "arcface", "d", settings,
+                crop=f"p{p}/0.png",
+                source=f"p{p}/0.jpg",
+                size=1,
+                mtime_ns=1,
+                hash=f"hash{p}",
+                face=1,
+                faces=1,
+                found=1,
+                box=(0, 0, 1, 1),
+                landmarks=ARCFACE.points,
+                score=1.0,
+                template="arcface",
+                detector="d",
+                settings=settings,
             )
             for p in range(2)
-        ]  # fmt: skip
+        ]
         (root / "manifest.jsonl").write_text("".join(map(line, rows)))
         assert json.loads((root / "manifest.jsonl").read_text().splitlines()[0])["template"] == "arcface"
         return fingerprint(label(root, None, ARCFACE, 1, 4, 0)[0])

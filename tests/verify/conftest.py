@@ -66,7 +66,9 @@ def make_store(tmp_path: Path) -> MakeStore:
             )
             for number, (source, vector) in enumerate(vectors.items())
         )
-        write_store(path, StoreHeader(model, f"{model}-id", "arcface", flip, size), rows, [])
+        write_store(
+            path, StoreHeader(model=model, model_id=f"{model}-id", template="arcface", flip=flip, size=size), rows, []
+        )
         return path
 
     return make

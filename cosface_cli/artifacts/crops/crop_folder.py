@@ -1,7 +1,7 @@
 """A crop folder that grows: crops are written first, then their lines, and at the end the lines are put in order.
 
 What a photo gave is known by its size, time and content hash, and by the settings that made it, so that a second run
-does only what is new or changed. Of each photo a few words are kept in memory and the rest is left in the files, so
+does only what is new or changed. Of each photo a few words are entry in memory and the rest is left in the files, so
 that memory hardly grows with their number.
 """
 
@@ -31,27 +31,34 @@ Span = tuple[int, int]  # where a line begins and ends in its file
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a photo gave. size, mtime_ns, hash: of its file; crops: their names, none where it was rejected; reason,
-    words: why; lines: where they stand in the manifest, or in the list of rejects."""
+class PhotoEntry:
+    """The results of one photo, by its content and the settings."""
 
     size: int
+    """Bytes of the photo file."""
     mtime_ns: int
+    """Its modification time, in nanoseconds."""
     hash: str
+    """SHA-256 of its content."""
     settings: str
+    """Everything that decides the crops."""
     crops: tuple[str, ...] = ()
+    """Names of the crops; empty for a rejected photo."""
     reason: str | None = None
+    """Code of the rejection."""
     words: str = ""
+    """The rejection as a sentence."""
     lines: tuple[Span, ...] = ()
+    """Where its lines are in the manifest, or in the list of rejects."""
 
 
 class CropFolder:
-    """A crop folder open for writing. kept: by source; dropped: crops whose lines do not hold, their photo is to be
+    """A crop folder open for writing. entry: by source; dropped: crops whose lines do not hold, their photo is to be
     done again."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.kept: dict[str, Kept] = {}
+        self.photos: dict[str, PhotoEntry] = {}
         self.dropped: list[str] = []
         self._handles: dict[str, BinaryIO] = {}
         self._ends = {MANIFEST: 0, REJECTS: 0}  # of the last whole line
@@ -61,66 +68,74 @@ class CropFolder:
         faces: dict[str, int] = {}
         for span, values in read_spans(self.root / MANIFEST):
             record = crop_record(values, self.root / MANIFEST)
-            before = self.kept.get(record.source)
+            before = self.photos.get(record.source)
             if record.face == 1 and before is not None:  # a photo that was done again: its later lines hold
                 self.dropped += before.crops
                 before = None
-            self.kept[record.source] = _with_line(before, record, span)
+            self.photos[record.source] = _with_line(before, record, span)
             faces[record.source] = record.faces if before is None else faces[record.source]
             self._ends[MANIFEST] = span[1]
-        for source in [source for source, kept in self.kept.items() if len(kept.crops) != faces[source]]:
-            self.dropped += self.kept.pop(source).crops  # the line of a later face was torn off
+        for source in [source for source, entry in self.photos.items() if len(entry.crops) != faces[source]]:
+            self.dropped += self.photos.pop(source).crops  # the line of a later face was torn off
         for span, values in read_spans(self.root / REJECTS):
             try:
                 reject = RejectRecord(**values)
-                kept = _rejected(reject, span)
+                entry = _rejected(reject, span)
             except TypeError:
                 raise CosfaceError("not a list of rejects", self.root / REJECTS, "move it away") from None
-            before = self.kept.pop(reject.source, None)
+            before = self.photos.pop(reject.source, None)
             if before is not None and before.crops:  # a stopped run left both: nobody knows which is the later
                 self.dropped += before.crops
             else:
-                self.kept[reject.source] = kept
+                self.photos[reject.source] = entry
             self._ends[REJECTS] = span[1]
 
     def add(self, source: str, records: Sequence[CropRecord] | RejectRecord) -> None:
         """Append what a photo gave; the crops' files are there already."""
         if isinstance(records, RejectRecord):
-            self.kept[source] = _rejected(records, self._append(REJECTS, [line(records)])[0])
+            self.photos[source] = _rejected(records, self._append(REJECTS, [line(records)])[0])
             return
-        kept: Kept | None = None
+        entry: PhotoEntry | None = None
         for record, span in zip(records, self._append(MANIFEST, list(map(line, records))), strict=True):
-            kept = _with_line(kept, record, span)
-        if kept is not None:
-            self.kept[source] = kept
+            entry = _with_line(entry, record, span)
+        if entry is not None:
+            self.photos[source] = entry
 
     def records(self, source: str) -> list[CropRecord]:
         """The manifest's lines of a photo, read again; none of a rejected one."""
-        kept = self.kept[source]
-        if not kept.crops:
+        entry = self.photos[source]
+        if not entry.crops:
             return []
         with (self.root / MANIFEST).open("rb") as file:
-            return [crop_record(json.loads(_at(file, span)), self.root / MANIFEST) for span in kept.lines]
+            return [crop_record(json.loads(_at(file, span)), self.root / MANIFEST) for span in entry.lines]
 
     def reject(self, source: str) -> RejectRecord | None:
         """Why a photo gave no crop."""
-        kept = self.kept[source]
-        if kept.reason is None:
+        entry = self.photos[source]
+        if entry.reason is None:
             return None
-        return RejectRecord(source, kept.size, kept.mtime_ns, kept.hash, kept.reason, kept.words, kept.settings)
+        return RejectRecord(
+            source=source,
+            size=entry.size,
+            mtime_ns=entry.mtime_ns,
+            hash=entry.hash,
+            reason=entry.reason,
+            words=entry.words,
+            settings=entry.settings,
+        )
 
     def drop(self, sources: Iterable[str]) -> list[str]:
         """Forget photos; gives the names of their crops, which are to be taken away."""
-        return [crop for source in sources for crop in self.kept.pop(source).crops]
+        return [crop for source in sources for crop in self.photos.pop(source).crops]
 
     def finish(self, order: Iterable[str]) -> None:
         """Bring both files into the order of sources; photos not in it keep their lines, after the others."""
         self.close()
         names = dict.fromkeys(order)
-        names.update(dict.fromkeys(sorted(set(self.kept) - set(names))))
-        sources = [name for name in names if name in self.kept]
-        self._put_in_order(MANIFEST, [source for source in sources if self.kept[source].crops])
-        self._put_in_order(REJECTS, [source for source in sources if not self.kept[source].crops])
+        names.update(dict.fromkeys(sorted(set(self.photos) - set(names))))
+        sources = [name for name in names if name in self.photos]
+        self._put_in_order(MANIFEST, [source for source in sources if self.photos[source].crops])
+        self._put_in_order(REJECTS, [source for source in sources if not self.photos[source].crops])
 
     def close(self) -> None:
         """Close the files that are being appended to."""
@@ -151,7 +166,7 @@ class CropFolder:
 
     def _put_in_order(self, name: str, sources: Sequence[str]) -> None:
         path = self.root / name
-        spans = [span for source in sources for span in self.kept[source].lines]
+        spans = [span for source in sources for span in self.photos[source].lines]
         size = path.stat().st_size if path.exists() else -1
         bounds = [0, *(end for _, end in spans)]
         if [start for start, _ in spans] == bounds[:-1] and bounds[-1] == size:
@@ -163,23 +178,23 @@ class CropFolder:
         end = 0
         for source in sources:
             moved = []
-            for start, stop in self.kept[source].lines:
+            for start, stop in self.photos[source].lines:
                 moved.append((end, end + stop - start))
                 end += stop - start
-            self.kept[source] = replace(self.kept[source], lines=tuple(moved))
+            self.photos[source] = replace(self.photos[source], lines=tuple(moved))
         self._ends[name] = end
 
 
-def _with_line(before: Kept | None, record: CropRecord, span: Span) -> Kept:
-    """What is kept of a photo, with one more of its faces."""
+def _with_line(before: PhotoEntry | None, record: CropRecord, span: Span) -> PhotoEntry:
+    """What is entry of a photo, with one more of its faces."""
     if before is not None:
         return replace(before, crops=(*before.crops, record.crop), lines=(*before.lines, span))
     settings = sys.intern(record.settings)  # one string for all photos
-    return Kept(record.size, record.mtime_ns, record.hash, settings, (record.crop,), lines=(span,))
+    return PhotoEntry(record.size, record.mtime_ns, record.hash, settings, (record.crop,), lines=(span,))
 
 
-def _rejected(record: RejectRecord, span: Span) -> Kept:
-    return Kept(
+def _rejected(record: RejectRecord, span: Span) -> PhotoEntry:
+    return PhotoEntry(
         record.size,
         record.mtime_ns,
         record.hash,

@@ -22,54 +22,79 @@ REJECTS = "rejects.jsonl"
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CropRecord:
-    """One line of the manifest. Paths are relative with forward slashes: crop to the crop folder, source to the
-    photo folder. size: bytes; mtime_ns: nanoseconds; hash: SHA-256 of the photo file; face: 1 for the first of
-    `faces` kept, of `found` in the photo; box, landmarks: upright source pixels; score: the detector's, 0..1;
-    quality: measures by name; settings: all that decides the crop; rotation: degrees clockwise by which the upright
-    photo was turned to find the face; box and landmarks are in the photo as it was."""
+    """One line of the manifest. Paths are relative, with forward slashes."""
 
     crop: str
+    """Path of the crop in the crop folder."""
     source: str
+    """Path of the photo in the photo folder."""
     size: int
+    """Bytes of the photo file."""
     mtime_ns: int
+    """Its modification time, in nanoseconds."""
     hash: str
+    """SHA-256 of its content."""
     face: int
+    """Number of the face, from 1."""
     faces: int
+    """How many faces of the photo were kept."""
     found: int
+    """How many faces were detected in the photo."""
     box: tuple[float, ...]
+    """Left, top, right, bottom, in pixels of the upright photo."""
     landmarks: tuple[tuple[float, ...], ...]
+    """Five (x, y), in pixels of the upright photo."""
     score: float
+    """Detection score, 0..1."""
     template: str
+    """Name of the crop geometry."""
     detector: str
+    """Name of the detector, with the checksum of its weights."""
     settings: str
+    """Everything that decides the crop."""
     quality: Mapping[str, float] = field(default_factory=dict)
+    """Measures by name: face_px, sharpness, yaw, roll."""
     rotation: int = 0
+    """Degrees by which the upright photo was rotated clockwise for the detector; box and landmarks are in the photo
+    before that."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RejectRecord:
-    """One line of rejects.jsonl: a photo that gave no crop. reason: a code; words: a sentence."""
+    """One line of rejects.jsonl: a photo without a crop."""
 
     source: str
+    """Path of the photo in the photo folder."""
     size: int
+    """Bytes of the photo file."""
     mtime_ns: int
+    """Its modification time, in nanoseconds."""
     hash: str
+    """SHA-256 of its content."""
     reason: str
+    """Code of the rejection."""
     words: str
+    """The rejection as a sentence."""
     settings: str
+    """Everything that decides the crop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """A crop that can be used: name: path relative to its folder; landmarks: (5, 2) its own, in crop pixels."""
+    """A crop that can be used."""
 
     path: Path
+    """Its file."""
     name: str
+    """Its path in the crop folder."""
     template: Template
+    """Its geometry."""
     landmarks: NDArray[np.float64] | None = None
+    """Landmarks (5, 2) of this face, in crop pixels, if known."""
     record: CropRecord | None = None
+    """Its line in the manifest, if there is one."""
 
     @property
     def identity(self) -> str | None:

@@ -31,23 +31,30 @@ _OWN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FileSum:
-    """How long a file is, and its SHA-256."""
+    """Length and checksum of a file."""
 
     bytes: int
+    """Its length."""
     sha256: str
+    """SHA-256 of its content, in hex."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """rows: how many; vectors, names: its two files; search: the row of SEARCHERS that finds in it; lists: the file (or
-    the collection of a server) that it needs for that; settings: how it searches, and what was measured."""
+    """A part of the rows, in their order, with its own files."""
 
     rows: int
+    """How many rows it has."""
     vectors: str
+    """File of the vectors."""
     names: str
+    """File of the other columns."""
     search: str = "flat"
+    """The row of SEARCHERS that searches it."""
     lists: str | None = None
+    """The file, or the collection on a server, that the engine needs; None for exact search."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of the engine, and the measured recall."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -56,29 +63,42 @@ class Segment:
         return (self.vectors, self.names, *([own] if own else []))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IndexHeader:
-    """engine: faiss, or milvus at uri; metric: "cos"; model, model_id, template, flip, size: of the embeddings, as in a
-    store; rows: how many; next_id: above all ids that were ever given; segments: where the rows are, in order; files:
-    lengths and checksums; stores: what it was built from; mapped: where vectors came by a linear map from another
-    model's, what is known of that."""
+    """The content of index.json."""
 
     engine: str
+    """faiss, or milvus at `uri`."""
     model: str
+    """Name of the model."""
     model_id: str
+    """Hash of what decides its vectors."""
     template: str
+    """Geometry of the crops that it takes."""
     flip: str
+    """none, sum or concat."""
     size: int
+    """Numbers of an embedding."""
     rows: int
+    """How many rows it has."""
     next_id: int
+    """The id of the next new row: above all ids that were ever given."""
     segments: tuple[Segment, ...]
+    """Where the rows are, in order."""
     files: dict[str, FileSum]
+    """Length and checksum of each file, by name."""
     stores: tuple[str, ...]
+    """The stores that it was built from."""
     uri: str | None = None
+    """Address of the Milvus server."""
     mapped: dict[str, Any] | None = None
+    """If the vectors were mapped from those of another model: which model, and how exact the map is."""
     metric: str = "cos"
+    """cos: a larger score is closer."""
     kind: str = KIND
+    """Always KIND."""
     schema: int = SCHEMA
+    """Version of the format."""
 
     @property
     def identity(self) -> ModelIdentity:

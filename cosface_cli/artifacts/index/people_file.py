@@ -29,13 +29,16 @@ _MEND = "restore it from a copy, or move it away: cosface index cluster begins a
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Faces taken for one person. id: never given twice in an index; name: None until somebody gave one; held: whether
-    people touched it, so that its faces stay together and apart from other held ones; faces: sorted keys."""
+    """Faces that are considered one person."""
 
     id: int
+    """Never given twice in an index."""
     name: str | None
+    """None until a user gives one."""
     held: bool
+    """Whether a user named, merged or split it: such persons keep their faces and are never joined with each other."""
     faces: tuple[str, ...]
+    """Sorted keys of faces."""
 
     @property
     def called(self) -> str:
@@ -45,12 +48,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """persons: by id, in its order; next_id: the id of the next new one; views: absolute paths of pages and folders of
-    links that show them, which forgetting somebody takes away."""
+    """The content of people.jsonl."""
 
     persons: dict[int, Person] = field(default_factory=dict)
+    """By id, in ascending order."""
     next_id: int = 1
+    """The id of the next new person."""
     views: tuple[str, ...] = ()
+    """Absolute paths of pages and folders of links that show them; forgetting a person deletes these."""
 
     def find(self, called: str, path: Path) -> Person:
         """The person of that name or id. Raises CosfaceError with the near miss."""

@@ -28,40 +28,54 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Media:
-    """names: of the photos; templates, media: (N,), what each belongs to."""
+    """Which template and which medium each photo belongs to."""
 
     names: tuple[str, ...]
+    """Of the photos."""
     templates: Ids
+    """Template (N,) of each photo."""
     media: Ids
+    """Medium (N,) of each photo."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TemplatePairs:
-    """left, right: (P,) templates; same: (P,) bool."""
+    """Pairs of templates to compare."""
 
     left: Ids
+    """Templates (P,)."""
     right: Ids
+    """Templates (P,)."""
     same: NDArray[np.bool_]
+    """Whether each pair (P,) is one person."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """By photo: five landmarks in its pixels; the detector's score, 0..1."""
+    """What the set says of each photo, by name."""
 
     landmarks: dict[str, tuple[tuple[float, float], ...]]
+    """Five (x, y) in pixels of the photo."""
     scores: dict[str, float]
+    """Detection scores, 0..1."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetaFiles:
-    """name: of the set, such as ijbc; the files that are there: galleries by their short name, such as G1."""
+    """The files of one set; None for those that are missing."""
 
     name: str
+    """Of the set, such as ijbc."""
     media: Path
+    """Photo, template and medium."""
     pairs: Path | None
+    """Pairs of templates."""
     points: Path | None
+    """Landmarks and detection scores."""
     probes: Path | None
+    """Probe templates of the search."""
     galleries: dict[str, Path] = field(default_factory=dict)
+    """Gallery templates, by short name such as G1."""
 
     @property
     def all(self) -> tuple[Path, ...]:
@@ -85,7 +99,9 @@ def find_meta(folder: Path) -> MetaFiles:
 
     galleries = {ending.rpartition("_")[2].removesuffix(".csv"): here(ending) for ending in GALLERIES}
     there = {short: path for short, path in galleries.items() if path is not None}
-    return MetaFiles(name, found[0], here(PAIRS), here(POINTS), here(PROBES), there)
+    return MetaFiles(
+        name=name, media=found[0], pairs=here(PAIRS), points=here(POINTS), probes=here(PROBES), galleries=there
+    )
 
 
 def read_media(path: Path) -> Media:

@@ -10,30 +10,40 @@ from cosface_cli.errors import CosfaceError
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two photos by name (`Name/Name_0001`, no ending), whether they show one person, and the fold from 1 on."""
+    """Two photos by name (`Name/Name_0001`, without file ending)."""
 
     left: str
+    """Name of the one photo."""
     right: str
+    """Name of the other photo."""
     same: bool
+    """Whether they show one person."""
     fold: int
+    """From 1 on."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairList:
-    """pairs in the file's order; folds: how many; per_fold: pairs in each, genuine ones first."""
+    """The content of a pairs file."""
 
     pairs: tuple[Pair, ...]
+    """In the order of the file."""
     folds: int
+    """How many folds there are."""
     per_fold: int
+    """Pairs in each fold, genuine ones first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person of people.txt: the fold from 1 on, and how many photos there are, Name_0001 and so on."""
+    """A line of people.txt."""
 
     name: str
+    """Of the person."""
     photos: int
+    """How many photos there are: Name_0001 and so on."""
     fold: int
+    """From 1 on."""
 
     @property
     def names(self) -> tuple[str, ...]:

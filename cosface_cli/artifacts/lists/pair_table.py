@@ -44,19 +44,26 @@ _NO = {"0", "-1", "false", "no", "different", "impostor"}
 _MEND = "give a first line such as left,right,same"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairRow:
-    """left, right: names as written, "" where a list has scores only; same: None where it does not say; fold: as
-    written, 1 where it does not say; extra: the other columns by name."""
+    """A pair of a list with named columns."""
 
     left: str
+    """Name as written; "" in a list that has scores only."""
     right: str
+    """Likewise."""
     same: bool | None
+    """Whether it is one person, None if the list does not say."""
     fold: int = 1
+    """1 if the list does not say."""
     score: float | None = None
+    """A score that the list gives."""
     left_identity: str = ""
+    """"" if the list does not say."""
     right_identity: str = ""
+    """Likewise."""
     extra: Mapping[str, str] = field(default_factory=dict)
+    """All other columns, by name."""
 
 
 def read_pair_rows(path: Path) -> tuple[PairRow, ...]:
@@ -168,5 +175,13 @@ def _row(number: int, values: dict[str, str], path: Path) -> PairRow:
     if ("left" in values or "right" in values) and not (left and right):
         raise CosfaceError(f"line {number} names one side only", path, "correct the line")
     extra = {name: value for name, value in values.items() if name not in COLUMNS}
-    identities = values.get("left_identity", ""), values.get("right_identity", "")
-    return PairRow(left, right, same, int(fold or 1), score, *identities, extra)
+    return PairRow(
+        left=left,
+        right=right,
+        same=same,
+        fold=int(fold or 1),
+        score=score,
+        left_identity=values.get("left_identity", ""),
+        right_identity=values.get("right_identity", ""),
+        extra=extra,
+    )

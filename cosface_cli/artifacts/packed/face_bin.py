@@ -33,13 +33,18 @@ _MEND = "get the set from its authors"
 
 @dataclass(frozen=True, slots=True)
 class BinImage:
-    """An image inside the file: size bytes at offset; text: they are UTF-8 of characters that stand for bytes."""
+    """An image inside a .bin file."""
 
     path: Path
+    """The .bin file."""
     number: int
+    """Position among the images, from 0."""
     offset: int
+    """Where its bytes begin."""
     size: int
+    """How many bytes it has."""
     text: bool = False
+    """Whether the bytes are stored as text: UTF-8 of one character for each byte."""
 
     def read(self) -> bytes:
         """The image's own bytes. Raises PhotoError."""
@@ -66,10 +71,12 @@ class BinImage:
 
 @dataclass(frozen=True, slots=True)
 class FaceBin:
-    """images: two a pair, one behind the other; same: of each pair."""
+    """The content of a .bin file."""
 
     images: tuple[BinImage, ...]
+    """Two for each pair, one after the other."""
     same: tuple[bool, ...]
+    """Whether each pair is one person."""
 
 
 def is_pickle(path: Path) -> bool:

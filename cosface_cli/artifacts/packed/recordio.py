@@ -25,14 +25,18 @@ _ALL, _FIRST, _MIDDLE, _LAST = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """offset: where the record begins; number: its position, from 0; label; skip: bytes of content before the image;
-    size: bytes of the image, 0 for records that hold none (insightface's header and identity records)."""
+    """Where a record and its image are."""
 
     offset: int
+    """Where the record begins."""
     number: int
+    """Position among the records, from 0."""
     label: float
+    """The identity."""
     skip: int
+    """Bytes of content before the image."""
     size: int
+    """Bytes of the image; 0 for a record without one (InsightFace's header and identity records)."""
 
 
 def records(path: Path) -> Iterator[Record]:

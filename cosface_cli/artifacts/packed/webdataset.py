@@ -25,12 +25,16 @@ _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """key: of the sample; offset, size: bytes of the picture in the tar; label: a number, or a name."""
+    """A sample of a tar file."""
 
     key: str
+    """Name that its members share."""
     offset: int
+    """Where the picture begins in the tar file."""
     size: int
+    """Bytes of the picture."""
     label: int | str
+    """The identity, as number or name."""
 
 
 def samples(path: Path) -> Iterator[Sample]:

@@ -28,31 +28,38 @@ _MEND = "make it anew: cosface verify calibrate"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """accepted: impostor pairs that reach `threshold`; low, high: of their rate, 95 %."""
+    """A point of the curve of false accepts."""
 
     threshold: float
+    """A score."""
     accepted: int
+    """Impostor pairs that score at least as much."""
     low: float
+    """Lower end of the 95 % interval of their rate."""
     high: float
+    """Upper end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Scores of pairs of people whom the model has not seen.
-
-    model: a name for people; model_id: hash of the weights; flip: the mode; genuine, impostors: pairs; data: what they
-    are of, by name: source, fingerprint, people, faces. rates: for each FAR the mapping of a Rate (maths.rates), its
-    tar None where the pairs cannot resolve it; curve: points by rising threshold, FAR 1 to 0.
-    """
+    """What the scores of one model mean, from pairs of people whom the model has not seen."""
 
     model: str
+    """Name of the model."""
     model_id: str
+    """Hash of what decides its vectors."""
     flip: str
+    """The flip mode."""
     genuine: int
+    """Number of genuine pairs."""
     impostors: int
+    """Number of impostor pairs."""
     data: Mapping[str, Any]
+    """What the pairs are of: source, fingerprint, people, faces."""
     rates: tuple[Mapping[str, Any], ...]
+    """A Rate (maths.rates) as a mapping for each FAR; its tar is None where the pairs cannot resolve the FAR."""
     curve: tuple[Point, ...]
+    """By rising threshold, from FAR 1 to 0."""
 
     @property
     def identity(self) -> ModelIdentity:
@@ -148,4 +155,13 @@ def _table(found: Mapping[str, Any], model: str, model_id: str, flip: str) -> Ca
         far, threshold = float(rate["far"]), rate["threshold"]
         if not 0 < far < 1 or not (threshold is None or math.isfinite(float(threshold))):
             raise ValueError("no rate")
-    return Calibration(model, model_id, flip, genuine, impostors, dict(found["data"]), rates, curve)
+    return Calibration(
+        model=model,
+        model_id=model_id,
+        flip=flip,
+        genuine=genuine,
+        impostors=impostors,
+        data=dict(found["data"]),
+        rates=rates,
+        curve=curve,
+    )

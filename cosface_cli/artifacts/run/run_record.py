@@ -21,9 +21,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The files of a run by name."""
+    """The files of a run."""
 
     root: Path
+    """The folder."""
 
     @property
     def record(self) -> Path:
@@ -70,20 +71,26 @@ class RunFolder:
         return self.root / "stopped.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What run.json says. settings: all that decides the weights, by name; data: fingerprint and counts of the
-    crops; identities: names in the order of the head's rows; machine: device, threads and versions; model_id: hash
-    of the finished weights; best_epoch: whose they are, None where the last epoch's are kept."""
+    """The content of run.json."""
 
     settings: Mapping[str, Any]
+    """Everything that decides the weights, by name."""
     data: Mapping[str, Any]
+    """Fingerprint and counts of the crops."""
     identities: tuple[str, ...]
+    """Names, in the order of the class weights."""
     machine: Mapping[str, Any] = field(default_factory=dict)
+    """Device, threads and versions."""
     finished: bool = False
+    """Whether the training is complete."""
     model_id: str | None = None
+    """Hash of the final weights."""
     best_epoch: int | None = None
+    """The epoch whose weights are kept; None for the last one."""
     schema: int = SCHEMA
+    """Version of the format."""
 
 
 def write_record(path: Path, record: RunRecord) -> None:

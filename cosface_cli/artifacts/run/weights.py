@@ -21,32 +21,42 @@ _KEY = "cosface"  # the one key of the safetensors metadata that is ours
 _HEADER_LIMIT = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What the header says. mean, std: per channel, in pixel values 0..255: the network sees (x - mean) / std.
-
-    loss: its name, with s and m; data: fingerprint of what it was trained on; threshold: the cosine from which two
-    crops count as one person, None until one was fitted. licence: of the weights that training began with, an SPDX
-    name where there is one, None from scratch; lineage: the model ids that led to these weights, the oldest first;
-    calibration: what scores mean, tables by flip mode (artifacts.calibration).
-    """
+    """The header of weights."""
 
     backbone: str
+    """A row of BACKBONES."""
     embedding_size: int
+    """Numbers of an embedding."""
     template: str
+    """Geometry of the crops that it takes."""
     model_id: str
+    """Hash of the tensors."""
     color_order: str = "RGB"
+    """Of the channels."""
     mean: tuple[float, ...] = (127.5, 127.5, 127.5)
+    """Per channel, in pixel values 0..255: the network sees (x - mean) / std."""
     std: tuple[float, ...] = (128.0, 128.0, 128.0)
+    """Likewise."""
     flip: str = "none"
+    """none, sum or concat."""
     loss: Mapping[str, Any] = field(default_factory=dict)
+    """Name and settings of the loss."""
     identities: int = 0
+    """How many it was trained on."""
     data: Mapping[str, Any] = field(default_factory=dict)
+    """Fingerprint of what it was trained on."""
     licence: str | None = None
+    """Licence of the weights that training started from, an SPDX name if there is one; None from scratch."""
     lineage: tuple[str, ...] = ()
+    """Model ids that led to these weights, oldest first."""
     threshold: float | None = None
+    """Cosine from which two crops count as one person; None until one is fitted."""
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    """What scores mean: tables by flip mode (artifacts.run.calibration)."""
     schema: int = SCHEMA
+    """Version of the format."""
 
 
 def tensors_id(tensors: Mapping[str, NDArray[Any]]) -> str:

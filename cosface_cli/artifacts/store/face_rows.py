@@ -21,22 +21,30 @@ from cosface_cli.artifacts.files.hdf5 import CHUNK, damage_told, extend, growing
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a store says of one embedding. source: relative to root, forward slashes; identity: its first folder level;
-    root: the folder, absolute; settings: how the face was found; face: 1 for the first of the photo; box: left, top,
-    right, bottom in photo pixels; score: the detector's; sharpness: of the crop; hash: SHA-256 of the file;
-    size, mtime_ns: of a photo, 0 for a crop file, which only its hash tells."""
+    """What a store says of one embedding."""
 
     source: str
+    """Path of the photo or crop, relative to root, with forward slashes."""
     identity: str | None
+    """First folder level of source; None if there is none."""
     root: str
+    """The folder, absolute."""
     settings: str
+    """How the face was detected."""
     face: int
+    """Number of the face in the photo, from 1."""
     box: tuple[float, float, float, float]
+    """Left, top, right, bottom, in photo pixels."""
     score: float
+    """Detection score."""
     sharpness: float
+    """Of the crop."""
     hash: str
+    """SHA-256 of the file."""
     size: int = 0
+    """Bytes of a photo; 0 for a crop file, which is identified by its hash alone."""
     mtime_ns: int = 0
+    """Modification time of a photo; 0 for a crop file."""
 
 
 # name in the file, type, columns: what is kept of each row as a number
@@ -57,12 +65,16 @@ SOURCE_KEY, FACE_KEY, KEY = 12, 20, 24  # bytes of Columns.keys that tell a sour
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """Some rows, column by column. numbers: as in COLUMNS; texts: one a row; codes: (n,) into tables, -1 for none."""
+    """Rows, column by column."""
 
     numbers: dict[str, NDArray[Any]]
+    """As in COLUMNS."""
     texts: dict[str, list[bytes]]
+    """One for each row."""
     codes: dict[str, NDArray[np.int32]]
+    """(n,) row numbers of `tables`, -1 for none."""
     tables: dict[str, list[bytes]]
+    """Texts that repeat, each once."""
 
     @staticmethod
     def of(rows: Sequence[Row]) -> Columns:

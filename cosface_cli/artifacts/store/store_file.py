@@ -44,17 +44,22 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
 _MEND = "embed again into a new store"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreHeader:
-    """model: a name for people; model_id: hash of its weights; template: of the crops it saw; flip: none, sum or
-    concat; size: of an embedding; precision: fp32, fp16 or bf16, that it was computed in."""
+    """What a store says of its embeddings."""
 
     model: str
+    """Name of the model."""
     model_id: str
+    """Hash of what decides its vectors."""
     template: str
+    """Geometry of the crops that it takes."""
     flip: str
+    """none, sum or concat."""
     size: int
+    """Numbers of an embedding."""
     precision: str = "fp32"
+    """Number format of the network: fp32, fp16 or bf16."""
 
     @property
     def identity(self) -> ModelIdentity:

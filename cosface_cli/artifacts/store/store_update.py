@@ -28,20 +28,28 @@ _PUBLISH = 1024  # new rows after which a store is first written; then each time
 Key = tuple[str, str]  # root, source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of a source: hash, size and mtime_ns of its file, the settings that found its faces, and
-    reason: why there are none, or None. rows: how many embeddings it gave."""
+    """The saved result of a source."""
 
     hash: str
+    """SHA-256 of its file."""
     size: int
+    """Bytes of its file."""
     mtime_ns: int
+    """Modification time of its file."""
     settings: str
+    """How its faces were detected."""
     reason: str | None
+    """Code of the rejection; None if there are embeddings."""
     words: str
+    """The rejection as a sentence."""
     rows: int
-    start: int  # its first row in the store, -1 where it lies in the journal
-    offset: int  # of its record in the journal
+    """How many embeddings it gave."""
+    start: int
+    """Its first row in the store; -1 if it is in the journal."""
+    offset: int
+    """Of its record in the journal; -1 if it is in the store."""
 
 
 def journal_of(store: Path) -> Path:
@@ -149,7 +157,17 @@ class StoreUpdate:
             if before is not None:
                 self.known[key] = _moved(before, before.start, -1, before.rows + 1)
             else:
-                self.known[key] = Known(row.hash, row.size, row.mtime_ns, row.settings, None, "", 1, start, -1)
+                self.known[key] = Known(
+                    hash=row.hash,
+                    size=row.size,
+                    mtime_ns=row.mtime_ns,
+                    settings=row.settings,
+                    reason=None,
+                    words="",
+                    rows=1,
+                    start=start,
+                    offset=-1,
+                )
         for reject in store.rejects():
             with damage_told(self.path, "embed again"):
                 fields = {name: reject[name] for name in _REJECT_FIELDS}
@@ -197,6 +215,7 @@ class StoreUpdate:
 
 
 _OTHER_MODEL = "use the store's --model, --flip and --precision, or a new store"
+_KNOWN_FIELDS = tuple(field.name for field in fields(Known))
 _REJECT_FIELDS = ("hash", "size", "mtime_ns", "settings", "reason", "words")
 
 
@@ -231,4 +250,4 @@ def _unpacked(content: bytes, size: int) -> tuple[Key, Known, list[Row], NDArray
     rows = [replace(row, box=tuple(row.box)) for row in (Row(*v) for v in found["rows"])]  # type: ignore[arg-type]
     vectors = np.frombuffer(content[4 + length :], "<f4").reshape(-1, size)
     root, source = found["key"]
-    return (root, source), Known(*found["known"]), rows, vectors
+    return (root, source), Known(**dict(zip(_KNOWN_FIELDS, found["known"], strict=True))), rows, vectors

@@ -114,7 +114,16 @@ class SegmentWriter:
         vectors_name = self._add_file(temporary.vectors, "vectors.{}.npy")
         rows_name = self._add_file(temporary.rows, "rows.{}.h5")
         lists = built.collection if built.file is None else self._add_file(built.file, "lists.{}.faiss")
-        self.segments.append(Segment(count, vectors_name, rows_name, search, lists, dict(built.settings)))
+        self.segments.append(
+            Segment(
+                rows=count,
+                vectors=vectors_name,
+                names=rows_name,
+                search=search,
+                lists=lists,
+                settings=dict(built.settings),
+            )
+        )
         if "recall" in built.settings:
             self.emit(Note(_recall_sentence(count, search, built)))
 

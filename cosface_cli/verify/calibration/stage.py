@@ -36,7 +36,16 @@ def calibrate(config: CalibrateConfig, emit: OnOutcome = ignore) -> CalibrateRep
     data = {"source": config.source.name, "fingerprint": table.data, "people": len(names), "faces": len(people)}
     if config.leave_out:
         data["left_out"] = sorted(config.leave_out)
-    empty = Calibration(faces.model.name, faces.model.id, faces.model.flip or "none", 0, 0, data, (), ())
+    empty = Calibration(
+        model=faces.model.name,
+        model_id=faces.model.id,
+        flip=faces.model.flip or "none",
+        genuine=0,
+        impostors=0,
+        data=data,
+        rates=(),
+        curve=(),
+    )
     calibration = calibration_of(vectors, people, empty, config.workers)
     if calibration is None:
         problem = "no person has two photos, or only one person has a face"

@@ -128,11 +128,11 @@ def pair_rows(pairs: PairScores) -> Iterator[PairRow]:
     columns = (pairs.left, pairs.right, pairs.same, pairs.fold, pairs.scores)
     for left, right, same, fold, score in zip(*(column.tolist() for column in columns), strict=True):
         yield PairRow(
-            pairs.names[left],
-            pairs.names[right],
-            same,
-            fold,
-            score if np.isfinite(score) else None,
-            pairs.identities[left],
-            pairs.identities[right],
+            left=pairs.names[left],
+            right=pairs.names[right],
+            same=same,
+            fold=fold,
+            score=score if np.isfinite(score) else None,
+            left_identity=pairs.identities[left],
+            right_identity=pairs.identities[right],
         )

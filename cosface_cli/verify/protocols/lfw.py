@@ -147,5 +147,14 @@ def _rows(listed: PairList) -> list[PairRow]:
     from cosface_cli.verify.faces.source import first_level
 
     return [
-        PairRow(p.left, p.right, p.same, p.fold, None, first_level(p.left), first_level(p.right)) for p in listed.pairs
+        PairRow(
+            left=p.left,
+            right=p.right,
+            same=p.same,
+            fold=p.fold,
+            score=None,
+            left_identity=first_level(p.left),
+            right_identity=first_level(p.right),
+        )
+        for p in listed.pairs
     ]
