@@ -21,6 +21,7 @@ ROOMS = ("align", "train", "embed", "index", "verify")
 ABOVE = "paper"  # runs the rooms
 HEAVY = {"torch", "cv2", "h5py", "onnxruntime", "onnx", "faiss", "insightface", "scipy", "PIL", "simplejpeg", "numpy"}
 HEAVY |= {"rich", "pydantic", "jinja2", "matplotlib"}
+TESTS = Path(__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TABLES = [
     ("cosface_cli.app", "COMMANDS"),
@@ -166,3 +167,10 @@ def test_the_table_of_commands_is_the_rooms() -> None:
 
 def test_no_attic() -> None:
     assert not [p for p in MODULES if p.stem in ("utils", "util", "helpers", "misc", "common")]
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_no_test_module_is_imported(path: Path) -> None:
+    """What several test modules need is a fixture in a conftest.py, or stands in a module that holds no tests."""
+    parts = [part for name in imports(path) for part in name.split(".")]
+    assert not [part for part in parts if part.startswith("test_")]

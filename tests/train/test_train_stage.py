@@ -48,6 +48,7 @@ def changed(config: TrainConfig, **values: object) -> TrainConfig:
     return replace(config, **values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [name for name in LOSSES.names if name != "triplet"])
 def test_it_learns(config: TrainConfig, heard: Heard, loss: str):
     report = train(changed(config, loss=loss, epochs=12), heard)
@@ -249,6 +250,7 @@ def test_one_writer_at_a_time(config: TrainConfig):
         train(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", (0, 1, 3, 4, 6))
 def test_interrupted_anywhere_it_ends_the_same(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, heard: Heard, steps: int
@@ -265,6 +267,7 @@ def test_interrupted_anywhere_it_ends_the_same(
     assert contents(config.out) == contents(straight.out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ("sphereface", "center", "adaface", "curricularface", "elasticface", "triplet"))
 def test_a_loss_that_remembers_goes_on_as_if_never_interrupted(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loss: str
@@ -374,6 +377,7 @@ def test_batch_norm_with_nine_crops_and_batches_of_four(config: TrainConfig, mak
     assert heard.rows[-1]["step"] == 4
 
 
+@pytest.mark.slow
 def test_two_people_three_hundred_steps(config: TrainConfig, make_crops: MakeCrops):
     two = make_crops("two", people=2, images=4)
     report = train(changed(config, aligned=two, epochs=150))

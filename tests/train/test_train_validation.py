@@ -89,6 +89,7 @@ def test_a_network_of_no_numbers_has_no_accuracy(learner: Learner, heard: Heard)
     assert "no pair has a score" in heard.notes
 
 
+@pytest.mark.slow
 def test_the_score_in_training_is_that_of_the_weights_alone(
     tiny: str, tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ):
@@ -129,6 +130,7 @@ def test_the_score_in_training_is_that_of_the_weights_alone(
     assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_pairs_without_a_photo_are_said(tiny: str, tmp_path: Path, heard: Heard):
     root, pairs_file = crop_folder_with_pairs(tmp_path)
     pairs_file.write_text(pairs_file.read_text().replace("p0\t1\t3", "p0\t1\t9"))

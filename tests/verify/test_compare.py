@@ -243,6 +243,7 @@ def test_a_name_that_is_no_photo(tmp_path: Path, people: Path) -> None:
         compare_two(good, str(tmp_path / "none.jpg"), ONE)
 
 
+@pytest.mark.slow
 def test_an_ensemble_by_a_protocol_and_calibrated(people: Path, tmp_path: Path) -> None:
     """The scores of a list are the means of the two models' own; a table for both together is theirs alone."""
     raw = tmp_path / "raw"

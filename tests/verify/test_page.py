@@ -43,6 +43,7 @@ def lists(people: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_from_the_command_line(invoke: Cosface, lists: Path, tmp_path: Path) -> None:
     page = tmp_path / "out.html"
     words = ("verify", tmp_path / "raw", "--pairs", lists, "--groups", "hair", "--report", page, "--workers", 1)
@@ -62,6 +63,7 @@ def test_from_the_command_line(invoke: Cosface, lists: Path, tmp_path: Path) -> 
     assert shown.count("<svg") == 3 and "<title>Verification: dlib by csv</title>" in shown
 
 
+@pytest.mark.slow
 def test_of_a_curve_without_pairs(make_store: MakeStore, tmp_path: Path) -> None:
     vectors = {f"P{n}/{k}.jpg": at_angle(12 * n + k) for n in range(8) for k in range(3)}
     scored, report = run_protocol(AllPairsConfig(source=make_store(vectors)))
