@@ -159,10 +159,10 @@ def test_frames_of_videos(invoke: Cosface, film: Path, tmp_path: Path) -> None:
 
 def test_every_without_a_video_is_noted(invoke: Cosface, few: Path, from_folder: Path, tmp_path: Path) -> None:
     one = few / "person1" / "near.jpg"
-    assert "--every 2 changes nothing" in invoke("align", one, tmp_path / "a", "--every", "2").err
+    assert "--every 2 has no effect" in invoke("align", one, tmp_path / "a", "--every", "2").err
     for source in (one, from_folder):
         noted = invoke("embed", source, tmp_path / "a.h5", "--every", "2")
-        assert noted.code == 0 and "--every 2 changes nothing" in noted.err, noted
+        assert noted.code == 0 and "--every 2 has no effect" in noted.err, noted
     wrong = invoke("align", one, tmp_path / "a", "--every", "0")
     assert wrong.code == 2 and len(wrong.err.splitlines()) == 1 and "--every" in wrong.err
 
