@@ -150,8 +150,6 @@ class TestMany:
 class TestStores:
     """Rows at known angles: their scores are cosines worked out by hand."""
 
-    HOW = CompareConfig(threshold=0.8)
-
     def test_two_rows(self, make_store: MakeStore) -> None:
         store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(30), "B/1.jpg": at_angle(90)})
         config = CompareConfig(stores=(store,), threshold=0.8)
@@ -165,6 +163,14 @@ class TestStores:
             compare_two("A/1.jpg", "A/2.jpg", CompareConfig(stores=(store,)))
         with pytest.raises(CosfaceError, match="--faces largest or all"):
             compare_two("A/1.jpg", "A/2.jpg", CompareConfig(stores=(store,), faces="center", threshold=0.8))
+
+    def test_a_cosine_equal_to_the_threshold_is_the_same_person(self, make_store: MakeStore) -> None:
+        """The cosine of (1, 0) and (.6, .8) is the float32 nearest to .6, without rounding."""
+        store = make_store({"A/1.jpg": np.array([1.0, 0.0]), "A/2.jpg": np.array([0.6, 0.8])})
+        cosine = float(np.float32(0.6))
+        for threshold, same in ((cosine, True), (np.nextafter(cosine, 1), False)):
+            (match,) = compare_two("A/1.jpg", "A/2.jpg", CompareConfig(stores=(store,), threshold=float(threshold)))
+            assert match.same is same
 
     def test_one_against_all_rows(self, make_store: MakeStore) -> None:
         store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(60), "B/1.jpg": at_angle(20)})

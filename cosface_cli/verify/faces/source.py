@@ -118,17 +118,21 @@ def read_faces(source: FaceSource, names: Iterable[str], emit: OnOutcome) -> Fac
     vectors = np.full((len(names), source.model.size or 1), np.nan, np.float32)
     scores = np.zeros(len(names))
     hashes = [""] * len(names)
-    pictures: list[FacePicture] = [None] * len(names)  # type: ignore[list-item]
+    pictures: dict[str, FacePicture] = {}
     for photo in source.photos(names):
         number = place[photo.name]
-        hashes[number], pictures[number] = photo.vectors.hash, photo.picture
+        hashes[number], pictures[photo.name] = photo.vectors.hash, photo.picture
         if photo.vectors.reason is not None or photo.vectors.vectors is None:
             emit(Rejected(str(photo.picture.place), photo.vectors.reason or "no_face", photo.vectors.words))
         else:
             vectors[number], scores[number] = photo.vectors.vectors[0], photo.vectors.faces[0][1]
             emit(Done(str(photo.picture.place)))
     return FaceTable(
-        names=names, vectors=vectors, scores=scores, pictures=tuple(pictures), data=hash_of_files(names, hashes)
+        names=names,
+        vectors=vectors,
+        scores=scores,
+        pictures=tuple(pictures[name] for name in names),
+        data=hash_of_files(names, hashes),
     )
 
 

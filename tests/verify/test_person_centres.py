@@ -63,6 +63,24 @@ def test_a_person_under_two_names_is_left_out() -> None:
     assert found == pytest.approx(np.cos(np.radians(28)), abs=1e-6)  # B's face at 5 to C's centre at 33
 
 
+def test_a_share_that_is_a_whole_number_of_faces_is_not_lost_to_rounding() -> None:
+    """.29 of 100 comparisons are 29, though the product of the floats is below 29. Ten faces are compared with ten
+    other people each; the threshold lies just above the 30th highest cosine."""
+    assert 0.29 * 100 < 29
+    random = np.random.default_rng(4)
+    centres = random.normal(size=(11, 40))
+    faces = np.concatenate([centres, centres[:10] + 0.01 * random.normal(size=(10, 40))])
+    faces = (faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32)
+    sums, codes = gathered(faces, [str(n) for n in (*range(11), *range(10))], 21)
+    people = sums.centres()
+    threshold = stranger_threshold(faces[11:], codes[11:], people, 0.29)  # ten faces, ten other people
+    others = np.array([face.astype(float) @ people.unit[p] for face, own in zip(faces[11:], codes[11:], strict=True)
+                       for p in range(11) if p != own])  # fmt: skip
+    falling = np.sort(others)[::-1]
+    assert others.size == 100 and falling[28] - falling[29] > 1e-6
+    assert threshold == pytest.approx(falling[29], abs=1e-12)
+
+
 def test_one_person_has_no_strangers() -> None:
     vectors = np.stack([at_angle(0), at_angle(4)])
     gathering, codes = gathered(vectors, ["A", "A"], 2)
