@@ -121,9 +121,9 @@ def test_doubles_and_people_with_two_names(make_store: MakeStore, tmp_path: Path
     vectors["p01/torn.jpg"] = vectors["p02/torn.jpg"] = unit(*random.normal(size=16))
     for photo in range(3):
         vectors[f"also p03/{photo}.jpg"] = unit(*(vectors["p03/0.jpg"] + 0.02 * random.normal(size=16)))
-    told: list[Outcome] = []
-    report = calibrate(CalibrateConfig(source=make_store(vectors), out=tmp_path / "c.json"), told.append)
-    words = [note.text for note in told if isinstance(note, Note)]
+    outcomes: list[Outcome] = []
+    report = calibrate(CalibrateConfig(source=make_store(vectors), out=tmp_path / "c.json"), outcomes.append)
+    words = [note.text for note in outcomes if isinstance(note, Note)]
     assert report.faces == 41 * 3 and report.people == 41
     assert any("1 photos are in the folders of two people (p01 and p02)" in text for text in words)
     assert [text for text in words if "look like one person" in text] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from cosface_cli.engines.detectors.opening import open_detector
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template
-from cosface_cli.outcomes import Done, Note, Outcome, Rejected
-from cosface_cli.verify import CompareConfig, Match
+from cosface_cli.outcomes import Done, Note, OnOutcome, Outcome, Rejected
+from cosface_cli.verify import CompareConfig, ManyReport, Match
 from cosface_cli.verify.calibration import CalibrateConfig
 from cosface_cli.verify.calibration.stage import calibrate
 from cosface_cli.verify.protocols.csv_pairs import CsvConfig
@@ -28,15 +29,15 @@ from tests.verify.conftest import MakeStore, at_angle, unit
 ONE = CompareConfig(workers=1)
 
 
-def heard(run: object) -> tuple[list[Outcome], object]:
-    """What a stage told, and its report."""
-    told: list[Outcome] = []
-    return told, run(told.append)  # type: ignore[operator]
+def outcomes_and_report(run: Callable[[OnOutcome], ManyReport]) -> tuple[list[Outcome], ManyReport]:
+    """What a stage emits, and its report."""
+    outcomes: list[Outcome] = []
+    return outcomes, run(outcomes.append)
 
 
-def rows(told: list[Outcome]) -> list[dict]:
+def rows(outcomes: list[Outcome]) -> list[dict]:
     found: list[dict] = []
-    for outcome in told:
+    for outcome in outcomes:
         if isinstance(outcome, Done):
             found += outcome.rows
         elif isinstance(outcome, Rejected) and outcome.row is not None:
@@ -63,9 +64,9 @@ class TestWarnings:
     def test_the_same_file_under_two_names(self, photo: Image.Image, tmp_path: Path) -> None:
         one = saved(photo, tmp_path / "a.jpg")
         (tmp_path / "b.jpg").write_bytes(Path(one).read_bytes())
-        told, (match,) = heard(lambda emit: compare_two(one, str(tmp_path / "b.jpg"), ONE, emit))
+        outcomes, (match,) = outcomes_and_report(lambda emit: compare_two(one, str(tmp_path / "b.jpg"), ONE, emit))
         assert codes(match) == {"identical_files"} and match.cos == pytest.approx(1, abs=1e-6)
-        assert any("are the same file" in note.text for note in told if isinstance(note, Note))
+        assert any("are the same file" in note.text for note in outcomes if isinstance(note, Note))
 
     def test_a_copy_and_a_mirror_image(self, photo: Image.Image, tmp_path: Path) -> None:
         one = saved(photo, tmp_path / "a.jpg")
@@ -112,8 +113,8 @@ class TestWarnings:
 class TestMany:
     def test_a_folder_best_first_and_nobody_silent(self, people: Path) -> None:
         probe = str(people / "person5" / "near.jpg")
-        told, report = heard(lambda emit: compare_many(probe, str(people), ONE, emit))
-        found = rows(told)
+        outcomes, report = outcomes_and_report(lambda emit: compare_many(probe, str(people), ONE, emit))
+        found = rows(outcomes)
         scored = [row for row in found if row["status"] == "ok"]
         assert (report.compared, report.rejected) == (20, 4) and len(found) == 24
         assert [row["cos"] for row in scored] == sorted((row["cos"] for row in scored), reverse=True)
@@ -124,10 +125,12 @@ class TestMany:
     def test_a_store_gives_the_same_scores(self, people: Path, tmp_path: Path) -> None:
         embed(EmbedConfig(source=str(people / "person1"), store=tmp_path / "p.h5", flip="sum", workers=1))
         probe = str(people / "person1" / "far.jpg")
-        told, report = heard(lambda emit: compare_many(probe, str(tmp_path / "p.h5"), ONE, emit))
+        outcomes, report = outcomes_and_report(lambda emit: compare_many(probe, str(tmp_path / "p.h5"), ONE, emit))
         assert report.compared == 3
-        told2, _ = heard(lambda emit: compare_many(probe, str(people / "person1"), CompareConfig(flip="sum"), emit))
-        by_store, by_photo = rows(told), rows(told2)
+        told2, _ = outcomes_and_report(
+            lambda emit: compare_many(probe, str(people / "person1"), CompareConfig(flip="sum"), emit)
+        )
+        by_store, by_photo = rows(outcomes), rows(told2)
         assert [row["cos"] for row in by_store] == pytest.approx([row["cos"] for row in by_photo], abs=1e-6)
         assert by_store[0]["flip"] == "sum" and by_store[0]["right"] == "far.jpg"
         with pytest.raises(ModelMismatch, match="dlib-int8"):
@@ -174,10 +177,10 @@ class TestStores:
 
     def test_one_against_all_rows(self, make_store: MakeStore) -> None:
         store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(60), "B/1.jpg": at_angle(20)})
-        told, report = heard(
+        outcomes, report = outcomes_and_report(
             lambda emit: compare_many("A/1.jpg", None, CompareConfig(stores=(store,), threshold=0.9), emit)
         )
-        assert [row["right"] for row in rows(told)] == ["A/1.jpg", "B/1.jpg", "A/2.jpg"]
+        assert [row["right"] for row in rows(outcomes)] == ["A/1.jpg", "B/1.jpg", "A/2.jpg"]
         assert report.compared == 3 and report.same == 2
 
     def test_two_stores_are_fused(self, make_store: MakeStore) -> None:
@@ -208,8 +211,8 @@ class TestList:
         a, b, c = (str(people / "person1" / f"{kind}.jpg") for kind in ("near", "middle", "far"))
         cloth = str(people / "masks" / "mask_blue.jpg")
         pairs = [(a, b), (c, a), (cloth, b), (b, b), (a, b)]
-        told, report = heard(lambda emit: compare_list(pairs, ONE, emit))
-        found = rows(told)
+        outcomes, report = outcomes_and_report(lambda emit: compare_list(pairs, ONE, emit))
+        found = rows(outcomes)
         assert [(row["left"], row["right"]) for row in found] == pairs
         assert [row["status"] for row in found] == ["ok", "ok", "rejected", "ok", "ok"]
         assert found[0]["cos"] == found[4]["cos"] and found[3]["cos"] == pytest.approx(1, abs=1e-6)
@@ -217,12 +220,12 @@ class TestList:
 
     def test_of_a_store(self, make_store: MakeStore) -> None:
         store = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(30), "B/1.jpg": at_angle(90)})
-        told, report = heard(
+        outcomes, report = outcomes_and_report(
             lambda emit: compare_list(
                 [("A/1.jpg", "A/2.jpg"), ("B/1.jpg", "gone.jpg")], CompareConfig(stores=(store,), threshold=0.8), emit
             )
         )
-        assert [row["reason"] for row in rows(told)] == [None, "not_in_store"] and report.rejected == 1
+        assert [row["reason"] for row in rows(outcomes)] == [None, "not_in_store"] and report.rejected == 1
 
 
 def test_models_are_fused(people: Path) -> None:

@@ -19,10 +19,10 @@ from tests.verify.conftest import MakeStore, at_angle, unit
 
 
 def found(config: LeakageConfig) -> tuple[LeakageReport, list[dict], list[str]]:
-    told: list[Outcome] = []
-    report = leakage(config, told.append)
-    rows = [dict(row) for outcome in told if isinstance(outcome, Done) for row in outcome.rows]
-    return report, rows, [outcome.text for outcome in told if isinstance(outcome, Note)]
+    outcomes: list[Outcome] = []
+    report = leakage(config, outcomes.append)
+    rows = [dict(row) for outcome in outcomes if isinstance(outcome, Done) for row in outcome.rows]
+    return report, rows, [outcome.text for outcome in outcomes if isinstance(outcome, Note)]
 
 
 @pytest.fixture

@@ -82,9 +82,9 @@ def test_crops_need_no_detector(packaged_photos: Path, tmp_path: Path) -> None:
         (tmp_path / "raw" / "A" / name).symlink_to(packaged_photos / name)
     align(AlignConfig(raw=str(tmp_path / "raw"), aligned=tmp_path / "crops", workers=1))
     (tmp_path / "pairs.csv").write_text("left,right,same\nA/t1,A/Tom_Hanks_54745,0\nA/t1,A/t1,1\n")
-    told: list[Outcome] = []
+    outcomes: list[Outcome] = []
     config = CsvConfig(source=tmp_path / "crops", pairs=tmp_path / "pairs.csv", workers=1)
-    verify_protocol(config, told.append)
-    assert not [one for one in told if isinstance(one, Note) and "holds crops" in one.text]
-    verify_protocol(CsvConfig(source=config.source, pairs=config.pairs, workers=1, min_face=50.0), told.append)
-    assert any(isinstance(one, Note) and "holds crops: --min-face has no effect" in one.text for one in told)
+    verify_protocol(config, outcomes.append)
+    assert not [one for one in outcomes if isinstance(one, Note) and "holds crops" in one.text]
+    verify_protocol(CsvConfig(source=config.source, pairs=config.pairs, workers=1, min_face=50.0), outcomes.append)
+    assert any(isinstance(one, Note) and "holds crops: --min-face has no effect" in one.text for one in outcomes)

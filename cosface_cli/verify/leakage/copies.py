@@ -14,7 +14,7 @@ from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify.faces.photos import PhotoFaces
 from cosface_cli.verify.faces.source import EmbeddedPhoto
 from cosface_cli.verify.leakage.shared_faces import SharedFaces
-from cosface_cli.verify.leakage.test_set import FaceOfTest
+from cosface_cli.verify.leakage.tested_faces import FaceOfTest
 
 
 def copies_of(

@@ -17,7 +17,7 @@ from cosface_cli.outcomes import Note, OnOutcome, ignore
 from cosface_cli.verify.faces.opening import is_store
 from cosface_cli.verify.figures.protocol_figures import FARS, report_of
 from cosface_cli.verify.leakage import LeakageConfig
-from cosface_cli.verify.leakage.test_set import FaceOfTest
+from cosface_cli.verify.leakage.tested_faces import FaceOfTest
 from cosface_cli.verify.protocols import PROTOCOLS, recognise
 from cosface_cli.verify.protocols.protocol_config import ProtocolConfig
 from cosface_cli.verify.stage import run_protocol

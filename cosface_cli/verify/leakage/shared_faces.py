@@ -13,7 +13,7 @@ from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify.leakage import LeakageConfig
 from cosface_cli.verify.leakage.person_centres import SAMPLE, CentreSums, pairs_over, stranger_threshold
-from cosface_cli.verify.leakage.test_set import FaceOfTest
+from cosface_cli.verify.leakage.tested_faces import FaceOfTest
 
 CHUNK = 2048  # rows of the training set compared at a time
 NEAREST = 3  # faces of the training set kept for each face of the test

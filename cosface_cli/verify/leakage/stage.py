@@ -21,7 +21,7 @@ from cosface_cli.verify.leakage import LeakageConfig, LeakageReport
 from cosface_cli.verify.leakage.copies import copies_of
 from cosface_cli.verify.leakage.rescoring import score_without_shared
 from cosface_cli.verify.leakage.shared_faces import SharedFaces, find_shared
-from cosface_cli.verify.leakage.test_set import FaceOfTest, faces_of_photos, faces_of_store
+from cosface_cli.verify.leakage.tested_faces import FaceOfTest, faces_of_photos, faces_of_store
 from cosface_cli.verify.stage import embedding_like_store
 
 
