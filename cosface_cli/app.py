@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +13,12 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from cosface_cli.registry import Row, Table
 
+if TYPE_CHECKING:
+    from cosface_cli.command_line import Command, Group
+
 ENVIRONMENT = "COSFACE"  # COSFACE_ALIGN_DETECTOR=... stands for cosface align --detector ...
 
-COMMANDS: Table[Any] = Table(
+COMMANDS: Table[Command | Group] = Table(
     "command",
     Row("align", "cosface_cli.align.command:align", "Photos to aligned crops, with a manifest and named rejects."),
     Row("train", "cosface_cli.train.command:train", "Aligned crops to weights and a run record."),
@@ -26,13 +29,13 @@ COMMANDS: Table[Any] = Table(
 )
 
 # words that stand where cosface embed and cosface verify expect their first file
-STORE_COMMANDS: Table[Any] = Table(
+STORE_COMMANDS: Table[Command | Group] = Table(
     "store command",
     Row("info", "cosface_cli.embed.command:info", "What a store holds."),
     Row("merge", "cosface_cli.embed.command:merge", "Several stores to one."),
     Row("split", "cosface_cli.embed.command:split", "One store to several."),
 )
-VERIFY_COMMANDS: Table[Any] = Table(
+VERIFY_COMMANDS: Table[Command | Group] = Table(
     "verify command",
     Row("calibrate", "cosface_cli.verify.calibration.command:calibrate", "Thresholds of a model from your own people."),
     Row("leakage", "cosface_cli.verify.leakage.command:leakage", "Photos and people of a training set in a test set."),
@@ -87,6 +90,8 @@ def mounted(*names: str, sub_command: tuple[str, str] | None = None) -> Any:
 
     sub_command: a command and the word of SUB_COMMANDS that is mounted in its place.
     """
+    from cosface_cli.command_line import mount
+
     app = typer.Typer(
         name="cosface",
         epilog="Exit codes: 0 done or yes, 1 no or nothing there, 2 failed, 3 done in part, 130 interrupted. "
@@ -99,26 +104,15 @@ def mounted(*names: str, sub_command: tuple[str, str] | None = None) -> Any:
     for row in COMMANDS:
         if sub_command is not None and row.name == sub_command[0]:
             group = typer.Typer(help=row.summary, rich_markup_mode=None)
-            _mount(group, sub_command[1], SUB_COMMANDS[row.name].load(sub_command[1]), None)
+            mount(group, sub_command[1], SUB_COMMANDS[row.name].load(sub_command[1]))
             app.add_typer(group, name=row.name)
         elif row.name not in names:
             app.command(row.name, help=row.summary)(_not_loaded)
         else:
-            _mount(app, row.name, COMMANDS.load(row.name), row.summary)
+            mount(app, row.name, COMMANDS.load(row.name), row.summary)
     command = typer.main.get_command(app)
     _set_variables(command)
     return command
-
-
-def _mount(app: typer.Typer, name: str, entry: Any, summary: str | None) -> None:
-    from cosface_cli.command_line import Command, Group, mount
-
-    if isinstance(entry, (Command, Group)):
-        mount(app, name, entry, summary)
-    elif isinstance(entry, typer.Typer):
-        app.add_typer(entry, name=name, short_help=summary)
-    else:
-        app.command(name, short_help=summary)(entry)
 
 
 def _invoke(arguments: list[str]) -> Any:

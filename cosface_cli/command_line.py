@@ -22,7 +22,7 @@ from typer.core import TyperCommand
 
 from cosface_cli.console import Terminal
 from cosface_cli.errors import CosfaceError
-from cosface_cli.options import Parameter, convert, parameters
+from cosface_cli.options import Parameter, convert, in_words, parameters
 
 C = TypeVar("C")
 _VALUES = {str: "<text>", int: "<int>", float: "<number>", Path: "<path>"}
@@ -209,8 +209,7 @@ def _metavar(parameter: Parameter) -> str:
 def _help(parameter: Parameter) -> str:
     """The help text, then what applies where the option is left out, and the range."""
     said = parameter.option
-    limits = (("at least", said.at_least), ("above", said.above), ("at most", said.at_most), ("below", said.below))
-    notes = [f"{word} {limit:g}" for word, limit in limits if limit is not None]
+    notes = [words] if (words := said.range_in_words) else []
     default = parameter.default
     if said.unset is not None and (default in (None, MISSING, ()) or default is False):
         notes.insert(0, f"default: {said.unset}")
@@ -223,7 +222,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        return in_words(value)
     return ",".join(map(_shown, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -233,7 +232,7 @@ def _command_class(entry: Command) -> type[TyperCommand]:
 
     class HelpedCommand(TyperCommand):
         def format_options(self, ctx: Any, formatter: Any) -> None:
-            groups: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+            groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
             last: list[tuple[str, str]] = []
             for shown in self.get_params(ctx):
                 record = shown.get_help_record(ctx)

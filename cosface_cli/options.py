@@ -53,6 +53,27 @@ class Option:
     example: str | None = None
     """A value as it is written, for messages."""
 
+    @property
+    def range_in_words(self) -> str:
+        """ "above 0 and at most 1"; empty where any number may be given."""
+        limits = (("at least", self.at_least), ("above", self.above), ("at most", self.at_most), ("below", self.below))
+        return " and ".join(f"{word} {in_words(limit)}" for word, limit in limits if limit is not None)
+
+    def contains(self, value: float) -> bool:
+        """Whether a number is finite and in the range."""
+        return (
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+
+def in_words(number: float) -> str:
+    """A number as a person would write it: 20, 0.35."""
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
 
 def option(help: str, *flags: str, **rest: Any) -> Option:
     """An option; rest: the other fields of Option."""
@@ -179,16 +200,9 @@ def _check_one(field: Parameter, value: Any) -> None:
         raise CosfaceError(f"{field.flag} {value!r} is not known", hint=suggest(str(value), list(field.choices)))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
-    said = field.option
-    limits = (
-        ("at least", said.at_least, said.at_least is None or value >= said.at_least),
-        ("above", said.above, said.above is None or value > said.above),
-        ("at most", said.at_most, said.at_most is None or value <= said.at_most),
-        ("below", said.below, said.below is None or value < said.below),
-    )
-    if not math.isfinite(value) or not all(holds for _, _, holds in limits):
-        words = " and ".join(f"{word} {limit:g}" for word, limit, _ in limits if limit is not None)
-        raise CosfaceError(f"{field.flag} must be {words or 'a finite number'}, got {value:g}")
+    if not field.option.contains(value):
+        words = field.option.range_in_words or "a finite number"
+        raise CosfaceError(f"{field.flag} must be {words}, got {in_words(value)}")
 
 
 def _one(field: Parameter, value: Any) -> Any:

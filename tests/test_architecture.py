@@ -80,11 +80,11 @@ def test_rooms_never_import_each_other(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_only_the_edge_knows_typer_and_rich(path: Path) -> None:
-    edge_files = ("app.py", "command.py", "shared_options.py", "command_line.py", "reference.py")
+    edge_files = ("app.py", "command.py", "command_line.py", "reference.py")
     if path.name in edge_files or path.parent.name == "console":
         return
     assert not {found.partition(".")[0] for found in imports(path)} & {"typer", "rich", "click"}
-    edge = ("cosface_cli.shared_options", "cosface_cli.command_line", "cosface_cli.console", "cosface_cli.app")
+    edge = ("cosface_cli.command_line", "cosface_cli.console", "cosface_cli.app")
     assert path.name == "__main__.py" or not [found for found in imports(path) if found.startswith(edge)]
 
 

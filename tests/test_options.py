@@ -34,6 +34,7 @@ class Config(Checked):
     tool: Annotated[str, option("One of {choices}.", choices=TOOLS)] = "saw"
     device: Annotated[str, option("{choices}, or a path.", known=TOOLS)] = "auto"
     k: Annotated[int, option("How many.", "-k", at_least=1)] = 5
+    seed: Annotated[int, option("A seed.", at_least=0, below=2**63)] = 0
     redo: Annotated[bool, option("Again.")] = False
     report: Annotated[bool, option("A page.")] = True
     nesterov: Annotated[bool | None, option("Of sgd.")] = None
@@ -56,6 +57,7 @@ def test_a_field_knows_its_flag_kind_and_choices() -> None:
         ({"rate": 1.5}, "--rate must be above 0 and at most 1, got 1.5"),
         ({"rate": float("nan")}, "--rate must be above 0 and at most 1, got nan"),
         ({"k": 0}, "-k must be at least 1, got 0"),
+        ({"seed": 2**63}, "--seed must be at least 0 and below 9223372036854775808, got 9223372036854775808"),
         ({"faces": "al"}, "--faces 'al' is not known; did you mean 'all'?"),
         ({"tool": "hammer"}, "--tool 'hammer' is not known; choose one of saw, file"),
     ],
@@ -160,12 +162,12 @@ def test_help_groups_options_shows_defaults_and_ends_with_examples(capsys: pytes
     text = capsys.readouterr().out
     flat = " ".join(text.split())
     order = [
-        text.index(f"\n{title}:\n") for title in ("Arguments", "Faces", "Schedule", "Options", "Output", "Examples")
+        text.index(f"\n{title}:\n") for title in ("Arguments", "Options", "Faces", "Schedule", "Output", "Examples")
     ]
     assert order == sorted(order)
     assert "--faces <largest|all> Which faces: largest, all. [default: largest]" in flat
     assert "--min-face <number> Smallest face. [default: 20; at least 1]" in flat
-    assert "--rate <number> Highest rate. [default: from the recipe; above 0; at most 1]" in flat
+    assert "--rate <number> Highest rate. [default: from the recipe; above 0 and at most 1]" in flat
     assert "--report / --no-report A page. [default: yes]" in flat and "--nesterov / --no-nesterov" in flat
     assert text.rstrip().endswith("  tool go photos\n  tool go photos --faces all")
 
