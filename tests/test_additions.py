@@ -241,7 +241,49 @@ MADE_UP = MadeUp()
 """,
 )
 
-ADDITIONS = (LOSS, BACKBONE, SOURCE, DETECTOR, RUNNER, EMBEDDER, SEARCHER)
+PROTOCOL = Addition(
+    table="verify/protocols/__init__.py:PROTOCOLS",
+    row='Row("made-up-protocol", "cosface_cli.verify.protocols.made_up:MadeUpConfig", "two names on a line")',
+    file="verify/protocols/made_up.py",
+    content='''
+from dataclasses import dataclass
+from typing import Annotated
+
+from cosface_cli.artifacts.lists.pair_table import PairRow
+from cosface_cli.options import option
+from cosface_cli.verify.protocols.protocol_config import PairListConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeUpConfig(PairListConfig):
+    """Pairs of names; the first folder level is the person."""
+
+    first: Annotated[int, option("How many pairs are scored; 0: all.", at_least=0)] = 0
+
+    @staticmethod
+    def recognises(source, options):
+        return "made-up.txt lies in it" if (source / "made-up.txt").is_file() else None
+
+    def score(self, emit):
+        from cosface_cli.verify.faces.opening import open_faces
+        from cosface_cli.verify.figures.protocol_scores import ProtocolScores
+        from cosface_cli.verify.protocols.listed_pairs import score_pairs
+
+        listed = self.source / "made-up.txt"
+        rows = []
+        for line in listed.read_text().splitlines()[: self.first or None]:
+            left, right = line.split()
+            one, other = (name.partition("/")[0] for name in (left, right))
+            rows.append(PairRow(left=left, right=right, same=one == other, left_identity=one, right_identity=other))
+        with open_faces(self, self.source, self.crops_template, emit) as faces:
+            scores, table, missing = score_pairs(rows, faces, listed, emit)
+        return ProtocolScores(
+            model=faces.model, data=table.data, pairs=scores, missing=missing, missing_rule=self.missing
+        )
+''',
+)
+
+ADDITIONS = (LOSS, BACKBONE, SOURCE, DETECTOR, RUNNER, EMBEDDER, SEARCHER, PROTOCOL)
 
 
 def add(package: Path, addition: Addition) -> None:
@@ -327,6 +369,19 @@ def test_embedder_and_search_engine(root: Path, store: Path, cosface: Cosface):
     rows = [json.loads(line) for line in found]
     assert len(rows) == 64
     assert all(row["identity"] == row["probe"].rpartition("/")[0].rpartition("/")[2] for row in rows)
+
+
+def test_protocol_with_its_own_and_shared_options(root: Path, aligned: Path, cosface: Cosface):
+    crops = sorted(path.relative_to(aligned).as_posix() for path in aligned.rglob("*.jpg"))
+    pairs = [(one, other) for number, one in enumerate(crops) for other in crops[:number]]
+    lines = [f"{one} {other}\n" for one, other in [*pairs, ("nobody/0.jpg", crops[0])]]
+    (aligned / "made-up.txt").write_text("".join(lines))
+    words = ("--missing", "skip", "--scores", "scores.csv", "--model", "made-up-model", "--format", "json")
+    report = json.loads(cosface("verify", "aligned", *words).stdout)
+    assert (report["protocol"], report["pairs"], report["scored"]) == ("made-up-protocol", 121, 120)
+    assert len((root / "scores.csv").read_text().splitlines()) >= 120
+    report = json.loads(cosface("verify", "aligned", "--protocol", "made-up-protocol", "--first", "9", *words).stdout)
+    assert report["pairs"] == 9
 
 
 def test_help_names_them(cosface: Cosface):
