@@ -49,20 +49,20 @@ def test_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 @pytest.mark.parametrize("word", ("cuda:", "cuda:a", "cuda:0,0", "cuda:00,0", "cuda:-1", "cuda:0,", "mps:1", "auto:0"))
 def test_words_that_name_nothing(word: str, monkeypatch: pytest.MonkeyPatch):
     pretend(monkeypatch, 2, mps=True)
-    with pytest.raises(CosfaceError, match="names no devices; write it as cuda, cuda:0 or cuda:0,1"):
+    with pytest.raises(CosfaceError, match="does not name devices; write it as cuda, cuda:0 or cuda:0,1"):
         devices(word, ignore)
 
 
 def test_what_is_not_there_is_an_error_when_asked_for(monkeypatch: pytest.MonkeyPatch):
     pretend(monkeypatch, 0)
     for word in ("cuda", "cuda:0", "mps"):
-        with pytest.raises(CosfaceError, match=r"torch finds no device .* here; --device auto"):
+        with pytest.raises(CosfaceError, match=r"torch finds no device .* on this machine; --device auto"):
             devices(word, ignore)
     with pytest.raises(CosfaceError, match="no device is called 'cudo'; did you mean 'cuda'"):
         devices("cudo", ignore)
     require("cpu")
     pretend(monkeypatch, 2)
-    with pytest.raises(CosfaceError, match="no such GPU here; there is cuda:0, cuda:1"):
+    with pytest.raises(CosfaceError, match="no such GPU; it finds cuda:0, cuda:1"):
         devices("cuda:1,2", ignore)
 
 
@@ -73,7 +73,7 @@ def test_auto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     see_driver(monkeypatch, True, tmp_path)
     pretend(monkeypatch, 0)
     assert devices("auto", told.append) == CPU
-    assert told == [Note("a GPU is in sight, but this torch cannot use it: computing on the CPU")]
+    assert told == [Note("this machine has a GPU, but this torch cannot use it: running on the CPU")]
     pretend(monkeypatch, 0, mps=True)
     assert devices("auto", told.append) == ("mps",) and len(told) == 1
 

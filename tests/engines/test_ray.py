@@ -304,7 +304,7 @@ def test_a_node_that_sees_other_files_says_so(cluster: TwoNodes, tmp_path: Path)
     assert list(runner.run([2], PathCheckingOpener(Work(), (tmp_path,)))) == [(2, 4)]
     with pytest.raises(CosfaceError, match=r"gone: a worker cannot find this path \(on the node .+\); put it"):
         list(runner.run([2], PathCheckingOpener(Work(), (tmp_path, tmp_path / "gone"))))
-    with pytest.raises(CosfaceError, match=r"/no/such: the node .* does not see this folder"):
+    with pytest.raises(CosfaceError, match=r"/no/such: the node .* cannot find this folder"):
         runner._work(pickle.dumps((Work(), "/no/such")), 2)
 
 
@@ -317,7 +317,7 @@ def test_a_node_without_the_code_says_so(cluster: TwoNodes, tmp_path: Path, monk
     only_here = import_module("only_here")
     monkeypatch.undo()
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    with pytest.raises(CosfaceError, match=r"^a node of the cluster lacks the module 'only_here'; install there"):
+    with pytest.raises(CosfaceError, match=r"^a node of the cluster lacks the module 'only_here'; install the same"):
         list(run([1], only_here.Here()))
 
 

@@ -442,7 +442,7 @@ def test_rows_that_the_lists_invent_are_refused(tmp_path: Path):
     opened.lists.write_bytes(content)
     settings = {**opened.built.settings, "nprobe": opened.built.settings["lists"]}
     searcher = SEARCHERS.load("sq8").open(opened.vectors, str(opened.lists), None, settings)
-    with pytest.raises(DamagedError, match="rows that are not there"):
+    with pytest.raises(DamagedError, match="row numbers that are out of range"):
         searcher.propose(opened.vectors.between(0, 1000), 1000)
 
 

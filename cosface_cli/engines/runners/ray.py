@@ -1,13 +1,12 @@
-"""Ray: one run's work over the nodes of a cluster, or over a Ray of our own on this machine.
+"""Ray: the tasks of one run on the nodes of a cluster, or on a local Ray that lasts as long as the run.
 
-RAY_ADDRESS names the cluster; without it a Ray with a node of this machine's cores starts and ends with the run. The
-driver draws the tasks, and it alone writes, in the order of the tasks: so a node that dies leaves no file half done and
-no row twice, whatever the number of nodes the files are the same, and only the reading is shared.
+RAY_ADDRESS names the cluster. Without it, Ray starts with one node that has the cores of this machine. Only the driver
+writes, in the order of the tasks. So a node that dies leaves no file half written and no row twice, and the files are
+the same for any number of nodes.
 
-These are plain Ray tasks and not Ray Data. A dataset wants its rows up front, where ours are drawn as results are
-written; its actors are restarted without end, so that a photo that kills its worker would kill one after another; and
-what it raises does not name the row. A task is asked for RETRIES times more when its worker or node dies, or when the
-node that kept its result does.
+These are plain Ray tasks, not Ray Data: a dataset needs its rows in advance, while ours are drawn as results are
+written; it restarts actors forever, so that a photo that kills its worker would kill one after another; and its errors
+do not name the row. A task is retried RETRIES times when its worker or node dies, or the node that stores its result.
 """
 
 from __future__ import annotations
@@ -37,32 +36,32 @@ from cosface_cli.errors import CosfaceError
 T = TypeVar("T")
 
 RETRIES = 3
-PATIENCE = 20.0  # seconds between two looks at whether anybody is left to do the work
+PATIENCE = 20.0  # seconds between two checks whether the cluster still has nodes
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_task_oom_retries": str(RETRIES),  # without end by default
+    "RAY_task_oom_retries": str(RETRIES),  # by default it retries forever
 }
 
-_opened: tuple[bytes, Callable[[Any], Any]] | None = None  # one per worker process: of the run that it works for
+_opened: tuple[bytes, Callable[[Any], Any]] | None = None  # one per worker process, for the current run
 
 
 def run(
     tasks: Iterable[T], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
 ) -> Iterator[tuple[T, Any]]:
-    """Each task with its result, in order. workers: tasks at a time, 0 for one a core of all nodes; most: how many
-    tasks there are at most, so that a Ray of our own has no more workers. opener: of all, or a tuple of that one.
+    """Each task with its result, in order: see Runner. workers: tasks at a time, 0 for one per core of all nodes;
+    opener: for all workers, or a tuple of one.
 
-    At most AHEAD tasks a core are in flight, or a GPU, where the opener wants one. Raises CosfaceError when the cluster
-    cannot be reached or has none left, when a node does not see this folder, and when the workers of one task die again
-    and again.
+    At most AHEAD tasks per core are in flight, or per GPU if the opener wants one. Raises CosfaceError when the cluster
+    cannot be reached or has no nodes left, when a node cannot find this folder, and when the workers of one task keep
+    dying.
     """
     if isinstance(opener, tuple):
         (opener,) = opener
     place = "GPU" if getattr(opener, "gpu", False) else "CPU"
-    with _cluster(max(1, min(workers or cpu_count(), most)), place) as own:
+    with _cluster(max(1, min(workers or cpu_count(), most)), place) as is_local:
         gpus = int(place == "GPU")
-        # max_calls=0: Ray keeps a worker from task to task, with a GPU too; it would load the network again for each
+        # max_calls=0: keep the worker for the next task, also on a GPU; it would load the network again for each
         work = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=0, max_retries=RETRIES)(_work)
         recipe: bytes = cloudpickle.dumps((opener, os.getcwd()))  # type: ignore[no-untyped-call]  # noqa: PTH109
         waiting: deque[tuple[T, Any]] = deque()
@@ -70,12 +69,12 @@ def run(
         try:
             for number, task in enumerate(tasks):
                 if number % 64 == 0:  # nodes come and go
-                    ahead = workers if workers and not own else AHEAD * max(1, _count(place))
+                    ahead = workers if workers and not is_local else AHEAD * max(1, _count(place))
                 if len(waiting) >= ahead:
-                    yield _ended(*waiting.popleft(), place)
+                    yield _result_of(*waiting.popleft(), place)
                 waiting.append((task, work.remote(recipe, task)))
             while waiting:
-                yield _ended(*waiting.popleft(), place)
+                yield _result_of(*waiting.popleft(), place)
         finally:
             for _, reference in waiting:
                 ray.cancel(reference, force=True)
@@ -83,8 +82,8 @@ def run(
 
 @contextmanager
 def _cluster(cores: int, place: str) -> Iterator[bool]:
-    """Connected to Ray; gives whether it is our own, with that many cores. What the calling process has connected
-    already is used. place: what it must have, CPU or GPU."""
+    """A connection to Ray; yields whether it is a local Ray, started with that many cores. An existing connection of
+    this process is used. place: what the nodes must have, CPU or GPU."""
     address = os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():
         _require_one(place)
@@ -96,17 +95,17 @@ def _cluster(cores: int, place: str) -> Iterator[bool]:
     terminated = signal.getsignal(signal.SIGTERM)
     try:
         if address:
-            _knock(address)
+            _require_listening(address)
             ray.init(address, **quiet)
         else:
             ray.init("local", num_cpus=cores, include_dashboard=False, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"RAY_ADDRESS={address}" if address else None
         problem = f"Ray does not start ({str(error).splitlines()[0]})"
-        raise CosfaceError(problem, where, "look at what ray status says" if address else None) from error
+        raise CosfaceError(problem, where, "check it with ray status" if address else None) from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminated)  # Ray's own would write its stack
-    # what befalls a node would be told on standard output, whatever log_to_driver says; there is no other switch
+        signal.signal(signal.SIGTERM, terminated)  # Ray's handler would print its stack
+    # otherwise Ray reports node failures on standard output, even with log_to_driver=False; there is no other switch
     ray_worker._worker_logs_enabled = False
     try:
         _require_one(place)
@@ -116,8 +115,8 @@ def _cluster(cores: int, place: str) -> Iterator[bool]:
         ray_worker._worker_logs_enabled = True
 
 
-def _knock(address: str) -> None:
-    """Raises OSError where nobody listens at host:port: Ray would try for minutes, aloud."""
+def _require_listening(address: str) -> None:
+    """Raises OSError where no server listens at host:port. Ray would retry for minutes and print messages."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -135,16 +134,16 @@ def _require_one(place: str) -> None:
         raise CosfaceError(problem, hint=hint if place == "CPU" else f"{hint}, or --device cpu")
 
 
-def _ended(task: T, reference: Any, place: str) -> tuple[T, Any]:
-    """The task and its result, once that is there."""
+def _result_of(task: T, reference: Any, place: str) -> tuple[T, Any]:
+    """The task and its result; waits for it."""
     try:
         while not ray.wait([reference], timeout=PATIENCE)[0]:
             if _count(place) == 0:
-                raise CosfaceError("the cluster has lost its last node", hint="run the same command again")
+                raise CosfaceError("the cluster has no nodes left", hint="run the same command again")
         return task, ray.get(reference)
     except exceptions.RayTaskError as error:  # raised by the work itself
         if isinstance(error.cause, ModuleNotFoundError):
-            hint = "install there what is installed here"
+            hint = "install the same packages on every node"
             raise CosfaceError(f"a node of the cluster lacks the module {error.cause.name!r}", hint=hint) from error
         raise error.cause from error
     except exceptions.OutOfMemoryError:
@@ -158,22 +157,22 @@ def _ended(task: T, reference: Any, place: str) -> tuple[T, Any]:
 
 
 def named(task: Any) -> str:
-    """What a task is called: itself, or the first and last of a list."""
+    """What errors call a task: itself, or the first and last of a list."""
     if isinstance(task, list) and len(task) > 1:
         return f"{task[0]} to {task[-1]}"
     return str(task[0] if isinstance(task, list) else task)
 
 
 def _work(recipe: bytes, task: Any) -> Any:
-    """In a worker: what local workers do, in the folder where the command was given."""
+    """In a worker: do what a local worker does, in the folder where the command was started."""
     global _opened
     if _opened is None or _opened[0] != recipe:
         opener, folder = pickle.loads(recipe)
         try:
             os.chdir(folder)
         except OSError as error:
-            problem = f"the node {platform.node()} does not see this folder"
-            raise CosfaceError(problem, folder, "work in a folder that all nodes share") from error
+            problem = f"the node {platform.node()} cannot find this folder"
+            raise CosfaceError(problem, folder, "run the command in a folder that all nodes share") from error
         single_threaded()
         try:
             _opened = recipe, opener.open()

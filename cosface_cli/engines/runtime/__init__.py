@@ -1,1 +1,1 @@
-"""Devices and ONNX Runtime sessions."""
+"""What runs the engines: CPU cores, devices, ONNX Runtime sessions, worker processes."""

@@ -1,7 +1,7 @@
-"""Where networks are computed: --device as it is written, to a torch device for each worker.
+"""Devices that run networks: from the value of --device to a torch device for each worker.
 
-Plain `cpu` is ONNX Runtime, in as many workers as there are; torch is loaded only where a GPU is in sight. `cpu:0,1` is
-two workers that run torch on the CPU, as `cuda:0,1` is two that run it on GPUs.
+Plain `cpu` is ONNX Runtime, in any number of workers; torch is loaded only where the machine has a GPU. `cpu:0,1` is
+two workers that run torch on the CPU, as `cuda:0,1` is two workers that run it on GPUs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")  # NVIDIA's, 
 
 
 def devices(word: str, emit: OnOutcome) -> tuple[str, ...]:
-    """The devices of this machine that auto, cpu, cuda, cuda:0,1 or mps stands for; cuda: all GPUs that torch sees.
+    """The devices of this machine that auto, cpu, cuda, cuda:0,1 or mps stands for; cuda: all GPUs that torch finds.
 
-    auto takes the GPUs if there are some, and says so where one is in sight that torch cannot use. Raises CosfaceError
-    for another word, and for a device that is not there.
+    auto takes the GPUs if there are any. It emits a note where the machine has a GPU that torch cannot use. Raises
+    CosfaceError for another word, and for a device that does not exist.
     """
     kind, numbers = _parsed(word)
     if kind == "auto":
@@ -40,33 +40,33 @@ def devices(word: str, emit: OnOutcome) -> tuple[str, ...]:
     require(kind)
     if kind == "mps":
         return ("mps",)
-    there = _gpus()
-    if numbers and max(numbers) >= there:
-        names = ", ".join(f"cuda:{number}" for number in range(there))
-        raise CosfaceError(f"--device {word}: torch finds no such GPU here", hint=f"there is {names}")
-    return tuple(f"cuda:{number}" for number in numbers or range(there))
+    count = _gpu_count()
+    if numbers and max(numbers) >= count:
+        names = ", ".join(f"cuda:{number}" for number in range(count))
+        raise CosfaceError(f"--device {word}: torch finds no such GPU", hint=f"it finds {names}")
+    return tuple(f"cuda:{number}" for number in numbers or range(count))
 
 
 def device_given_out(word: str) -> str:
-    """The same where a cluster gives each worker its GPU, which is then the only one that it sees."""
+    """The device of each worker where a cluster assigns GPUs. A worker then sees only its own."""
     kind, numbers = _parsed(word)
     if kind == "mps" or numbers:
         raise CosfaceError(f"--device {word} names devices of one machine", hint="with --engine ray give cuda or cpu")
     return "cuda:0" if kind == "cuda" else "cpu"
 
 
-def is_there(kind: str) -> bool:
-    """Whether torch can use cpu, cuda or mps here."""
+def is_available(kind: str) -> bool:
+    """Whether torch can use cpu, cuda or mps on this machine."""
     import torch
 
-    return {"cpu": True, "cuda": _gpus() > 0, "mps": torch.backends.mps.is_available()}[kind]
+    return {"cpu": True, "cuda": _gpu_count() > 0, "mps": torch.backends.mps.is_available()}[kind]
 
 
 def require(device: str) -> None:
     """Raises CosfaceError where torch cannot use a device: cpu, cuda or mps, with or without a number."""
     kind = device.partition(":")[0]
-    if not is_there(kind):
-        raise CosfaceError(f"torch finds no device {kind!r} here", hint="--device auto takes what there is")
+    if not is_available(kind):
+        raise CosfaceError(f"torch finds no device {kind!r} on this machine", hint="--device auto uses what it finds")
 
 
 def autocast_type(precision: str) -> torch.dtype | None:
@@ -77,7 +77,7 @@ def autocast_type(precision: str) -> torch.dtype | None:
 
 
 def on_gpu(device: str) -> bool:
-    """Whether it is none of the CPU."""
+    """Whether it is a GPU."""
     return not device.startswith("cpu")
 
 
@@ -88,34 +88,34 @@ def _parsed(word: str) -> tuple[str, tuple[int, ...]]:
     numbers = rest.split(",") if colon else []
     whole = all(number.isascii() and number.isdigit() for number in numbers)
     if not whole or (numbers and kind in ("auto", "mps")) or len({*map(int, numbers)}) < len(numbers):
-        raise CosfaceError(f"--device {word!r} names no devices", hint="write it as cuda, cuda:0 or cuda:0,1")
+        raise CosfaceError(f"--device {word!r} does not name devices", hint="write it as cuda, cuda:0 or cuda:0,1")
     return kind, tuple(map(int, numbers))
 
 
 def _best(emit: OnOutcome) -> tuple[str, ...]:
     if sys.platform != "darwin" and not any(Path(driver).exists() for driver in _DRIVERS):
         return CPU
-    if there := _gpus():
-        return tuple(f"cuda:{number}" for number in range(there))
-    if is_there("mps"):
+    if count := _gpu_count():
+        return tuple(f"cuda:{number}" for number in range(count))
+    if is_available("mps"):
         return ("mps",)
-    emit(Note("a GPU is in sight, but this torch cannot use it: computing on the CPU"))
+    emit(Note("this machine has a GPU, but this torch cannot use it: running on the CPU"))
     return CPU
 
 
-def _gpus() -> int:
+def _gpu_count() -> int:
     import torch
 
-    with warnings.catch_warnings():  # of a driver that is too old: what is told says enough
+    with warnings.catch_warnings():  # about an old driver: our own note says enough
         warnings.simplefilter("ignore")
         return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def wait_briefly() -> None:
-    """Before torch is loaded: its threads on a CPU that wait for each other spin for some microseconds, and then sleep.
+    """Make torch's CPU threads spin only briefly before they sleep. Call it before torch is loaded.
 
-    Spinning for long makes training beside other work four times slower, and sleeping at once makes it a third slower
-    alone. Who sets OpenMP's OMP_WAIT_POLICY or GOMP_SPINCOUNT decides otherwise.
+    Long spinning makes training beside other work four times slower; sleeping at once makes it a third slower alone.
+    A user's OMP_WAIT_POLICY or GOMP_SPINCOUNT takes precedence.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")

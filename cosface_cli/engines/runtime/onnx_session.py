@@ -1,11 +1,11 @@
-"""ONNX Runtime as all engines use it: one thread a session, a session a process, and nothing sent anywhere."""
+"""ONNX Runtime as all engines use it: one thread per session, one session per process, no telemetry."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the package is loaded: it would phone home
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the package is loaded; otherwise it sends telemetry
 
 import onnxruntime
 
@@ -20,9 +20,9 @@ SessionOptions = onnxruntime.SessionOptions
 
 
 def session_options(optimised: bool = True) -> onnxruntime.SessionOptions:
-    """One thread and no chatter: threads of its own would fight those of the other workers.
+    """One thread, since several sessions share the cores, and no messages.
 
-    optimised: whether the graph is to be run, rather than only looked at.
+    optimised: False to open a graph only for its inputs and outputs.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -35,14 +35,14 @@ def session_options(optimised: bool = True) -> onnxruntime.SessionOptions:
 
 
 def has_cuda() -> bool:
-    """Whether the installed package was built for NVIDIA's GPUs."""
+    """Whether the installed package supports NVIDIA GPUs."""
     return _CUDA in onnxruntime.get_available_providers()
 
 
 def open_session(
     path: Path, options: onnxruntime.SessionOptions | None = None, device: str = "cpu"
 ) -> onnxruntime.InferenceSession:
-    """The model in an ONNX file. Raises CosfaceError naming a file that is missing or that is none.
+    """The model in an ONNX file. Raises CosfaceError for a file that is missing or not a model.
 
     device: "cuda:N" where has_cuda, computed in float32 as on a CPU; anything else is the CPU.
     """
@@ -54,7 +54,7 @@ def open_session(
         raise CosfaceError("ONNX Runtime cannot read this as a model", path, "give an .onnx file") from error
     if _on_cuda(device) and session.get_providers()[0] != _CUDA:
         problem = "this onnxruntime is for GPUs, but finds no CUDA or cuDNN that it can load"
-        raise CosfaceError(problem, path, "install those that it was built for, or --device cpu")
+        raise CosfaceError(problem, path, "install the versions that it was built for, or use --device cpu")
     return session
 
 

@@ -1,4 +1,4 @@
-"""Exact search by FAISS's inner products, over the vectors where they lie."""
+"""Exact search with FAISS's inner products, directly on the file of the vectors."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.engines.search import RECALL, Built, Search
 from cosface_cli.engines.search.near import nearest
 
-# Equal vectors can come back in any order, and the last bits of a cosine depend on the batch: so many more than asked
-# for are proposed, to be scored again in double precision. Where they are all as near as CLOSE, more are looked for.
+# Equal vectors can come back in any order, and the last bits of a cosine depend on the batch. So SPARE more rows than
+# asked for are proposed, and scored again in double precision. Where all of these are within CLOSE, more are searched.
 SPARE = 16
-CLOSE = 1e-5  # a difference of cosines that the batch could turn round
-_BLOCK = 1 << 22  # numbers of a gallery that are compared at a time
-_KNN: Any = faiss.knn_inner_product  # its stub knows no selector
+CLOSE = 1e-5  # a difference of cosines whose sign may depend on the batch
+_BLOCK = 1 << 22  # numbers of a gallery compared at a time
+_KNN: Any = faiss.knn_inner_product  # its type stub lacks the selector
 _FEW = 2
-_MANY = 1 << 22  # numbers of a gallery from which on one probe is worth several threads
+_MANY = 1 << 22  # with more numbers in the gallery, one probe is searched by several threads
 
 
 class Flat(Search):
@@ -63,41 +63,41 @@ class FlatSearcher:
             bits = np.packbits(passes, bitorder="little")
             chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         if len(probes) == 1 and among is None and count * self._vectors.size >= _MANY and cpu_count() > 1:
-            found, scores = self._by_threads(probes, wide)
+            ids, scores = self._by_threads(probes, wide)
         else:
-            found, scores = self._nearest(probes, 0, count, wide, chosen)
+            ids, scores = self._nearest(probes, 0, count, wide, chosen)
         if wide == k + SPARE:
             last = np.partition(scores, -k, axis=1)[:, -k, None]  # (M, 1), of the k nearest
             for row in np.flatnonzero((scores[:, wide - 1 :: wide] >= last - CLOSE).any(axis=1)):
-                found[row, :k], found[row, k:] = self._among_equals(probes[row], last[row] - 2 * CLOSE, k, among), -1
-        return found
+                ids[row, :k], ids[row, k:] = self._among_equals(probes[row], last[row] - 2 * CLOSE, k, among), -1
+        return ids
 
     def _nearest(
         self, probes: NDArray[np.float32], start: int, stop: int, wide: int, chosen: Any = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Ids and cosines (M, wide), best first."""
-        found = np.empty((len(probes), wide), np.int64)
-        scores = np.empty(found.shape, np.float32)
+        ids = np.empty((len(probes), wide), np.int64)
+        scores = np.empty(ids.shape, np.float32)
         gallery = self._vectors.array[start:stop]
-        arrays = [faiss.swig_ptr(array) for array in (probes, gallery)]
-        given = [faiss.swig_ptr(array) for array in (scores, found)]
-        _KNN(*arrays, self._vectors.size, len(probes), len(gallery), wide, *given, chosen)
-        return np.where(found < 0, found, found + start), scores
+        inputs = [faiss.swig_ptr(array) for array in (probes, gallery)]
+        outputs = [faiss.swig_ptr(array) for array in (scores, ids)]
+        _KNN(*inputs, self._vectors.size, len(probes), len(gallery), wide, *outputs, chosen)
+        return np.where(ids < 0, ids, ids + start), scores
 
     def _by_threads(self, probes: NDArray[np.float32], wide: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """FAISS gives each probe one thread: of a single one each core searches a part of the gallery. Ids and cosines
-        (1, wide of each part)."""
+        """The same for one probe: FAISS uses one thread per probe, so each core searches a part of the gallery. Ids and
+        cosines (1, wide * parts)."""
         cuts = np.linspace(0, len(self._vectors), cpu_count() + 1).astype(int).tolist()
         with ThreadPoolExecutor(len(cuts) - 1) as pool:
             parts = pool.map(lambda at: self._nearest(probes, cuts[at], cuts[at + 1], wide), range(len(cuts) - 1))
-            found, scores = zip(*parts, strict=True)
-            return np.concatenate(found, 1), np.concatenate(scores, 1)
+            ids, scores = zip(*parts, strict=True)
+            return np.concatenate(ids, 1), np.concatenate(scores, 1)
 
     def _among_equals(
         self, probe: NDArray[np.float32], least: NDArray[np.float32], k: int, among: NDArray[np.int64] | None
     ) -> NDArray[np.int64]:
-        """The k nearest (k,) of a probe (D,) to which more vectors are equally near than were proposed: of all whose
-        cosine is `least` or more."""
+        """The k nearest (k,) of a probe (D,) among all vectors whose cosine is at least `least`, for a probe that has
+        more equally near vectors than were proposed."""
         rows = np.arange(len(self._vectors)) if among is None else among
         step = max(1, _BLOCK // self._vectors.size)
         near = []
@@ -110,10 +110,10 @@ class FlatSearcher:
 
 
 def tune(probes: int) -> None:
-    """Let FAISS use this process's cores, and BLAS for more than two probes.
+    """Let FAISS use the cores of this process, and BLAS for more than two probes.
 
-    By default it goes through the gallery for each of 20 probes (or, in later versions, of 128,000 numbers of probes),
-    5 to 7 times as slow as BLAS; for one or two, BLAS is the slower way.
+    By default it scans the gallery once for each probe up to 20 probes (in later versions, up to 128,000 numbers of
+    probes), which is 5 to 7 times as slow as BLAS. For one or two probes BLAS is slower.
     """
     faiss.omp_set_num_threads(cpu_count())
     faiss.cvar.distance_compute_blas_threshold = 1 << 30 if probes <= _FEW else 1

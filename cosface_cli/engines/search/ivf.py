@@ -1,7 +1,7 @@
-"""Approximate search by FAISS's inverted lists over compressed vectors; how many lists are looked through is measured.
+"""Approximate search by FAISS's inverted lists of compressed vectors; nprobe, the number of lists searched, is tuned.
 
-The lists lie in a file of FAISS's own format. It is checked to be laid out as ours are before FAISS, which believes any
-length that a file declares, maps it into memory.
+The lists are in a file of FAISS's own format. FAISS trusts any length that a file declares, so the layout is checked
+before FAISS maps it into memory.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from cosface_cli.engines.search.lists_file import require_lists
 from cosface_cli.engines.search.recall import Sample
 from cosface_cli.errors import DamagedError
 
-_TRAINED_ON = 1 << 25  # numbers of the vectors that lists are trained on, at most: 128 MiB
-_PER_LIST = 64  # of them for each list, at most
+_TRAINED_ON = 1 << 25  # numbers of the training vectors, at most: 128 MiB
+_PER_LIST = 64  # training vectors per list, at most
 _BLOCK = 1 << 14  # vectors added at a time
-_AT_ONCE = 1 << 20  # numbers of centres that are compared at a time
+_AT_ONCE = 1 << 20  # numbers of list centres compared at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Lists(Search):
-    """See Search. code: how vectors are compressed."""
+    """See Search."""
 
     code: Literal["sq8", "pq"]
+    """How vectors are compressed: 8 bits per number, or a product quantizer."""
 
     def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> Built:
-        """Train on rows that lie evenly, add all, and look through as many lists as the recall needs: that of the
-        nearest other row, as recall.Sample measures it."""
+        """Train on evenly spaced rows, add all rows, and set nprobe to reach the recall (see recall.Sample)."""
         tune(len(vectors))
         index, count = self._trained(vectors), len(vectors)
         for low in range(0, count, _BLOCK):
             index.add(vectors.between(low, min(low + _BLOCK, count)))
-            vectors.let_go()  # memory holds the growing lists, up to twice what they become, and not these as well
-        with part.open("wb") as file:  # FAISS's own writer does not notice where the last bytes find no room
+            vectors.let_go()  # the growing lists need up to twice their final memory; free that of the vectors
+        with part.open("wb") as file:  # FAISS's own writer does not notice a full disk at the last bytes
             faiss.write_index(index, vars(faiss)["PyCallbackIOWriter"](file.write))
         settings = {"lists": int(index.nlist)}
         del index
         searcher = self.open(vectors, str(part), None, {**settings, "nprobe": 1})
-        return Built(file=part, settings={**settings, **searcher.measured(vectors, recall)})
+        return Built(file=part, settings={**settings, **searcher.tuned(vectors, recall)})
 
     def open(
         self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]
@@ -73,7 +73,7 @@ class Lists(Search):
         coarse = faiss.IndexFlatIP(size)
         ip = faiss.METRIC_INNER_PRODUCT
         index: Any
-        if self.code == "sq8":  # of the vectors themselves: a score does not hang on the list's
+        if self.code == "sq8":  # encodes the vectors themselves, not the residuals: scores do not depend on the list
             kind = faiss.ScalarQuantizer.QT_8bit
             index = faiss.IndexIVFScalarQuantizer(coarse, size, lists, kind, ip, False)
         else:
@@ -99,7 +99,7 @@ class ListsSearcher:
 
     @property
     def nprobe(self) -> int:
-        """How many lists are looked through."""
+        """How many lists are searched."""
         return int(self._params.nprobe)
 
     @nprobe.setter
@@ -107,59 +107,61 @@ class ListsSearcher:
         self._params.nprobe = count
 
     def propose(self, probes: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """See Searcher.propose; the same whatever the batch."""
+        """See Searcher.propose. The result does not depend on the batch."""
         wide = min(k + SPARE if not self._residual else 4 * k + 64, self._count)
         if not wide or not len(probes):
             return np.zeros((len(probes), 0), np.int64)
         probes = np.ascontiguousarray(probes, np.float32)
         tune(len(probes))
         near, lists = self._nearest_lists(probes)
-        found = np.empty((len(probes), wide), np.int64)
-        scores = np.empty(found.shape, np.float32)
-        given = [faiss.swig_ptr(array) for array in (lists, near, scores, found)]
-        self._index.search_preassigned_c(len(probes), faiss.swig_ptr(probes), wide, *given, False, self._params)
-        if found.size and (int(found.max()) >= self._count or int(found.min()) < -1):
-            raise DamagedError("it names rows that are not there", self._path, MEND)
-        return found
+        ids = np.empty((len(probes), wide), np.int64)
+        scores = np.empty(ids.shape, np.float32)
+        arrays = [faiss.swig_ptr(array) for array in (lists, near, scores, ids)]
+        self._index.search_preassigned_c(len(probes), faiss.swig_ptr(probes), wide, *arrays, False, self._params)
+        if ids.size and (int(ids.max()) >= self._count or int(ids.min()) < -1):
+            raise DamagedError("it contains row numbers that are out of range", self._path, MEND)
+        return ids
 
-    def measured(self, vectors: VectorFile, recall: float) -> dict[str, Any]:
-        """Sets nprobe to the least of 1, 2, 3, 4, 6, 8, 12, 16, ... that reaches the recall, and says what it is."""
+    def tuned(self, vectors: VectorFile, recall: float) -> dict[str, Any]:
+        """Set nprobe to the smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that reaches the recall. Returns the settings."""
         sample = Sample(vectors)
-        self.nprobe, found = 1, sample.recall(self)
-        while found < recall and self.nprobe < self._lists:
+        self.nprobe, reached = 1, sample.recall(self)
+        while reached < recall and self.nprobe < self._lists:
             half = self.nprobe // 2 if self.nprobe & (self.nprobe - 1) == 0 else self.nprobe // 3
             self.nprobe = min(self.nprobe + max(1, half), self._lists)
-            found = sample.recall(self)
-        return {"nprobe": self.nprobe, "recall": round(found, 4), "recall_of": len(sample), "recall_wanted": recall}
+            reached = sample.recall(self)
+        return {"nprobe": self.nprobe, "recall": round(reached, 4), "recall_of": len(sample), "recall_wanted": recall}
 
     def _nearest_lists(self, probes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Cosines and numbers (M, nprobe) of the lists to look through."""
+        """Cosines and numbers (M, nprobe) of the lists to search."""
         near, lists = self._coarse.search(probes, min(self.nprobe + 1, self._lists))
-        if self._residual:  # their cosines are a part of the scores
+        if self._residual:  # their cosines are part of the scores
             close = np.arange(len(probes))
         elif self.nprobe < self._lists:
             (close,) = (near[:, self.nprobe - 1] - near[:, self.nprobe] < CLOSE).nonzero()
         else:
             close = np.zeros(0, np.int64)
         if len(close):
-            near[close], lists[close] = self._settled(probes[close], near.shape[1])
+            near[close], lists[close] = self._exact_nearest_lists(probes[close], near.shape[1])
         return np.ascontiguousarray(near[:, : self.nprobe]), np.ascontiguousarray(lists[:, : self.nprobe])
 
-    def _settled(self, probes: NDArray[np.float32], wide: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The same, the first `wide` of them, with those that could be in or out decided in double precision."""
+    def _exact_nearest_lists(
+        self, probes: NDArray[np.float32], wide: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The `wide` nearest lists; those whose rank is uncertain in single precision are compared in double."""
         near, lists = self._coarse.search(probes, min(self.nprobe + SPARE, self._lists))
-        surely = near > near[:, self.nprobe - 1 : self.nprobe] + CLOSE
-        first = 0 if self._residual else int(surely.sum(1).min())
+        certain = near > near[:, self.nprobe - 1 : self.nprobe] + CLOSE
+        first = 0 if self._residual else int(certain.sum(1).min())
         doubtful = lists[:, first:]
         step = max(1, _AT_ONCE // (doubtful.shape[1] * probes.shape[1]))
         for low in range(0, len(probes), step):
             part = slice(low, low + step)
-            own = doubtful[part]
-            centres = self._coarse.reconstruct_batch(own.ravel()).reshape(*own.shape, -1).astype(np.float64)
+            numbers = doubtful[part]
+            centres = self._coarse.reconstruct_batch(numbers.ravel()).reshape(*numbers.shape, -1).astype(np.float64)
             exact = np.einsum("mld,md->ml", centres, probes[part].astype(np.float64))
-            order = np.lexsort((own, -exact), axis=1)
+            order = np.lexsort((numbers, -exact), axis=1)
             near[part, first:] = np.take_along_axis(exact, order, 1)
-            lists[part, first:] = np.take_along_axis(own, order, 1)
+            lists[part, first:] = np.take_along_axis(numbers, order, 1)
         return near[:, :wide], lists[:, :wide]
 
 
@@ -169,7 +171,7 @@ def list_count(rows: int) -> int:
 
 
 def parts(size: int) -> int:
-    """Into how many parts of a byte each a product quantizer cuts a vector: about a bit a number."""
+    """Parts, of one byte each, into which a product quantizer cuts a vector: about one bit per number."""
     return max(part for part in range(1, max(1, size // 8) + 1) if size % part == 0)
 
 

@@ -1,7 +1,7 @@
-"""Search on a Milvus server: each segment is a collection there, and the folder keeps the vectors and what is known.
+"""Search on a Milvus server: each segment is a collection there; the index folder holds the vectors and their rows.
 
-The server proposes ids; the cosines are computed from the folder's vectors, as with every engine. What it needs to let
-one in is read from MILVUS_TOKEN, and never written.
+The server proposes ids; the cosines are computed from the vectors in the folder, as with every engine. The access token
+is read from MILVUS_TOKEN and never written.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from cosface_cli.engines.search.flat import SPARE
 from cosface_cli.engines.search.recall import Sample
 from cosface_cli.errors import CosfaceError
 
-NAME = "milvus.id"  # in the index folder: tells its collections from other folders'
+NAME = "milvus.id"  # in the index folder: an id by which its collections differ from those of other folders
 _NUMBERS = 1 << 20  # of vectors sent at a time
 _PROBES = 1000  # probes sent at a time
-_MOST = 16384  # hits that a server gives, at most
+_MAX_HITS = 16384  # hits that a server returns at most
 _SECONDS = 30.0
 _VECTOR = "vector"
 
@@ -39,9 +39,9 @@ class Milvus(Search):
     """See Search."""
 
     def build(self, vectors: VectorFile, part: Path, uri: str | None, recall: float = RECALL) -> Built:
-        """Fill a collection, and measure its recall; one of the same name is left from a run that was stopped."""
+        """Fill a collection and measure its recall. One of the same name, left by an interrupted run, is replaced."""
         name = f"cosface_{_folder_id(part.parent)}_{file_sha256(vectors.path)[:16]}"
-        with _told(uri):
+        with _one_line_errors(uri):
             client = _client(str(uri))
             client.drop_collection(name)
             schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -58,25 +58,25 @@ class Milvus(Search):
             client.create_index(name, index)
             client.load_collection(name)
             sample = Sample(vectors)
-            found = round(sample.recall(MilvusSearcher(vectors, name, str(uri))), 4)
-        return Built(collection=name, settings={"recall": found, "recall_of": len(sample), "recall_wanted": recall})
+            measured = round(sample.recall(MilvusSearcher(vectors, name, str(uri))), 4)
+        return Built(collection=name, settings={"recall": measured, "recall_of": len(sample), "recall_wanted": recall})
 
     def open(
         self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]
     ) -> MilvusSearcher:
-        """See Search.open. Raises CosfaceError where the server or the collection is not there."""
-        with _told(uri):
+        """See Search.open. Raises CosfaceError where the server or the collection does not exist."""
+        with _one_line_errors(uri):
             if not _client(str(uri)).has_collection(str(lists)):
                 raise CosfaceError(f"there is no collection {lists}", uri, "build the index again")
         return MilvusSearcher(vectors, str(lists), str(uri))
 
     def sweep(self, folder: Path, uri: str, named: Iterable[str]) -> None:
-        """Drop the collections of a folder's index that it does not name any more."""
-        kept = set(named)
-        with _told(uri):
+        """See Search.sweep."""
+        current = set(named)
+        with _one_line_errors(uri):
             client = _client(uri)
             for name in client.list_collections():
-                if name.startswith(f"cosface_{_folder_id(folder)}_") and name not in kept:
+                if name.startswith(f"cosface_{_folder_id(folder)}_") and name not in current:
                     client.drop_collection(name)
 
 
@@ -91,11 +91,11 @@ class MilvusSearcher:
         wide = min(k + SPARE, self._count)
         out = np.full((len(probes), wide), -1, np.int64)
         for low in range(0, len(probes) if wide else 0, _PROBES):
-            with _told(self._uri):
+            with _one_line_errors(self._uri):
                 answers = _client(self._uri).search(
                     self._collection,
                     data=probes[low : low + _PROBES].tolist(),
-                    limit=min(wide, _MOST),
+                    limit=min(wide, _MAX_HITS),
                     anns_field=_VECTOR,
                     search_params={"metric_type": "IP"},
                     output_fields=["id"],
@@ -111,19 +111,17 @@ class MilvusSearcher:
 
 @lru_cache(maxsize=4)
 def _client(uri: str) -> Any:
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what is wrong is raised, and told in one line
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # errors are raised, in one line
     return MilvusClient(uri=uri, token=os.environ.get("MILVUS_TOKEN", ""), timeout=_SECONDS)
 
 
 @contextmanager
-def _told(uri: str | None) -> Iterator[None]:
+def _one_line_errors(uri: str | None) -> Iterator[None]:
     try:
         yield
     except MilvusException as error:
         words = str(error.message or error).split("\n")[0]
-        raise CosfaceError(
-            f"the Milvus server says: {words}", uri, "look whether it runs, and at MILVUS_TOKEN"
-        ) from error
+        raise CosfaceError(f"the Milvus server says: {words}", uri, "check that it runs, and MILVUS_TOKEN") from error
 
 
 def _folder_id(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""How often an approximate search finds: measured on the rows of the gallery itself, against exact search."""
+"""Recall of an approximate search, measured on rows of the gallery itself against exact search."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from cosface_cli.engines.search import Searcher
 from cosface_cli.engines.search.flat import FlatSearcher
 from cosface_cli.engines.search.near import nearest
 
-_PROBES = 512  # rows, lying evenly, whose nearest other is searched
-_LOOKED_AT = 32  # nearest rows, for one that is no copy
-_COPY = 0.9999  # cosine from which on another row is the same photo, which any search finds
+_PROBES = 512  # evenly spaced rows whose nearest other row is searched
+_NEIGHBOURS = 32  # nearest rows among which one that is not a copy is expected
+_COPY = 0.9999  # cosine above which a row is of the same photo, which any search finds
 
 
 class Sample:
-    """Rows of a gallery with what an exact search says is the nearest other row, no copy. len(): how many have one."""
+    """Rows of a gallery, each with the nearest other row that is not a copy, by exact search. len(): their number."""
 
     def __init__(self, vectors: VectorFile) -> None:
         numbers = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
         probes = vectors.take(numbers)
-        cosines, ids = nearest(vectors, probes, FlatSearcher(vectors).propose(probes, _LOOKED_AT), _LOOKED_AT)
+        cosines, ids = nearest(vectors, probes, FlatSearcher(vectors).propose(probes, _NEIGHBOURS), _NEIGHBOURS)
         other = (ids != numbers[:, None]) & (cosines < _COPY)
         self._probes: NDArray[np.float32] = probes[other.any(1)]
         self._want = np.take_along_axis(ids, other.argmax(1)[:, None], 1)[other.any(1)]
@@ -30,7 +30,7 @@ class Sample:
         return len(self._want)
 
     def recall(self, searcher: Searcher) -> float:
-        """The share for which it is proposed when one is asked for; 1 where there is nothing to find."""
+        """The share of rows whose nearest the searcher proposes for k = 1; 1 where the sample is empty."""
         if not len(self):
             return 1.0
         return float((searcher.propose(self._probes, 1) == self._want).any(1).mean())

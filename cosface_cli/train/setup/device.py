@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from cosface_cli.engines.runtime.cpu import cpu_count
-from cosface_cli.engines.runtime.devices import is_there, require
+from cosface_cli.engines.runtime.devices import is_available, require
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.train import Device
@@ -26,7 +26,7 @@ def choose_device(name: Device, emit: OnOutcome, ranks: Ranks | None = None) -> 
     """
     kind: str = name
     if name == "auto":
-        kind = next(kind for kind in ("cuda", "mps", "cpu") if is_there(kind))
+        kind = next(kind for kind in ("cuda", "mps", "cpu") if is_available(kind))
         if kind == "cpu":
             emit(Note("no GPU that torch can use: training on the CPU"))
     require(kind)
