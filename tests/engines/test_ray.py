@@ -263,7 +263,7 @@ def test_gpus_are_given_out(cluster: TwoNodes, cosface: Cosface, people: Path, t
         found = {result for _, result in run(range(20), (OnGpu(),))}
         assert {gpu for gpu, _ in found} == {"0"} and len(found) == 1, "one worker, kept from task to task"
         done = cosface(*embed, "cuda", env={**env, "CUDA_VISIBLE_DEVICES": ""})
-        assert done.code == 2 and "torch finds no device 'cuda' here (on the node " in done.err
+        assert done.code == 2 and "torch finds no device 'cuda' on this machine (on the node " in done.err
         assert len(done.err.splitlines()) == 1
     finally:
         cluster.cluster.remove_node(node)

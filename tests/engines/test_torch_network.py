@@ -92,5 +92,5 @@ def test_what_is_refused(tmp_path: Path, dlib_faces: np.ndarray):
     with pytest.raises(DamagedError, match="takes crops 'arcface', not 'dlib'"):
         open_embedder(str(a_run(tmp_path / "other", "mobilefacenet", template="dlib")), "cpu:0")
     if not torch.cuda.is_available():
-        with pytest.raises(CosfaceError, match="torch finds no device 'cuda' here"):
+        with pytest.raises(CosfaceError, match="torch finds no device 'cuda' on this machine"):
             open_embedder("dlib", "cuda:0")

@@ -391,7 +391,7 @@ def test_the_device_is_said_or_refused(config: TrainConfig, heard: Heard):
         pytest.skip("there is a GPU here")
     train(changed(config, device="auto", epochs=1), heard)
     assert "training on the CPU" in heard.notes
-    with pytest.raises(CosfaceError, match="torch finds no device 'cuda' here; --device auto"):
+    with pytest.raises(CosfaceError, match="torch finds no device 'cuda' on this machine; --device auto"):
         train(changed(config, device="cuda"))
     with pytest.raises(CosfaceError, match="--device 'cuds' is not known; did you mean 'cuda'"):
         changed(config, device="cuds")
