@@ -1,12 +1,12 @@
-"""The errors that a person may see.
+"""The errors that a user may see.
 
-    CosfaceError              what is wrong, which file, how to mend it
-    ├── PhotoError            one photo cannot be used; carries a reason code; the run goes on
-    ├── ModelMismatch         vectors or weights of two different models were about to be mixed
-    ├── DamagedError          a file of ours does not hold what it says
-    └── BusyError             another process is writing there
+    CosfaceError              what is wrong, which file, and what to do
+    ├── PhotoError            one photo cannot be used; has a reason code; the run continues
+    ├── ModelMismatch         vectors or weights of two different models would be mixed
+    ├── DamagedError          a file that cosface wrote is cut short or was changed
+    └── BusyError             another process is writing the file
 
-Anything else that is raised is a bug of ours and keeps its traceback.
+Any other exception is a bug of cosface and is shown with its traceback.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from os import PathLike
 
 
 class CosfaceError(Exception):
-    """A problem that the person at the terminal can mend.
+    """A problem that the user can solve. Its text is `<path>: <problem>; <hint>`, in one line.
 
-    problem: what is wrong, in a few words.
+    problem: what is wrong, in a few words, with the value that was given.
     path: the file or folder that it is about.
-    mend: what to do about it.
+    hint: what to do about it.
     """
 
     def __init__(self, problem: str, path: str | PathLike[str] | None = None, hint: str | None = None) -> None:
@@ -35,23 +35,23 @@ class CosfaceError(Exception):
 
 
 class PhotoError(CosfaceError):
-    """One photo that cannot be used. reason: a code such as decode_error, no_face, too_small."""
+    """A photo that cannot be used. reason: a code such as decode_error, no_face, too_small."""
 
     def __init__(
         self, reason: str, problem: str, path: str | PathLike[str] | None = None, hint: str | None = None
     ) -> None:
         super().__init__(problem, path, hint)
         self.reason = reason
-        self.args = (reason, problem, self.path, hint)  # what pickle calls the class with, between processes
+        self.args = (reason, problem, self.path, hint)  # pickle calls the class with these, between processes
 
 
 class ModelMismatch(CosfaceError):
-    """Embeddings of one model were offered where another's are kept."""
+    """A file is of another model than the one that is needed."""
 
 
 class DamagedError(CosfaceError):
-    """A file of ours that was cut short or changed."""
+    """A file that cosface wrote is cut short or was changed."""
 
 
 class BusyError(CosfaceError):
-    """Another process holds the lock of the file that was to be written."""
+    """Another process holds the lock of the file that would be written."""

@@ -1,4 +1,4 @@
-"""What became of each input: a stage tells outcomes to a callback, a tally turns them into an exit code."""
+"""The outcome of each input. A stage emits outcomes to a callback; a tally counts them and gives the exit code."""
 
 from __future__ import annotations
 
@@ -8,61 +8,72 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EXIT_DONE = 0
-EXIT_NO = 1  # the answer is no: another person, no match, nothing there to work on
+EXIT_NO = 1  # the answer is no (different people, no match), or there was no input
 EXIT_FAILED = 2
-EXIT_PART = 3  # done in part, rejects are named
+EXIT_PART = 3  # done in part; each rejected input was named
 EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """How many inputs there are to come; told before the first outcome."""
+    """How many inputs there are. Emitted before the first outcome."""
 
     total: int
+    """Number of inputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the work is, where it is told in finer steps than its inputs: the steps of a training."""
+    """How far the work is, in finer steps than inputs, such as the steps of a training."""
 
     done: int
+    """Steps so far."""
     total: int
+    """All steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A sentence for people: a fall-back taken, a file left alone."""
+    """A message for the user, such as that a slower fall-back is used."""
 
     text: str
+    """One sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An input that was worked on. rows: its results, one mapping per row of output; count: how many inputs, where many
-    are told together."""
+    """An input that was processed."""
 
     source: str
+    """Name of the input."""
     rows: tuple[Mapping[str, Any], ...] = ()
+    """Its results: one mapping for each row of output."""
     count: int = 1
+    """How many inputs this outcome stands for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An input whose result was there already and still holds. count: as in Done."""
+    """An input whose result exists already and is still valid."""
 
     source: str
+    """Name of the input."""
     count: int = 1
+    """How many inputs this outcome stands for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An input that could not be used. reason: a code; words: one sentence with the mend; row: of output, where the
-    stage makes it."""
+    """An input that could not be used."""
 
     source: str
+    """Name of the input."""
     reason: str
+    """A code, such as no_face."""
     words: str
+    """One sentence that says what is wrong and what to do."""
     row: Mapping[str, Any] | None = None
+    """The row of output, if the stage makes one for rejects too."""
 
 
 Outcome = Planned | Progress | Note | Done | Skipped | Rejected
@@ -70,17 +81,21 @@ OnOutcome = Callable[[Outcome], None]
 
 
 def ignore(outcome: Outcome) -> None:
-    """The callback of a caller that only wants the report."""
+    """A callback for callers that need the report only."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of outcomes; its exit_code and str are the run's."""
+    """Counts of outcomes. str() is the summary of the run."""
 
     done: int = 0
+    """Inputs that were processed."""
     skipped: int = 0
+    """Inputs whose result is still valid."""
     rejected: int = 0
+    """Inputs that could not be used."""
     reasons: Counter[str] = field(default_factory=Counter)
+    """Rejected inputs by reason."""
 
     def add(self, outcome: Outcome) -> None:
         match outcome:
@@ -98,7 +113,7 @@ class Tally:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 there was nothing to do it to, 2 every input rejected, 3 some rejected."""
+        """0 if all are done, 1 if there was no input, 2 if all were rejected, 3 if some were."""
         if self.total == 0:
             return EXIT_NO
         if self.rejected == 0:
