@@ -18,7 +18,7 @@ from typing import Any
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.index.vector_file import MEND
-from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip
+from cosface_cli.artifacts.model_identity import Flip, ModelIdentity, as_flip
 from cosface_cli.errors import CosfaceError, DamagedError
 
 SCHEMA = 1
@@ -75,7 +75,7 @@ class IndexHeader:
     """Hash of what decides its vectors."""
     template: str
     """Geometry of the crops that it takes."""
-    flip: str
+    flip: Flip
     """none, sum or concat."""
     size: int
     """Numbers of an embedding."""
@@ -103,9 +103,7 @@ class IndexHeader:
     @property
     def identity(self) -> ModelIdentity:
         """The model whose embeddings the index holds, in any precision."""
-        return ModelIdentity(
-            name=self.model, id=self.model_id, template=self.template, flip=as_flip(self.flip), size=self.size
-        )
+        return ModelIdentity(name=self.model, id=self.model_id, template=self.template, flip=self.flip, size=self.size)
 
 
 def add_file(root: Path, path: Path, pattern: str) -> tuple[str, FileSum]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip
+from cosface_cli.artifacts.model_identity import Flip, ModelIdentity, as_flip
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.maths.rates import allowed_accepts
 
@@ -48,7 +48,7 @@ class Calibration:
     """Name of the model."""
     model_id: str
     """Hash of what decides its vectors."""
-    flip: str
+    flip: Flip
     """The flip mode."""
     genuine: int
     """Number of genuine pairs."""
@@ -64,7 +64,7 @@ class Calibration:
     @property
     def identity(self) -> ModelIdentity:
         """The model whose scores these are, of crops and in a precision that are not recorded."""
-        return ModelIdentity(name=self.model, id=self.model_id, flip=as_flip(self.flip))
+        return ModelIdentity(name=self.model, id=self.model_id, flip=self.flip)
 
     def threshold(self, far: float) -> float | None:
         """The lowest score at which at most `far` of the impostor pairs pass, None where they cannot tell.
@@ -103,7 +103,7 @@ def to_tables(calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
 def from_tables(tables: Any, model: str, model_id: str, path: Path) -> dict[str, Calibration]:
     """The same again. Raises DamagedError naming path where they are not such tables."""
     try:
-        return {flip: _table(found, model, model_id, flip) for flip, found in dict(tables).items()}
+        return {as_flip(flip): _table(found, model, model_id, as_flip(flip)) for flip, found in dict(tables).items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DamagedError("its calibration is damaged", path, _MEND) from error
 
@@ -143,7 +143,7 @@ def beside(model: Path) -> Path:
     return model.with_name(model.name + ENDING)
 
 
-def _table(found: Mapping[str, Any], model: str, model_id: str, flip: str) -> Calibration:
+def _table(found: Mapping[str, Any], model: str, model_id: str, flip: Flip) -> Calibration:
     curve = tuple(Point(float(t), int(n), float(low), float(high)) for t, n, low, high in found["curve"])
     genuine, impostors = int(found["genuine"]), int(found["impostors"])
     rates = tuple(dict(rate) for rate in found["rates"])

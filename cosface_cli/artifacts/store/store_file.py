@@ -32,7 +32,7 @@ from cosface_cli.artifacts.files.hdf5 import (
     require,
     write_attribute,
 )
-from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip, as_precision
+from cosface_cli.artifacts.model_identity import Flip, ModelIdentity, Precision, as_flip, as_precision
 from cosface_cli.artifacts.store.face_rows import Columns, Row, RowColumns, RowReader, decode
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.unit_vectors import are_unit, lengths
@@ -54,11 +54,11 @@ class StoreHeader:
     """Hash of what decides its vectors."""
     template: str
     """Geometry of the crops that it takes."""
-    flip: str
+    flip: Flip
     """none, sum or concat."""
     size: int
     """Numbers of an embedding."""
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     """Number format of the network: fp32, fp16 or bf16."""
 
     @property
@@ -68,9 +68,9 @@ class StoreHeader:
             name=self.model,
             id=self.model_id,
             template=self.template,
-            flip=as_flip(self.flip),
+            flip=self.flip,
             size=self.size,
-            precision=as_precision(self.precision),
+            precision=self.precision,
         )
 
 
@@ -202,9 +202,10 @@ class Store:
         count, size = file["embeddings"].shape
         require(file, "embeddings", "<f4", (int(read_attribute(file, "rows")), size))
         self._columns = RowReader(file, count, _MEND)
-        texts = {name: str(read_attribute(file, name)) for name in ("model", "model_id", "template", "flip")}
+        texts = {name: str(read_attribute(file, name)) for name in ("model", "model_id", "template")}
         precision = str(read_attribute(file, "precision")) if "precision" in file.attrs else "fp32"
-        self.header = StoreHeader(**texts, size=size, precision=precision)
+        flip = as_flip(str(read_attribute(file, "flip")))
+        self.header = StoreHeader(**texts, flip=flip, size=size, precision=as_precision(precision))
         self.model = self.header.identity
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.hdf5 import damage_told
 from cosface_cli.artifacts.files.journal import Journal
+from cosface_cli.artifacts.model_identity import as_flip, as_precision
 from cosface_cli.artifacts.store.face_rows import Row
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.errors import DamagedError, ModelMismatch
@@ -176,6 +177,7 @@ class StoreUpdate:
     def _fits(self, purpose: bytes) -> bool:
         try:
             written = StoreHeader(**json.loads(purpose)).identity
+            as_flip(str(written.flip)), as_precision(str(written.precision))
         except (ValueError, TypeError):  # of a version that wrote it otherwise
             return False
         try:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol
 
+from cosface_cli.artifacts.model_identity import FLIPS as FLIPS
+from cosface_cli.artifacts.model_identity import Flip as Flip
 from cosface_cli.registry import Row, Table
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Flip = Literal["none", "sum", "concat"]
-FLIPS: tuple[Flip, ...] = get_args(Flip)
 CPU_BATCH = 16  # limits memory; larger batches are not faster on a CPU
 GPU_BATCH = 128
 
