@@ -39,3 +39,21 @@ def odd(tmp_path: Path, face: Image.Image) -> Path:
     face.save(root / "no_ending", "JPEG", quality=95)
     face.save(root / "UPPER.JPG", quality=95)
     return root
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, people: Path, model_cache: Path) -> Path:
+    """aligned/, faces.h5 and people.index of the packaged people; not to be written to."""
+    from cosface_cli.align import AlignConfig
+    from cosface_cli.align.stage import align
+    from cosface_cli.embed import EmbedConfig
+    from cosface_cli.embed.stage import embed
+    from cosface_cli.index import BuildConfig
+    from cosface_cli.index.stage import build
+
+    root = tmp_path_factory.mktemp("made")
+    align(AlignConfig(raw=str(people), aligned=root / "aligned", workers=1))
+    embed(EmbedConfig(source=str(root / "aligned"), store=root / "faces.h5", workers=1))
+    report = build(BuildConfig(stores=(root / "faces.h5",), index=root / "people.index"))
+    assert (report.rows, report.doubles) == (20, 0)
+    return root

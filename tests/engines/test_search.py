@@ -182,6 +182,21 @@ def test_probes_between_two_lists_are_searched_in_the_same_one(tmp_path: Path, n
     np.testing.assert_array_equal(np.sort(alone, 1), np.sort(together, 1))
 
 
+@pytest.mark.parametrize("nprobe", (1, 2, 5))
+@pytest.mark.parametrize("name", ("sq8", "pq"))
+def test_nprobe_is_faiss_s(tmp_path: Path, name: str, nprobe: int):
+    """As many rows are asked for as there are: all rows of the lists searched are proposed, by FAISS as by us."""
+    gallery, probes = people(2000, 32), units(50, 32, seed=4)
+    opened = Opened(tmp_path / "i", gallery, name)
+    opened.searcher.nprobe = nprobe
+    index = faiss.read_index(str(opened.lists))
+    index.nprobe = nprobe
+    want = index.search(probes, len(gallery))[1]
+    proposed = opened.searcher.propose(probes, len(gallery))
+    for ids, faiss_ids in zip(proposed, want, strict=True):
+        assert set(ids[ids >= 0].tolist()) == set(faiss_ids[faiss_ids >= 0].tolist())
+
+
 def test_blas_is_taken_for_batches_and_not_for_one_or_two_probes(tmp_path: Path):
     """FAISS's own switch lies at 20 probes and more, where BLAS is quicker from 3 on."""
     searcher = Opened(tmp_path / "i", units(100, 16)).searcher
