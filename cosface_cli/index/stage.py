@@ -35,7 +35,7 @@ def build(config: BuildConfig, emit: OnOutcome = ignore) -> BuildReport:
     """
     choice = SearchChoice.of(config.search, config.recall, config.engine, config.uri)
     stores = common_header(config.stores)
-    return _update(config, choice, lambda: index_to_update(config, stores, choice, emit), emit)
+    return _update(config, choice, lambda: index_to_update(config, stores, choice, emit), emit, adding=False)
 
 
 def add(config: AddConfig, emit: OnOutcome = ignore) -> BuildReport:
@@ -46,7 +46,7 @@ def add(config: AddConfig, emit: OnOutcome = ignore) -> BuildReport:
         engine, uri = header.engine, header.uri
     choice = SearchChoice.of(config.search, config.recall, engine, uri)
     stores = common_header(config.stores)
-    return _update(config, choice, lambda: index_to_add_to(config, stores, choice), emit)
+    return _update(config, choice, lambda: index_to_add_to(config, stores, choice), emit, adding=True)
 
 
 def search(config: SearchConfig, emit: OnOutcome = ignore) -> SearchReport:
@@ -76,10 +76,17 @@ def search(config: SearchConfig, emit: OnOutcome = ignore) -> SearchReport:
 
 
 def _update(
-    config: AddConfig, choice: SearchChoice, existing_index: Callable[[], IndexHeader], emit: OnOutcome
+    config: AddConfig,
+    choice: SearchChoice,
+    existing_index: Callable[[], IndexHeader],
+    emit: OnOutcome,
+    *,
+    adding: bool,
 ) -> BuildReport:
-    """Write an index that takes rows from stores. existing_index: reads, under the lock, the one to start from."""
-    adding = not isinstance(config, BuildConfig)
+    """Write an index that takes rows from stores.
+
+    existing_index: reads, under the lock, the index to start from. adding: its rows from other sources are kept.
+    """
     root = config.index
     for path in config.stores:
         require_finished(path)

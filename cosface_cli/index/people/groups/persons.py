@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,10 +111,10 @@ def _persons(people: People, members: dict[int, list[str]], ids: dict[int, int])
     """All persons by id. A held person keeps faces that the index does not hold at present."""
     persons = {person.id: person for person in people.persons.values() if person.held}
     for group, number in ids.items():
-        held: Person | None = persons.get(number)
-        faces: Iterable[str] = members[group]
-        if held is None:
+        held_person = persons.get(number)
+        faces = members[group]
+        if held_person is None:
             persons[number] = Person(number, None, False, tuple(sorted(faces)))
         else:
-            persons[number] = replace(held, faces=tuple(sorted({*faces, *held.faces})))
+            persons[number] = replace(held_person, faces=tuple(sorted({*faces, *held_person.faces})))
     return {number: persons[number] for number in sorted(persons)}
