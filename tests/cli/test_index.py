@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 from tests.cli.store_reader import read_plainly
 from tests.conftest import Cosface

@@ -115,6 +115,7 @@ def test_the_same_photo_under_another_name_goes_too(home: Path) -> None:
     assert traces(home, "P02 Müller", range(10, 15)) == []
 
 
+@pytest.mark.slow
 def test_everybody_goes(home: Path) -> None:
     for number in range(PEOPLE):
         assert run(home, identity=f"P{number:02d} Müller").done

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cosface_cli.artifacts.index.index_folder import read_header
 from cosface_cli.errors import CosfaceError
