@@ -56,7 +56,7 @@ def test_worked_by_hand(fan: Path, tmp_path: Path) -> None:
     assert table.far_at(-1.0)[0] == 1.0 and table.data["people"] == 10
 
 
-def test_it_decides_and_says_what_scores_mean(fan: Path, tmp_path: Path) -> None:
+def test_calibration_gives_thresholds_and_false_accept_rates(fan: Path, tmp_path: Path) -> None:
     calibrate(CalibrateConfig(source=fan, out=tmp_path / "c.json"))
     config = CompareConfig(stores=(fan,), calibration=tmp_path / "c.json", far=0.05)
     (same,) = compare_two("A/1.jpg", "A/2.jpg", config)
@@ -86,7 +86,7 @@ def test_flips_stand_side_by_side(fan: Path, make_store: MakeStore, tmp_path: Pa
     assert set(read_calibrations(tmp_path / "c.json")) == {"none", "sum"}
 
 
-def test_what_stands_elsewhere_is_not_written_over(fan: Path, tmp_path: Path) -> None:
+def test_other_files_are_not_overwritten(fan: Path, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"a photo")
     with pytest.raises(CosfaceError, match="not a calibration"):
         calibrate(CalibrateConfig(source=fan, out=tmp_path / "photo.jpg"))
@@ -95,7 +95,7 @@ def test_what_stands_elsewhere_is_not_written_over(fan: Path, tmp_path: Path) ->
         calibrate(CalibrateConfig(source=fan))  # an embedded model's came with it
 
 
-def test_who_cannot_be_told_apart(make_store: MakeStore, tmp_path: Path) -> None:
+def test_people_that_cannot_be_calibrated_on(make_store: MakeStore, tmp_path: Path) -> None:
     for vectors, part in [
         ({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(5)}, "no two people"),
         ({"1.jpg": at_angle(0), "2.jpg": at_angle(5)}, "no two people"),

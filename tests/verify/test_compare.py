@@ -142,7 +142,7 @@ class TestMany:
         with pytest.raises(CosfaceError, match="no face"):
             compare_many(str(people / "masks" / "mask_blue.jpg"), str(people / "person1"), ONE)
 
-    def test_what_is_many(self, people: Path, tmp_path: Path) -> None:
+    def test_words_that_name_many_photos(self, people: Path, tmp_path: Path) -> None:
         assert are_many(str(people)) and are_many(str(people / "*.jpg"))
         assert not are_many(str(people / "person1" / "far.jpg")) and not are_many(str(tmp_path / "none.jpg"))
         odd = tmp_path / "a [1].jpg"  # a file, whatever its name looks like

@@ -48,7 +48,7 @@ def test_any_text_by_json(pairs: list[tuple[str, str]]) -> None:
         (b"a\0\0", "2 names"),
     ],
 )
-def test_what_is_no_pair(content: bytes, part: str) -> None:
+def test_invalid_pair_lines_are_named(content: bytes, part: str) -> None:
     with pytest.raises(CosfaceError, match=part) as caught:
         split_pairs(content)
     assert "\n" not in str(caught.value)

@@ -65,7 +65,7 @@ def test_the_figures_are_those_of_every_pair():
     assert equal_error(curve).eer == equal_error(exact).eer
 
 
-def test_any_number_of_threads_counts_alike(monkeypatch: pytest.MonkeyPatch):
+def test_counts_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(all_pairs, "ROWS", 16)
     monkeypatch.setattr(all_pairs, "COLUMNS", 64)
     monkeypatch.setattr(all_pairs, "MAX_KEPT", 500)
@@ -132,7 +132,7 @@ def test_intervals_are_those_of_the_pairs_written_out(make_store: MakeStore):
         assert rate["bootstrap_low"] < rate["tar"] < rate["bootstrap_high"]
 
 
-def test_what_has_no_pairs_is_said(make_store: MakeStore, tmp_path: Path):
+def test_sources_without_pairs_are_errors(make_store: MakeStore, tmp_path: Path):
     with pytest.raises(CosfaceError, match="no identity has two faces"):
         verify_protocol(AllPairsConfig(source=make_store({"A/1.jpg": at_angle(0), "B/1.jpg": at_angle(9)})))
     with pytest.raises(CosfaceError, match="all faces are of one identity"):

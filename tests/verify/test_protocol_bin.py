@@ -130,7 +130,7 @@ def test_pictures_that_cannot_be_used_are_named(averaging: Path, tmp_path: Path)
     assert found.missing == (f"{path}[2]", f"{path}[5]") and (found.pairs, found.scored) == (4, 2)
 
 
-def test_what_does_not_fit_a_set(averaging: Path, tmp_path: Path):
+def test_files_and_models_that_do_not_fit(averaging: Path, tmp_path: Path):
     path = tmp_path / "lfw.bin"
     path.write_bytes(pickle.dumps(([encoded(image) for image in pictures(2)], [True, False]), 4))
     with pytest.raises(

@@ -52,7 +52,7 @@ def test_folds_and_people_of_the_list_are_used(make_store: MakeStore, tmp_path: 
     assert scored.pairs is not None and scored.pairs.identities == ("x", "x", "y") and found.accuracy is None
 
 
-def test_what_a_list_must_say(make_store: MakeStore, tmp_path: Path):
+def test_lists_that_lack_a_column_are_errors(make_store: MakeStore, tmp_path: Path):
     store = make_store({"a/1.jpg": at_angle(0), "b/1.jpg": at_angle(90)})
 
     def run(text: str) -> None:

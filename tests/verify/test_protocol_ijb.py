@@ -145,7 +145,7 @@ def test_templates_without_a_face_may_be_left_out(make_store: MakeStore, tmp_pat
     assert identification["galleries"]["G1"]["mated"] == 0 and identification["galleries"]["G1"]["rank1"] is None
 
 
-def test_subjects_of_the_lists_are_who_the_pairs_are(make_store: MakeStore, tmp_path: Path):
+def test_subjects_of_the_lists_are_the_identities_of_pairs(make_store: MakeStore, tmp_path: Path):
     store = make_store({f"{n}.jpg": at_angle(d) for n, d in ANGLES.items()})
     meta = meta_folder(tmp_path, **SEARCH, template_pair_label="1 5 1\n2 6 1\n1 6 0\n3 5 0\n")
     scored, found = run_protocol(IjbConfig(source=store, pairs=meta))

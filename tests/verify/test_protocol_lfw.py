@@ -121,7 +121,7 @@ def test_missing_photos_are_errors_or_left_out(make_store: MakeStore, pairs: Pat
         verify_protocol(LfwConfig(source=store, pairs=pairs, missing="skipp"))
 
 
-def test_a_photo_that_is_nowhere_is_no_error_of_the_list(make_store: MakeStore, pairs: Path):
+def test_photos_that_do_not_exist_count_as_missing(make_store: MakeStore, pairs: Path):
     with pytest.raises(CosfaceError, match=r"none of the photos of .* exist here, such as A/A_0001"):
         verify_protocol(LfwConfig(source=make_store({"Z/Z_0001.jpg": at_angle(0)}), pairs=pairs))
 
@@ -146,7 +146,7 @@ def test_the_same_faces_have_the_same_hash(make_store: MakeStore, pairs: Path):
     assert one.list_hash == two.list_hash
 
 
-def test_a_network_that_tells_nothing_is_said(make_store: MakeStore, pairs: Path):
+def test_equal_scores_are_noted(make_store: MakeStore, pairs: Path):
     notes: list[str] = []
     store = make_store(dict.fromkeys(PEOPLE, at_angle(0)))
     verify_protocol(LfwConfig(source=store, pairs=pairs), collect(notes))

@@ -55,7 +55,7 @@ def test_searches_by_hand(probes: Path, others: Path):
     assert any("1 probes are left out: no identity, or the only photo of a person" in note for note in notes)
 
 
-def test_who_scores_the_same_is_not_beaten(make_store: MakeStore):
+def test_a_tie_with_a_distractor_is_lost(make_store: MakeStore):
     probes = make_store({"A/1.jpg": at_angle(0), "A/2.jpg": at_angle(30)}, "p.h5")
     tied = make_store({"x/1.jpg": at_angle(-30)}, "d.h5")
     found = verify_protocol(MegafaceConfig(source=probes, distractors=tied))
@@ -135,7 +135,7 @@ def test_noises_are_left_out_and_must_be_of_this_set(probes: Path, others: Path,
         verify_protocol(MegafaceConfig(source=probes, distractors=others, noises=noises))
 
 
-def test_what_does_not_go_together(make_store: MakeStore, probes: Path, others: Path, tmp_path: Path):
+def test_stores_that_do_not_fit_each_other(make_store: MakeStore, probes: Path, others: Path, tmp_path: Path):
     def run(**other: object) -> None:
         verify_protocol(MegafaceConfig(source=probes, **other))  # type: ignore[arg-type]
 
@@ -155,7 +155,7 @@ def test_what_does_not_go_together(make_store: MakeStore, probes: Path, others: 
         run(distractors=tmp_path / "none")
 
 
-def test_names_alike_in_both_are_said(make_store: MakeStore, probes: Path):
+def test_common_identities_are_noted(make_store: MakeStore, probes: Path):
     notes: list[str] = []
     crowd = make_store({"A/9.jpg": at_angle(10), "z/1.jpg": at_angle(100)}, "d.h5")
     verify_protocol(

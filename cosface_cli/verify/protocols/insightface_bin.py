@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosface_cli.artifacts.packed.face_bin import is_pickle, read_face_bin
 from cosface_cli.engines.photos.photo_options import (
     CropsTemplateOption,
     FlipOption,
@@ -57,6 +56,8 @@ class BinConfig(ProtocolConfig):
 
     @staticmethod
     def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+        from cosface_cli.artifacts.packed.face_bin import is_pickle
+
         is_set = options.get("pairs") is None and source.is_file() and is_pickle(source)
         return f"{source} begins as InsightFace's sets do" if is_set else None
 
@@ -72,6 +73,7 @@ class BinConfig(ProtocolConfig):
 
         from cosface_cli.artifacts.crops.manifest import Crop
         from cosface_cli.artifacts.files.hashing import file_sha256
+        from cosface_cli.artifacts.packed.face_bin import read_face_bin
         from cosface_cli.engines.embedders.opening import open_embedder
         from cosface_cli.engines.photos.face_vectors import Input
         from cosface_cli.maths.geometry import covers, template
