@@ -85,7 +85,7 @@ def test_half_precision_is_near_and_not_the_same(precision: str, cosine: float, 
 def test_what_is_refused(tmp_path: Path, dlib_faces: np.ndarray):
     network = open_embedder("dlib", "cpu:0")
     for wrong in (dlib_faces.astype(np.float32), dlib_faces[0], dlib_faces[..., :2]):
-        with pytest.raises(ValueError, match="crops are RGB uint8"):
+        with pytest.raises(ValueError, match="crops must be RGB uint8"):
             network.embed(wrong)
     with pytest.raises(CosfaceError, match="wants 'BGR' pixels"):
         open_embedder(str(a_run(tmp_path / "bgr", "mobilefacenet", color_order="BGR")), "cpu:0")

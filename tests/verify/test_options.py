@@ -31,7 +31,7 @@ def store(make_store: MakeStore) -> Path:
         ({"detector": "yunet.onnx"}, "--detector has no effect on a store"),
         ({"min_face": 40.0}, "--min-face has no effect on a store"),
         ({"workers": 3}, "--workers has no effect on a store"),
-        ({"fuse": "concat"}, "--fuse concat joins several models"),
+        ({"fuse": "concat"}, "--fuse concat needs several models"),
         ({"far": 1e-4}, "--far and --threshold exclude each other"),
     ],
 )

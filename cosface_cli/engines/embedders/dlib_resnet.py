@@ -27,10 +27,9 @@ LICENCE = "CC0-1.0"
 
 
 def open_dlib() -> OnnxEmbedder:
-    """The embedder, its graph built into the model cache by the first call. Input crops are of template `dlib`."""
+    """The embedder, for crops of template `dlib`. The first call builds its graph in the model cache."""
     path = cached(f"dlib-resnet29-{SHA256[:16]}-{CONVERTER}.onnx", _build)
-    found = thresholds("dlib", MODEL_ID)
-    return OnnxEmbedder(path, name="dlib", model_id=MODEL_ID, template="dlib", thresholds=found)
+    return OnnxEmbedder(path, name="dlib", model_id=MODEL_ID, template="dlib", thresholds=thresholds("dlib", MODEL_ID))
 
 
 def _build() -> bytes:
@@ -44,14 +43,14 @@ def packaged_network() -> Network:
 
 
 def serialised(model: onnx.ModelProto) -> bytes:
-    """The same model as the same bytes."""
+    """The bytes of a model; equal models give equal bytes."""
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def to_onnx(network: Network, graph: Graph | None = None) -> onnx.ModelProto:
     """The network as a graph: crops (N, 150, 150, 3) uint8 RGB -> embedding (N, 128) float32, not normalised.
 
-    graph: an empty one whose convolutions are to be used.
+    graph: an empty Graph, which decides how convolutions are written.
     """
     from onnx import TensorProto, helper
 
@@ -89,7 +88,7 @@ def _with_mean_folded(stem: Conv, mean: Any) -> Conv:
 
 
 class Graph:
-    """A graph that grows; each method adds nodes and gives the name of their output."""
+    """A graph under construction. Each method adds nodes and returns the name of their output."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -115,14 +114,14 @@ class Graph:
         return self.add("Conv", inputs, name, strides=[conv.stride] * 2, pads=[conv.pad] * 4)
 
     def pad(self, top: str, name: str, channels: int, pixels: int) -> str:
-        """Zeros behind the last channel, row and column."""
+        """Add zeros after the last channel, row and column."""
         if channels == 0 and pixels == 0:
             return top
         pads = np.array([0, 0, 0, 0, 0, channels, pixels, pixels], np.int64)
         return self.add("Pad", [top, self.constant(f"{name}_pads", pads)], name)
 
     def block(self, number: int, first: Conv, second: Conv, top: str, side: int) -> tuple[str, int]:
-        """relu(conv(relu(conv(x))) + shortcut(x)); gives the name and the side of its output."""
+        """relu(conv(relu(conv(x))) + shortcut(x)); returns the name and the side of its output."""
         name = f"block{number}"
         inner = self.conv(second, self.relu(self.conv(first, top, f"{name}_a")), f"{name}_b")
         if first.stride == 2:

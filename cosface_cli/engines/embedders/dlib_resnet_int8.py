@@ -1,11 +1,11 @@
 """The embedded default with most of its convolutions in 8-bit integers: 1.8 times as fast on a CPU.
 
-Activations are uint8, weights int8 with a step for each output channel (Jacob 2018, arXiv 1712.05877, Eq. 1 and 5). The
-stem and the first two blocks, where rounding costs most and gains least, stay float32, and so do the additions and the
-linear layer. The ranges of the activations are measured beforehand: nobody needs photos to calibrate with.
+Activations are uint8; weights are int8 with a step for each output channel (Jacob 2018, arXiv 1712.05877, Eq. 1, 5).
+The stem and the first two blocks, where rounding costs most and gains least, stay float32; so do the additions and the
+linear layer. The ranges of the activations were measured in advance, so users need no photos for calibration.
 
-A processor that adds two neighbouring products in 16 bits (x86 without VNNI) cuts their sum off at 32,767. Steps are so
-chosen that no two neighbours get there, 255 * 128 being 32,640: every processor gives the same integers.
+A processor that adds two neighbouring products in 16 bits (x86 without VNNI) limits their sum to 32,767. The steps are
+chosen so that no two neighbours reach it (255 * 128 = 32,640). So every processor gives the same integers.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ MODEL_ID = f"dlib-resnet29-int8-{_ID}"
 
 
 def open_dlib_int8() -> OnnxEmbedder:
-    """The embedder, its graph built into the model cache by the first call. Input crops are of template `dlib`."""
+    """The embedder, for crops of template `dlib`. The first call builds its graph in the model cache."""
     path = cached(f"{MODEL_ID}.onnx", lambda: serialised(to_onnx(packaged_network(), Int8Graph(RANGES))))
-    found = thresholds("dlib-int8", MODEL_ID)
-    return OnnxEmbedder(path, name="dlib-int8", model_id=MODEL_ID, template="dlib", thresholds=found)
+    known = thresholds("dlib-int8", MODEL_ID)
+    return OnnxEmbedder(path, name="dlib-int8", model_id=MODEL_ID, template="dlib", thresholds=known)
 
 
 def measured(block: int) -> tuple[str, str, str]:
-    """The graph's tensors whose ranges a block needs: its input, between its convolutions, behind them."""
+    """The tensors whose ranges a block needs: its input, between its convolutions, after them."""
     return f"block{block - 1}_sum_relu", f"block{block}_a_relu", f"block{block}_b"
 
 

@@ -1,4 +1,4 @@
-"""Embedding by an ONNX graph on ONNX Runtime: one thread a session, a session a process."""
+"""Embedding with an ONNX graph on ONNX Runtime: one thread per session, one session per process."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from cosface_cli.maths.geometry import TEMPLATES, template
 class OnnxEmbedder:
     """A recognition network in an ONNX file, see the Embedder protocol.
 
-    mean, std: per channel in pixel values, for a graph that takes normalised float planes; a graph that takes uint8
-    pictures (N, H, W, 3) does that itself; device: as for open_session. Raises CosfaceError for a file that is no such
-    network.
+    mean, std: per channel, in pixel values, for a graph whose input is normalised float planes (N, 3, H, W); a graph
+    whose input is uint8 pictures (N, H, W, 3) normalises them itself. device: as for open_session. Raises CosfaceError
+    for a file that is not a recognition network.
     """
 
     def __init__(
@@ -43,19 +43,19 @@ class OnnxEmbedder:
         self.thresholds: Mapping[str, float] = dict(thresholds or {})
         self._mean, self._std = mean, std
         self._session = open_session(path, device=device)
-        taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
-        self._input = taken.name
-        self._pictures = taken.type == "tensor(uint8)"
-        self._one_by_one = taken.shape[0] == 1
-        size = given.shape[-1]
-        if len(taken.shape) != 4 or len(given.shape) != 2 or not isinstance(size, int):
-            raise CosfaceError("not a recognition network: pictures in, one vector each out", path)
+        graph_input, graph_output = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        self._input = graph_input.name
+        self._pictures = graph_input.type == "tensor(uint8)"
+        self._one_by_one = graph_input.shape[0] == 1
+        size = graph_output.shape[-1]
+        if len(graph_input.shape) != 4 or len(graph_output.shape) != 2 or not isinstance(size, int):
+            raise CosfaceError("not a recognition network, which maps each picture to one vector", path)
         self.size = size
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Embedder.embed."""
         if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
-            raise ValueError(f"crops are RGB uint8 (N, H, W, 3), not {crops.dtype} {crops.shape}")
+            raise ValueError(f"crops must be RGB uint8 (N, H, W, 3), got {crops.dtype} {crops.shape}")
         batch = crops if self._pictures else network_input(crops, self._mean, self._std)  # (N, 3, H, W)
         if not len(batch):
             return np.zeros((0, self.size), np.float32)
@@ -68,16 +68,19 @@ class OnnxEmbedder:
 
 
 def open_onnx(path: Path, template_name: str | None = None, device: str = "cpu") -> OnnxEmbedder:
-    """A recognition network by path, fed RGB as its notes say, where it has some; else (x - 127.5) / 127.5 as
-    insightface's models are, or bare pixels where the graph begins with its own Sub and Mul.
+    """A recognition network in an ONNX file. Its input is RGB, normalised as the file's metadata says.
 
-    template_name: of the crops it was trained on; by default what its notes say, or the one template of the graph's
-    input size, `arcface` for 112x112; device: as for open_session. Raises CosfaceError where the size fits no template.
+    Without metadata the input is (x - 127.5) / 127.5, as for insightface's models; or the pixels themselves where one
+    of the graph's first eight nodes is a Sub and one a Mul, since such a graph normalises its input.
+
+    template_name: of the crops that it was trained on; by default from the metadata, else the one template with the
+    graph's input size, such as `arcface` for 112x112. device: as for open_session. Raises CosfaceError where no
+    template has that size.
     """
     session = open_session(path)
-    taken = session.get_inputs()[0]
+    graph_input = session.get_inputs()[0]
     notes = session.get_modelmeta().custom_metadata_map
-    height, width = taken.shape[2:4] if len(taken.shape) == 4 else (None, None)
+    height, width = graph_input.shape[2:4] if len(graph_input.shape) == 4 else (None, None)
     template_name = template_name or notes.get("cosface.template")
     if template_name is None:
         fitting = [t.name for t in TEMPLATES.values() if (t.height, t.width) == (height, width)]
@@ -104,7 +107,7 @@ def open_onnx(path: Path, template_name: str | None = None, device: str = "cpu")
 
 
 def notes_of(template_name: str, mean: Sequence[float], std: Sequence[float]) -> dict[str, str]:
-    """The metadata of a graph that tells how to feed it, by name: crops of a template, (x - mean) / std a channel."""
+    """Metadata for a graph that takes crops of a template, normalised as (x - mean) / std per channel."""
     return {"cosface.template": template_name, "cosface.mean": json.dumps(mean), "cosface.std": json.dumps(std)}
 
 
@@ -120,5 +123,5 @@ def _normalisation(path: Path, notes: Mapping[str, str]) -> tuple[tuple[float, .
     import onnx
 
     kinds = {node.op_type for node in onnx.load(path, load_external_data=False).graph.node[:8]}
-    own = "Sub" in kinds and "Mul" in kinds
-    return ((0.0,) * 3, (1.0,) * 3) if own else ((127.5,) * 3, (127.5,) * 3)
+    normalises_itself = "Sub" in kinds and "Mul" in kinds
+    return ((0.0,) * 3, (1.0,) * 3) if normalises_itself else ((127.5,) * 3, (127.5,) * 3)

@@ -59,7 +59,7 @@ class TorchEmbedder:
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Embedder.embed."""
         if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
-            raise ValueError(f"crops are RGB uint8 (N, H, W, 3), not {crops.dtype} {crops.shape}")
+            raise ValueError(f"crops must be RGB uint8 (N, H, W, 3), got {crops.dtype} {crops.shape}")
         out = np.empty((len(crops), self.size), np.float32)
         for start in range(0, len(crops), self.batch):
             batch = crops[start : start + self.batch]

@@ -1,6 +1,6 @@
-"""Embedding by weights of cosface train: all that is needed stands in their header.
+"""Embedding with weights of `cosface train`, whose header says how to use them.
 
-On a CPU the network runs as an ONNX graph, made from the weights once and kept in the model cache under their id.
+On a CPU the network runs as an ONNX graph. It is made from the weights once and stored in the model cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cosface_cli.maths.geometry import template
 if TYPE_CHECKING:
     from torch import nn
 
-CONVERTER = 1  # raise it whenever the graph of the same weights changes
+CONVERTER = 1  # raise it whenever the graph for the same weights changes
 
 
 def open_trained(path: Path) -> OnnxEmbedder:
@@ -41,7 +41,7 @@ def open_trained(path: Path) -> OnnxEmbedder:
 
 
 def shown_name(path: Path) -> str:
-    """What weights are called: as their run folder, or as the file where it has none."""
+    """The name of weights: that of their run folder, or of the file where there is none."""
     path = path.resolve()
     return path.name if path.is_dir() else path.parent.name or path.stem
 
@@ -52,8 +52,8 @@ def thresholds_of(header: Weights) -> dict[str, float]:
 
 
 def network_of(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> nn.Module:
-    """The network as torch's. Raises CosfaceError where it wants other pixels than crops are, DamagedError where the
-    header and the tensors do not go together."""
+    """The network as a torch module. Raises CosfaceError where it needs other pixels than RGB, DamagedError where the
+    header does not match the tensors."""
     from cosface_cli.backbones.loading import declaration, load
 
     _require_rgb(header, file)
@@ -62,7 +62,7 @@ def network_of(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path)
         raise DamagedError(problem, file, "train or copy the weights again")
     try:
         return load(header.backbone, header.embedding_size, dict(tensors))
-    except RuntimeError as error:  # torch's, for a size that no memory holds
+    except RuntimeError as error:  # of torch, for a size that exceeds the memory
         raise DamagedError("the header's sizes fit no network", file, "train or copy the weights again") from error
 
 

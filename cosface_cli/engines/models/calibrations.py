@@ -1,4 +1,4 @@
-"""Where a model's calibration lies: packaged with an embedded one, in the header of weights, beside an ONNX file."""
+"""Where a model's calibration is stored: in the package, in the header of weights, or beside an ONNX file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cosface_cli.errors import CosfaceError
 
 
 def calibrations_of(spec: str, embedder: Embedder) -> dict[str, Calibration]:
-    """By flip mode, none where the model was not calibrated. Raises ModelMismatch for the tables of another model."""
+    """By flip mode; empty where the model was not calibrated. Raises ModelMismatch for the tables of another model."""
     if spec in EMBEDDERS:
         return packaged(spec, embedder.model_id)
     place = place_of(spec)
@@ -34,7 +34,7 @@ def calibrations_of(spec: str, embedder: Embedder) -> dict[str, Calibration]:
 
 
 def place_of(spec: str) -> Path:
-    """The file for a model's tables. Raises CosfaceError for an embedded model, whose tables came with it."""
+    """The file for a model's tables. Raises CosfaceError for a packaged model, whose tables come with it."""
     path = Path(spec)
     if spec in EMBEDDERS:
         raise CosfaceError(f"{spec} has a calibration of its own", hint="name a file for this one: --out FILE")
@@ -44,7 +44,7 @@ def place_of(spec: str) -> Path:
 
 
 def keep(spec: str, calibrations: Mapping[str, Calibration]) -> Path:
-    """Write a model's tables to where they belong, and give that place. Raises as place_of."""
+    """Write a model's tables to their file, and return its path. Raises as place_of does."""
     place = place_of(spec)
     if Path(spec).suffix == ".onnx":
         write_calibrations(place, calibrations)

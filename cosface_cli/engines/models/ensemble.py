@@ -1,8 +1,8 @@
-"""Several models as one: their embeddings joined to one vector, so that whoever compares vectors compares ensembles.
+"""Several models as one: their embeddings are joined to one vector, which is compared like that of a single model.
 
-"mean": unit vectors side by side, divided by the root of their number; the cosine of two such vectors is the mean of
-the models' cosines. "concat": the networks' own outputs side by side, as the paper joins its three patches (Wang 2018,
-section 4.4): each weighs as much as its outputs are long.
+"mean": the unit vectors are concatenated and divided by the square root of their number; the cosine of two such vectors
+is the mean of the models' cosines. "concat": the outputs of the networks are concatenated without normalising them, as
+the paper does with its three patches (Wang 2018, section 4.4); a model with longer outputs has more weight.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ FUSES: tuple[Fuse, ...] = get_args(Fuse)
 
 
 def fuse_of(name: str, models: int) -> Fuse:
-    """How so many models are joined. Raises CosfaceError for an unknown name, and where there is nothing to join."""
+    """How the models are joined. Raises CosfaceError for an unknown name, and for concat of a single model."""
     one_of(name, FUSES, "--fuse")
     if models < 2 and name != FUSES[0]:
         raise CosfaceError(
-            f"--fuse {name} joins several models, there is one", hint="name another --model, or leave it out"
+            f"--fuse {name} needs several models, got one", hint="add another --model, or leave --fuse out"
         )
     return "concat" if name == "concat" else "mean"
 
@@ -58,16 +58,18 @@ def joined_identity(models: Sequence[ModelIdentity], fuse: Fuse = "mean") -> Mod
 
 @dataclass(frozen=True, slots=True)
 class EnsembleOpener:
-    """How files become vectors of one model or several. how: names the models; fuse: how their vectors are joined."""
+    """How files become vectors of one model or of several joined."""
 
     how: VectorsOpener
+    """Names the models."""
     fuse: Fuse = "mean"
+    """How their vectors are joined."""
 
     def open(self) -> Callable[[list[Input]], list[Vectors]]:
         return self.opened([open_embedder(spec, self.how.device, self.how.precision) for spec in self.how.models])
 
     def opened(self, embedders: Sequence[Embedder]) -> Callable[[list[Input]], list[Vectors]]:
-        """The same, by embedders that are open already."""
+        """The same with embedders that are open already."""
         faces = FaceVectors(embedders, self.how)
         nothing_done = (None,) * len(embedders)
 
@@ -83,7 +85,7 @@ class EnsembleOpener:
 
 
 def fused(results: Sequence[Vectors], fuse: Fuse = "mean") -> Vectors:
-    """What several models made of one file, as one; without vectors where one of them made nothing of it."""
+    """The results of several models for one file, joined. Without vectors if one of the models has none."""
     for result in results:
         if result.reason is not None or result.vectors is None:
             return result
@@ -98,9 +100,10 @@ def fused(results: Sequence[Vectors], fuse: Fuse = "mean") -> Vectors:
 
 def _part(result: Vectors, fuse: Fuse) -> NDArray[np.float64]:
     assert result.vectors is not None
-    own = result.vectors.astype(np.float64)
+    vectors = result.vectors.astype(np.float64)
     if fuse == "mean":
-        return own
-    if result.lengths is None:  # of a store, which keeps directions only
-        raise CosfaceError("a store does not say how long its vectors were", hint="join stores with --fuse mean")
-    return np.asarray(own * result.lengths[:, None])
+        return vectors
+    if result.lengths is None:
+        problem = "a store holds unit vectors only, --fuse concat needs their original lengths"
+        raise CosfaceError(problem, hint="use --fuse mean")
+    return np.asarray(vectors * result.lengths[:, None])

@@ -1,4 +1,4 @@
-"""What a training may begin with: the embedded default, or weights that were trained before."""
+"""Weights that a training starts from: the packaged default, or weights of an earlier run."""
 
 from __future__ import annotations
 
@@ -20,25 +20,24 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """Weights to begin with.
-
-    backbone, embedding_size: the network that they fit, as for backbones.loading.load; tensors: by its names. licence
-    and lineage are what the header of the weights trained from here on has to say: the licence of the start (None where
-    it carries none) and the model ids that led here, the oldest first, this start's own the last.
-    """
+    """Weights to start from."""
 
     backbone: str
+    """The network that they fit, as for backbones.loading.load."""
     embedding_size: int
     tensors: Mapping[str, NDArray[Any]]
+    """By parameter name."""
     licence: str | None
+    """Of these weights, for the header of the weights trained from them; None where they name none."""
     lineage: tuple[str, ...]
+    """Model ids of these weights and of those that they were trained from, the oldest first."""
 
 
 def starting_weights(spec: str) -> Start:
     """What `default`, a run folder, or the path of its weights.safetensors stands for.
 
-    Raises CosfaceError for another kind of file, for damage, and for weights of a network that this version lacks or
-    feeds otherwise.
+    Raises CosfaceError for another kind of file, for damage, and for weights of a network that this version does not
+    have or whose input it normalises differently.
     """
     if spec in (DEFAULT, "dlib"):
         dlib = packaged_network()

@@ -62,9 +62,9 @@ def _warp(image: Pixels, matrix: Array, template: Template) -> Pixels:
 def _shrunk(image: Pixels, matrix: Array, template: Template, shrink: int) -> tuple[Pixels, Array]:
     """The part of the picture that the template shows, shrunk by a whole factor, and the matrix for it."""
     corners = np.array([(0, 0), (template.width, 0), (0, template.height), (template.width, template.height)])
-    seen = apply(invert(matrix), corners)
-    low = np.maximum(np.floor(seen.min(axis=0) / shrink - 2).astype(int) * shrink, 0)
-    high = np.minimum(np.ceil(seen.max(axis=0)).astype(int) + 2 * shrink, image.shape[1::-1])
+    visible = apply(invert(matrix), corners)
+    low = np.maximum(np.floor(visible.min(axis=0) / shrink - 2).astype(int) * shrink, 0)
+    high = np.minimum(np.ceil(visible.max(axis=0)).astype(int) + 2 * shrink, image.shape[1::-1])
     part = image[low[1] : high[1], low[0] : high[0]]
     if 0 in part.shape:
         return image, matrix

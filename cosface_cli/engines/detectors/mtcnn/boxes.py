@@ -20,14 +20,14 @@ STRIDE, WINDOW = 2, 12  # of P-Net, in pixels of the level
 
 def scales(height: int, width: int, min_face: float, factor: float) -> list[float]:
     """The pyramid, finest level first: min_face fills P-Net's window in it, the shorter side in the last."""
-    found = []
+    levels = []
     scale = WINDOW / min_face
     side = min(height, width) * scale
     while side >= WINDOW:
-        found.append(scale)
+        levels.append(scale)
         scale *= factor
         side *= factor
-    return found
+    return levels
 
 
 def windows(prob: Array, reg: Array, scale: float, threshold: float) -> Array:
@@ -36,17 +36,17 @@ def windows(prob: Array, reg: Array, scale: float, threshold: float) -> Array:
     Returns (N, 9): the cell's window in the picture, its probability, the regression of its sides.
     """
     rows, columns = np.nonzero(prob >= threshold)
-    found = np.empty((len(rows), 9), np.float32)
+    cells = np.empty((len(rows), 9), np.float32)
     corner = np.stack([columns, rows], axis=1).astype(np.float32) * STRIDE
-    found[:, :2] = np.floor((corner + 1) / np.float32(scale))
-    found[:, 2:4] = np.floor((corner + WINDOW) / np.float32(scale))
-    found[:, 4] = prob[rows, columns]
-    found[:, 5:] = reg[:, rows, columns].T
-    return found
+    cells[:, :2] = np.floor((corner + 1) / np.float32(scale))
+    cells[:, 2:4] = np.floor((corner + WINDOW) / np.float32(scale))
+    cells[:, 4] = prob[rows, columns]
+    cells[:, 5:] = reg[:, rows, columns].T
+    return cells
 
 
 def regressed(boxes: Array, reg: Array, inclusive: bool = True) -> Array:
-    """Boxes whose sides are moved by reg (N, 4), in shares of width and height; P-Net's are not inclusive."""
+    """Boxes with their sides moved by reg (N, 4), in shares of width and height; those of P-Net are not inclusive."""
     size = boxes[:, 2:] - boxes[:, :2] + np.float32(inclusive)
     return boxes + reg * np.tile(size, 2)
 
@@ -60,7 +60,7 @@ def squared(boxes: Array) -> Array:
 
 
 def inside(boxes: Array, height: int, width: int) -> Ints:
-    """What of the boxes lies in the picture, as slices: left, top, right, bottom counted from 0, ends excluded."""
+    """The parts of the boxes inside the picture, as slices: left, top, right, bottom from 0, ends excluded."""
     cut = np.trunc(boxes).astype(np.int64)
     cut[:, :2] = np.maximum(cut[:, :2], 1) - 1
     cut[:, 2] = np.minimum(cut[:, 2], width)
@@ -74,7 +74,7 @@ def suppress(boxes: Array, scores: Array, overlap: float) -> Ints:
         return np.arange(len(boxes))
     rects: Any = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     values: Any = scores
-    # OpenCV takes the limit in single precision, where .7 is less than seven tenths
+    # OpenCV uses single precision, in which .7 is less than 0.7
     return np.asarray(cv2.dnn.NMSBoxes(rects, values, 0.0, overlap + 1e-6), dtype=np.int64).reshape(-1)
 
 

@@ -47,8 +47,8 @@ def graph(net: Net) -> Path:
     def build() -> bytes:
         from cosface_cli.engines.detectors.mtcnn.graphs import onnx_bytes
 
-        own = f"{net}."
-        return onnx_bytes(net, {k.removeprefix(own): v for k, v in tensors().items() if k.startswith(own)})
+        prefix = f"{net}."
+        return onnx_bytes(net, {k.removeprefix(prefix): v for k, v in tensors().items() if k.startswith(prefix)})
 
     return cached(f"mtcnn-{net}-{SOURCES[net][:8]}-v{CONVERTER}.onnx", build)
 
@@ -58,8 +58,8 @@ def tensors() -> dict[str, Array]:
     from safetensors.numpy import load_file, save
 
     def build() -> bytes:
-        found = {f"{net}.{name}": value for net in SOURCES for name, value in _convert(net).items()}
-        return bytes(save({name: np.ascontiguousarray(found[name]) for name in sorted(found)}))
+        parameters = {f"{net}.{name}": value for net in SOURCES for name, value in _convert(net).items()}
+        return bytes(save({name: np.ascontiguousarray(parameters[name]) for name in sorted(parameters)}))
 
     return dict(load_file(cached(f"mtcnn-{CHECKSUM}-v{CONVERTER}.safetensors", build)))
 
@@ -74,17 +74,17 @@ def _convert(net: Net) -> dict[str, Array]:
 def named(net: Net, arrays: list[Array]) -> dict[str, Array]:
     """The wheel's list by parameter name, in torch's layout: conv OIHW, dense (out, in), prelu (C,)."""
     values = iter(arrays)
-    found: dict[str, Array] = {}
+    parameters: dict[str, Array] = {}
     for layer in _LAYERS[net].split():
         weight = next(values)
         if layer.startswith("prelu"):
-            found[f"{layer}.weight"] = weight.reshape(-1)
+            parameters[f"{layer}.weight"] = weight.reshape(-1)
             continue
-        found[f"{layer}.weight"] = weight.transpose(3, 2, 0, 1) if weight.ndim == 4 else weight.T
-        found[f"{layer}.bias"] = next(values)
+        parameters[f"{layer}.weight"] = weight.transpose(3, 2, 0, 1) if weight.ndim == 4 else weight.T
+        parameters[f"{layer}.bias"] = next(values)
     if next(values, None) is not None:
         raise ValueError(f"{net} has more arrays than layers")
-    return found
+    return parameters
 
 
 def read_arrays(content: bytes) -> list[Array]:
@@ -115,7 +115,7 @@ def read_arrays(content: bytes) -> list[Array]:
     class Restricted(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
             if (module, name) not in allowed:
-                raise pickle.UnpicklingError(f"{module}.{name} is not allowed here")
+                raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
             return allowed[module, name]
 
     wrappers = Restricted(stream).load()
