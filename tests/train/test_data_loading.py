@@ -67,9 +67,9 @@ def test_batches_are_the_same_from_a_thread_and_from_processes(tmp_path: Path):
 def test_every_augmentation_hangs_on_seed_epoch_and_index_alone(tmp_path: Path):
     root = write_crops(tmp_path / "a", people=4, images=4)
     data, _ = label(root, "arcface", template("arcface"), 1, 4, 0, augmentation=EVERYTHING)
-    looks = [data.look(2, index) for index in range(16)]
-    assert all(np.array_equal(data.look(2, index), looks[index]) for index in reversed(range(16)))
-    assert sum(np.array_equal(data.look(3, index), looks[index]) for index in range(16)) < 4
+    looks = [data.augmented(2, index) for index in range(16)]
+    assert all(np.array_equal(data.augmented(2, index), looks[index]) for index in reversed(range(16)))
+    assert sum(np.array_equal(data.augmented(3, index), looks[index]) for index in range(16)) < 4
     for batch in data.batches(2):
         for image, name in zip(batch.images, batch.names, strict=True):
             assert np.array_equal(image, looks[[crop.name for crop in data.crops].index(name)])

@@ -15,8 +15,8 @@ from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.crops.dataset import label
 from cosface_cli.train.report import angles as module
-from cosface_cli.train.report.angles import Angles, measure, of_cosines, some_crops
-from cosface_cli.train.scoring.crop_vectors import showing
+from cosface_cli.train.report.angles import Angles, measure, of_cosines, sample_crops
+from cosface_cli.train.scoring.crop_vectors import evaluating
 from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.step.learner import new_learner
 from tests.train.conftest import MakeCrops, Pairs
@@ -36,14 +36,14 @@ def test_accepted_at_one_percent() -> None:
     assert Angles(np.zeros(0), impostors).tar is None
 
 
-def test_some_crops_are_evenly_of_people_with_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_crops_are_evenly_of_people_with_two(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.array([0] * 9 + [1] + [2] * 3 + [3] * 9)
     monkeypatch.setattr(module, "_CROPS", 12)
-    chosen = some_crops(labels, 5)
+    chosen = sample_crops(labels, 5)
     assert np.unique(chosen).size == len(chosen)
     assert np.bincount(labels[chosen], minlength=4).tolist() == [4, 0, 3, 4]
-    assert (some_crops(labels, 5) == chosen).all() and (some_crops(labels, 6) != chosen).any()
-    assert len(some_crops(np.arange(5), 0)) == 0
+    assert (sample_crops(labels, 5) == chosen).all() and (sample_crops(labels, 6) != chosen).any()
+    assert len(sample_crops(np.arange(5), 0)) == 0
 
 
 def test_they_are_the_angles_of_the_network_shown(make_crops: MakeCrops, tiny: str, monkeypatch: pytest.MonkeyPatch):
@@ -55,7 +55,7 @@ def test_they_are_the_angles_of_the_network_shown(make_crops: MakeCrops, tiny: s
     crops = np.stack([decode_file(crop.path) for crop in data.crops])
     same = np.array([True, False] * 4)
     pairs = Pairs(crops, np.arange(8), np.array([1, 8, 3, 12, -1, 9, 5, 13]), same, np.zeros(8, int))
-    with showing(learner, other):
+    with evaluating(learner, other):
         found = measure(learner, data, None, pairs, settings.embedding_size)
     assert learner.eval_network is learner.network
 

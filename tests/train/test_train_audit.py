@@ -60,7 +60,10 @@ def test_one_round_is_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
         if place in found:
             suspect = found[place]
             assert (suspect.label, suspect.nearest) == (labels[place], nearest)
-            assert (suspect.own, suspect.other) == (pytest.approx(own, abs=1e-6), pytest.approx(of[nearest], abs=1e-6))
+            assert (suspect.label_cosine, suspect.nearest_cosine) == (
+                pytest.approx(own, abs=1e-6),
+                pytest.approx(of[nearest], abs=1e-6),
+            )
 
 
 def test_swapped_labels_are_found_and_nothing_else() -> None:
@@ -72,7 +75,7 @@ def test_swapped_labels_are_found_and_nothing_else() -> None:
     found = judged(vectors, labels, 40)
     assert sorted(suspect.crop for suspect in found.suspects) == sorted(swapped)
     assert all(suspect.nearest == truth[suspect.crop] for suspect in found.suspects)
-    surest = [suspect.other - suspect.own for suspect in found.suspects]
+    surest = [suspect.nearest_cosine - suspect.label_cosine for suspect in found.suspects]
     assert surest == sorted(surest, reverse=True)
     assert found.judged == 800 and not found.is_doubtful
     assert not set(found.typical) & set(swapped) and (labels[found.typical] == np.arange(40)).all()
@@ -93,7 +96,7 @@ def test_the_parts_do_not_matter() -> None:
     assert at_once.suspects and (at_once.typical == in_parts.typical).all()
     for one, other in zip(at_once.suspects, in_parts.suspects, strict=True):
         assert (one.crop, one.nearest) == (other.crop, other.nearest)
-        assert one.own == pytest.approx(other.own, abs=1e-6)
+        assert one.label_cosine == pytest.approx(other.label_cosine, abs=1e-6)
 
 
 def test_who_is_alone_or_has_no_vector_is_not_judged() -> None:

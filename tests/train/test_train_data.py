@@ -56,7 +56,7 @@ def test_a_flat_folder_is_refused_with_the_layout(tmp_path: Path):
 
 def test_one_identity_is_refused(tmp_path: Path):
     write_crops(tmp_path / "a", people=1)
-    with pytest.raises(CosfaceError, match="two identities or more, here are 1; put"):
+    with pytest.raises(CosfaceError, match="at least two identities, got 1; put"):
         labelled(tmp_path / "a")
 
 
@@ -74,7 +74,7 @@ def test_min_images_leaves_out_and_counts(tmp_path: Path, heard: Heard):
     assert "left out 1 identities with fewer than 3 crops (--min-images), 2 crops in all" in heard.notes
     assert "each epoch leaves out 2 crops that do not fill a batch" in heard.notes
     assert "warning" not in heard.notes
-    with pytest.raises(CosfaceError, match=r"here are 0 with 4 crops or more \(--min-images\)"):
+    with pytest.raises(CosfaceError, match=r"at least two identities with 4 crops or more \(--min-images\), got 0"):
         label(root, "arcface", ARCFACE, 4, 4, 0)
 
 
@@ -122,8 +122,8 @@ def test_order_and_look_hang_on_seed_epoch_and_index_alone(tmp_path: Path):
     assert data.order(3).tolist() != data.order(4).tolist()
     assert data.order(3).tolist() != other.order(3).tolist()
     assert sorted(data.order(3)) == list(range(20))
-    assert np.array_equal(data.look(3, 7), again.look(3, 7))
-    assert any(not np.array_equal(data.look(epoch, 7), data.look(3, 7)) for epoch in range(4, 8))
+    assert np.array_equal(data.augmented(3, 7), again.augmented(3, 7))
+    assert any(not np.array_equal(data.augmented(epoch, 7), data.augmented(3, 7)) for epoch in range(4, 8))
     whole, rest = list(data.batches(2)), list(again.batches(2, begin=3))
     assert [b.names for b in rest] == [b.names for b in whole[3:]]
     assert all(np.array_equal(a.images, b.images) for a, b in zip(rest, whole[3:], strict=True))
@@ -147,7 +147,7 @@ def test_wider_crops_are_cut_to_the_network_s_template(tmp_path: Path):
     for path in root.rglob("*.png"):
         path.write_bytes(encode_png(np.zeros((192, 192, 3), np.uint8)))
     data, _ = label(root, "wide", ARCFACE, 1, 4, 0)
-    assert data.look(1, 0).shape == (112, 112, 3)
+    assert data.augmented(1, 0).shape == (112, 112, 3)
 
 
 def test_without_manifest_or_template_it_asks_for_one(tmp_path: Path):

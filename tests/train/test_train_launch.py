@@ -20,8 +20,8 @@ from cosface_cli.outcomes import Note, Outcome
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.collectives import Ranks
 from cosface_cli.train.distributed.launch import (
+    Failure,
     StoppedElsewhere,
-    _Failure,
     is_distributed,
     is_main_process,
     run_in_processes,
@@ -59,7 +59,7 @@ class Fails:
         (
             "killed",
             CosfaceError,
-            r"^process 1 of 2 was killed \(SIGKILL\), perhaps for want of memory; the same command",
+            r"^process 1 of 2 was killed \(SIGKILL\), perhaps for lack of memory; run the same command again",
         ),
     ],
 )
@@ -89,8 +89,8 @@ def children(parent: int) -> list[int]:
 
 def test_what_can_be_mended_is_said_first():
     """Whoever noticed it earlier: a closed connection is no reason."""
-    closed, killed = _Failure(0, 1.0, RuntimeError("connection closed")), _Failure(1, 4.0, None)
-    named, elsewhere = _Failure(2, 3.0, CosfaceError("lower --lr")), _Failure(3, 2.0, StoppedElsewhere("another"))
+    closed, killed = Failure(0, 1.0, RuntimeError("connection closed")), Failure(1, 4.0, None)
+    named, elsewhere = Failure(2, 3.0, CosfaceError("lower --lr")), Failure(3, 2.0, StoppedElsewhere("another"))
     assert sorted([closed, killed, named, elsewhere], key=lambda failure: failure.order) == [
         named, killed, closed, elsewhere
     ]  # fmt: skip

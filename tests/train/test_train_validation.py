@@ -141,5 +141,5 @@ def test_pairs_without_a_photo_are_said(tiny: str, tmp_path: Path, heard: Heard)
     assert "16 pairs, of which 1 lack a crop and count as errors" in heard.notes
     one_fold = tmp_path / "one.txt"
     one_fold.write_text("1\t1\np0\t1\t2\np0\t1\tp1\t1\n")
-    with pytest.raises(CosfaceError, match="all pairs are of one fold"):
+    with pytest.raises(CosfaceError, match="all pairs are in one fold"):
         train(replace(config, validate=one_fold, out=tmp_path / "other"))

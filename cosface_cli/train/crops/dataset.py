@@ -1,6 +1,6 @@
-"""Labelled crops as training sees them: which, in which order, seen how; from a crop folder or from packed files.
+"""Labelled crops with their order and augmentation, from a crop folder or from packed files.
 
-Order and augmentation are functions of (seed, epoch, index) alone, so that a run can go on from any step.
+Order and augmentation depend on (seed, epoch, index) only, so that a run can be resumed at any step.
 """
 
 from __future__ import annotations
@@ -30,29 +30,33 @@ Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 _AHEAD = 2  # batches that are read while the network works
-_PIECE = 32  # crops that are read in one go
+_PIECE = 32  # crops that are read as one task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """images: (B, H, W, 3) uint8 RGB; labels: (B,) int64; names: the crops', relative to their folder or file."""
+    """Crops of one step."""
 
     images: Pixels
+    """(B, H, W, 3) uint8 RGB."""
     labels: Labels
+    """(B,) int64."""
     names: tuple[str, ...]
+    """Of the crops, relative to their folder or file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CropReader:
-    """How crops are seen, as a process of its own can do it."""
+    """Reads and augments crops, in this process or in another one."""
 
     crops: Sequence[LabelledCrop]
     template: Template
+    """Of the network."""
     seed: int
     augmentation: Augmentation
 
-    def look(self, epoch: int, index: int) -> Pixels:
-        """Crop `index` as an epoch sees it."""
+    def augmented(self, epoch: int, index: int) -> Pixels:
+        """Crop `index` as it is in that epoch."""
         crop = self.crops[index]
         image = recrop(read_crop(crop), crop.template, self.template, crop.landmarks)
         return self.augmentation(image, generator(Stream.AUGMENTATION, self.seed, epoch, index))
@@ -64,25 +68,29 @@ class CropReader:
         epoch, indices = task
         images = np.empty((len(indices), self.template.height, self.template.width, 3), np.uint8)
         for place, index in enumerate(indices):
-            images[place] = self.look(epoch, int(index))
+            images[place] = self.augmented(epoch, int(index))
         return images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledCrops:
-    """crops: in order of their names, or as their files have them; labels: (N,) int64, the place of the identity in
-    identities, which are in order of their names or numbers; template: as which the network sees them; batch: crops a
-    step; loader: who reads them, one thread where nothing else is said."""
+    """The crops of a training."""
 
     crops: Sequence[LabelledCrop]
+    """In order of their names, or of their files."""
     labels: Labels
+    """(N,) int64: index into identities."""
     identities: tuple[str, ...]
+    """In order of their names or numbers."""
     template: Template
+    """Of the network."""
     batch: int
+    """Crops per step, as asked for."""
     seed: int
     sampling: Sampling = SHUFFLED
     augmentation: Augmentation = MIRRORED
     loader: Loader = field(default_factory=Loader)
+    """What reads them: by default a thread."""
     reader: CropReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +98,7 @@ class LabelledCrops:
 
     @property
     def batch_size(self) -> int:
-        """Crops a step, as the sampling has them."""
+        """Crops per step."""
         return self.sampling.batch_size(len(self.crops), self.batch)
 
     @property
@@ -99,17 +107,17 @@ class LabelledCrops:
         return self.sampling.steps(len(self.crops), self.batch)
 
     def order(self, epoch: int) -> Labels:
-        """The crops that an epoch sees, (steps * batch_size,), in their order."""
+        """The crops of an epoch, (steps * batch_size,), in their order."""
         return self.sampling.order(self.labels, self.batch, generator(Stream.ORDER, self.seed, epoch))
 
-    def look(self, epoch: int, index: int) -> Pixels:
-        """Crop `index` as an epoch sees it."""
-        return self.reader.look(epoch, index)
+    def augmented(self, epoch: int, index: int) -> Pixels:
+        """Crop `index` as it is in that epoch."""
+        return self.reader.augmented(epoch, index)
 
     def batches(self, epoch: int, begin: int = 0, part: slice | Labels = slice(None)) -> Iterator[Batch]:
-        """The batches of an epoch from the one numbered `begin`, the next ones read in the background.
+        """The batches of an epoch from the one numbered `begin`; the next ones are read in the background.
 
-        part: which of a batch's crops are wanted, for one of several that share it.
+        part: the crops of each batch that this process takes.
         """
         order = self.order(epoch).reshape(self.steps, self.batch_size)[begin:, part]  # (steps left, B)
         pieces = -(-order.shape[1] // _PIECE)
@@ -123,18 +131,21 @@ class LabelledCrops:
         finally:
             read.close()
 
-    def of_identities(self, kept: NDArray[np.bool_]) -> LabelledCrops:
-        """The same with some identities only, (C,), which are numbered anew in their order."""
-        chosen = np.flatnonzero(kept[self.labels])
-        crops = self.crops
-        some = crops.take(chosen) if isinstance(crops, Packed) else tuple(crops[int(index)] for index in chosen)
-        labels = (np.cumsum(kept) - 1)[self.labels[chosen]]
-        names = tuple(name for name, is_kept in zip(self.identities, kept, strict=True) if is_kept)
-        return replace(self, crops=some, labels=labels, identities=names)
+    def of_identities(self, chosen: NDArray[np.bool_]) -> LabelledCrops:
+        """The crops of some identities (C,), which are numbered again in their order."""
+        indices = np.flatnonzero(chosen[self.labels])
+        crops: Sequence[LabelledCrop]
+        if isinstance(self.crops, Packed):
+            crops = self.crops.take(indices)
+        else:
+            crops = tuple(self.crops[int(index)] for index in indices)
+        labels = (np.cumsum(chosen) - 1)[self.labels[indices]]
+        names = tuple(name for name, is_chosen in zip(self.identities, chosen, strict=True) if is_chosen)
+        return replace(self, crops=crops, labels=labels, identities=names)
 
 
 def read_crop(crop: LabelledCrop) -> Pixels:
-    """The pixels of a crop. Raises CosfaceError where it is no picture, or not of its template's size."""
+    """The pixels of a crop. Raises CosfaceError where it is not a picture, or not of its template's size."""
     image = decode(crop.read(), crop.given).image
     height, width = image.shape[:2]
     if (width, height) != (crop.template.width, crop.template.height):
@@ -149,11 +160,14 @@ def read_crop(crop: LabelledCrop) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What was left out: crops outside of identity folders; identities under min_images and their crops."""
+    """What was left out."""
 
     loose: int
+    """Crops outside of identity folders."""
     identities: int
+    """With fewer than min_images crops."""
     images: int
+    """Crops of these."""
 
 
 def label(
@@ -170,7 +184,8 @@ def label(
     """The crops of a folder, whose first level is the identity, or of .rec or .tar files, with their own labels.
 
     needed: the network's template; min_images: identities with fewer crops are left out. Raises CosfaceError for a
-    folder without identity folders, for fewer than two identities, for crops that show too little, for a damaged file.
+    folder without identity folders, for fewer than two identities, for crops that show less than the template, for a
+    damaged file.
     """
     sources = (source,) if isinstance(source, Path) else tuple(source)
     root = sources[0]
@@ -191,9 +206,7 @@ def label(
         data = data.of_identities(~few)
     if len(data.identities) < 2:
         enough = f" with {min_images} crops or more (--min-images)" if few.any() else ""
-        raise CosfaceError(
-            f"training needs two identities or more, here are {len(data.identities)}{enough}", root, hint
-        )
+        raise CosfaceError(f"training needs at least two identities{enough}, got {len(data.identities)}", root, hint)
     sampling.check(len(data.identities), batch)
     return data, Dropped(loose, int(few.sum()), int(counts[few].sum()))
 
@@ -201,25 +214,26 @@ def label(
 def _of_folder(
     root: Path, template_name: str | None, needed: Template
 ) -> tuple[tuple[Crop, ...], Labels, tuple[str, ...], int]:
-    """Crops in order of their names, their labels, the identities in order of theirs; and crops of nobody."""
+    """The crops in order of their names, their labels, the identities in order of their names; and the number of crops
+    outside of identity folders."""
     flat = CosfaceError(
         "the crops are not in identity folders",
         root,
         f"put them in one folder a person: {root / 'PERSON' / 'photo.jpg'}",
     )
     if root.is_dir() and any(root.iterdir()) and not any(path.is_dir() for path in root.iterdir()):
-        raise flat  # before open_crops asks for the template of what may be photos yet
-    found = open_crops(root, template_name)
-    for have in {crop.template.name: crop.template for crop in found}.values():
-        require_cover(have, needed, root)
-    # sorted by name: the order of a directory differs from one file system to the next
-    crops = tuple(sorted((crop for crop in found if crop.identity is not None), key=lambda crop: crop.name))
+        raise flat  # before open_crops asks for the template: these may be photos
+    all_crops = open_crops(root, template_name)
+    for of_crops in {crop.template.name: crop.template for crop in all_crops}.values():
+        require_cover(of_crops, needed, root)
+    # sorted by name: the order of a directory depends on the file system
+    crops = tuple(sorted((crop for crop in all_crops if crop.identity is not None), key=lambda crop: crop.name))
     if not crops:
         raise flat
     identities = tuple(sorted({str(crop.identity) for crop in crops}))
     place = {name: index for index, name in enumerate(identities)}
     labels = np.array([place[str(crop.identity)] for crop in crops], dtype=np.int64)
-    return crops, labels, identities, len(found) - len(crops)
+    return crops, labels, identities, len(all_crops) - len(crops)
 
 
 def source_name(source: Path | Sequence[Path]) -> str:
@@ -230,16 +244,16 @@ def source_name(source: Path | Sequence[Path]) -> str:
 
 
 def fingerprint(data: LabelledCrops) -> str:
-    """SHA-256 over the names of the crops and what they were made of: the photo's hash and the settings from the
-    manifest, or the crop's own hash where there is none; of packed files over labels, places and some pictures."""
+    """SHA-256 over the names of the crops and what they were made from: the photo's hash and the settings from the
+    manifest, or the crop's own hash without one; of packed files over labels, offsets and some pictures."""
     digest = hashlib.sha256()
     if isinstance(data.crops, Packed):
         digest.update(data.labels.tobytes())
-        for part in data.crops.made_of():
+        for part in data.crops.fingerprint_parts():
             digest.update(part)
         return digest.hexdigest()
     for crop in data.crops:
         assert isinstance(crop, Crop)
-        made_of = f"{crop.record.hash} {crop.record.settings}" if crop.record else file_sha256(crop.path)
-        digest.update(f"{crop.name}\0{crop.template.name}\0{made_of}\n".encode("utf-8", "surrogateescape"))
+        origin = f"{crop.record.hash} {crop.record.settings}" if crop.record else file_sha256(crop.path)
+        digest.update(f"{crop.name}\0{crop.template.name}\0{origin}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

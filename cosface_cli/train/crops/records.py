@@ -1,7 +1,7 @@
-"""Crops packed into few large files, MXNet's train.rec or WebDataset's tars: where each lies, and its label.
+"""Crops packed into few large files, MXNet's train.rec or WebDataset's tars: their offsets and labels.
 
-Files are indexed once, by their heads; then every crop is read by its offset, in any order. A crop costs some forty
-bytes of memory and its name.
+Files are indexed once, by their headers; then every crop is read by its offset, in any order. A crop takes forty bytes
+of memory and its name.
 """
 
 from __future__ import annotations
@@ -24,25 +24,30 @@ from cosface_cli.outcomes import Note, OnOutcome
 
 ENDINGS = (".rec", ".tar")
 _MAX_IMAGE = 64 << 20  # bytes: above any crop
-_SPAN = -1  # in place of a record's skip: the picture is a plain span of bytes
+_SPAN = -1  # instead of a record's skip: the picture is a plain range of bytes
 _BY_SIZE = {(t.width, t.height): t for t in (TEMPLATES["arcface"], TEMPLATES["sphereface"])}
-_SAMPLED = 64  # pictures whose bytes count in the fingerprint, beside the place of all
+_SAMPLED = 64  # pictures whose bytes are part of the fingerprint, besides all offsets
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MAX_SHARDS = 100_000
 
 
 class LabelledCrop(Protocol):
-    """One crop of any source. landmarks: (5, 2) its own in crop pixels, None for the template's; given: what errors
-    call it."""
+    """One crop of any source."""
 
     @property
     def name(self) -> str: ...
     @property
-    def given(self) -> str: ...
+    def given(self) -> str:
+        """How errors name it."""
+        ...
+
     @property
     def template(self) -> Template: ...
     @property
-    def landmarks(self) -> NDArray[np.float64] | None: ...
+    def landmarks(self) -> NDArray[np.float64] | None:
+        """(5, 2) in crop pixels; None for those of the template."""
+        ...
+
     def read(self) -> bytes: ...
 
 
@@ -58,10 +63,9 @@ class PackedCrop:
 
     @property
     def given(self) -> str:
-        of_tar = self.record.skip == _SPAN
-        return f"{self.file}, " + (
-            f"sample {self.name.partition('/')[2]}" if of_tar else f"record {self.record.number}"
-        )
+        if self.record.skip == _SPAN:
+            return f"{self.file}, sample {self.name.partition('/')[2]}"
+        return f"{self.file}, record {self.record.number}"
 
     def read(self) -> bytes:
         """Raises PhotoError (unreadable, truncated, empty_file)."""
@@ -80,16 +84,19 @@ class PackedCrop:
         return not_empty(content, self.given)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Packed(Sequence[PackedCrop]):
-    """Crops of packed files, each made when it is asked for. rows: (M, 5) int64: file, offset, skip, size, number;
-    keys, ends: the crops' keys as one UTF-8 blob, and where each ends (M,); chosen: (N,) the rows that are used."""
+    """Crops of packed files. An element is made when it is accessed."""
 
     files: tuple[Path, ...]
     rows: NDArray[np.int64]
+    """(M, 5): file, offset, skip, size, number."""
     keys: bytes
+    """The crops' keys, concatenated, UTF-8."""
     ends: NDArray[np.int64]
+    """(M,): where each key ends."""
     chosen: NDArray[np.int64]
+    """(N,): the rows that are used."""
     template: Template
 
     def __len__(self) -> int:
@@ -110,11 +117,11 @@ class Packed(Sequence[PackedCrop]):
         return PackedCrop(path, f"{path.name}/{key}", self.template, recordio.Record(offset, number, 0.0, skip, size))
 
     def take(self, chosen: NDArray[np.int64]) -> Packed:
-        """Some of them, by their places."""
+        """Some of them, by their indices."""
         return replace(self, chosen=self.chosen[chosen])
 
-    def made_of(self) -> Iterator[bytes]:
-        """What tells these crops from others: their places and keys, and the bytes of some of them."""
+    def fingerprint_parts(self) -> Iterator[bytes]:
+        """What distinguishes these crops from others: their offsets and keys, and the bytes of some of them."""
         yield "\0".join([self.template.name, *(path.name for path in self.files)]).encode("utf-8", "surrogateescape")
         yield self.rows[self.chosen].tobytes()
         yield self.keys
@@ -123,13 +130,13 @@ class Packed(Sequence[PackedCrop]):
 
 
 def packed_files(sources: Sequence[Path]) -> tuple[Path, ...]:
-    """The packed files that sources stand for, in order of their paths; none where a source is a crop folder.
+    """The packed files of these sources, in order of their paths; none where a source is a crop folder.
 
     A source is a .rec or .tar, several of them as shards-{000..010}.tar, or a folder that holds such files and no
     folders. Raises CosfaceError where a named file is missing, or where sources of several kinds are mixed.
     """
     files: set[Path] = set()
-    for source in (one for given in sources for one in _expanded(given)):
+    for source in (path for pattern in sources for path in _expanded(pattern)):
         inside = list(source.iterdir()) if source.is_dir() else []
         if source.is_dir() and any(path.is_dir() and not path.name.startswith(".") for path in inside):
             inside = []
@@ -152,17 +159,17 @@ def packed_files(sources: Sequence[Path]) -> tuple[Path, ...]:
 def open_packed(
     files: Sequence[Path], template_name: str | None, emit: OnOutcome
 ) -> tuple[Packed, NDArray[np.int64], tuple[str, ...]]:
-    """The crops of packed files, their labels (N,) and the identities' names: labels in order of their numbers, or,
-    where one is no number, of their names. The same label in two files is the same identity.
+    """The crops of packed files, their labels (N,) and the identities' names: in order of their numbers, or, where one
+    is not a number, of their names. The same label in two files is the same identity.
 
-    template_name: None where the first picture's size tells, as 112 x 112 does (arcface). Raises CosfaceError naming
-    file and record for damage, labels that are none, pictures of a hostile size.
+    template_name: None: from the first picture's size, as 112 x 112 (arcface). Raises CosfaceError naming file and
+    record for damage, for labels that are not whole numbers, for pictures of a hostile size.
     """
     columns = array("q")
     keys, ends, labels = bytearray(), array("q"), []
     for number, path in enumerate(files):
-        found = _of_records(path, emit) if path.suffix.lower() == ".rec" else _of_tar(path)
-        for key, label, *row in found:
+        entries = _of_records(path, emit) if path.suffix.lower() == ".rec" else _of_tar(path)
+        for key, label, *row in entries:
             if row[2] > _MAX_IMAGE:
                 problem = f"{key} has {row[2] / 1e6:.0f} MB, more than a crop"
                 raise CosfaceError(problem, path, "make crops of these pictures: cosface align")
@@ -176,24 +183,22 @@ def open_packed(
     ordered = sorted(kinds, key=str) if any(isinstance(kind, str) for kind in kinds) else sorted(kinds)
     place = {label: index for index, label in enumerate(ordered)}
     packed = Packed(
-        tuple(files),
-        np.frombuffer(columns, np.int64).reshape(-1, 5),
-        bytes(keys),
-        np.frombuffer(ends, np.int64),
-        np.arange(len(labels)),
-        TEMPLATES["arcface"],
+        files=tuple(files),
+        rows=np.frombuffer(columns, np.int64).reshape(-1, 5),
+        keys=bytes(keys),
+        ends=np.frombuffer(ends, np.int64),
+        chosen=np.arange(len(labels)),
+        template=TEMPLATES["arcface"],
     )
-    have = template(template_name) if template_name else _template_of(packed[0])
+    of_crops = template(template_name) if template_name else _template_of(packed[0])
     codes = np.fromiter((place[label] for label in labels), np.int64, len(labels))
-    return replace(packed, template=have), codes, tuple(map(str, ordered))
+    return replace(packed, template=of_crops), codes, tuple(map(str, ordered))
 
 
 def _template_of(crop: PackedCrop) -> Template:
     height, width = decode(crop.read(), crop.given).image.shape[:2]
     if (width, height) not in _BY_SIZE:
-        raise CosfaceError(
-            f"is {width} x {height}, so nobody knows where its landmarks are", crop.given, "name the crops' --template"
-        )
+        raise CosfaceError(f"is {width} x {height}, the size of no template", crop.given, "name the crops' --template")
     return _BY_SIZE[width, height]
 
 
@@ -202,7 +207,7 @@ def _of_records(path: Path, emit: OnOutcome) -> Iterator[tuple[str, int, int, in
     index = path.with_suffix(".idx")
     keys = recordio.read_keys(index) if index.is_file() else {}
     if not keys:
-        emit(Note(f"{path}: no {index.name} beside it, so records are called by their positions"))
+        emit(Note(f"{path}: no {index.name} beside it, so records are named by their positions"))
     unknown = 0
     for record in recordio.records(path):
         if record.size == 0:  # insightface's header and identity records
@@ -213,7 +218,9 @@ def _of_records(path: Path, emit: OnOutcome) -> Iterator[tuple[str, int, int, in
         key = keys.get(record.offset, record.number)
         yield f"{key:d}", int(record.label), record.offset, record.skip, record.size, record.number
     if unknown:
-        raise CosfaceError(f"{unknown} records are not in it", index, "it is another file's: move it away, or copy it")
+        raise CosfaceError(
+            f"{unknown} records are not in it", index, "it belongs to another file: remove it, or copy the right one"
+        )
 
 
 def _of_tar(path: Path) -> Iterator[tuple[str, int | str, int, int, int, int]]:
@@ -222,14 +229,14 @@ def _of_tar(path: Path) -> Iterator[tuple[str, int | str, int, int, int, int]]:
 
 
 def _expanded(source: Path) -> Iterator[Path]:
-    """shards-{000..010}.tar as its eleven files, where the shell has not done it."""
-    found = _RANGE.search(str(source))
-    if found is None or source.exists():
+    """shards-{000..010}.tar as its eleven files, where the shell has not expanded it."""
+    match = _RANGE.search(str(source))
+    if match is None or source.exists():
         yield source
         return
-    first, last = int(found[1]), int(found[2])
+    first, last = int(match[1]), int(match[2])
     if last < first or last - first >= _MAX_SHARDS:
-        raise CosfaceError(f"{{{found[1]}..{found[2]}}} is no range of shards", source)
+        raise CosfaceError(f"{{{match[1]}..{match[2]}}} is not a range of shards", source)
     text = str(source)
     for number in range(first, last + 1):
-        yield from _expanded(Path(f"{text[: found.start()]}{number:0{len(found[1])}d}{text[found.end() :]}"))
+        yield from _expanded(Path(f"{text[: match.start()]}{number:0{len(match[1])}d}{text[match.end() :]}"))

@@ -1,6 +1,6 @@
-"""Batch norm over the whole batch, where its crops lie in several processes.
+"""Batch norm over the whole batch, where several processes have parts of it.
 
-torch's own SyncBatchNorm computes on GPUs only; this one is the same on a CPU, so that what is tested there holds here.
+torch's SyncBatchNorm computes on GPUs only; this one computes the same on a CPU.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from cosface_cli.train.distributed.collectives import Ranks
 
 
 def share_statistics(network: nn.Module, ranks: Ranks) -> None:
-    """Put a SharedBatchNorm in the place of every batch norm of a network, with the same tensors under the same
-    names."""
+    """Replace every batch norm of a network by a SharedBatchNorm with the same tensors under the same names."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, _BatchNorm):
@@ -25,10 +24,8 @@ def share_statistics(network: nn.Module, ranks: Ranks) -> None:
 
 
 class SharedBatchNorm(_BatchNorm):
-    """Batch norm (Ioffe 2015) by the mean and variance over everyone's crops: (b, C) or (b, C, H, W) in each process.
-
-    In evaluation it is the plain one.
-    """
+    """Batch norm (Ioffe 2015) by the mean and variance over the crops of all processes, each of which has (b, C) or
+    (b, C, H, W). In evaluation mode it is the plain one."""
 
     def __init__(self, norm: _BatchNorm, ranks: Ranks) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
@@ -46,10 +43,10 @@ class SharedBatchNorm(_BatchNorm):
         if not self.training:
             plain: Tensor = super().forward(input)
             return plain
-        found: Tensor = self._shared(input)
-        return found
+        shared: Tensor = self._shared(input)
+        return shared
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # what is said between processes is no part of a graph
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # communication is not part of a graph
     def _shared(self, x: Tensor) -> Tensor:
         out, mean, variance, count = _Normalised.apply(x, self.weight, self.bias, self.eps, self.ranks)  # type: ignore[no-untyped-call]
         if self.track_running_stats:
@@ -58,8 +55,8 @@ class SharedBatchNorm(_BatchNorm):
             share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean, share)  # type: ignore[union-attr]
             self.running_var.lerp_(variance * (count / (count - 1)), share)  # type: ignore[union-attr]
-        found: Tensor = out
-        return found
+        normalised: Tensor = out
+        return normalised
 
 
 class _Normalised(torch.autograd.Function):
@@ -70,9 +67,10 @@ class _Normalised(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, ranks: Ranks
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         channels = x.shape[1]
-        here, mine = _variance_and_mean(x)  # (C,), (C,)
-        every = ranks.all_gather(torch.cat([mine, here, mine.new_tensor([x.numel() / channels])]))  # (N, 2 C + 1)
-        means, variances, counts = every[:, :channels], every[:, channels:-1], every[:, -1:]
+        local_variance, local_mean = _variance_and_mean(x)  # (C,), (C,)
+        local_count = local_mean.new_tensor([x.numel() / channels])
+        gathered = ranks.all_gather(torch.cat([local_mean, local_variance, local_count]))  # (world_size, 2 C + 1)
+        means, variances, counts = gathered[:, :channels], gathered[:, channels:-1], gathered[:, -1:]
         count = counts.sum()
         mean = (means * counts).sum(dim=0) / count
         variance = ((variances + (means - mean).square()) * counts).sum(dim=0) / count  # Chan 1979
@@ -84,21 +82,21 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
         x, weight, mean, scale, count = ctx.saved_tensors
-        exact, given = x.to(mean.dtype), gradients[0].to(mean.dtype)
+        exact, gradient = x.to(mean.dtype), gradients[0].to(mean.dtype)
         ones = torch.ones_like(mean)
-        # sum(given (x - mean) scale) and sum(given), by channel
-        told = (given, exact, ones, mean, ones, mean, scale, True, 0.0, [False, True, True])
-        _, slanted, straight = torch.ops.aten.native_batch_norm_backward(*told)
-        sums = torch.stack([straight, slanted])  # (2, C)
-        straight, slanted = ctx.ranks.all_reduce_sum(sums) / count
+        # sum(gradient (x - mean) scale) and sum(gradient), by channel
+        _, weighted_sum, plain_sum = torch.ops.aten.native_batch_norm_backward(
+            gradient, exact, ones, mean, ones, mean, scale, True, 0.0, [False, True, True]
+        )
+        plain_mean, weighted_mean = ctx.ranks.all_reduce_sum(torch.stack([plain_sum, weighted_sum])) / count
         factor = scale if weight is None else scale * weight
-        # factor (given - straight - (x - mean) scale slanted)
+        # factor (gradient - plain_mean - (x - mean) scale weighted_mean)
         to_x = exact - _along(mean, x)
-        to_x.mul_(_along(-factor * scale * slanted, x)).addcmul_(given, _along(factor, x))
-        to_x.sub_(_along(factor * straight, x))
+        to_x.mul_(_along(-factor * scale * weighted_mean, x)).addcmul_(gradient, _along(factor, x))
+        to_x.sub_(_along(factor * plain_mean, x))
         if weight is None:
             return to_x.to(x.dtype), None, None, None, None
-        return to_x.to(x.dtype), sums[1].to(weight.dtype), sums[0].to(weight.dtype), None, None
+        return to_x.to(x.dtype), weighted_sum.to(weight.dtype), plain_sum.to(weight.dtype), None, None
 
 
 def _variance_and_mean(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """A stage in several processes: those that torchrun started, or as many as were asked for, started here.
 
-The first one speaks and writes. The first that fails says why, and ends them all.
+Rank 0 emits outcomes and writes files. The first process that fails gives the error, and all are ended.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ from cosface_cli.train.distributed.collectives import Ranks
 T = TypeVar("T")
 Work = Callable[[TrainConfig, Ranks, OnOutcome], T]
 
-_PATIENCE = timedelta(hours=12)  # the others wait while the first one validates
-_GRACE = 3.0  # seconds, for the process that failed first to say so when another noticed earlier
-_MEND = "the same command goes on from the last saved state"
+_TIMEOUT = timedelta(hours=12)  # the other processes wait while rank 0 validates
+_GRACE = 3.0  # seconds in which the process that failed first can report it, when another one noticed earlier
+_HINT = "run the same command again to resume from the last saved state"
 
 
 class StoppedElsewhere(CosfaceError):
-    """Another process of this run failed, and says why."""
+    """Another process of this run failed, and gives the error."""
 
 
 def run_in_processes(work: Work[T], config: TrainConfig, emit: OnOutcome) -> T:
     """The result of a stage's work, done in this process or in several.
 
-    Raises CosfaceError as the work does; in a process that torchrun started StoppedElsewhere where another one says it.
+    Raises CosfaceError as the work does; in a process that torchrun started, StoppedElsewhere where another one gives
+    the error.
     """
     if is_distributed():
-        return _among_those_started(work, config, emit)
+        return _run_under_torchrun(work, config, emit)
     count = config.processes or 1
-    return work(config, Ranks(), emit) if count == 1 else _Started(work, config, count).follow(emit)
+    return work(config, Ranks(), emit) if count == 1 else _StartedProcesses(work, config, count).follow(emit)
 
 
 def is_distributed(environment: Mapping[str, str] = os.environ) -> bool:
@@ -58,95 +59,113 @@ def is_distributed(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def is_main_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is the one that speaks."""
+    """Whether this process is the one that prints."""
     return not is_distributed(environment) or environment["RANK"] == "0"
 
 
-def _among_those_started(work: Work[T], config: TrainConfig, emit: OnOutcome) -> T:
-    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    ranks = Ranks(rank, count, int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", count)))
+def _run_under_torchrun(work: Work[T], config: TrainConfig, emit: OnOutcome) -> T:
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    ranks = Ranks(
+        rank=rank,
+        world_size=world_size,
+        local_rank=int(os.environ.get("LOCAL_RANK", rank)),
+        local_world_size=int(os.environ.get("LOCAL_WORLD_SIZE", world_size)),
+    )
     store, _, _ = next(rendezvous("env://"))
     try:
-        if config.processes not in (None, count):
+        if config.processes not in (None, world_size):
             hint = "leave out --processes"
-            raise CosfaceError(f"torchrun started {count} processes, not {config.processes}", hint=hint)
-        with _together(store, ranks, config):
+            raise CosfaceError(f"torchrun started {world_size} processes, not {config.processes}", hint=hint)
+        with _process_group(store, ranks, config):
             return work(config, ranks, emit if ranks.is_main else ignore)
     except StoppedElsewhere:
         raise
     except Exception:
-        with suppress(RuntimeError):  # the store went with the process that failed
+        with suppress(RuntimeError):  # the store ended with the process that failed
             if store.add("failed", 1) == 1:
                 raise
         raise StoppedElsewhere("another process of this run has stopped") from None
 
 
 @contextmanager
-def _together(store: Store, ranks: Ranks, config: TrainConfig) -> Iterator[None]:
-    """Within it the processes can talk: about tensors on GPUs by NCCL, about all else by Gloo."""
-    gpu = config.device in ("auto", "cuda") and torch.cuda.is_available()
-    if gpu and ranks.local_rank < torch.cuda.device_count():
+def _process_group(store: Store, ranks: Ranks, config: TrainConfig) -> Iterator[None]:
+    """Within it the processes communicate: tensors on GPUs by NCCL, all else by Gloo."""
+    has_gpu = config.device in ("auto", "cuda") and torch.cuda.is_available()
+    if has_gpu and ranks.local_rank < torch.cuda.device_count():
         torch.cuda.set_device(ranks.local_rank)
     dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if gpu else "gloo",
+        "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
         store=PrefixStore("ranks", store),
         rank=ranks.rank,
         world_size=ranks.world_size,
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
     yield
     dist.destroy_process_group()  # not after an error: that would wait for the others
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
+class Failure:
+    """How a process failed."""
+
     rank: int
     at: float
+    """Seconds of the monotonic clock."""
     error: Exception | None
+    """None where it was killed."""
     trace: str = ""
 
     @property
     def order(self) -> tuple[int, float]:
-        """What a person can mend first, then what was killed, then the rest: the others only noticed it."""
-        kinds = ((StoppedElsewhere, 3), (CosfaceError, 0), (Exception, 2))
-        return next((order for kind, order in kinds if isinstance(self.error, kind)), 1), self.at
+        """Which failure is reported: first a CosfaceError, which the user can correct, then a killed process, then
+        other errors, and last those that only noticed that another process failed."""
+        match self.error:
+            case StoppedElsewhere():
+                return 3, self.at
+            case CosfaceError():
+                return 0, self.at
+            case None:
+                return 1, self.at
+            case _:
+                return 2, self.at
 
 
-class _Started:
-    """Processes of this machine that do the work. This one tells what the first of them tells."""
+class _StartedProcesses:
+    """Processes of this machine that do the work. This process emits what rank 0 emits."""
 
-    def __init__(self, work: Work[Any], config: TrainConfig, count: int) -> None:
+    def __init__(self, work: Work[Any], config: TrainConfig, world_size: int) -> None:
         context = multiprocessing.get_context("spawn")
-        # the port is this process's before anybody is told of it
+        # this process takes the port before it passes the number on
         self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         self.processes = []
-        self.ends: dict[Connection, int] = {}
-        for rank in range(count):
-            here, there = context.Pipe(duplex=False)
-            ranks = Ranks(rank, count, rank, count)
-            process = context.Process(target=_work, args=(work, config, ranks, self.store.port, there))
-            _start_deaf(process)
-            there.close()  # so that its end is heard of
+        self.pipes: dict[Connection, int] = {}
+        """The rank that writes to each."""
+        for rank in range(world_size):
+            reader, writer = context.Pipe(duplex=False)
+            ranks = Ranks(rank=rank, world_size=world_size, local_rank=rank, local_world_size=world_size)
+            process = context.Process(target=_work, args=(work, config, ranks, self.store.port, writer))
+            _start_without_interrupts(process)
+            writer.close()  # so that the end of the process closes the pipe
             self.processes.append(process)
-            self.ends[here] = rank
+            self.pipes[reader] = rank
 
     def follow(self, emit: OnOutcome) -> Any:
-        """The first one's result. Whatever happens, no process is left."""
+        """The result of rank 0. Whatever happens, no process is left running."""
         result = None
-        failures: list[_Failure] = []
+        failures: list[Failure] = []
         try:
-            while self.ends and not (failures and self._can_be_raised(failures)):
-                for end in wait(list(self.ends), timeout=_GRACE if failures else None):
-                    assert isinstance(end, Connection)
-                    rank = self.ends[end]
+            while self.pipes and not (failures and self._is_cause_known(failures)):
+                for pipe in wait(list(self.pipes), timeout=_GRACE if failures else None):
+                    assert isinstance(pipe, Connection)
+                    rank = self.pipes[pipe]
                     try:
-                        kind, value = end.recv()
+                        kind, value = pipe.recv()
                     except EOFError:
-                        kind, value = "failed", _Failure(rank, time.monotonic(), None)
-                    if kind == "told":
+                        kind, value = "failed", Failure(rank, time.monotonic(), None)
+                    if kind == "outcome":
                         emit(value)
                         continue
-                    del self.ends[end]
+                    del self.pipes[pipe]
                     if kind == "failed":
                         failures.append(value)
                     elif rank == 0:
@@ -156,16 +175,16 @@ class _Started:
             return result
         finally:
             for process in self.processes:
-                if failures or self.ends:
+                if failures or self.pipes:
                     process.terminate()
             for process in self.processes:
                 process.join()
 
-    def _can_be_raised(self, failures: list[_Failure]) -> bool:
+    def _is_cause_known(self, failures: list[Failure]) -> bool:
         first = min(failures, key=lambda failure: failure.order)
         return first.order[0] == 0 or time.monotonic() - first.at > _GRACE
 
-    def _error(self, failure: _Failure) -> Exception:
+    def _error(self, failure: Failure) -> Exception:
         if isinstance(failure.error, CosfaceError):
             return failure.error
         which = f"process {failure.rank} of {len(self.processes)}"
@@ -174,12 +193,12 @@ class _Started:
             process.join(_GRACE)
             code = process.exitcode or 0
             how = f"was killed ({signal.Signals(-code).name})" if code < 0 else "ended"
-            return CosfaceError(f"{which} {how}, perhaps for want of memory", hint=_MEND)
+            return CosfaceError(f"{which} {how}, perhaps for lack of memory", hint=_HINT)
         return RuntimeError(f"{which} failed:\n{failure.trace}")
 
 
-def _start_deaf(process: Any) -> None:
-    """Start a process that is deaf to Ctrl-C from birth: this one tells it when to stop."""
+def _start_without_interrupts(process: Any) -> None:
+    """Start a process that ignores Ctrl-C from its beginning: this process decides when it ends."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
@@ -190,14 +209,16 @@ def _start_deaf(process: Any) -> None:
 def _work(work: Work[Any], config: TrainConfig, ranks: Ranks, port: int, parent: Connection) -> None:
     threading.Thread(target=die_with_parent, daemon=True).start()
     store = TCPStore("127.0.0.1", port, is_master=False)
+    emit: OnOutcome = (lambda outcome: parent.send(("outcome", outcome))) if ranks.is_main else ignore
     try:
-        with _together(store, ranks, config):
-            result = work(config, ranks, (lambda outcome: parent.send(("told", outcome))) if ranks.is_main else ignore)
+        with _process_group(store, ranks, config):
+            result = work(config, ranks, emit)
         parent.send(("done", result if ranks.is_main else None))
     except Exception as error:
-        parent.send(("failed", _Failure(ranks.rank, time.monotonic(), _plain(error), traceback.format_exc())))
+        failure = Failure(ranks.rank, time.monotonic(), _sendable(error), traceback.format_exc())
+        parent.send(("failed", failure))
 
 
-def _plain(error: Exception) -> Exception:
-    """What can be sent to another process: of an error of ours all, of others only that it was one."""
+def _sendable(error: Exception) -> Exception:
+    """What can be sent to another process: a CosfaceError as it is, of others their message."""
     return error if isinstance(error, CosfaceError) else RuntimeError(str(error))

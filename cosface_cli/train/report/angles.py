@@ -1,4 +1,4 @@
-"""The angles between embeddings of one person and of two: what a margin is to part."""
+"""The angles between embeddings of one person and of two people, which a margin is to separate."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from cosface_cli.engines.photos.pair_photos import PairCrops
 
 FAR = 0.01
-_CROPS = 1024  # that pairs are made of
-_EACH = 4  # crops of a person, more where people are few
-_PAIRS = 500  # of a list, of one person and of two each
+_CROPS = 1024  # of which all pairs are used
+_EACH = 4  # crops of a person, more where there are few people
+_PAIRS = 500  # genuine pairs and impostor pairs that are taken from a list
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -33,10 +33,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Angles:
-    """genuine, impostors: (P,) degrees, 0..180, between pairs of one person and of two."""
+    """In degrees, 0..180."""
 
     genuine: Floats
+    """(P,): pairs of one person."""
     impostors: Floats
+    """(P,): pairs of two people."""
 
     @property
     def tar(self) -> float | None:
@@ -48,34 +50,36 @@ class Angles:
         return accepted / of
 
 
-def middle(angles: Floats) -> str:
+def median_in_words(angles: Floats) -> str:
     """The median in words."""
     return f"{np.median(angles):.0f} degrees" if angles.size else "none"
 
 
 def measure(
-    learner: Learner, data: LabelledCrops, held: HeldOut | None, pairs: PairCrops | None, size: int
+    learner: Learner, data: LabelledCrops, held_out: HeldOut | None, pairs: PairCrops | None, size: int
 ) -> dict[str, Angles]:
-    """The angles by the network that the learner shows, by kind: of some crops trained on, of people held out, of a
-    list of pairs; without the kinds that have no pair. size: of the embeddings."""
-    found = {"crops trained on": _of_crops(learner, data.crops, data.labels, data.template, data.seed, data.loader)}
-    if held:
-        found["people held out"] = _of_crops(learner, held.crops, held.labels, held.template, data.seed, data.loader)
+    """The angles by the learner's eval_network, by kind of crops: trained on, of people held out, of a list of pairs;
+    without the kinds that have no pair. size: of the embeddings."""
+    angles = {"crops trained on": _of_crops(learner, data.crops, data.labels, data.template, data.seed, data.loader)}
+    if held_out:
+        angles["people held out"] = _of_crops(
+            learner, held_out.crops, held_out.labels, held_out.template, data.seed, data.loader
+        )
     if pairs:
-        some = _some_pairs(pairs)
-        found["validation pairs"] = of_cosines(pair_scores(learner, size, some), some.same)
-    return {kind: angles for kind, angles in found.items() if angles.genuine.size or angles.impostors.size}
+        sample = _sample_pairs(pairs)
+        angles["validation pairs"] = of_cosines(pair_scores(learner, size, sample), sample.same)
+    return {kind: found for kind, found in angles.items() if found.genuine.size or found.impostors.size}
 
 
 def of_cosines(cosines: Floats, same: NDArray[np.bool_]) -> Angles:
-    """Of pairs (P,), of one person or not; a pair that is no number has no angle."""
+    """The angles of pairs (P,); a pair whose cosine is not finite has no angle."""
     angles = np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
-    found = np.isfinite(angles)
-    return Angles(angles[found & same], angles[found & ~same])
+    is_known = np.isfinite(angles)
+    return Angles(angles[is_known & same], angles[is_known & ~same])
 
 
-def some_crops(labels: Ints, seed: int) -> Ints:
-    """Places (K,) of about a thousand crops: as many of each of some people, drawn from the seed."""
+def sample_crops(labels: Ints, seed: int) -> Ints:
+    """Indices (K,) of about a thousand crops: the same number of each of some people, drawn from the seed."""
     draw = np.random.default_rng(seed)
     people = draw.permutation(np.flatnonzero(np.bincount(labels) >= 2))[: _CROPS // _EACH]
     each = max(_EACH, _CROPS // max(1, len(people)))
@@ -86,27 +90,27 @@ def some_crops(labels: Ints, seed: int) -> Ints:
 def _of_crops(
     learner: Learner, crops: Sequence[LabelledCrop], labels: Ints, shape: Template, seed: int, loader: Loader
 ) -> Angles:
-    """Of all pairs of some of the crops."""
-    some = some_crops(labels, seed)
-    if not len(some):
+    """Of all pairs of a sample of the crops."""
+    sample = sample_crops(labels, seed)
+    if not len(sample):
         return Angles(np.zeros(0), np.zeros(0))
-    vectors = np.concatenate(list(embedded(learner, crops, shape, some, loader))).astype(np.float64)  # (K, D)
-    left, right = np.triu_indices(len(some), 1)
-    return of_cosines((vectors @ vectors.T)[left, right], labels[some][left] == labels[some][right])
+    vectors = np.concatenate(list(embedded(learner, crops, shape, sample, loader))).astype(np.float64)  # (K, D)
+    left, right = np.triu_indices(len(sample), 1)
+    return of_cosines((vectors @ vectors.T)[left, right], labels[sample][left] == labels[sample][right])
 
 
-def _some_pairs(pairs: PairCrops) -> PairCrops:
-    """Up to 500 pairs of one person and as many of two, evenly over the list, with the crops that they need."""
-    whole = (pairs.left >= 0) & (pairs.right >= 0)
-    kinds = (np.flatnonzero(whole & pairs.same), np.flatnonzero(whole & ~pairs.same))
-    some = np.concatenate([kind[np.linspace(0, len(kind) - 1, min(_PAIRS, len(kind))).astype(int)] for kind in kinds])
-    left, right = pairs.left[some], pairs.right[some]
+def _sample_pairs(pairs: PairCrops) -> PairCrops:
+    """Up to 500 genuine pairs and 500 impostor pairs, evenly spaced over the list, with the crops that they need."""
+    is_complete = (pairs.left >= 0) & (pairs.right >= 0)
+    kinds = (np.flatnonzero(is_complete & pairs.same), np.flatnonzero(is_complete & ~pairs.same))
+    sample = np.concatenate([kind[np.linspace(0, len(kind) - 1, min(_PAIRS, len(kind))).astype(int)] for kind in kinds])
+    left, right = pairs.left[sample], pairs.right[sample]
     used = np.unique(np.concatenate([left, right]))
     return replace(
         pairs,
         crops=pairs.crops[used],
         left=np.searchsorted(used, left),
         right=np.searchsorted(used, right),
-        same=pairs.same[some],
-        fold=pairs.fold[some],
+        same=pairs.same[sample],
+        fold=pairs.fold[sample],
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline, svg
-from cosface_cli.train.report.angles import Angles, middle
+from cosface_cli.train.report.angles import Angles, median_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,21 +25,21 @@ _ACCURACIES = {  # column: what the page calls it, and its colour
 
 
 def of_epochs(rows: Rows, schedule: str, best_epoch: int | None) -> list[str]:
-    """Loss, learning rate and accuracies by step, of the rows of metrics.jsonl; without what no row has.
+    """Loss, learning rate and accuracies by step, from the rows of metrics.jsonl; without those that no row has.
 
-    best_epoch: whose weights were kept, marked in each figure.
+    best_epoch: whose weights were kept; marked in each figure.
     """
-    kept = next((row["step"] for row in rows if row["epoch"] == best_epoch), None)
+    kept_step = next((row["step"] for row in rows if row["epoch"] == best_epoch), None)
 
-    def drawn(title: str, words: str, paint: Callable[[Axes], None]) -> str:
+    def figure_of(title: str, words: str, paint: Callable[[Axes], None]) -> str:
         def painted(figure: Figure) -> None:
             axes = figure.subplots()
             paint(axes)
             axes.set(title=title, xlabel="step")
             axes.margins(x=0.02)
-            if kept is not None:
-                axes.axvline(kept, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-                axes.annotate("kept", (kept, 1), (3, -3), xycoords=("data", "axes fraction"), va="top", fontsize=8,
+            if kept_step is not None:
+                axes.axvline(kept_step, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+                axes.annotate("kept", (kept_step, 1), (3, -3), xycoords=("data", "axes fraction"), va="top", fontsize=8,
                               textcoords="offset points")  # fmt: skip
 
         return inline(svg(painted, 4.6, 2.7), f"{title}, {words}")
@@ -48,7 +48,7 @@ def of_epochs(rows: Rows, schedule: str, best_epoch: int | None) -> list[str]:
     losses = _column(rows, "loss")
     if losses[0].size:
         words = f"by step: from {losses[1][0]:.3g} to {losses[1][-1]:.3g}"
-        figures.append(drawn("Loss", words, lambda axes: _line(axes, losses, ACCENT)))
+        figures.append(figure_of("Loss", words, lambda axes: _line(axes, losses, ACCENT)))
     rates = _column(rows, "lr")
     if rates[0].size:
 
@@ -57,11 +57,11 @@ def of_epochs(rows: Rows, schedule: str, best_epoch: int | None) -> list[str]:
             if schedule == "step":
                 axes.set_yscale("log")
 
-        figures.append(drawn("Learning rate", f"by step: at most {rates[1].max():.3g}", paint_rates))
-    accuracies = {name: found for name in _ACCURACIES if (found := _column(rows, name))[0].size}
+        figures.append(figure_of("Learning rate", f"by step: at most {rates[1].max():.3g}", paint_rates))
+    accuracies = {name: points for name in _ACCURACIES if (points := _column(rows, name))[0].size}
     if accuracies:
         figures.append(
-            drawn(
+            figure_of(
                 "Accuracy",
                 "; ".join(f"{_ACCURACIES[name][0]}: {values[-1]:.3g}" for name, (_, values) in accuracies.items()),
                 lambda axes: _paint_accuracies(axes, accuracies, _column(rows, "validation_error")[1]),
@@ -71,15 +71,15 @@ def of_epochs(rows: Rows, schedule: str, best_epoch: int | None) -> list[str]:
 
 
 def of_angles(before: Mapping[str, Angles], after: Mapping[str, Angles]) -> str:
-    """Histograms by kind of crops, one column each, before training above and after it below."""
+    """Histograms, a column for each kind of crops: before training above, after it below."""
 
     def paint(figure: Figure) -> None:
         grid = figure.subplots(2, len(kinds), squeeze=False, sharex=True)
-        for row, (when, found) in enumerate((("before", before), ("after", after))):
+        for row, (when, angles) in enumerate((("before", before), ("after", after))):
             for axes, kind in zip(grid[row], kinds, strict=True):
                 for values, colour, name in (
-                    (found[kind].genuine, ACCENT, "one person"),
-                    (found[kind].impostors, WARN, "two people"),
+                    (angles[kind].genuine, ACCENT, "one person"),
+                    (angles[kind].impostors, WARN, "two people"),
                 ):
                     if values.size:
                         heights = np.histogram(values, _BINS)[0] / values.size * 100
@@ -93,17 +93,18 @@ def of_angles(before: Mapping[str, Angles], after: Mapping[str, Angles]) -> str:
 
     kinds = [kind for kind in before if kind in after]
     words = "; ".join(
-        f"{kind}, {when}: one person {middle(found[kind].genuine)}, two people {middle(found[kind].impostors)}"
+        f"{kind}, {when}: one person {median_in_words(angles[kind].genuine)}, "
+        f"two people {median_in_words(angles[kind].impostors)}"
         for kind in kinds
-        for when, found in (("before", before), ("after", after))
+        for when, angles in (("before", before), ("after", after))
     )
     return inline(svg(paint, 4.6 * len(kinds), 4.0), f"Angles between embeddings, median: {words}") if kinds else ""
 
 
 def _column(rows: Rows, name: str) -> tuple[Any, Any]:
-    """Steps and values where a row has one."""
-    found = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
-    return np.array([step for step, _ in found], float), np.array([value for _, value in found], float)
+    """Steps and values of the rows that have one."""
+    points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+    return np.array([step for step, _ in points], float), np.array([value for _, value in points], float)
 
 
 def _line(axes: Axes, points: tuple[Any, Any], colour: str, label: str | None = None) -> None:

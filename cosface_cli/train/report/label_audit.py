@@ -1,8 +1,9 @@
 """The audit of labels: crops that are nearer to another identity's centre than to their own.
 
-The centre of an identity is the mean of its unit vectors, at unit length; a crop's own one is taken without the crop.
-Wrong crops pull the centre of where they are filed, so what is found is taken out of the centres and all are judged
-again. A network that is trained for long learns wrong labels too: what it has learned by heart is not found.
+The centre of an identity is the mean of its unit vectors, at unit length; the centre of a crop's own identity is
+computed without the crop. Wrong crops move the centre of the identity that they are filed under: so suspects are left
+out of the centres, and all crops are judged again. A network that is trained for long memorises wrong labels, and then
+they are not found.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cosface_cli.train.scoring.crop_vectors import embedded
 from cosface_cli.train.step.learner import Learner
 
 ROUNDS = 2
-_DOUBTFUL = 0.2
+_DOUBTFUL = 0.2  # share of suspects from which the network is to blame, not the labels
 _CELLS = 1 << 23  # cosines at once, and numbers of vectors
 
 Floats = NDArray[np.float64]
@@ -33,14 +34,18 @@ Parts = Callable[[], Iterable[NDArray[np.float32]]]
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """crop, label, nearest: places of the crop, its identity and the one that it is nearest to; own, other: cosines to
-    the centres of the two."""
+    """A crop whose label looks wrong."""
 
     crop: int
+    """Its index."""
     label: int
+    """The identity that it is filed under."""
     nearest: int
-    own: float
-    other: float
+    """The identity whose centre is nearest."""
+    label_cosine: float
+    """To the centre of its identity."""
+    nearest_cosine: float
+    """To the nearest centre."""
 
     def row(self, data: LabelledCrops) -> dict[str, Any]:
         """As in noise.jsonl."""
@@ -48,96 +53,107 @@ class Suspect:
             "crop": data.crops[self.crop].name,
             "identity": data.identities[self.label],
             "nearest": data.identities[self.nearest],
-            "cosine_own": round(self.own, 4),
-            "cosine_nearest": round(self.other, 4),
+            "cosine_own": round(self.label_cosine, 4),
+            "cosine_nearest": round(self.nearest_cosine, 4),
         }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audit:
-    """suspects: the surest first; judged: crops, all but those that are alone or have no vector; typical: (C,) of each
-    identity the crop nearest to its centre, no suspect if there is another, -1 where none was judged."""
+    """The result of an audit."""
 
     suspects: tuple[Suspect, ...]
+    """The clearest first."""
     judged: int
+    """Crops: all but those that are the only one of their identity or have no vector."""
     typical: Ints
+    """(C,): of each identity the crop nearest to its centre, preferably not a suspect; -1 where none was judged."""
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether so many are suspects that it rather is the network which tells people apart badly."""
+        """Whether there are so many suspects that the network, not the labels, is the likely reason."""
         return len(self.suspects) > _DOUBTFUL * self.judged
 
 
 def audit(learner: Learner, data: LabelledCrops, folder: Path) -> Audit:
-    """Judge every crop by the network that the learner shows. folder: where the vectors lie meanwhile, in a file
-    without a name, so that memory holds the centres and a part of them."""
+    """Judge every crop by the learner's eval_network. folder: for a temporary file without a name that has the vectors,
+    so that memory holds the centres and a part of the vectors only."""
     size = 0
-    with write_errors(folder), tempfile.TemporaryFile(dir=folder) as held:
+    with write_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
         for vectors in embedded(learner, data.crops, data.template, np.arange(len(data.crops)), data.loader):
             size = vectors.shape[1]
-            held.write(vectors.tobytes())
+            file.write(vectors.tobytes())
         rows = max(1, _CELLS // max(size, len(data.identities)))
 
         def parts() -> Iterator[NDArray[np.float32]]:
-            held.seek(0)
-            while content := held.read(rows * size * 4):
+            file.seek(0)
+            while content := file.read(rows * size * 4):
                 yield np.frombuffer(content, np.float32).reshape(-1, size)
 
         return judge(parts, data.labels, len(data.identities), learner.device)
 
 
 def judge(parts: Parts, labels: Ints, identities: int, device: torch.device) -> Audit:
-    """Judge by unit vectors (N, D), which parts gives in their order and as often as it is called; labels: (N,)."""
+    """Judge by unit vectors (N, D), which each call of parts yields in their order; labels: (N,)."""
     count = len(labels)
-    out = np.zeros(count, bool)  # of the centres
-    own, other, nearest = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
+    left_out = np.zeros(count, bool)  # of the centres
+    label_cosines, nearest_cosines, nearest = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
     for _ in range(ROUNDS):
-        sums = _sums(parts, labels, identities, out)  # (C, D)
+        sums = _sums(parts, labels, identities, left_out)  # (C, D)
         centres = torch.from_numpy(_unit(sums).astype(np.float32)).to(device)
-        void = torch.from_numpy(~sums.any(axis=1)).to(device)
+        has_no_centre = torch.from_numpy(~sums.any(axis=1)).to(device)
         begin = 0
         for vectors in parts():
-            here = slice(begin, begin := begin + len(vectors))
-            theirs = labels[here]
-            rest = sums[theirs] - np.where(out[here, None], 0.0, vectors)
-            is_known = rest.any(axis=1) & vectors.any(axis=1)
-            own[here] = np.where(is_known, (_unit(rest) * vectors).sum(axis=1), np.nan)
+            part = slice(begin, begin := begin + len(vectors))
+            part_labels = labels[part]
+            others = sums[part_labels] - np.where(left_out[part, None], 0.0, vectors)
+            is_known = others.any(axis=1) & vectors.any(axis=1)
+            label_cosines[part] = np.where(is_known, (_unit(others) * vectors).sum(axis=1), np.nan)
             cosines = torch.tensor(vectors).to(device) @ centres.T  # (b, C)
-            cosines[:, void] = -torch.inf
-            cosines[torch.arange(len(theirs)), torch.from_numpy(theirs)] = -torch.inf
+            cosines[:, has_no_centre] = -torch.inf
+            cosines[torch.arange(len(part_labels)), torch.from_numpy(part_labels)] = -torch.inf
             best, who = cosines.max(dim=1)
-            other[here], nearest[here] = best.cpu().numpy(), who.cpu().numpy()
-        judged = np.isfinite(own) & np.isfinite(other)
-        suspect = judged & (other > own)
-        clean = np.bincount(labels[~suspect], minlength=identities)
-        out = suspect & (clean[labels] > 0)  # who has none that is right keeps all
-    order = np.lexsort((np.arange(count), own - other))
-    found = (
-        Suspect(int(i), int(labels[i]), int(nearest[i]), float(own[i]), float(other[i])) for i in order if suspect[i]
+            nearest_cosines[part], nearest[part] = best.cpu().numpy(), who.cpu().numpy()
+        is_judged = np.isfinite(label_cosines) & np.isfinite(nearest_cosines)
+        is_suspect = is_judged & (nearest_cosines > label_cosines)
+        clean = np.bincount(labels[~is_suspect], minlength=identities)
+        left_out = is_suspect & (clean[labels] > 0)  # an identity with suspects only keeps all of them
+    order = np.lexsort((np.arange(count), label_cosines - nearest_cosines))
+    suspects = tuple(
+        Suspect(
+            crop=int(i),
+            label=int(labels[i]),
+            nearest=int(nearest[i]),
+            label_cosine=float(label_cosines[i]),
+            nearest_cosine=float(nearest_cosines[i]),
+        )
+        for i in order
+        if is_suspect[i]
     )
-    return Audit(tuple(found), int(judged.sum()), _typical(np.where(suspect, own - 4, own), labels, identities))
+    preference = np.where(is_suspect, label_cosines - 4, label_cosines)
+    return Audit(suspects, int(is_judged.sum()), _highest_of_each(preference, labels, identities))
 
 
-def _sums(parts: Parts, labels: Ints, identities: int, out: NDArray[np.bool_]) -> Floats:
-    """Of each identity's vectors but those left out, (C, D)."""
+def _sums(parts: Parts, labels: Ints, identities: int, left_out: NDArray[np.bool_]) -> Floats:
+    """The sums (C, D) of each identity's vectors except those left out."""
     sums: Floats | None = None
     begin = 0
     for vectors in parts():
-        here = slice(begin, begin := begin + len(vectors))
+        part = slice(begin, begin := begin + len(vectors))
         sums = np.zeros((identities, vectors.shape[1])) if sums is None else sums
-        kept = ~out[here] & np.isfinite(vectors).all(axis=1)
-        np.add.at(sums, labels[here][kept], vectors[kept])
+        is_used = ~left_out[part] & np.isfinite(vectors).all(axis=1)
+        np.add.at(sums, labels[part][is_used], vectors[is_used])
     assert sums is not None
     return sums
 
 
-def _typical(own: Floats, labels: Ints, identities: int) -> Ints:
-    """The crop with the highest cosine to its own centre, of each identity (C,); -1 for none."""
-    found = np.full(identities, -1)
-    rising = np.argsort(np.nan_to_num(own, nan=-np.inf), kind="stable")
-    rising = rising[np.isfinite(own[rising])]
-    found[labels[rising]] = rising  # of several the last one stays
-    return found
+def _highest_of_each(values: Floats, labels: Ints, identities: int) -> Ints:
+    """The crop with the highest value, of each identity (C,); -1 where none is finite."""
+    highest = np.full(identities, -1)
+    ascending = np.argsort(np.nan_to_num(values, nan=-np.inf), kind="stable")
+    ascending = ascending[np.isfinite(values[ascending])]
+    highest[labels[ascending]] = ascending  # of several the last one remains
+    return highest
 
 
 def _unit(vectors: Floats) -> Floats:

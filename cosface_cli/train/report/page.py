@@ -1,4 +1,4 @@
-"""report.html: how a run went, what it did to the angles, and which labels look wrong, as one page."""
+"""report.html: the epochs of a run, the angles before and after, and the labels that look wrong, on one page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cosface_cli.train.crops.dataset import LabelledCrops, read_crop
 from cosface_cli.train.job import TrainingJob
 from cosface_cli.train.report import angles, curves
 from cosface_cli.train.report.label_audit import Audit, Suspect, audit
-from cosface_cli.train.scoring.crop_vectors import showing
+from cosface_cli.train.scoring.crop_vectors import evaluating
 from cosface_cli.train.step.learner import Learner
 
 if TYPE_CHECKING:
@@ -57,46 +57,46 @@ def write_report(
     first = build(settings.backbone, settings.embedding_size, settings.seed)
     if job.start:
         put(first, job.start.tensors, "the start's weights do not fit its backbone")
-    with showing(learner, first):
+    with evaluating(learner, first):
         before = angles.measure(learner, data, job.held_out, pairs, settings.embedding_size)
-    with showing(learner, trained.network):
+    with evaluating(learner, trained.network):
         after = angles.measure(learner, data, job.held_out, pairs, settings.embedding_size)
-        found = audit(learner, data, folder.root)
-    write_text(folder.noise, "".join(line(suspect.row(data)) for suspect in found.suspects))
+        audited = audit(learner, data, folder.root)
+    write_text(folder.noise, "".join(line(suspect.row(data)) for suspect in audited.suspects))
     page_writer.write_page(
         folder.report,
         "train/report/page.html.j2",
         {
-            **_summary(trained, found),
+            **_summary(trained, audited),
             "curves": curves.of_epochs(trained.rows, settings.schedule, trained.best_epoch),
             "angles": curves.of_angles(before, after),
             "angle_rows": [
-                (kind, when, named[kind])
+                (kind, when, by_kind[kind])
                 for kind in before
-                for when, named in (("before", before), ("after", after))
-                if kind in named
+                for when, by_kind in (("before", before), ("after", after))
+                if kind in by_kind
             ],
             "far": angles.FAR,
-            "suspects": len(found.suspects),
-            "judged": found.judged,
-            "doubtful": found.is_doubtful,
-            "shown": min(MOST, len(found.suspects)),
-            "people": _people(data, found),
+            "suspects": len(audited.suspects),
+            "judged": audited.judged,
+            "doubtful": audited.is_doubtful,
+            "shown": min(MOST, len(audited.suspects)),
+            "people": _people(data, audited),
             "columns": list(dict.fromkeys(name for row in trained.rows for name in row)),
             "rows": trained.rows,
             "number": _number,
-            "middle": angles.middle,
+            "middle": angles.median_in_words,
         },
     )
-    if found.is_doubtful:
-        words = "too many for wrong labels, the network tells people apart too badly"
-        emit(Note(f"{len(found.suspects)} of {found.judged} crops are nearer to another identity: {words}"))
-    elif found.suspects:
-        emit(Note(f"{len(found.suspects)} of {found.judged} crops look mislabelled: {folder.noise}"))
+    if audited.is_doubtful:
+        words = "too many to be wrong labels; the network does not tell people apart well enough"
+        emit(Note(f"{len(audited.suspects)} of {audited.judged} crops are nearer to another identity: {words}"))
+    elif audited.suspects:
+        emit(Note(f"{len(audited.suspects)} of {audited.judged} crops look mislabelled: {folder.noise}"))
     emit(Note(f"report: {folder.report}"))
 
 
-def _summary(trained: TrainedRun, found: Audit) -> dict[str, Any]:
+def _summary(trained: TrainedRun, audited: Audit) -> dict[str, Any]:
     record, header = trained.record, trained.header
     last = trained.rows[-1] if trained.rows else {}
     best = next((row for row in trained.rows if row["epoch"] == trained.best_epoch), last)
@@ -108,7 +108,7 @@ def _summary(trained: TrainedRun, found: Audit) -> dict[str, Any]:
         ("loss", _short(last.get("loss"))),
         ("validation accuracy", _percent(best.get("validation_accuracy"))),
         ("held out", _percent(best.get("hold_out_score"))),
-        ("look mislabelled", None if found.is_doubtful else f"{len(found.suspects):,}"),
+        ("look mislabelled", None if audited.is_doubtful else f"{len(audited.suspects):,}"),
     ]
     loss = ", ".join(f"{name} {value:g}" for name, value in header.loss.items() if name != "name")
     made = [
@@ -127,45 +127,52 @@ def _summary(trained: TrainedRun, found: Audit) -> dict[str, Any]:
     }
 
 
-def _people(data: LabelledCrops, found: Audit) -> list[dict[str, Any]]:
-    """The first suspects by the identity that they are filed under, those with most of them first; beside each crop a
-    typical one of its own identity and of the nearest."""
-    shown = found.suspects[:MOST]
-    counts = Counter(suspect.label for suspect in found.suspects)
+def _people(data: LabelledCrops, audited: Audit) -> list[dict[str, Any]]:
+    """The first suspects by the identity that they are filed under, in descending order of their number; beside each
+    crop a typical one of its own identity and of the nearest one."""
+    listed = audited.suspects[:MOST]
+    counts = Counter(suspect.label for suspect in audited.suspects)
     thumbnails: dict[int, str | None] = {}
     people = []
-    for label in sorted({suspect.label for suspect in shown}, key=lambda label: (-counts[label], label)):
-        theirs = [suspect for suspect in shown if suspect.label == label]
+    for label in sorted({suspect.label for suspect in listed}, key=lambda label: (-counts[label], label)):
+        suspects = [suspect for suspect in listed if suspect.label == label]
         people.append(
             {
                 "name": data.identities[label],
                 "crops": int((data.labels == label).sum()),
                 "count": counts[label],
-                "suspects": [_trio(data, found, suspect, thumbnails) for suspect in theirs],
+                "suspects": [_compared(data, audited, suspect, thumbnails) for suspect in suspects],
             }
         )
     return people
 
 
-def _trio(data: LabelledCrops, found: Audit, suspect: Suspect, thumbnails: dict[int, str | None]) -> dict[str, Any]:
+def _compared(
+    data: LabelledCrops, audited: Audit, suspect: Suspect, thumbnails: dict[int, str | None]
+) -> dict[str, Any]:
     def picture(crop: int) -> str | None:
         if crop not in thumbnails:
             image = read_crop(data.crops[crop])
             thumbnails[crop] = page_writer.picture(pictures.encode_thumbnail(image, SIDE))
         return thumbnails[crop]
 
-    own, other = int(found.typical[suspect.label]), int(found.typical[suspect.nearest])
+    def typical_picture(identity: int) -> str | None:
+        crop = int(audited.typical[identity])
+        return picture(crop) if crop >= 0 else None
+
     return {
         **suspect.row(data),
         "picture": picture(suspect.crop),
-        "own": picture(own) if own >= 0 else None,
-        "other": picture(other) if other >= 0 else None,
+        "own": typical_picture(suspect.label),
+        "other": typical_picture(suspect.nearest),
     }
 
 
 def _number(value: Any) -> str:
     """A cell of the table of epochs."""
-    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.5g}"
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.5g}"
 
 
 def _short(value: Any) -> str | None:
@@ -177,8 +184,10 @@ def _percent(value: Any) -> str | None:
 
 
 def _words(value: Any) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_words(inner)}" for name, inner in sorted(value.items())) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

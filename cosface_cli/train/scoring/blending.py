@@ -1,7 +1,7 @@
-"""Mixtures of the weights that a network began with and those it came to (WiSE-FT, Wortsman 2022).
+"""Mixtures of the start's weights and the trained ones (WiSE-FT, Wortsman 2022).
 
-A few hundred people teach a network those people and cost it strangers. On the way between the two lie weights that
-know both better, and people held out tell where.
+Training on a few hundred people improves a network on these people and harms it on strangers. Weights between the two
+are better on both; the people held out decide which.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
 def blended(network: nn.Module, start: Mapping[str, NDArray[Any]], share: float) -> nn.Module:
-    """start + share (network - start) as a network of its own, in evaluation; share 1 is the network itself."""
+    """start + share (network - start) as a new network, in evaluation mode; share 1 is the network itself."""
     mixed = copy.deepcopy(network).eval().requires_grad_(False)
     for name, tensor in mixed.state_dict().items():
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and share < 1:
             first = torch.from_numpy(start[name].copy()).to(tensor.device)
-            tensor.copy_(first + share * (tensor - first) if share < 1 else tensor)
+            tensor.copy_(first + share * (tensor - first))
     return mixed
 
 
-def best_blend(learner: Learner, start: Mapping[str, NDArray[Any]], held: HeldOut) -> tuple[float, HeldOutScore]:
-    """Show the mixture that scores highest on the people held out; its share and score. Of equals the one nearest to
-    the start is taken."""
+def best_blend(learner: Learner, start: Mapping[str, NDArray[Any]], held_out: HeldOut) -> tuple[float, HeldOutScore]:
+    """Set eval_network to the mixture that scores highest on the people held out; returns its share and score. Of equal
+    scores the one nearest to the start counts."""
     trained = learner.trained_network
     best: tuple[float, HeldOutScore, nn.Module] | None = None
     for share in SHARES:
         learner.eval_network = blended(trained, start, share)
-        found = score(learner.embed, held)
-        if best is None or found.score > best[1].score:
-            best = share, found, learner.eval_network
+        result = score(learner.embed, held_out)
+        if best is None or result.score > best[1].score:
+            best = share, result, learner.eval_network
     assert best is not None
     learner.eval_network = best[2]
     return best[0], best[1]

@@ -1,4 +1,4 @@
-"""Crops to unit vectors by a network in training, as they are: no augmentation, in evaluation."""
+"""Crops to unit vectors by a network in training: without augmentation, in evaluation mode."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def embedded(
     chosen: NDArray[np.int64],
     loader: Loader,
 ) -> Iterator[NDArray[np.float32]]:
-    """The vectors (b, D) of the chosen crops, BATCH after BATCH, of the network that the learner shows.
+    """The vectors (b, D) of the chosen crops by the learner's eval_network, BATCH after BATCH.
 
-    A vector of no length or no numbers comes back as it is.
+    A vector of length 0, or not finite, is returned as it is.
     """
     reader = CropReader(crops, shape, 0, UNCHANGED)
     tasks = ((0, chosen[begin : begin + BATCH]) for begin in range(0, len(chosen), BATCH))
@@ -40,8 +40,8 @@ def embedded(
 
 
 @contextmanager
-def showing(learner: Learner, network: nn.Module) -> Iterator[None]:
-    """Have the learner embed by another network of its backbone for a while."""
+def evaluating(learner: Learner, network: nn.Module) -> Iterator[None]:
+    """Within it the learner embeds by another network of its backbone."""
     before = learner.eval_network
     learner.eval_network = network.to(learner.device).to(memory_format=learner.memory_format)  # type: ignore[call-overload]
     try:

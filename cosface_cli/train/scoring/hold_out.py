@@ -1,4 +1,4 @@
-"""People who are not trained on, but watched: what a network learns of the others must not cost them."""
+"""People held out: they are not trained on, but scored, so that what is learned of others does not harm strangers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cosface_cli.train.crops.dataset import LabelledCrops, read_crop
 from cosface_cli.train.crops.records import LabelledCrop
 
 _FARS = (1e-1, 1e-2, 1e-3, 1e-4)
-_RESOLVED = 10  # impostor pairs above the threshold that make a false accept rate worth its name
+_RESOLVED = 10  # impostor pairs above the threshold that a false accept rate needs at least
 _MOST_PEOPLE, _MOST_CROPS = 200, 20  # of them, and of one of them: 8 million pairs
 _BATCH = 64
 
@@ -27,11 +27,13 @@ Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """crops of people who are not trained on; labels: (N,) int64; template: as which the network sees them."""
+    """Crops of people who are not trained on."""
 
     crops: tuple[LabelledCrop, ...]
     labels: NDArray[np.int64]
+    """(N,)."""
     template: Template
+    """Of the network."""
 
     @property
     def people(self) -> int:
@@ -40,13 +42,14 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
-    """tar: true accept rate, 0..1, by false accept rate, over all pairs of the people held out."""
+    """Of all pairs of crops of the people held out."""
 
     tar: dict[float, float]
+    """True accept rate, 0..1, by false accept rate."""
 
     @property
     def score(self) -> float:
-        """The mean of the rates: a network is better if it knows strangers apart at every strictness."""
+        """The mean of the rates: a network is better if it tells strangers apart at every false accept rate."""
         return float(np.mean(list(self.tar.values())))
 
     @property
@@ -57,51 +60,51 @@ class HeldOutScore:
 
 
 def split(data: LabelledCrops, share: float) -> tuple[LabelledCrops, HeldOut]:
-    """Take that share of the identities out of the data: those whose names hash lowest, whatever the seed, so that
-    runs can be compared. Raises CosfaceError where too few are left, or too few pairs to score."""
+    """Split that share of the identities off the data: those whose names have the lowest hashes, whatever the seed, so
+    that runs can be compared. Raises CosfaceError where too few are left, or too few pairs to score."""
     count = min(_MOST_PEOPLE, max(2, round(share * len(data.identities))))
     if len(data.identities) - count < 2:
         raise CosfaceError(
             f"{len(data.identities)} identities are too few to hold {count} of them out", hint="--hold-out 0"
         )
-    by_hash = sorted(range(len(data.identities)), key=lambda place: _hash(data.identities[place]))
-    out = np.zeros(len(data.identities), bool)
-    out[by_hash[:count]] = True
-    stay = data.of_identities(~out)
-    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST_CROPS] for person in np.flatnonzero(out)])
-    held = HeldOut(tuple(data.crops[int(i)] for i in chosen), data.labels[chosen], data.template)
-    genuine, impostors = _pair_counts(held.labels)
+    by_hash = sorted(range(len(data.identities)), key=lambda index: _hash(data.identities[index]))
+    is_out = np.zeros(len(data.identities), bool)
+    is_out[by_hash[:count]] = True
+    remaining = data.of_identities(~is_out)
+    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST_CROPS] for person in np.flatnonzero(is_out)])
+    held_out = HeldOut(tuple(data.crops[int(i)] for i in chosen), data.labels[chosen], data.template)
+    genuine, impostors = _pair_counts(held_out.labels)
     if genuine < 1 or impostors < _RESOLVED:
         raise CosfaceError(
             f"the {count} people held out make {genuine} pairs of one person and {impostors} of two: too few to score",
             hint="hold out more (--hold-out), or none (--hold-out 0)",
         )
-    return stay, held
+    return remaining, held_out
 
 
-def score(embed: Embed, held: HeldOut) -> HeldOutScore:
+def score(embed: Embed, held_out: HeldOut) -> HeldOutScore:
     """TAR over all pairs of crops of the people held out, at each false accept rate that their pairs resolve."""
     vectors = np.concatenate(
-        [embed(_read(held, slice(begin, begin + _BATCH))) for begin in range(0, len(held.crops), _BATCH)]
+        [embed(_read(held_out, slice(begin, begin + _BATCH))) for begin in range(0, len(held_out.crops), _BATCH)]
     ).astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # (N, D)
     upper = np.triu_indices(len(vectors), 1)
-    cosines = np.nan_to_num((vectors @ vectors.T)[upper], nan=-1.0)  # (P,): no vector, no match
-    same = (held.labels[:, None] == held.labels)[upper]  # (P,)
+    cosines = np.nan_to_num((vectors @ vectors.T)[upper], nan=-1.0)  # (P,): without a vector no match
+    same = (held_out.labels[:, None] == held_out.labels)[upper]  # (P,)
     impostors = cosines[~same]
     resolved = [far for far in _FARS[1:] if far * impostors.size >= _RESOLVED] or [_FARS[0]]
     tar = {}
     for far in resolved:
         threshold = threshold_at_far(impostors, far)
-        assert threshold is not None  # split made sure of enough impostors
+        assert threshold is not None  # split requires enough impostors
         accepted, of = rate_at(cosines[same], threshold)
         tar[far] = accepted / of
     return HeldOutScore(tar)
 
 
-def _read(held: HeldOut, part: slice) -> NDArray[np.uint8]:
-    return np.stack([recrop(read_crop(c), c.template, held.template, c.landmarks) for c in held.crops[part]])
+def _read(held_out: HeldOut, part: slice) -> NDArray[np.uint8]:
+    return np.stack([recrop(read_crop(c), c.template, held_out.template, c.landmarks) for c in held_out.crops[part]])
 
 
 def _hash(name: str) -> bytes:

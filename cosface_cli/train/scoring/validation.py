@@ -1,4 +1,4 @@
-"""How well a network in training verifies pairs of people, scored as cosface verify scores them."""
+"""Verification accuracy of a network in training on a list of pairs, computed as cosface verify does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cosface_cli.train.step.learner import Learner
 if TYPE_CHECKING:
     from cosface_cli.engines.photos.pair_photos import PairCrops
 
-_EQUAL = 1e-6  # cosines that lie no further apart than this come from one and the same vector
+_EQUAL = 1e-6  # cosines that differ by less come from equal vectors
 
 
 @dataclass(slots=True)
@@ -43,12 +43,14 @@ class NetworkEmbedder:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """accuracy: mean over the folds, 0..1; error: its standard error; threshold: best on all pairs. None each where
-    the network gives no usable vectors."""
+    """Of a list of pairs. All None where the network gives no usable vectors."""
 
     accuracy: float | None
+    """Mean over the folds, 0..1."""
     error: float | None
+    """Its standard error."""
     threshold: float | None
+    """Best on all pairs."""
 
     @property
     def row(self) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class Validation:
 
 
 def pair_scores(learner: Learner, size: int, pairs: PairCrops) -> NDArray[np.float64]:
-    """The cosine of each pair (P,), not a number where a crop is missing. size: of the embeddings."""
+    """The cosine of each pair (P,), NaN where a crop is missing. size: of the embeddings."""
     embedder = NetworkEmbedder(learner, learner.backbone.template, size)
     vectors = unit_embeddings(embedder, pairs.crops).astype(np.float64)  # (N, D)
     scores: NDArray[np.float64] = (vectors[pairs.left] * vectors[pairs.right]).sum(axis=1)  # (P,)
@@ -74,33 +76,33 @@ def validate(learner: Learner, size: int, pairs: PairCrops, emit: OnOutcome) -> 
         emit(Note("warning: no pair has a score: the network gives no usable vectors"))
         return Validation(None, None, None)
     if all_equal(scores):
-        emit(Note("warning: all embeddings are equal: the network tells nobody apart; a lower --lr may help"))
+        emit(Note("warning: all embeddings are equal: the network cannot tell people apart; a lower --lr may help"))
     folds = fold_accuracy(np.where(wrong, 0.0, scores), pairs.same, pairs.fold, wrong)
     threshold = best_threshold(scores[~wrong], pairs.same[~wrong])
     return Validation(folds.mean, folds.standard_error, threshold)
 
 
 def all_equal(scores: NDArray[np.float64]) -> bool:
-    """Whether the network gives one and the same vector for every crop: all cosines are 1."""
-    found = scores[np.isfinite(scores)]
-    return bool(found.size and np.abs(found - 1.0).max() < _EQUAL)
+    """Whether the network gives the same vector for every crop: all cosines are 1."""
+    finite = scores[np.isfinite(scores)]
+    return bool(finite.size and np.abs(finite - 1.0).max() < _EQUAL)
 
 
 def pairs_of(config: TrainConfig, backbone: Backbone, emit: OnOutcome) -> PairCrops | None:
-    """The crops of the pairs to validate on; None where none are asked for. Raises CosfaceError for pairs of one fold,
-    whose threshold could be chosen on no other."""
+    """The crops of the pairs to validate on; None if none are asked for. Raises CosfaceError for pairs of one fold:
+    there is no other fold to choose its threshold on."""
     if config.validate is None or config.validate_root is None:
         return None
     from cosface_cli.engines.photos.pair_photos import load_pair_crops  # opens a detector's runtime
 
-    def rejects_alone(outcome: Outcome) -> None:  # the inputs that train counts are its epochs
+    def emit_rejects(outcome: Outcome) -> None:  # the inputs that train counts are its epochs
         if isinstance(outcome, Rejected):
             emit(Note(outcome.words))
 
-    pairs = load_pair_crops(config.validate, config.validate_root, template(backbone.template), rejects_alone)
-    lacking = int(((pairs.left < 0) | (pairs.right < 0)).sum())
-    without = f", of which {lacking} lack a crop and count as errors" if lacking else ""
+    pairs = load_pair_crops(config.validate, config.validate_root, template(backbone.template), emit_rejects)
+    incomplete = int(((pairs.left < 0) | (pairs.right < 0)).sum())
+    without = f", of which {incomplete} lack a crop and count as errors" if incomplete else ""
     emit(Note(f"{config.validate}: {len(pairs.same)} pairs{without}"))
     if np.unique(pairs.fold).size < 2:
-        raise CosfaceError("all pairs are of one fold", config.validate, "give pairs in two folds or more")
+        raise CosfaceError("all pairs are in one fold", config.validate, "give pairs in at least two folds")
     return pairs

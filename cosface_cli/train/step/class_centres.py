@@ -1,6 +1,6 @@
-"""Where class weights begin when the network knows faces already: at the mean of each person's embeddings.
+"""The first class weights of a network that was trained before: the mean of each person's embeddings.
 
-Drawn at random they would pull a good network about until they have found their people.
+Random ones would distort a good network until they have moved to their people.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from cosface_cli.train.crops.dataset import LabelledCrops
 from cosface_cli.train.scoring.crop_vectors import embedded
 from cosface_cli.train.step.learner import Learner
 
-_MOST = 8  # crops of a person
+_MOST = 8  # crops of a person that are used
 
 
 def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
-    """Set the class weights that lie here, (C, D), to unit means of unit embeddings; False where the loss has no such
+    """Set this process's class weights (C, D) to unit means of unit embeddings; False where the loss has no such
     weights."""
     weight, people = learner.head.loss.weight, learner.head.rows
     if weight is None or weight.ndim != 2:
