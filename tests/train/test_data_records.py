@@ -201,7 +201,7 @@ def test_files_are_found_in_ranges_and_folders(tmp_path: Path, shards: list[Path
     assert packed_files([pattern]) == tuple(shards) == packed_files(list(reversed(shards)))
     with pytest.raises(CosfaceError, match=r"shards-003\.tar: no such file"):
         packed_files([tmp_path / "shards-{000..003}.tar"])
-    with pytest.raises(CosfaceError, match=r"\{2\.\.1\} is no range"):
+    with pytest.raises(CosfaceError, match=r"\{2\.\.1\} is not a range"):
         packed_files([tmp_path / "shards-{2..1}.tar"])
     only = tmp_path / "only"
     only.mkdir()
