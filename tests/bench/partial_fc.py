@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cosface_cli.train.step.optimizer import optimizer_of, set_rate
+from cosface_cli.train.step.parameter_groups import optimizer_of, set_lr
 from torch import nn
 
 from cosface_cli.outcomes import OnOutcome, ignore
@@ -47,7 +47,7 @@ class Steps:
         before = peak(anew=True)
         head = build_head(settings, self.identities, torch.device("cpu"), ranks)
         optimizer = optimizer_of(settings, nn.Identity(), head.trained)
-        set_rate(optimizer, 0.1)
+        set_lr(optimizer, 0.1)
         made = peak() - before
         peak(anew=True)
         draw = torch.Generator().manual_seed(0)

@@ -75,8 +75,9 @@ def test_the_three_sources_give_the_same_weights(
     folder: Path, rec: Path, shards: list[Path], tmp_path: Path, tiny: str, heard: Heard
 ):
     config = TrainConfig(
-        aligned=folder, template="arcface", backbone=tiny, epochs=2, batch=4, threads=1, device="cpu", augment=("crop",)
-    )
+        aligned=folder, template="arcface", backbone=tiny, epochs=2, batch=4, threads=1, device="cpu",
+        augment=("crop",), report=False,
+    )  # fmt: skip
     reports = [
         train(replace(config, aligned=source, template=name, out=tmp_path / f"run{number}"), heard)
         for number, (source, name) in enumerate(((folder, "arcface"), (rec, None), (tuple(shards), None)))

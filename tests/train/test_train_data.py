@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,19 +14,27 @@ from cosface_cli.artifacts.crops.manifest import CropRecord, line
 from cosface_cli.artifacts.pictures import encode_png
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
+from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.crops.dataset import Dropped, LabelledCrops, fingerprint, label
-from cosface_cli.train.preflight.checks import check_margin, examine
+from cosface_cli.train.job import training_job
+from cosface_cli.train.preflight.checks import check_margin
+from cosface_cli.train.preflight.data_summary import summarise
 from cosface_cli.train.setup.settings import resolve
-from cosface_cli.train.step.schedule import Schedule
 from tests.train.conftest import Heard, write_crops
 
 ARCFACE = template("arcface")
-ONE_STEP = Schedule("constant", 0.1, 1)
 
 
 def labelled(root: Path, min_images: int = 1, batch: int = 4, seed: int = 0) -> LabelledCrops:
     return label(root, "arcface", ARCFACE, min_images, batch, seed)[0]
+
+
+def notes_on(root: Path, heard: Heard, **asked: Any) -> str:
+    """What is said of the crops before the first step."""
+    config = TrainConfig(aligned=root, template="arcface", recipe="small", device="cpu", **asked)
+    summarise(training_job(config, ignore), heard)
+    return heard.notes
 
 
 def test_identities_stand_in_order_of_their_names(tmp_path: Path):
@@ -67,8 +76,7 @@ def test_min_images_leaves_out_and_counts(tmp_path: Path, heard: Heard):
     data, dropped = label(root, "arcface", ARCFACE, 3, 4, 0)
     assert data.identities == ("p0", "p2")
     assert dropped == Dropped(loose=1, identities=1, images=2)
-    settings = resolve(TrainConfig(min_images=3, batch=4))
-    examine(data, dropped, None, settings, ONE_STEP, str(root), heard)
+    notes_on(root, heard, min_images=3, batch=4)
     assert "6 crops of 2 identities" in heard.notes
     assert "left out 1 crops that lie outside of identity folders" in heard.notes
     assert "left out 1 identities with fewer than 3 crops (--min-images), 2 crops in all" in heard.notes
@@ -80,18 +88,15 @@ def test_min_images_leaves_out_and_counts(tmp_path: Path, heard: Heard):
 
 def test_identities_with_one_crop_are_warned_of(tmp_path: Path, heard: Heard):
     root = write_crops(tmp_path / "a", people=3, images=1)
-    data, dropped = label(root, "arcface", ARCFACE, 1, 8, 0)
-    examine(data, dropped, None, resolve(TrainConfig(batch=8)), ONE_STEP, str(root), heard)
+    notes_on(root, heard, batch=8)
     assert "warning: 3 identities have one crop only" in heard.notes
     assert "fewer crops than --batch 8: each step takes all 3" in heard.notes
 
 
 def test_scale_and_margin_bounds(tmp_path: Path, heard: Heard):
     root = write_crops(tmp_path / "a", people=4, images=1)
-    data, dropped = label(root, "arcface", ARCFACE, 1, 4, 0)
-    examine(data, dropped, None, resolve(TrainConfig(s=2.0)), ONE_STEP, str(root), heard)
     # 3/4 ln(3 * 9) = 2.472
-    assert "s 2 is below 2.472" in heard.notes
+    assert "s 2 is below 2.472" in notes_on(root, heard, s=2.0)
     check_margin(resolve(TrainConfig(m=1.3)), 4)  # 4/3: the bound of four
     with pytest.raises(CosfaceError, match=r"1\.4 is above 1\.33, .* 4 identities in 256 .*Eq\. 7"):
         check_margin(resolve(TrainConfig(m=1.4)), 4)

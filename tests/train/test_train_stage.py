@@ -379,8 +379,8 @@ def test_batch_norm_with_nine_crops_and_batches_of_four(config: TrainConfig, mak
 
 @pytest.mark.slow
 def test_two_people_three_hundred_steps(config: TrainConfig, make_crops: MakeCrops):
-    two = make_crops("two", people=2, images=4)
-    report = train(changed(config, aligned=two, epochs=150))
+    two = make_crops("two", people=2, images=40)
+    report = train(changed(config, aligned=two, epochs=15))
     assert report.last["step"] == 300
     assert report.last["loss"] < 0.1
     assert report.last["accuracy"] == 1.0
