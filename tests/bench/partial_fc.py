@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cosface_cli.train.step.parameter_groups import optimizer_of, set_lr
 from torch import nn
 
 from cosface_cli.outcomes import OnOutcome, ignore
@@ -30,6 +29,7 @@ from cosface_cli.train.distributed.launch import run_in_processes
 from cosface_cli.train.heads.build import build_head
 from cosface_cli.train.heads.whole import optimizer_state_of
 from cosface_cli.train.setup.settings import resolve
+from cosface_cli.train.step.parameter_groups import optimizer_of, set_lr
 
 STEPS = 4
 MB = 1e6
