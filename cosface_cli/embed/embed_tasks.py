@@ -27,7 +27,7 @@ class EmbedTask:
 
     key: Key
     """Root and name, as stored."""
-    given: str
+    display_name: str
     """As the user would type it."""
     identity: str | None
     input: Input

@@ -113,8 +113,8 @@ def _is_current(task: EmbedTask, current: Sequence[Known | None]) -> bool:
 
 def _unchanged(task: EmbedTask, known: Known) -> Skipped | Rejected:
     if known.reason is not None:  # each run reports it
-        return rejected(task.given, known.reason, known.words, COLUMNS)
-    return Skipped(task.given)
+        return rejected(task.display_name, known.reason, known.words, COLUMNS)
+    return Skipped(task.display_name)
 
 
 def _rows(task: EmbedTask, result: Vectors, settings: str) -> list[Row]:
@@ -139,7 +139,7 @@ def _rows(task: EmbedTask, result: Vectors, settings: str) -> list[Row]:
 
 def _outcome(task: EmbedTask, target: TargetStore, result: Vectors) -> Done | Rejected:
     if result.reason is not None:
-        return rejected(task.given, result.reason, result.words, COLUMNS)
-    row = {"source": task.given, "status": "ok", "reason": None, "identity": task.identity}
+        return rejected(task.display_name, result.reason, result.words, COLUMNS)
+    row = {"source": task.display_name, "status": "ok", "reason": None, "identity": task.identity}
     faces = range(1, len(result.faces) + 1)
-    return Done(task.given, tuple({**row, "face": number, "model": target.header.model} for number in faces))
+    return Done(task.display_name, tuple({**row, "face": number, "model": target.header.model} for number in faces))
