@@ -15,17 +15,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cosface_cli.engines.photos.photo_options import FlipOption, TemplateName, WorkersOption
-from cosface_cli.options import Checked, argument, option
-from cosface_cli.train import Device
+from cosface_cli.options import Checked, Option, argument, option, parameter
+from cosface_cli.train import DATA, LOSS, OUTPUT, SCHEDULE, Device, TrainConfig
 
-Out = Annotated[Path, option("Folder for the figure and, in runs/, the trainings.", group="Output")]
-Margin = Annotated[float, option("Margin of LMCL, in cosine.", at_least=0, group="Loss")]
+Out = Annotated[Path, option("Folder for the figure and, in runs/, the trainings.", group=OUTPUT)]
+Margin = Annotated[float, option("Margin of LMCL, in cosine.", at_least=0, group=LOSS)]
 Seeds = Annotated[
     tuple[int, ...],
     option("Each training runs once with each of these seeds, such as 0,1,2.", at_least=0, separator=",",
-           group="Schedule"),
+           group=SCHEDULE),
 ]  # fmt: skip
 OUT = Path("paper")
+
+
+def train_option(name: str) -> Option:
+    """The option of train for the same field."""
+    return parameter(TrainConfig, name).option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,44 +38,19 @@ class TrainingConfig(Checked):
     """How every network of a figure is trained, and on which crops. Each figure chooses the losses itself."""
 
     aligned: Annotated[Path, argument("ALIGNED", "Crop folder with one sub-folder for each person.")] = Path("aligned")
-    template: Annotated[
-        TemplateName | None,
-        option("Template of the crops, if they have no manifest: {choices}.", unset="from the manifest", group="Data"),
-    ] = None
-    recipe: Annotated[
-        str | None,
-        option(
-            "A name of train --list-recipes, or a TOML file.", unset="by the number of people and crops", group="Data"
-        ),
-    ] = None
-    backbone: Annotated[str | None, option("Network, by train's names.", unset="from the recipe", group="Network")] = (
-        None
-    )
-    s: Annotated[
-        float | None,
-        option("Scale of the cosines, for losses that have one.", above=0, unset="from the recipe", group="Loss"),
-    ] = None
-    epochs: Annotated[
-        int | None, option("Passes over the crops.", at_least=1, unset="from the recipe", group="Schedule")
-    ] = None
-    steps: Annotated[
-        int | None, option("Number of steps, instead of epochs.", at_least=1, unset="from the epochs", group="Schedule")
-    ] = None
-    batch: Annotated[int | None, option("Crops in a step.", at_least=1, unset="from the recipe", group="Schedule")] = (
-        None
-    )
-    lr: Annotated[
-        float | None, option("Highest learning rate.", above=0, unset="from the recipe", group="Schedule")
-    ] = None
-    device: Annotated[Device, option("What computes: {choices}.", group="Machine")] = "auto"
-    threads: Annotated[
-        int | None, option("CPU threads of a training.", at_least=1, unset="all cores", group="Machine")
-    ] = None
-    loaders: Annotated[
-        int | None, option("Processes that read crops.", at_least=0, unset="by the device", group="Machine")
-    ] = None
+    template: Annotated[TemplateName | None, train_option("template")] = None
+    recipe: Annotated[str | None, train_option("recipe")] = None
+    backbone: Annotated[str | None, train_option("backbone")] = None
+    s: Annotated[float | None, train_option("s")] = None
+    epochs: Annotated[int | None, train_option("epochs")] = None
+    steps: Annotated[int | None, train_option("steps")] = None
+    batch: Annotated[int | None, train_option("batch")] = None
+    lr: Annotated[float | None, train_option("lr")] = None
+    device: Annotated[Device, train_option("device")] = "auto"
+    threads: Annotated[int | None, train_option("threads")] = None
+    loaders: Annotated[int | None, train_option("loaders")] = None
     out: Out = OUT
-    dry_run: Annotated[bool, option("Print how long each training takes, and stop.", group="Output")] = False
+    dry_run: Annotated[bool, option("Print how long each training takes, and stop.", group=OUTPUT)] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +78,14 @@ class Fig4Config(TrainingConfig):
     """Figure 4. The margins must not exceed the bound of Eq. 7."""
 
     people: Annotated[
-        int, option("How many people: those with the most crops.", at_least=2, at_most=10, group="Data")
+        int, option("How many people: those with the most crops.", at_least=2, at_most=10, group=DATA)
     ] = 8
     margins: Annotated[
         tuple[float, ...],
-        option("Margins of LMCL; 0 is NSL. Such as 0,0.1,0.2.", separator=",", at_least=0, group="Loss"),
+        option("Margins of LMCL; 0 is NSL. Such as 0,0.1,0.2.", separator=",", at_least=0, group=LOSS),
     ] = (0.0, 0.1, 0.2)
     seed: Annotated[
-        int, option("Seed of the first weights, the order and the augmentation.", at_least=0, group="Schedule")
+        int, option("Seed of the first weights, the order and the augmentation.", at_least=0, group=SCHEDULE)
     ] = 0
 
 
@@ -115,7 +95,7 @@ class Fig5Config(ComparisonConfig):
 
     margins: Annotated[
         tuple[float, ...],
-        option("Margins of LMCL; 0 is NSL. Such as 0,0.15,0.35.", separator=",", at_least=0, below=1, group="Loss"),
+        option("Margins of LMCL; 0 is NSL. Such as 0,0.15,0.35.", separator=",", at_least=0, below=1, group=LOSS),
     ] = (0.0, 0.15, 0.25, 0.35, 0.45)
 
 

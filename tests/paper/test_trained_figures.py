@@ -252,7 +252,7 @@ def test_what_cannot_be_trained_is_known_before_anything_is(table: TableConfig):
     for wrong, words in (
         ({"m": 1.5}, r"the margin 1\.5 is above 1\.33"),
         ({"s": 0.0}, "--s must be above 0, got 0"),
-        ({"batch": 6}, "no multiple of --images-per-identity 4"),
+        ({"batch": 6}, "--batch must be a multiple of --images-per-identity 4, got 6"),
         ({"seeds": (0, -1)}, "--seeds must be at least 0, got -1"),
     ):
         with pytest.raises(CosfaceError, match=words):
