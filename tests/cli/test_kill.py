@@ -49,39 +49,39 @@ def moments(seed: int) -> list[tuple[int, float]]:
     return [(0, 0.8), *((at.randint(1, 90), at.uniform(0, 0.02)) for _ in range(KILLS))]
 
 
-def test_align(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
+def test_align(invoke: Cosface, crowd: Path, tmp_path: Path) -> None:
     words = ["--faces", "all", "--min-score", "0.9"]
-    assert cosface("align", crowd, tmp_path / "whole", *words).code == 3
+    assert invoke("align", crowd, tmp_path / "whole", *words).code == 3
     want = contents(tmp_path / "whole")
     for number, moment in enumerate(moments(1)):
         out = tmp_path / f"killed{number}"
         killed(["align", crowd, out, *words], *moment)
-        again = cosface("align", crowd, out, *words)
+        again = invoke("align", crowd, out, *words)
         assert again.code == 3 and contents(out) == want, moment
 
 
-def test_embed(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
-    assert cosface("embed", crowd, tmp_path / "whole.h5").code == 3
+def test_embed(invoke: Cosface, crowd: Path, tmp_path: Path) -> None:
+    assert invoke("embed", crowd, tmp_path / "whole.h5").code == 3
     want = (tmp_path / "whole.h5").read_bytes()
     for number, moment in enumerate(moments(2)):
         folder = tmp_path / f"killed{number}"
         folder.mkdir()
         killed(["embed", crowd, folder / "faces.h5"], *moment)
-        again = cosface("embed", crowd, folder / "faces.h5")
+        again = invoke("embed", crowd, folder / "faces.h5")
         assert again.code == 3 and {p.name: p.read_bytes() for p in folder.iterdir()} == {"faces.h5": want}, moment
         told = sum(row["status"] == "ok" for row in again.rows)
         assert told <= 20 * COPIES - (moment[0] - 4 * COPIES), "rows that were told are not embedded again"
 
 
-def test_a_store_is_readable_while_it_grows(cosface: Cosface, crowd: Path, tmp_path: Path) -> None:
+def test_a_store_is_readable_while_it_grows(invoke: Cosface, crowd: Path, tmp_path: Path) -> None:
     """An existing store stays readable, and a kill while rows are added loses none of its rows."""
     from cosface_cli.artifacts.store.store_file import Store
 
     store = tmp_path / "faces.h5"
-    cosface("embed", crowd / "00", store)
+    invoke("embed", crowd / "00", store)
     before = store.read_bytes()
     killed(["embed", crowd / "01", store], 5, 0)
     assert store.read_bytes() == before
-    assert cosface("embed", crowd / "01", store).code == 3
+    assert invoke("embed", crowd / "01", store).code == 3
     with Store(store) as whole:
         assert len(whole) == 40

@@ -39,6 +39,7 @@ def test_every_option_has_help() -> None:
     walk(mounted(*COMMANDS.names), "cosface")
 
 
+@pytest.mark.slow
 def test_standard_output_is_json_lines_only(cosface: Cosface, people: Path, tmp_path: Path) -> None:
     runs = [
         cosface("align", people, tmp_path / "aligned"),
@@ -68,6 +69,7 @@ def test_quiet_says_nothing_but_errors(cosface: Cosface, people: Path, tmp_path:
     assert cosface("align", tmp_path / "none", tmp_path / "b", "-q").err.startswith("cosface: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["align", "search"])
 def test_a_closed_pipe_ends_quietly(people: Path, tmp_path: Path, invoke: Cosface, command: str) -> None:
     words = ["align", str(people), str(tmp_path / "a"), "--faces", "all"]
@@ -128,6 +130,7 @@ def test_no_home_no_network_no_write_beside_the_model(people: Path, tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == [f"cosface-{os.getuid()}"]
 
 
+@pytest.mark.slow
 def test_interrupted_is_130_and_the_work_stays(people: Path, tmp_path: Path) -> None:
     import shutil
     import signal

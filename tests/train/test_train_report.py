@@ -198,11 +198,11 @@ def test_onnx_is_the_kept_weights_in_any_precision(config: TrainConfig, way: dic
     assert np.abs(session.run(["embedding"], {"crops": x})[0] - expected).max() < 1e-4
 
 
-def test_the_weights_alone_are_enough(cosface: Cosface, make_crops: MakeCrops, tmp_path: Path) -> None:
+def test_the_weights_alone_are_enough(cosface: Cosface, invoke: Cosface, make_crops: MakeCrops, tmp_path: Path) -> None:
     """One file, elsewhere, under another name, the run folder gone: embed finds all it needs in it."""
     crops = make_crops(people=2, images=3)
     words = ("--template", "arcface", "--epochs", "1", "--batch", "4", "--device", "cpu", "--threads", "1")
-    done = cosface("train", crops, "--out", tmp_path / "run", *words)
+    done = invoke("train", crops, "--out", tmp_path / "run", *words)
     assert done.code == 0, done
     (tmp_path / "other").mkdir()
     alone = shutil.move(tmp_path / "run" / "weights.safetensors", tmp_path / "other" / "mine.safetensors")
