@@ -1,4 +1,4 @@
-"""AdaFace: the margin adapts to the crop's quality, for which the embedding's length stands."""
+"""AdaFace: the margin adapts to the quality of the crop, measured by the length of the embedding."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cosface_cli.losses.angles import angles, psi
 from cosface_cli.losses.classifier import ClassifierHead
 from cosface_cli.losses.normalised import require, with_own
 
-_SHORTEST, _LONGEST = 0.001, 100.0  # as the authors hold the lengths
-_EPSILON = 0.001  # beside the deviation
+_SHORTEST, _LONGEST = 0.001, 100.0  # range of the lengths, from the authors' code
+_EPSILON = 0.001  # added to the deviation
 
 
 class AdaFace(ClassifierHead):
@@ -21,11 +21,11 @@ class AdaFace(ClassifierHead):
 
     L = mean of -log( e^{s f_y} / (e^{s f_y} + sum_{j != y} e^{s cos_j}) ), f_y = cos(theta_y + g_angle) - g_add
     g_angle = -m z, g_add = m z + m, z = clip( h (|x| - mu) / sigma, -1, 1 )
-    mu <- alpha mu + (1 - alpha) mean of |x|, sigma alike with the standard deviation, in each step
+    mu <- alpha mu + (1 - alpha) mean of |x|, sigma likewise with the standard deviation, in each step
 
     s: scale, above 0; m: margin, 0 or more; h: concentration, 0 or more; alpha: momentum, 0..1. mu and sigma are
-    buffers that begin with 20 and 100, as the authors' code; z is a constant to the gradient. theta_y + g_angle is
-    held at 0 from below; past pi see psi.
+    buffers that start at 20 and 100, as in the authors' code; z has no gradient. theta_y + g_angle is at least 0; for
+    more than pi see psi.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {"s": 64.0, "m": 0.4, "h": 0.333, "alpha": 0.99}
@@ -57,7 +57,7 @@ class AdaFace(ClassifierHead):
     def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s f_y, s cos_j."""
         a = lengths.detach().clamp(_SHORTEST, _LONGEST)  # (B,)
-        if self.training and len(a) > 1:  # one alone has no deviation
+        if self.training and len(a) > 1:  # a single one has no deviation
             self.mu.lerp_(a.mean().to(self.mu.dtype), 1 - self.alpha)
             self.sigma.lerp_(a.std().to(self.sigma.dtype), 1 - self.alpha)
         z = (self.h * (a - self.mu) / (self.sigma + _EPSILON)).clamp(-1, 1)  # (B,)

@@ -1,4 +1,4 @@
-"""Angles that grow by a margin, as cosines with finite slopes, falling over the whole half circle."""
+"""Cosines of angles with a margin: with finite slopes, and falling from 0 to pi."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The annealed lambda of the losses that multiply the angle: without it they do not begin to learn."""
+"""The annealed lambda of the losses that multiply the angle. Without it they do not start to learn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cosface_cli.losses.normalised import require
 class Annealing(nn.Module):
     """lambda = max(lambda_min, lambda_max (1 + gamma n)^-power) in step n = 1, 2, ..., n a buffer.
 
-    The logit with the margin is (lambda cos + psi) / (1 + lambda), so that it begins almost without (Liu 2017,
-    appendix). A pass in training mode counts, as in the authors' code: each slice of --accumulate is one.
+    The logit with the margin is (lambda cos + psi) / (1 + lambda), so that training starts almost without the margin
+    (Liu 2017, appendix). A pass in training mode counts, as in the authors' code: each slice of --accumulate is one.
     """
 
     iteration: Tensor
@@ -38,6 +38,6 @@ class Annealing(nn.Module):
 
 
 def whole(m: float) -> int:
-    """m as an integer. Raises CosfaceError where it is none, or below 1."""
-    require(m >= 1 and m == int(m), f"the factor of the angle must be a whole m of 1 or more, not {m:g}")
+    """m as an integer. Raises CosfaceError unless it is a whole number of at least 1."""
+    require(m >= 1 and m == int(m), f"m, the factor of the angle, must be a whole number of at least 1, got {m:g}")
     return int(m)

@@ -1,4 +1,4 @@
-"""Center loss: beside the softmax, each embedding is drawn to its identity's centre."""
+"""Center loss: softmax, and the distance between each embedding and the centre of its identity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Center(InnerProductHead):
     c_j <- c_j - alpha sum_{y = j} (c_j - x) / (1 + n_j), after each step, n_j the crops of j in the batch
 
     lambda_c: weight, 0 or more; alpha: rate of the centres, 0..1. The centres (C, D) are a buffer that only this update
-    moves, as in the paper, not the optimizer; they begin as class weights do. Not for shards: they stay whole.
+    moves, as in the paper, not the optimizer; they start like class weights. Not shardable: each process needs all.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {"lambda_c": 0.003, "alpha": 0.5}

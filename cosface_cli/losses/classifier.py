@@ -1,4 +1,4 @@
-"""What every classifying loss does alike: class weights, similarities, cross entropy over margined logits."""
+"""The base of all losses with a classifier: class weights, similarities, cross entropy over logits with a margin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cosface_cli.losses.normalised import class_weights, cosines, full_precision
 
 
 class ClassifierHead(nn.Module):
-    """Class weights (C, D) and the loss over their cosines; a loss adds its margin, and whatever else differs.
+    """Class weights (C, D) and the loss over their cosines. A subclass writes its margin.
 
     L = mean of -log softmax(margined(cos))_y + penalty
     """

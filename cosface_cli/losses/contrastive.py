@@ -1,4 +1,4 @@
-"""Contrastive: beside the softmax, pairs of one person come near and pairs of two stay apart."""
+"""Contrastive: softmax, and the distances within pairs of crops of a batch."""
 
 from __future__ import annotations
 

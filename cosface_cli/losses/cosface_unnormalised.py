@@ -1,4 +1,4 @@
-"""CosFace without normalised features: what the paper measures the normalisation against."""
+"""CosFace without normalised features: the baseline of the paper's Table 1."""
 
 from __future__ import annotations
 

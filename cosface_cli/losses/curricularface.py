@@ -1,4 +1,4 @@
-"""CurricularFace: easy identities first, hard ones as training goes on."""
+"""CurricularFace: hard negatives get more weight as training goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ElasticFace: CosFace with a margin drawn anew for each crop."""
+"""ElasticFace: CosFace with a random margin for each crop."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class ElasticFace(ClassifierHead):
     L = mean of -log( e^{s (cos_y - E)} / (e^{s (cos_y - E)} + sum_{j != y} e^{s cos_j}) ), E drawn from N(m, sigma)
 
     s: scale, above 0; m: mean margin in cosine, 0 or more; sigma: its standard deviation, 0 or more. The draws of a
-    step are those of torch's CPU generator with seed + iteration, both buffers: a run that goes on draws what it
-    would have drawn. The seed is drawn from torch's generator when the loss is built.
+    step come from torch's CPU generator, seeded with seed + iteration. Both are buffers, so a resumed run draws the
+    same numbers. The seed is drawn from torch's generator when the loss is built.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {"s": 64.0, "m": 0.35, "sigma": 0.05}

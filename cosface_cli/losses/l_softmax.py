@@ -1,4 +1,4 @@
-"""L-Softmax: the first margin by multiplying the angle, between vectors that keep their lengths."""
+"""L-Softmax: the margin multiplies the angle; embeddings and class weights are not normalised."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LSoftmax(ClassifierHead):
     f_y = |W_y||x| (lambda cos_y + psi(theta_y)) / (1 + lambda), psi(theta) = (-1)^k cos(m theta) - 2k
 
     m: factor of the angle, whole, 1 or more; lambda_min, lambda_max, gamma, power: see Annealing, by default as the
-    authors published for MNIST. Not for shards: |W_y| must be known where the margin is put.
+    authors published for MNIST. Not shardable: |W_y| is needed where the margin is applied.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {

@@ -1,4 +1,4 @@
-"""Losses by name, freshly drawn."""
+"""Losses by name, with random weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build(name: str, embedding_size: int, identities: int, settings: Mapping[str
     loss = LOSSES.load(name)
     for setting in settings:
         if setting not in loss.DEFAULTS:
-            hint = suggest(setting, list(loss.DEFAULTS)) if loss.DEFAULTS else "it has none"
+            hint = suggest(setting, list(loss.DEFAULTS)) if loss.DEFAULTS else "it has no settings"
             raise CosfaceError(f"the loss {name!r} has no setting {setting!r}", hint=hint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""MagFace: the margin grows with the embedding's length, which so comes to tell the quality."""
+"""MagFace: the margin grows with the length of the embedding, so that the length becomes a measure of quality."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class MagFace(ClassifierHead):
     """The magnitude-aware margin loss (Meng 2021, section 3).
 
     L = mean of -log( e^{s f_y} / (e^{s f_y} + sum_{j != y} e^{s cos_j}) ) + lambda_g g(a),  f_y = cos(theta_y + m(a))
-    m(a) = (u_m - l_m) / (u_a - l_a) (a - l_a) + l_m,  g(a) = 1/a + a/u_a^2,  a = |x| held to l_a..u_a
+    m(a) = (u_m - l_m) / (u_a - l_a) (a - l_a) + l_m,  g(a) = 1/a + a/u_a^2,  a = |x| clamped to l_a..u_a
 
     s: scale, above 0; l_a, u_a: range of lengths, 0 < l_a < u_a; l_m, u_m: of margins in radians, 0 <= l_m <= u_m <=
     pi/2; lambda_g: weight of the regulariser, 0 or more. Defaults as the authors published. Outside of its range a
-    length has no gradient of g, as in theirs: watch `length` in the log.
+    length has no gradient of g, as in their code: watch `length` in the log.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {

@@ -1,4 +1,4 @@
-"""What the losses share: their precision, unit vectors and the cosines between them, where a margin goes."""
+"""Functions of several losses: full precision, cosines with class weights, where the margin is put."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cosface_cli.errors import CosfaceError
 
 
 def class_weights(identities: int, embedding_size: int) -> nn.Parameter:
-    """Class weights (C, D) drawn from a Gaussian: every direction alike, length about 1."""
+    """Class weights (C, D) drawn from a Gaussian: uniform directions, lengths about 1."""
     return nn.Parameter(torch.randn(identities, embedding_size).div_(embedding_size**0.5))
 
 

@@ -1,4 +1,4 @@
-"""Distances between the crops of a batch, as the losses over pairs and triplets need them."""
+"""Distances between the crops of a batch, for the losses over pairs and triplets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def squared_distances(embeddings: Tensor) -> Tensor:
 
 
 def same_identity(labels: Tensor) -> Tensor:
-    """Which pairs (B, B) are two crops of one identity; no crop with itself."""
+    """Which pairs (B, B) are two crops of one identity; a crop is no pair with itself."""
     same = labels[:, None] == labels[None, :]
     return same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
 

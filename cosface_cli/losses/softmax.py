@@ -1,4 +1,4 @@
-"""Softmax: the plain classifier that the paper measures against."""
+"""Softmax cross entropy: the baseline of the paper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sub-center ArcFace: several centres an identity, so that mislabelled crops find one of their own."""
+"""Sub-center ArcFace: several centres for each identity, so that mislabelled crops can have one of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SubcenterArcFace(ClassifierHead):
     cos_j = max over k of cos(W_jk, x)
     L = mean of -log( e^{s cos(theta_y + m)} / (e^{s cos(theta_y + m)} + sum_{j != y} e^{s cos_j}) )
 
-    s: scale, above 0; m: margin in radians, 0 to pi/2; k: centres an identity, whole, 1 or more. weight: (C, K, D).
+    s: scale, above 0; m: margin in radians, 0 to pi/2; k: centres per identity, whole, 1 or more. weight: (C, K, D).
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {"s": 64.0, "m": 0.5, "k": 3}
@@ -45,7 +45,7 @@ class SubcenterArcFace(ClassifierHead):
     ) -> None:
         super().__init__(embedding_size, identities)
         require(s > 0 and 0 <= m <= 1.57, "s must be above 0, m an angle of 0 to 1.57")
-        require(k >= 1 and k == int(k), f"k must be a whole number of centres, not {k:g}")
+        require(k >= 1 and k == int(k), f"k must be a whole number of at least 1, got {k:g}")
         self.s, self.m = s, m
         centres = class_weights(identities * int(k), embedding_size)
         self.weight = nn.Parameter(centres.detach().view(identities, int(k), embedding_size))  # (C, K, D)

@@ -1,4 +1,4 @@
-"""Triplet: each person's own pictures nearer than anybody else's, without a classifier."""
+"""Triplet: crops of one identity must be closer than crops of others. There is no classifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Triplet(nn.Module):
     L = mean over pairs (a, p) of one identity of max(0, |a - p|^2 - |a - n|^2 + alpha)
     n: the nearest of another identity with |a - n|^2 > |a - p|^2; where all are nearer, the farthest
 
-    alpha: margin in squared distance, above 0, below 4. There is no classifier: nothing is learnt beside the network,
+    alpha: margin in squared distance, above 0, below 4. There is no classifier: only the network has parameters,
     and weight, scores and own_cosines are None. A batch without two crops of one identity, or of one identity only,
     has loss 0.
     """

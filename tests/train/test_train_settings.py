@@ -52,7 +52,7 @@ from cosface_cli.train.step.schedule import Schedule, schedule_of
         ({"keep": "first"}, "--keep 'first' is not known; "),
         ({"loss_options": {"mm": 0.3}}, "the loss 'cosface' has no setting 'mm'; did you mean 'm'"),
         ({"loss_options": {"m": 0.3}, "m": 0.2}, "--m and --loss-option m= differ"),
-        ({"loss": "softmax", "loss_options": {"s": 1.0}}, "has no setting 's'; it has none"),
+        ({"loss": "softmax", "loss_options": {"s": 1.0}}, "has no setting 's'; it has no settings"),
         ({"weight_decay": -1.0}, "--weight-decay"),
         ({"warmup": -1}, "--warmup"),
         ({"s": 0.0}, "--s"),

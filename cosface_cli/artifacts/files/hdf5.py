@@ -100,7 +100,7 @@ class _Disk(io.RawIOBase):
         self._at = offset + (0, self._at, self._size)[whence]
         return self._at
 
-    def emit(self) -> int:
+    def tell(self) -> int:
         return self._at
 
     def write(self, content: Any) -> int:
@@ -162,7 +162,7 @@ def extend(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
 
 
 @contextmanager
-def damage_told(path: Path, hint: str) -> Iterator[None]:
+def damage_errors(path: Path, hint: str) -> Iterator[None]:
     """Turn what h5py and the reading of a damaged HDF5 file raise into one line of error."""
     try:
         yield

@@ -15,7 +15,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.files.hdf5 import CHUNK, NewFile, check_plain, damage_told, extend, growing, write_attribute
+from cosface_cli.artifacts.files.hdf5 import (
+    CHUNK,
+    NewFile,
+    check_plain,
+    damage_errors,
+    extend,
+    growing,
+    write_attribute,
+)
 from cosface_cli.artifacts.index.vector_file import MEND
 from cosface_cli.artifacts.store.face_rows import CODED, COLUMNS, KEY, TEXTS, Columns, Row, RowColumns, decode
 from cosface_cli.errors import DamagedError
@@ -88,7 +96,7 @@ class IndexRows:
         self.path = path
         self._count = count
         self._whole: dict[str, list[bytes]] = {}
-        with damage_told(path, MEND):
+        with damage_errors(path, MEND):
             length = path.stat().st_size
             data = np.memmap(path, np.uint8, "r").view(np.ndarray)  # the plain class is quicker
             with h5py.File(path, "r", locking=False) as file:

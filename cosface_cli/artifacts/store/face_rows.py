@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.files.hdf5 import CHUNK, damage_told, extend, growing, require
+from cosface_cli.artifacts.files.hdf5 import CHUNK, damage_errors, extend, growing, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class RowReader:
         self._count = count
         self._mend = hint
         self._tables: dict[str, list[bytes]] = {}
-        with damage_told(Path(file.filename), hint):
+        with damage_errors(Path(file.filename), hint):
             for name, kind, shape in COLUMNS:
                 require(file, name, kind, (count, *shape))
             for name in CODED:
@@ -208,13 +208,13 @@ class RowReader:
     def between(self, start: int, stop: int) -> Iterator[Row]:
         """Rows start to stop, read chunk by chunk. Raises DamagedError."""
         for low in range(start, stop, CHUNK):
-            with damage_told(Path(self._file.filename), self._mend):
+            with damage_errors(Path(self._file.filename), self._mend):
                 chunk = list(self._columns(low, min(low + CHUNK, stop)).rows())
             yield from chunk
 
     def columns(self, start: int, stop: int) -> Columns:
         """Rows start to stop, column by column. Raises DamagedError."""
-        with damage_told(Path(self._file.filename), self._mend):
+        with damage_errors(Path(self._file.filename), self._mend):
             return self._columns(start, stop)
 
     def _columns(self, low: int, high: int) -> Columns:

@@ -25,7 +25,7 @@ from cosface_cli.artifacts.files.hdf5 import (
     CHUNK,
     NewFile,
     check_plain,
-    damage_told,
+    damage_errors,
     extend,
     growing,
     read_attribute,
@@ -133,7 +133,7 @@ class Store:
             raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
         if begins != SIGNATURE:
             raise CosfaceError("not a store: no HDF5 file", path, "give a file written by cosface embed")
-        with damage_told(path, _MEND):
+        with damage_errors(path, _MEND):
             self._file = h5py.File(path, "r", locking=False)
             try:
                 self._check()
@@ -155,7 +155,7 @@ class Store:
 
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
         """Embeddings (stop - start, D) float32, of unit length. Raises DamagedError, as the other readers do."""
-        with damage_told(self.path, _MEND):
+        with damage_errors(self.path, _MEND):
             return np.asarray(self._file["embeddings"][start:stop], dtype=np.float32)
 
     def blocks(self, size: int = CHUNK) -> Iterator[StoreBlock]:
@@ -181,7 +181,7 @@ class Store:
 
     def counts(self) -> tuple[int, int]:
         """How many identities the rows have, and how many sources they are from."""
-        with damage_told(self.path, _MEND):
+        with damage_errors(self.path, _MEND):
             identities = self._file["identity/offsets"].shape[0] - 1
             faces = self._file["face"]
             parts = (faces[low : low + CHUNK] for low in range(0, len(self), CHUNK))
@@ -189,7 +189,7 @@ class Store:
 
     def rejects(self) -> list[dict[str, Any]]:
         """What was tried and gave no embedding."""
-        with damage_told(self.path, _MEND):
+        with damage_errors(self.path, _MEND):
             return [dict(json.loads(text)) for text in bytes(self._file["rejects"][:]).splitlines()]
 
     def _check(self) -> None:

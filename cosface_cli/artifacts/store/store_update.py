@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.files.hdf5 import damage_told
+from cosface_cli.artifacts.files.hdf5 import damage_errors
 from cosface_cli.artifacts.files.journal import Journal
 from cosface_cli.artifacts.model_identity import as_flip, as_precision
 from cosface_cli.artifacts.store.face_rows import Row
@@ -170,7 +170,7 @@ class StoreUpdate:
                     offset=-1,
                 )
         for reject in store.rejects():
-            with damage_told(self.path, "embed again"):
+            with damage_errors(self.path, "embed again"):
                 fields = {name: reject[name] for name in _REJECT_FIELDS}
                 self.known[reject["root"], reject["source"]] = Known(**fields, rows=0, start=0, offset=-1)
 
