@@ -78,6 +78,7 @@ def test_rooms_never_import_each_other(path: Path) -> None:
     assert not [found for found in imports(path) if found.startswith(others)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_only_the_edge_knows_typer_and_rich(path: Path) -> None:
     edge_files = ("app.py", "command.py", "command_line.py", "reference.py")
@@ -88,6 +89,7 @@ def test_only_the_edge_knows_typer_and_rich(path: Path) -> None:
     assert path.name == "__main__.py" or not [found for found in imports(path) if found.startswith(edge)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_stages_print_nothing(path: Path) -> None:
     if path.parent.name == "console" or path.name == "app.py":

@@ -84,6 +84,7 @@ def test_odd_names(tmp_path: Path):
         assert [item.identity for item in store.rows()][3:5] == ["名前", "p\udcff"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(st.binary().map(os.fsdecode), st.one_of(st.none(), st.text(max_size=3)))))
 def test_any_names_at_all(tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str | None]]):

@@ -150,6 +150,7 @@ def test_kill_9_loses_nothing_that_was_added(tmp_path: Path, straight: bytes, af
     assert finished(path) == straight
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(tmp_path: Path, straight: bytes):
     path = tmp_path / "s.h5"
     for _ in range(3):

@@ -157,6 +157,7 @@ def test_templates_and_sizes_as_published():
             assert (chosen.mean, chosen.std) == ((127.5,) * 3, (128.0,) * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ("sphere20", "sphere64"))
 def test_spheres_begin_as_published(name: str):
     """SphereFace's prototxt: gaussian of 0.01 within units, xavier elsewhere, which in Caffe is uniform in
@@ -194,6 +195,7 @@ def test_iresnet_begins_with_variance_two_over_outputs():
     assert [name for name, p in network.named_parameters() if not p.requires_grad] == ["norm.weight"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ("dlib29", "mobilefacenet", "sphere10", "iresnet18"))
 def test_half_precision_and_channels_last(name: str):
     """Under autocast to bfloat16 the embeddings point the same way, and every weight has a finite gradient."""
@@ -212,6 +214,7 @@ def test_half_precision_and_channels_last(name: str):
             assert parameter.grad.dtype == torch.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 def test_an_embedding_for_each_crop(name: str):
     network = warmed(name)
@@ -221,6 +224,7 @@ def test_an_embedding_for_each_crop(name: str):
     assert torch.allclose(together[1], alone[0], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 def test_first_weights_hang_on_the_seed_alone(name: str):
     torch.manual_seed(5)
@@ -232,6 +236,7 @@ def test_first_weights_hang_on_the_seed_alone(name: str):
     assert tensors_id(tensors_of(build(name, 32, seed=2))) != tensors_id(first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", (*RUN, "sphere64"))
 def test_onnx_gives_what_torch_gives(name: str):
     network = warmed(name)

@@ -63,6 +63,7 @@ def test_formats(invoke: Cosface, people: Path) -> None:
     assert "threshold" in table and "dlib" in table and "{" not in table and "\x1b" not in table
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing_but_errors(cosface: Cosface, people: Path, tmp_path: Path) -> None:
     done = cosface("align", people / "person1", tmp_path / "a", "--quiet")
     assert done.code == 0 and done.err == "" and len(done.rows) == 3
@@ -118,6 +119,7 @@ def test_a_wrong_settings_file_is_one_line(invoke: Cosface, tmp_path: Path, text
     assert invoke("align", "--help", cwd=tmp_path).code == 0, "help is there when it is needed most"
 
 
+@pytest.mark.slow
 def test_no_home_no_network_no_write_beside_the_model(people: Path, tmp_path: Path) -> None:
     """HOME that cannot be written and a network name space without any interface: everything is on disk."""
     unshare = subprocess.run(["unshare", "-rn", "true"], capture_output=True)

@@ -353,6 +353,7 @@ def test_an_offset_beyond_any_file(tmp_path: Path):
         place.read()
 
 
+@pytest.mark.slow
 def test_many_members_take_little_memory(tmp_path: Path):
     """200 MB of photos in a tar; the listing holds names and offsets."""
     own = JPEG + bytes(100_000)

@@ -65,6 +65,7 @@ def test_it_holds_for_a_few_of_its_people(shared: Path, tmp_path: Path) -> None:
     assert table.far_at(middle)[0] == pytest.approx(0.5, abs=0.15)
 
 
+@pytest.mark.slow
 def test_in_the_header_of_weights(tmp_path: Path, model_cache: Path) -> None:
     """The model stays the same: its id is of its tensors."""
     run = a_run(tmp_path / "mine", "mobilefacenet")

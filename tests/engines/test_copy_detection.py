@@ -31,6 +31,7 @@ def group(packaged_photos: Path) -> np.ndarray:
     return cv2.imread(str(packaged_photos / "t1.jpg"))
 
 
+@pytest.mark.slow
 def test_copies_of_each_kind(reader: Reader, group: np.ndarray) -> None:
     """Nearly every face of the group finds itself in the copy, as what it is there."""
     first = faces(reader, group)

@@ -166,6 +166,7 @@ def test_the_batch_changes_no_bit(tmp_path: Path, name: str):
         np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ("sq8", "pq"))
 def test_probes_between_two_lists_are_searched_in_the_same_one(tmp_path: Path, name: str):
     """As near to one list's centre as to the other's: the last bits, which the batch decides, choose none of them."""
@@ -282,6 +283,7 @@ def test_only_among_some(tmp_path: Path):
         np.testing.assert_allclose(cosines, want, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ("sq8", "pq"))
 def test_the_recall_is_what_it_says(tmp_path: Path, name: str):
     """Counted again by brute force, over the rows themselves and over other photos of the same people."""
@@ -388,6 +390,7 @@ def test_another_numpy_file_is_refused(tmp_path: Path):
         VectorFile(tmp_path / "i", 16, 50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ("flat", "sq8", "pq"))
 def test_mutated_heads_neither_crash_nor_take_memory(tmp_path: Path, name: str):
     """Whatever stands in the lengths that a file declares: it is refused, or it is searched as before."""
@@ -418,6 +421,7 @@ def test_mutated_heads_neither_crash_nor_take_memory(tmp_path: Path, name: str):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", ({}, {"lists": 8}, {"lists": "8", "nprobe": None}, {"lists": 1 << 40, "nprobe": 1})
 )

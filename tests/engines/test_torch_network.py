@@ -40,6 +40,7 @@ def same(one: Embedder, other: Embedder) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", ("none", "concat"))
 def test_the_embedded_default(dlib_faces: np.ndarray, flip):
     graph, network = open_embedder("dlib"), open_embedder("dlib", "cpu:0")

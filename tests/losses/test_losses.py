@@ -178,6 +178,7 @@ def test_two_steps_may_be_added_before_going_back(name: str):
     assert torch.isfinite(x.grad).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES.names)
 def test_it_learns(name: str):
     """Four people, a linear network: after training each is nearest to their own."""

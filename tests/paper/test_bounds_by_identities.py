@@ -17,6 +17,7 @@ from cosface_cli.paper.figures.bounds_by_identities import bounds
 from tests.train.conftest import Heard, contents
 
 
+@pytest.mark.slow
 def test_the_paper_s_numbers(tmp_path: Path, heard: Heard):
     report = bounds(BoundsConfig(out=tmp_path), heard)
     rows = {row["identities"]: row for row in report.rows}
@@ -32,6 +33,7 @@ def test_the_paper_s_numbers(tmp_path: Path, heard: Heard):
     assert "bounds.svg" in heard.notes
 
 
+@pytest.mark.slow
 def test_the_figure_is_drawn_and_the_same_each_time(tmp_path: Path):
     first, second = (bounds(BoundsConfig(out=tmp_path / name)) for name in ("a", "b"))
     assert contents(tmp_path / "a") == contents(tmp_path / "b") and len(first.files) == len(second.files) == 3

@@ -62,6 +62,7 @@ def test_the_logits_are_the_loss_s_own():
     assert boundary(replace(lmcl, options={"m": 0.3}), np.array([0.5]))[0] == pytest.approx(0.8)
 
 
+@pytest.mark.slow
 def test_the_figure(tmp_path: Path):
     report = fig_boundary(BoundaryConfig(out=tmp_path))
     assert [row["loss"] for row in report.rows] == ["Softmax", "NSL", "A-Softmax", "LMCL"]
