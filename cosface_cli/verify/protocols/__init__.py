@@ -6,13 +6,11 @@ inside functions, since their options are loaded for `cosface verify --help`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import Row, Table
-from cosface_cli.verify.protocols.protocol_config import ProtocolConfig
+from cosface_cli.verify.protocols.protocol_config import GivenOptions, ProtocolConfig
 
 _HERE = "cosface_cli.verify.protocols"
 PROTOCOLS: Table[type[ProtocolConfig]] = Table(
@@ -38,7 +36,7 @@ def name_of(config: ProtocolConfig) -> str:
     return next(row.name for row in PROTOCOLS if row.target == target)
 
 
-def recognise(source: Path, options: Mapping[str, Any]) -> tuple[str, str]:
+def recognise(source: Path, options: GivenOptions) -> tuple[str, str]:
     """The first protocol that recognises the files which a user named, and why.
 
     options: those that were given, by field. Raises CosfaceError where none does.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosface_cli.engines.photos.photo_options import CropsTemplateOption
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected
 from cosface_cli.verify.faces import EmbeddingConfig, OneFaceOption
-from cosface_cli.verify.protocols.protocol_config import AllowMissingOption, PairsOption, ProtocolConfig
+from cosface_cli.verify.protocols.protocol_config import AllowMissingOption, GivenOptions, PairsOption, ProtocolConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
     allow_missing: AllowMissingOption = 0
 
     @staticmethod
-    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+    def recognises(source: Path, options: GivenOptions) -> str | None:
         from cosface_cli.verify.faces.opening import is_store
 
         return f"{source} is a store of embeddings" if options.get("pairs") is None and is_store(source) else None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cosface_cli.artifacts.lists.pair_table import PairRow, list_kind, read_pair_rows
 from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import flag_of, option
 from cosface_cli.outcomes import Note, OnOutcome
-from cosface_cli.verify.protocols.protocol_config import PairListConfig
+from cosface_cli.verify.protocols.protocol_config import GivenOptions, PairListConfig
 
 if TYPE_CHECKING:
     from cosface_cli.verify.figures.protocol_scores import Groups, ProtocolScores
@@ -39,7 +39,7 @@ class CsvConfig(PairListConfig):
     ] = None
 
     @staticmethod
-    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+    def recognises(source: Path, options: GivenOptions) -> str | None:
         listed: Path = options.get("pairs") or source
         if not listed.is_file() or (listed == source and source.suffix.lower() not in ENDINGS):
             return None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosface_cli.engines.photos.photo_options import (
     CropsTemplateOption,
@@ -20,6 +19,7 @@ from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify.faces import DEFAULT_MODELS, EmbeddingConfig
 from cosface_cli.verify.protocols.protocol_config import (
     AllowMissingOption,
+    GivenOptions,
     MissingOption,
     ProtocolConfig,
     ScoresOption,
@@ -55,7 +55,7 @@ class BinConfig(ProtocolConfig):
         check_missing(self.missing, self.allow_missing)
 
     @staticmethod
-    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+    def recognises(source: Path, options: GivenOptions) -> str | None:
         from cosface_cli.artifacts.packed.face_bin import is_pickle
 
         is_set = options.get("pairs") is None and source.is_file() and is_pickle(source)

@@ -5,17 +5,16 @@ Source is the folder of photos, crops of it, or a store; the list is given, or l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cosface_cli.artifacts.lists.lfw_lists import PairList, is_people_list, read_pairs, read_people
 from cosface_cli.artifacts.lists.pair_table import PairRow, list_kind
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import option
 from cosface_cli.outcomes import Note, OnOutcome
-from cosface_cli.verify.protocols.protocol_config import PairListConfig
+from cosface_cli.verify.protocols.protocol_config import GivenOptions, PairListConfig
 
 if TYPE_CHECKING:
     from cosface_cli.verify.figures.protocol_scores import ProtocolScores
@@ -39,7 +38,7 @@ class LfwConfig(PairListConfig):
     ] = None
 
     @staticmethod
-    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+    def recognises(source: Path, options: GivenOptions) -> str | None:
         pairs: Path | None = options.get("pairs")
         if pairs is None:
             return f"{LIST} lies in {source}" if (source / LIST).is_file() else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # numpy is loaded when a protocol runs
     from cosface_cli.verify.figures.protocol_scores import ProtocolScores
 
 PROTOCOL = "Protocol"
+GivenOptions = Mapping[str, Any]  # the values that a user gave, by field
 Missing = Literal["error", "skip"]
 PairsOption = Annotated[
     Path | None,
@@ -48,7 +49,7 @@ class ProtocolConfig(Checked):
     """Photos, crops, a store, or the file that the protocol is about. Each subclass declares it as a field."""
 
     @staticmethod
-    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+    def recognises(source: Path, options: GivenOptions) -> str | None:
         """Why the files that a user named are this protocol's, None if they are not. options: those given, by field."""
         return None
 

@@ -6,17 +6,17 @@ Source is the folder of people's folders of clips, or holds splits.txt beside it
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from cosface_cli.artifacts.lists.pair_table import list_kind, read_pair_rows
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import option
 from cosface_cli.outcomes import OnOutcome
-from cosface_cli.verify.protocols.protocol_config import PairListConfig
+from cosface_cli.verify.protocols.protocol_config import GivenOptions, PairListConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ class YtfConfig(PairListConfig):
     frames: Annotated[int, option("Frames of each clip, evenly spaced; 0 takes all.", at_least=0, group=GROUP)] = 0
 
     @staticmethod
-    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+    def recognises(source: Path, options: GivenOptions) -> str | None:
         pairs: Path | None = options.get("pairs")
         if pairs is None:
             return f"{LIST} lies in {source}" if (source / LIST).is_file() else None

@@ -6,15 +6,14 @@ Source is a store of the set's photos, or its folder with meta/ and loose_crop/;
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import option
 from cosface_cli.outcomes import OnOutcome
-from cosface_cli.verify.protocols.protocol_config import PairListConfig
+from cosface_cli.verify.protocols.protocol_config import GivenOptions, PairListConfig
 
 if TYPE_CHECKING:
     from cosface_cli.artifacts.lists.ijb_meta import Points
@@ -35,7 +34,7 @@ class IjbConfig(PairListConfig):
     ] = False
 
     @staticmethod
-    def recognises(source: Path, options: Mapping[str, Any]) -> str | None:
+    def recognises(source: Path, options: GivenOptions) -> str | None:
         from cosface_cli.artifacts.lists.ijb_meta import MEDIA
 
         for folder in (options.get("pairs"), source / "meta", source):
