@@ -88,6 +88,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     return folder
 
 
+@added_backbones("tiny", "plain")
 def train_all(root: Path) -> Path:
     config = base(root)
     write_crops(root / "many", people=15, images=3)

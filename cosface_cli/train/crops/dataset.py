@@ -24,7 +24,7 @@ from cosface_cli.train.crops.augment import MIRRORED, Augmentation
 from cosface_cli.train.crops.loader import Loader
 from cosface_cli.train.crops.records import LabelledCrop, Packed, open_packed, packed_files
 from cosface_cli.train.crops.sampling import SHUFFLED, Sampling
-from cosface_cli.train.randomness import Stream, generator
+from cosface_cli.train.setup.randomness import Stream, generator
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]

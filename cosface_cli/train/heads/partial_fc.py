@@ -16,7 +16,7 @@ from cosface_cli.losses.normalised import full_precision, lengths, without_autoc
 from cosface_cli.train.distributed.collectives import Ranks
 from cosface_cli.train.heads import HeadOutput, OptimizerState
 from cosface_cli.train.heads.whole import optimizer_state_of, put_optimizer_state
-from cosface_cli.train.randomness import Stream, generator
+from cosface_cli.train.setup.randomness import Stream, generator
 
 _NEGLIGIBLE = -1e30  # a logit whose softmax is 0 and whose gradient is finite
 

@@ -102,12 +102,12 @@ def _share_of(available: int | None, learner: Learner) -> int | None:
 def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
     """Bytes that autograd keeps of a forward pass, weights aside, and those that go into and out of the widest layer;
     each piece of memory counts once."""
-    kept: dict[int, int] = {}
+    sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in ours:
-            kept[storage.data_ptr()] = storage.nbytes()
+            sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     widest = 0
@@ -132,7 +132,7 @@ def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
         learner.compute = compute
         for hook in hooks:
             hook.remove()
-    return sum(kept.values()) + widest
+    return sum(sizes.values()) + widest
 
 
 def _bytes(tensors: Any) -> int:
@@ -156,6 +156,6 @@ def _free_of_container() -> int | None:
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         used = Path("/sys/fs/cgroup/memory.current").read_text().strip()
-        return max(0, int(limit) - int(used))  # "max" is no number: there is no limit
+        return max(0, int(limit) - int(used))  # "max" is not a number: there is no limit
     except (OSError, ValueError):
         return None
