@@ -126,6 +126,7 @@ def test_workers_start_light() -> None:
     assert not loaded & {"typer", "rich", "h5py", "torch", "insightface", "onnx", "scipy", "faiss"}
 
 
+@pytest.mark.slow
 def test_verify_of_two_photos_loads_no_torch(packaged_photos: Path) -> None:
     a, b = packaged_photos / "t1.jpg", packaged_photos / "Tom_Hanks_54745.png"
     statement = (
@@ -171,6 +172,7 @@ def test_no_attic() -> None:
     assert not [p for p in MODULES if p.stem in ("utils", "util", "helpers", "misc", "common")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
 def test_no_test_module_is_imported(path: Path) -> None:
     """What several test modules need is a fixture in a conftest.py, or stands in a module that holds no tests."""
