@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.maths.geometry import template

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from cosface_cli.artifacts.run.weights import Weights, save_weights, tensors_id
-from cosface_cli.backbones.loading import build, declaration, tensors_of
+from cosface_cli.backbones.build_backbone import build, declaration, tensors_of
 
 
 def a_run(folder: Path, backbone: str, **changed: object) -> Path:

@@ -265,7 +265,7 @@ class MadeUpConfig(PairListConfig):
         return "made-up.txt lies in it" if (source / "made-up.txt").is_file() else None
 
     def score(self, emit):
-        from cosface_cli.verify.faces.opening import open_faces
+        from cosface_cli.verify.faces.open_faces import open_faces
         from cosface_cli.verify.figures.protocol_scores import ProtocolScores
         from cosface_cli.verify.protocols.listed_pairs import score_pairs
 

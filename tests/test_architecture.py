@@ -12,17 +12,13 @@ from typing import Any
 
 import pytest
 
-import cosface_cli
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import Table
+from tests.source_files import ABOVE, MODULES, ROOMS, imports, module_name
 
-PACKAGE = Path(cosface_cli.__file__).parent
-ROOMS = ("align", "train", "embed", "index", "verify")
-ABOVE = "paper"  # runs the rooms
 HEAVY = {"torch", "cv2", "h5py", "onnxruntime", "onnx", "faiss", "insightface", "scipy", "PIL", "simplejpeg", "numpy"}
 HEAVY |= {"rich", "pydantic", "jinja2", "matplotlib"}
 TESTS = Path(__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
 TABLES = [
     ("cosface_cli.app", "COMMANDS"),
     ("cosface_cli.app", "STORE_COMMANDS"),
@@ -43,22 +39,6 @@ TABLES = [
     ("cosface_cli.verify.protocols", "PROTOCOLS"),
 ]
 CHOICES = [(module, name, row.name) for module, name in TABLES for row in getattr(import_module(module), name)]
-
-
-def module_name(path: Path) -> str:
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, inside functions too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
 
 
 def loaded_by(statement: str) -> set[str]:

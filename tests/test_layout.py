@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cosface_cli
-from tests.test_architecture import ABOVE, MODULES, PACKAGE, ROOMS, module_name
+from tests.source_files import ABOVE, MODULES, PACKAGE, ROOMS, module_name
 
 PARTS = sorted({path.parent for path in MODULES})
 ENTRIES = 13  # of a folder, without __init__.py: more cannot be taken in at a glance

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cosface_cli.align import AlignConfig
 from cosface_cli.artifacts import pictures
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.photos.limits import limits_of
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.engines.sources import Place

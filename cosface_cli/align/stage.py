@@ -9,11 +9,11 @@ from cosface_cli.align.crop_update import CHUNK, CropUpdate
 from cosface_cli.align.duplicates import duplicates_note
 from cosface_cli.artifacts.crops.manifest import MANIFEST
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.runners import RUNNERS, PathCheckingOpener
 from cosface_cli.engines.runners.incremental import IncrementalRun
 from cosface_cli.engines.sources import Listing
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.engines.sources.presence import require_whole
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import OnOutcome, Planned, ignore

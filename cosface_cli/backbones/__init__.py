@@ -45,13 +45,23 @@ BACKBONES: Table[Backbone] = Table(
         "cosface_cli.backbones.mobilefacenet:MOBILEFACENET",
         "1 M parameters, crops `arcface` (Chen 2018)",
     ),
-    Row("sphere4", "cosface_cli.backbones.sphereface:SPHERE4", "12.6 M parameters, crops `sphereface` (Liu 2017)"),
-    Row("sphere10", "cosface_cli.backbones.sphereface:SPHERE10", "15.2 M parameters, crops `sphereface` (Liu 2017)"),
-    Row("sphere20", "cosface_cli.backbones.sphereface:SPHERE20", "22.7 M parameters, crops `sphereface` (Liu 2017)"),
-    Row("sphere36", "cosface_cli.backbones.sphereface:SPHERE36", "32.8 M parameters, crops `sphereface` (Liu 2017)"),
+    Row(
+        "sphere4",
+        "cosface_cli.backbones.sphere_networks:SPHERE4",
+        "12.6 M parameters, crops `sphereface` (Liu 2017)",
+    ),
+    Row(
+        "sphere10", "cosface_cli.backbones.sphere_networks:SPHERE10", "15.2 M parameters, crops `sphereface` (Liu 2017)"
+    ),
+    Row(
+        "sphere20", "cosface_cli.backbones.sphere_networks:SPHERE20", "22.7 M parameters, crops `sphereface` (Liu 2017)"
+    ),
+    Row(
+        "sphere36", "cosface_cli.backbones.sphere_networks:SPHERE36", "32.8 M parameters, crops `sphereface` (Liu 2017)"
+    ),
     Row(
         "sphere64",
-        "cosface_cli.backbones.sphereface:SPHERE64",
+        "cosface_cli.backbones.sphere_networks:SPHERE64",
         "48.2 M parameters, crops `sphereface` (Liu 2017; the network of Wang 2018)",
     ),
     Row("iresnet18", "cosface_cli.backbones.iresnet:IRESNET18", "24.0 M parameters, crops `arcface` (Deng 2019)"),

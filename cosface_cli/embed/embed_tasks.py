@@ -8,11 +8,11 @@ from pathlib import Path
 from cosface_cli.artifacts.crops.manifest import is_crop_folder, open_crops
 from cosface_cli.artifacts.store.store_update import Key
 from cosface_cli.embed import EmbedConfig
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.photos.face_vectors import Input
 from cosface_cli.engines.photos.limits import limits_of
 from cosface_cli.engines.sources import File
-from cosface_cli.engines.sources.listing import absolute, list_photos, unused_every
+from cosface_cli.engines.sources.list_photos import absolute, list_photos, unused_every
 from cosface_cli.options import flag_of
 from cosface_cli.outcomes import Note, OnOutcome
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cosface_cli.artifacts.store.store_file import StoreHeader
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.engines.embedders import GPU_BATCH
-from cosface_cli.engines.embedders.opening import fallback, open_embedder, require_precision
+from cosface_cli.engines.embedders.open_embedder import fallback, open_embedder, require_precision
 from cosface_cli.engines.photos.face_vectors import VectorsOpener
 from cosface_cli.engines.photos.limits import limits_of
 from cosface_cli.engines.runners import RUNNERS, Opener, PathCheckingOpener

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cosface_cli.losses.angles import angles, psi
+from cosface_cli.losses.angular_margins import angles, psi
 from cosface_cli.losses.classifier import ClassifierHead
 from cosface_cli.losses.normalised import require, with_own
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cosface_cli.losses import normalised
-from cosface_cli.losses.angles import cos_of_sum
+from cosface_cli.losses.angular_margins import cos_of_sum
 from cosface_cli.losses.classifier import ClassifierHead
 from cosface_cli.losses.normalised import require, with_own
 

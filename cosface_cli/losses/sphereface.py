@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from cosface_cli.losses import normalised
-from cosface_cli.losses.angles import psi_of_multiple
+from cosface_cli.losses.angular_margins import psi_of_multiple
 from cosface_cli.losses.annealing import Annealing, whole
 from cosface_cli.losses.classifier import ClassifierHead
 from cosface_cli.losses.normalised import with_own

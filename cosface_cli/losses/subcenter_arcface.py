@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cosface_cli.losses.angles import cos_of_sum
+from cosface_cli.losses.angular_margins import cos_of_sum
 from cosface_cli.losses.classifier import ClassifierHead
 from cosface_cli.losses.normalised import (
     class_weights,

@@ -41,7 +41,7 @@ def train(config: TrainConfig, instead: Instead, terminal: Terminal) -> int:
         terminal.print_rows({"recipe": found.name, "for": found.summary, **found.values} for found in all_recipes())
         return EXIT_DONE
     if instead.list_losses:
-        from cosface_cli.losses.listing import describe_losses
+        from cosface_cli.losses.loss_descriptions import describe_losses
 
         terminal.print_rows(
             {"loss": found.name, "equation": found.equation, "settings": found.settings, "source": found.source}

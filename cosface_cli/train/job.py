@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from cosface_cli.backbones import Backbone
-from cosface_cli.backbones.loading import declaration
+from cosface_cli.backbones.build_backbone import declaration
 from cosface_cli.engines.models.starting_weights import Start, starting_weights
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template

@@ -142,7 +142,7 @@ def _evaluate(config: ProtocolConfig, page: Path | None, terminal: Terminal) -> 
         scores, report = run_protocol(config, emit)
         emit.rows.write(asdict(report) if emit.rows.output == "json" else report.summary())
         if page is not None:
-            from cosface_cli.verify.figures.page import write_report
+            from cosface_cli.verify.figures.protocol_page import write_report
 
             write_report(page, scores, report, shlex.join(["cosface", *sys.argv[1:]]))
     allowed = config.allowed_missing()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.folder import PHOTOS
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.outcomes import Note, OnOutcome, Planned, ignore
 from cosface_cli.verify.compare import CompareConfig, ManyReport, Match

@@ -164,7 +164,7 @@ def test_a_packaged_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_wheel_of_the_embedded_model_is_found():
-    from cosface_cli.engines.embedders.dlib_resnet import SHA256
+    from cosface_cli.engines.embedders.dlib_embedder import SHA256
 
     path = packaged("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", SHA256)
     assert path.stat().st_size == 22_466_066

@@ -10,9 +10,9 @@ import torch
 
 from cosface_cli.artifacts.run.weights import Weights, read_header, read_tensors, save_weights, tensors_id
 from cosface_cli.backbones import BACKBONES
+from cosface_cli.backbones.build_backbone import build, declaration, load, tensors_of
 from cosface_cli.backbones.export import to_onnx
 from cosface_cli.backbones.inputs import network_input, network_tensor
-from cosface_cli.backbones.loading import build, declaration, load, tensors_of
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 

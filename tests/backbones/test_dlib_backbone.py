@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from cosface_cli.artifacts.run.weights import Weights, save_weights, tensors_id
+from cosface_cli.backbones.build_backbone import build, declaration, load
 from cosface_cli.backbones.dlib_resnet import Block
 from cosface_cli.backbones.export import to_onnx
 from cosface_cli.backbones.inputs import network_input
-from cosface_cli.backbones.loading import build, declaration, load
-from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.embedders import dlib_resnet
+from cosface_cli.engines.detectors.open_detector import open_detector
+from cosface_cli.engines.embedders import dlib_embedder
 from cosface_cli.engines.embedders.trained import open_trained
 from cosface_cli.engines.models.starting_weights import starting_weights
 from cosface_cli.engines.photos.reader import Reader
@@ -75,7 +75,7 @@ def saved(folder: Path, network: torch.nn.Module, size: int = 128) -> Path:
 
 
 def test_equal_to_the_graph(network: torch.nn.Module, crops: np.ndarray):
-    want = dlib_resnet.open_dlib().embed(crops)
+    want = dlib_embedder.open_dlib().embed(crops)
     assert np.abs(unit(embedded(network, crops)) - unit(want)).max() < 1e-5
     assert np.abs(unit(want[:8]) @ unit(want[:8]).T - np.eye(8)).max() > 0.1
 
@@ -100,7 +100,7 @@ def test_weights_of_it_embed_alike(network: torch.nn.Module, crops: np.ndarray, 
     """As cosface embed --model opens them."""
     embedder = open_trained(saved(tmp_path, network))
     assert (embedder.template, embedder.size) == ("dlib", 128)
-    assert np.abs(unit(embedder.embed(crops)) - unit(dlib_resnet.open_dlib().embed(crops))).max() < 1e-5
+    assert np.abs(unit(embedder.embed(crops)) - unit(dlib_embedder.open_dlib().embed(crops))).max() < 1e-5
 
 
 def work(graph: bytes, folder: Path) -> Counter[str]:
@@ -114,7 +114,7 @@ def work(graph: bytes, folder: Path) -> Counter[str]:
 
 def test_the_exported_graph_does_no_more_than_the_default_one(network: torch.nn.Module, tmp_path: Path):
     ours = work(to_onnx(network, 150, 150), tmp_path)
-    native = work(dlib_resnet.to_onnx(dlib_resnet.packaged_network()).SerializeToString(), tmp_path)
+    native = work(dlib_embedder.to_onnx(dlib_embedder.packaged_network()).SerializeToString(), tmp_path)
     assert sum(count for kind, count in native.items() if "Conv" in kind) == 29
     # the default takes uint8 pictures; a flattened mean and a linear layer have two names
     for same in (ours, native):

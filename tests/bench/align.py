@@ -122,7 +122,7 @@ def parts(detector: str, root: Path) -> None:
     import os
 
     from cosface_cli.artifacts import pictures
-    from cosface_cli.engines.detectors.opening import open_detector
+    from cosface_cli.engines.detectors.open_detector import open_detector
     from cosface_cli.engines.runtime.cpu import single_threaded
 
     single_threaded()

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from cosface_cli.engines.detectors import Detections
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 # of the 68 points, as seen in the picture: both eyes' outlines, tip of the nose, corners of the mouth

@@ -18,7 +18,7 @@ import sys
 import numpy as np
 import torch
 
-from cosface_cli.backbones.loading import declaration
+from cosface_cli.backbones.build_backbone import declaration
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.crops.dataset import Batch

@@ -2,7 +2,7 @@
 
 usage: python -m tests.bench.int8_ranges PHOTOS [--each 5]    PHOTOS: sub-folders by person, none of them in a test set
 
-Prints the table RANGES of cosface_cli/engines/embedders/dlib_resnet_int8.py, from the first photos of each person.
+Prints the table RANGES of cosface_cli/engines/embedders/dlib_embedder_int8.py, from the first photos of each person.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from cosface_cli.align import AlignConfig
 from cosface_cli.align.stage import align
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.crops.manifest import open_crops
-from cosface_cli.engines.embedders.dlib_resnet import packaged_network, serialised, to_onnx
-from cosface_cli.engines.embedders.dlib_resnet_int8 import FIRST, measured
+from cosface_cli.engines.embedders.dlib_embedder import packaged_network, serialised, to_onnx
+from cosface_cli.engines.embedders.dlib_embedder_int8 import FIRST, measured
 from cosface_cli.engines.runtime.onnx_session import open_session
 
 BLOCKS = 14

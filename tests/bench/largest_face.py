@@ -22,7 +22,7 @@ from facenet_reference import Facenet, package_folder
 
 from cosface_cli.engines.detectors import Detections
 from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 MODELS = [path for kind in ("yunet", "scrfd") for path in sorted((SHARED / "models").glob(f"{kind}*"))]

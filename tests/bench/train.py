@@ -103,7 +103,7 @@ def plain(steps: int, batch: int, cores: int, precision: str, classes: int, own_
     from torch import nn
     from torch.nn import functional as F
 
-    from cosface_cli.backbones.loading import build
+    from cosface_cli.backbones.build_backbone import build
 
     torch.set_num_threads(cores)
     network = build("mobilefacenet", 256, seed=0).to(memory_format=torch.channels_last).train()

@@ -115,7 +115,7 @@ def test_flips(invoke: Cosface, people: Path, tmp_path: Path, flip: str) -> None
             cut = image.crop((21, 42, 171, 192))
             cut.save(tmp_path / "plain" / path.name)
             cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored / path.name)
-    from cosface_cli.engines.embedders.dlib_resnet import open_dlib
+    from cosface_cli.engines.embedders.dlib_embedder import open_dlib
 
     network = open_dlib()
     for path in mirrored.glob("*.png"):

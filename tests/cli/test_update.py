@@ -13,7 +13,7 @@ from cosface_cli.align import AlignConfig, AlignReport
 from cosface_cli.align.stage import align
 from cosface_cli.embed import EmbedConfig, EmbedReport
 from cosface_cli.embed.stage import embed
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.engines.sources.presence import require_whole
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Note, Outcome, Planned, Rejected

@@ -22,7 +22,7 @@ import pytest
 
 from cosface_cli.engines.sources import Listing
 from cosface_cli.engines.sources.archive import MAX_MEMBER
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.engines.sources.zip_archive import ZipMember
 from cosface_cli.errors import CosfaceError, PhotoError
 
@@ -325,7 +325,7 @@ def test_what_was_unpacked_goes_with_the_process(tmp_path: Path):
     archive = pack(tmp_path / "a.tgz", CONTENT)
     (tmp_path / "tmp").mkdir()
     code = (
-        "import sys; from cosface_cli.engines.sources.listing import list_photos;"
+        "import sys; from cosface_cli.engines.sources.list_photos import list_photos;"
         "items = list_photos(sys.argv[1]).items; import os, tempfile;"
         "assert os.listdir(tempfile.gettempdir()) and items[0].place.read()"
     )
@@ -337,7 +337,7 @@ def test_what_was_unpacked_goes_with_the_process(tmp_path: Path):
 def test_no_room_to_unpack_is_one_line(tmp_path: Path):
     archive = pack(tmp_path / "a.tgz", {"a.jpg": JPEG + os.urandom(100_000)})
     code = (
-        "import sys; from cosface_cli.engines.sources.listing import list_photos;"
+        "import sys; from cosface_cli.engines.sources.list_photos import list_photos;"
         "from cosface_cli.errors import CosfaceError\ntry: list_photos(sys.argv[1])\nexcept CosfaceError as e: print(e)"
     )
     command = ["bash", "-c", 'ulimit -f 20; exec "$0" "$@"', sys.executable, "-c", code, archive]

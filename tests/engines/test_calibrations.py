@@ -14,7 +14,7 @@ from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
 from cosface_cli.engines.embedders import EMBEDDERS, FLIPS
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.models.calibrations import calibrations_of, keep
 from cosface_cli.errors import CosfaceError, DamagedError
 from tests.runs import a_run

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.photos.copy_detection import copy_kind, face_thumbnail
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.reader import Reader

@@ -12,7 +12,7 @@ import pytest
 from cosface_cli.artifacts import pictures
 from cosface_cli.engines.detectors import Detector
 from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.reader import Face, Reader
 from cosface_cli.maths.geometry import TEMPLATES

@@ -11,7 +11,7 @@ import pytest
 from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.engines.detectors import DETECTORS, Detector
 from cosface_cli.engines.detectors.mtcnn.detector import open_mtcnn
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.detectors.scrfd import open_insightface
 from cosface_cli.engines.detectors.yunet import open_yunet
 from cosface_cli.errors import CosfaceError

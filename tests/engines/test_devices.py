@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from cosface_cli.engines.embedders.opening import fallback, open_embedder
+from cosface_cli.engines.embedders.open_embedder import fallback, open_embedder
 from cosface_cli.engines.runtime import devices as module
 from cosface_cli.engines.runtime import onnx_session
 from cosface_cli.engines.runtime.devices import CPU, device_given_out, devices, on_gpu, require, wait_briefly

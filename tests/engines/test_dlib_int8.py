@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.embedders.dlib_resnet import open_dlib, packaged_network, serialised, to_onnx
-from cosface_cli.engines.embedders.dlib_resnet_int8 import (
+from cosface_cli.engines.detectors.open_detector import open_detector
+from cosface_cli.engines.embedders.dlib_embedder import open_dlib, packaged_network, serialised, to_onnx
+from cosface_cli.engines.embedders.dlib_embedder_int8 import (
     FIRST,
     MODEL_ID,
     RANGES,

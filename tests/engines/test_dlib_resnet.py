@@ -16,8 +16,8 @@ import pytest
 from cosface_cli.artifacts.files.model_cache import packaged
 from cosface_cli.artifacts.pictures import decode_file
 from cosface_cli.engines.embedders import dlib_format
+from cosface_cli.engines.embedders.dlib_embedder import SHA256, open_dlib
 from cosface_cli.engines.embedders.dlib_format import parse
-from cosface_cli.engines.embedders.dlib_resnet import SHA256, open_dlib
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
 from cosface_cli.errors import CosfaceError
 

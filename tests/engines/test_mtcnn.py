@@ -19,7 +19,7 @@ from cosface_cli.engines.detectors import Detections
 from cosface_cli.engines.detectors.mtcnn import boxes as mtcnn_boxes
 from cosface_cli.engines.detectors.mtcnn.detector import MTCNN, open_mtcnn
 from cosface_cli.engines.detectors.mtcnn.resize import AdaptiveResizer, AreaResizer
-from cosface_cli.engines.detectors.mtcnn.weights import SOURCES, graph, named, read_arrays, tensors
+from cosface_cli.engines.detectors.mtcnn.wheel_weights import SOURCES, graph, named, read_arrays, tensors
 
 NETS = list(SOURCES)
 

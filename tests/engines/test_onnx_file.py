@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cosface_cli.artifacts.run.weights import read_trained
+from cosface_cli.backbones.build_backbone import load
 from cosface_cli.backbones.export import to_onnx
-from cosface_cli.backbones.loading import load
 from cosface_cli.engines.embedders.onnx_file import notes_of
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.errors import DamagedError
 from tests.runs import a_run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.errors import CosfaceError, PhotoError
 from tests.record_files import MAGIC, as_insightface, packed, write_records
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.errors import CosfaceError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cosface_cli.engines.sources import File, Item, Listing, SourceRequest, folder
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.engines.sources.paths import list_paths, split_paths
 from cosface_cli.errors import CosfaceError
 

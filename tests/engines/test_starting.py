@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cosface_cli.artifacts.run.weights import Weights, read_header, save_weights, tensors_id
-from cosface_cli.backbones.loading import build, tensors_of
-from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID
+from cosface_cli.backbones.build_backbone import build, tensors_of
+from cosface_cli.engines.embedders.dlib_embedder import MODEL_ID
 from cosface_cli.engines.models.starting_weights import starting_weights
 from cosface_cli.errors import CosfaceError, DamagedError
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from cosface_cli.backbones.loading import declaration
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.backbones.build_backbone import declaration
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.embedders import Embedder
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.embedders.torch_network import TorchEmbedder
 from cosface_cli.engines.embedders.vectors import unit_embeddings
 from cosface_cli.engines.photos.reader import Reader

@@ -16,7 +16,7 @@ import pytest
 
 from cosface_cli.artifacts import pictures
 from cosface_cli.engines.sources import Item
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.errors import PhotoError
 
 KINDS = (("clip.avi", "MJPG"), ("clip.mp4", "mp4v"), ("clip.mkv", "mp4v"), ("clip.mov", "mp4v"))
@@ -144,7 +144,8 @@ def test_what_cannot_be_read_is_a_named_reject(tmp_path: Path):
             item.place.read()
         assert caught.value.reason == reason
     code = (
-        "import sys; from cosface_cli.engines.sources.listing import list_photos;print(list_photos(sys.argv[1]).videos)"
+        "import sys; from cosface_cli.engines.sources.list_photos import list_photos\n"
+        "print(list_photos(sys.argv[1]).videos)"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, check=True, text=True)
     assert done.stderr == "" and done.stdout == "7\n", "the decoder is silent"

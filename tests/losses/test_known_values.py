@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cosface_cli.losses import LOSSES
-from cosface_cli.losses.angles import angles, cos_of_sum, psi, psi_of_multiple
+from cosface_cli.losses.angular_margins import angles, cos_of_sum, psi, psi_of_multiple
 
 Array = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
+from cosface_cli.losses.build_loss import build
 from cosface_cli.losses.cosface import CosFace
-from cosface_cli.losses.listing import describe_losses
-from cosface_cli.losses.loading import build
+from cosface_cli.losses.loss_descriptions import describe_losses
 from cosface_cli.losses.normalised import cosines
 from cosface_cli.losses.nsl import NSL
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cosface_cli.losses import LOSSES
-from cosface_cli.losses.loading import build
+from cosface_cli.losses.build_loss import build
 from cosface_cli.losses.normalised import lengths
 
 SHARDED = [name for name in LOSSES.names if LOSSES.load(name).SHARDABLE]

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from cosface_cli.artifacts.pictures import decode_file
+from cosface_cli.backbones.build_backbone import build, declaration
 from cosface_cli.backbones.inputs import network_input
-from cosface_cli.backbones.loading import build, declaration
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.crops.dataset import label
-from cosface_cli.train.report import angles as module
-from cosface_cli.train.report.angles import Angles, measure, of_cosines, sample_crops
+from cosface_cli.train.report import embedding_angles as module
+from cosface_cli.train.report.embedding_angles import Angles, measure, of_cosines, sample_crops
 from cosface_cli.train.scoring.crop_vectors import evaluating
 from cosface_cli.train.setup.settings import resolve
 from cosface_cli.train.step.learner import new_learner

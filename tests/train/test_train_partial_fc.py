@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics
 from cosface_cli.artifacts.run.weights import read_tensors
-from cosface_cli.losses.loading import build
+from cosface_cli.losses.build_loss import build
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.collectives import Ranks
 from cosface_cli.train.heads.partial_fc import PartialFC, sampled_classes

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from cosface_cli.artifacts.run.run_record import read_metrics
-from cosface_cli.backbones.loading import declaration
+from cosface_cli.backbones.build_backbone import declaration
 from cosface_cli.errors import CosfaceError
-from cosface_cli.losses import LOSSES, loading
+from cosface_cli.losses import LOSSES, build_loss
 from cosface_cli.maths.bounds import loss_at_random, loss_at_right_angles
 from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
@@ -68,7 +68,7 @@ def test_the_first_loss_of_random_weights(s: float, identities: int, size: int):
     ],
 )
 def test_a_margin_at_right_angles_is_the_loss_s_own(name: str, values: dict[str, float]):
-    head = loading.build(name, 6, 5, {"s": 8.0, **values}, seed=0).double()
+    head = build_loss.build(name, 6, 5, {"s": 8.0, **values}, seed=0).double()
     with torch.no_grad():
         head.weight.copy_(torch.eye(5, 6))
     found = head(torch.eye(6, dtype=torch.float64)[5:], torch.tensor([1])).item()

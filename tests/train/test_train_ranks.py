@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cosface_cli.losses import LOSSES
-from cosface_cli.losses.loading import build
+from cosface_cli.losses.build_loss import build
 from cosface_cli.outcomes import ignore
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.distributed.batch_norm import share_statistics

@@ -15,11 +15,11 @@ import torch
 from cosface_cli.artifacts.crops.manifest import read_lines
 from cosface_cli.artifacts.run.run_record import read_metrics
 from cosface_cli.artifacts.run.weights import read_header, read_tensors
+from cosface_cli.backbones.build_backbone import load
 from cosface_cli.backbones.inputs import network_input
-from cosface_cli.backbones.loading import load
 from cosface_cli.outcomes import Done
 from cosface_cli.train import TrainConfig
-from cosface_cli.train.report import page
+from cosface_cli.train.report import run_page
 from cosface_cli.train.stage import train
 from tests.browser import rendered
 from tests.conftest import Cosface
@@ -101,7 +101,7 @@ def test_the_same_page_wherever_it_was_stopped(config: TrainConfig, tmp_path: Pa
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(page, "audit", interrupted)
+        patch.setattr(run_page, "audit", interrupted)
         train(config)
     assert not (config.out / "report.html").exists()
     train(config)

@@ -15,9 +15,9 @@ import torch
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.run.run_record import RunFolder, read_metrics, read_record
 from cosface_cli.artifacts.run.weights import read_header, read_tensors, tensors_id
+from cosface_cli.backbones.build_backbone import load
 from cosface_cli.backbones.inputs import network_input
-from cosface_cli.backbones.loading import load
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.errors import BusyError, CosfaceError
 from cosface_cli.losses import LOSSES
 from cosface_cli.outcomes import Done, Progress, Skipped, Tally

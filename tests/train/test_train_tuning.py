@@ -11,7 +11,7 @@ import torch
 
 from cosface_cli.artifacts.run.run_record import read_metrics
 from cosface_cli.artifacts.run.weights import read_header, read_tensors, save_weights
-from cosface_cli.backbones.loading import declaration, load, tensors_of
+from cosface_cli.backbones.build_backbone import declaration, load, tensors_of
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import template
 from cosface_cli.train import TrainConfig, TrainReport

@@ -11,8 +11,8 @@ import torch
 
 from cosface_cli.artifacts.run.run_record import read_metrics
 from cosface_cli.artifacts.run.weights import read_header
+from cosface_cli.backbones.build_backbone import declaration, load, tensors_of
 from cosface_cli.backbones.inputs import network_input
-from cosface_cli.backbones.loading import declaration, load, tensors_of
 from cosface_cli.engines.embedders.trained import open_trained
 from cosface_cli.engines.embedders.vectors import unit_embeddings
 from cosface_cli.engines.photos.pair_photos import load_pair_crops

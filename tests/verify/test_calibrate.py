@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cosface_cli.artifacts.run.calibration import beside, read_calibrations
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.models.calibrations import calibrations_of, keep
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.histogram import UNIT

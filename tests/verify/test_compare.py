@@ -14,7 +14,7 @@ from cosface_cli.align import AlignConfig
 from cosface_cli.align.stage import align
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.embed.stage import embed
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.geometry import template

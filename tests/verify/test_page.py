@@ -19,7 +19,7 @@ from cosface_cli.engines.sources import File
 from cosface_cli.maths.curve import roc
 from cosface_cli.verify.faces.source import FacePicture
 from cosface_cli.verify.figures.curve_plots import roc_band
-from cosface_cli.verify.figures.page import _picture, write_report
+from cosface_cli.verify.figures.protocol_page import _picture, write_report
 from cosface_cli.verify.protocols.all_pairs import AllPairsConfig
 from cosface_cli.verify.protocols.csv_pairs import CsvConfig
 from cosface_cli.verify.stage import run_protocol

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.engines.counting import all_pairs
-from cosface_cli.engines.counting.all_pairs import count_all_pairs
+from cosface_cli.engines.counting import pair_counts
+from cosface_cli.engines.counting.pair_counts import count_all_pairs
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.bootstrap import pair_draws, percentile_interval
 from cosface_cli.maths.curve import roc
@@ -37,9 +37,9 @@ def brute(vectors: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 @pytest.mark.parametrize(("rows", "columns", "held"), [(1024, 4096, 16384), (7, 16, 14), (16, 5, 32), (1, 3, 2)])
 def test_counts_are_those_of_every_pair(monkeypatch: pytest.MonkeyPatch, rows: int, columns: int, held: int):
-    monkeypatch.setattr(all_pairs, "ROWS", rows)
-    monkeypatch.setattr(all_pairs, "COLUMNS", columns)
-    monkeypatch.setattr(all_pairs, "ROWS_IN_MEMORY", held)
+    monkeypatch.setattr(pair_counts, "ROWS", rows)
+    monkeypatch.setattr(pair_counts, "COLUMNS", columns)
+    monkeypatch.setattr(pair_counts, "ROWS_IN_MEMORY", held)
     vectors, codes = people(103 if rows > 1 else 19, 9)
     found = count_all_pairs(lambda a, b: vectors[a:b], codes, ignore, workers=2)
     scores, same, _, _ = brute(vectors, codes)
@@ -66,9 +66,9 @@ def test_the_figures_are_those_of_every_pair():
 
 
 def test_counts_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(all_pairs, "ROWS", 16)
-    monkeypatch.setattr(all_pairs, "COLUMNS", 64)
-    monkeypatch.setattr(all_pairs, "MAX_KEPT", 500)
+    monkeypatch.setattr(pair_counts, "ROWS", 16)
+    monkeypatch.setattr(pair_counts, "COLUMNS", 64)
+    monkeypatch.setattr(pair_counts, "MAX_KEPT", 500)
     vectors, codes = people(300, 3)
     one, four = (count_all_pairs(lambda a, b: vectors[a:b], codes, ignore, workers=n) for n in (1, 4))
     np.testing.assert_array_equal(one.genuine, four.genuine)
@@ -81,9 +81,9 @@ def test_counts_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_progress_counts_pairs(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(all_pairs, "ROWS_IN_MEMORY", 32)
-    monkeypatch.setattr(all_pairs, "ROWS", 16)
-    monkeypatch.setattr(all_pairs, "COLUMNS", 24)
+    monkeypatch.setattr(pair_counts, "ROWS_IN_MEMORY", 32)
+    monkeypatch.setattr(pair_counts, "ROWS", 16)
+    monkeypatch.setattr(pair_counts, "COLUMNS", 24)
     vectors, codes = people(100, 5)
     moves: list[Progress] = []
     count_all_pairs(lambda a, b: vectors[a:b], codes, lambda o: moves.append(o) if isinstance(o, Progress) else None)
@@ -96,8 +96,8 @@ def test_bins_round_down_and_hold_what_rounding_adds():
     below = np.where(edges == 0, np.float32(-1e-15), np.nextafter(edges, np.float32(-2)))
     assert (binned(below) < edges * UNIT).all()
     over = np.array([1.000001, -1.000001], np.float32)
-    scores = np.concatenate([edges, below, over, [np.float32(all_pairs.EXCLUDED)] * 3])
-    counter = all_pairs.BlockCounter()
+    scores = np.concatenate([edges, below, over, [np.float32(pair_counts.EXCLUDED)] * 3])
+    counter = pair_counts.BlockCounter()
     counter.count(scores)
     few = np.zeros(BINS, np.int64)
     count_into(few, binned(scores[:-3]))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.roc import fold_accuracy
-from cosface_cli.verify.figures.page import write_report
+from cosface_cli.verify.figures.protocol_page import write_report
 from cosface_cli.verify.protocols.insightface_bin import BinConfig, consecutive_folds
 from cosface_cli.verify.stage import run_protocol, verify_protocol
 from tests.verify.conftest import collect

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.engines.counting import all_pairs, distractors
+from cosface_cli.engines.counting import distractor_counts, pair_counts
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.maths.curve import roc
 from cosface_cli.maths.rates import tar_at_far
@@ -65,9 +65,9 @@ def test_a_tie_with_a_distractor_is_lost(make_store: MakeStore):
 
 @pytest.mark.parametrize("workers", (1, 3))
 def test_by_brute_force(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, workers: int):
-    monkeypatch.setattr(distractors, "ROWS", 7)
-    monkeypatch.setattr(distractors, "COLUMNS", 30)
-    monkeypatch.setattr(all_pairs, "MAX_KEPT", 400)
+    monkeypatch.setattr(distractor_counts, "ROWS", 7)
+    monkeypatch.setattr(distractor_counts, "COLUMNS", 30)
+    monkeypatch.setattr(pair_counts, "MAX_KEPT", 400)
     random = np.random.default_rng(0)
     who = np.repeat(np.arange(9), 4)
     centres = random.normal(size=(9, 6))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cosface_cli.engines.embedders import PackagedEmbedder
-from cosface_cli.engines.embedders.dlib_resnet import MODEL_ID, open_dlib
-from cosface_cli.engines.embedders.dlib_resnet_int8 import open_dlib_int8
+from cosface_cli.engines.embedders.dlib_embedder import MODEL_ID, open_dlib
+from cosface_cli.engines.embedders.dlib_embedder_int8 import open_dlib_int8
 from cosface_cli.engines.embedders.packaged import thresholds
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _open_dlib_on(device: str, precision: str) -> TorchEmbedder:
-    from cosface_cli.backbones.loading import declaration, load
+    from cosface_cli.backbones.build_backbone import declaration, load
     from cosface_cli.engines.embedders.torch_network import TorchEmbedder
     from cosface_cli.engines.models.starting_weights import DEFAULT, starting_weights
 

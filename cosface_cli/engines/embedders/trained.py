@@ -54,7 +54,7 @@ def thresholds_of(header: Weights) -> dict[str, float]:
 def network_of(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> nn.Module:
     """The network as a torch module. Raises CosfaceError where it needs other pixels than RGB, DamagedError where the
     header does not match the tensors."""
-    from cosface_cli.backbones.loading import declaration, load
+    from cosface_cli.backbones.build_backbone import declaration, load
 
     _require_rgb(header, file)
     if header.template != declaration(header.backbone).template:

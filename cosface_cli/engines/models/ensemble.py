@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.engines.embedders import Embedder
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.embedders.vectors import identity_of
 from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.engines.photos.photo_options import Fuse

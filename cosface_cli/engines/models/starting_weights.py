@@ -10,9 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.run.weights import read_trained
+from cosface_cli.backbones.build_backbone import declaration, fits
 from cosface_cli.backbones.dlib_resnet import named
-from cosface_cli.backbones.loading import declaration, fits
-from cosface_cli.engines.embedders.dlib_resnet import LICENCE, MODEL_ID, packaged_network
+from cosface_cli.engines.embedders.dlib_embedder import LICENCE, MODEL_ID, packaged_network
 from cosface_cli.errors import CosfaceError, DamagedError
 
 DEFAULT = "default"

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.crops.manifest import Crop
 from cosface_cli.engines.detectors import Faces
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.embedders import Embedder, Flip
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.embedders.vectors import embeddings, require_finite
 from cosface_cli.engines.photos.copy_detection import face_thumbnail
 from cosface_cli.engines.photos.limits import Limits

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.crops.manifest import is_crop_folder, open_crops
 from cosface_cli.artifacts.lists.lfw_lists import PairList, read_pairs
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.photos.face_vectors import Input, crop_of
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import run
 from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.engines.sources import File
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.errors import CosfaceError, PhotoError
 from cosface_cli.maths.geometry import Template, template
 from cosface_cli.outcomes import Done, OnOutcome, Planned, Rejected

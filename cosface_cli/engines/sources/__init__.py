@@ -147,7 +147,11 @@ SOURCES: Table[Source] = Table(
     Row("folder", "cosface_cli.engines.sources.folder:list_folder", "photos and videos, with all sub-folders"),
     Row("zip", "cosface_cli.engines.sources.zip_archive:list_zip", "the photos in a zip archive"),
     Row("tar", "cosface_cli.engines.sources.tar_archive:list_tar", "the photos in a tar, compressed or not"),
-    Row("recordio", "cosface_cli.engines.sources.recordio:list_recordio", "MXNet's train.rec, of insightface's sets"),
+    Row(
+        "recordio",
+        "cosface_cli.engines.sources.recordio_photos:list_recordio",
+        "MXNet's train.rec, of insightface's sets",
+    ),
     Row("video", "cosface_cli.engines.sources.video:list_video", "frames of a video, one --every so many seconds"),
     Row("file", "cosface_cli.engines.sources.paths:list_file", "one photo"),
     Row("pattern", "cosface_cli.engines.sources.pattern:list_pattern", "'raw/**/*.jpg', quoted against the shell"),

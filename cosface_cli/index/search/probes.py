@@ -14,16 +14,16 @@ from cosface_cli.artifacts.crops.manifest import CropFinder, is_crop_folder, ope
 from cosface_cli.artifacts.index.index_folder import IndexHeader
 from cosface_cli.artifacts.model_identity import ModelIdentity, as_flip
 from cosface_cli.artifacts.store.store_file import Store
-from cosface_cli.engines.detectors.opening import open_detector
+from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.embedders import EMBEDDERS
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.engines.photos.limits import Limits
 from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import run
 from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.engines.sources import File
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.engines.sources.paths import list_paths, stream_paths
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index import ProbeConfig

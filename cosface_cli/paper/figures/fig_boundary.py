@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cosface_cli.losses.build_loss import build
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.loading import build
 from cosface_cli.outcomes import Done, OnOutcome, ignore
 from cosface_cli.paper import BoundaryConfig, PaperReport
 from cosface_cli.paper.figures.drawing import square

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from cosface_cli.losses import LOSSES, loading
+from cosface_cli.losses import LOSSES, build_loss
 from cosface_cli.train.distributed.collectives import Ranks
 from cosface_cli.train.heads import ClassHead
 from cosface_cli.train.heads.partial_fc import PartialFC
@@ -18,7 +18,7 @@ def build_head(settings: Settings, identities: int, device: torch.device, ranks:
     settings ask for it, else whole in each process."""
 
     def build(count: int) -> nn.Module:
-        return loading.build(settings.loss, settings.embedding_size, count, settings.loss_options, settings.seed + 1)
+        return build_loss.build(settings.loss, settings.embedding_size, count, settings.loss_options, settings.seed + 1)
 
     is_shared = ranks.world_size > 1 and LOSSES.load(settings.loss).SHARDABLE
     if is_shared or settings.sample_rate < 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline, svg
-from cosface_cli.train.report.angles import Angles, median_in_words
+from cosface_cli.train.report.embedding_angles import Angles, median_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

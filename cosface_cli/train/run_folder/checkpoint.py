@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.run.weights import read_metadata, read_tensors, save_tensors
-from cosface_cli.backbones.loading import put
+from cosface_cli.backbones.build_backbone import put
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train.heads.whole import optimizer_state_of
 from cosface_cli.train.step.learner import Learner

@@ -9,15 +9,15 @@ from cosface_cli.artifacts.crops.manifest import read_lines
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.run.run_record import RunFolder, RunRecord, read_metrics, write_record
 from cosface_cli.artifacts.run.weights import read_header, read_tensors
+from cosface_cli.backbones.build_backbone import load
 from cosface_cli.backbones.export import to_onnx
-from cosface_cli.backbones.loading import load
 from cosface_cli.engines.embedders.onnx_file import notes_of
 from cosface_cli.engines.models.starting_weights import Start
 from cosface_cli.maths.geometry import template
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.train import TrainReport
 from cosface_cli.train.job import TrainingJob
-from cosface_cli.train.report.page import TrainedRun, write_report
+from cosface_cli.train.report.run_page import TrainedRun, write_report
 from cosface_cli.train.run_folder.outputs import RunOutputs
 from cosface_cli.train.setup.settings import Settings
 from cosface_cli.train.step.loop import TrainState

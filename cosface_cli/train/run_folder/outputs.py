@@ -12,7 +12,7 @@ from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.run.run_record import RunFolder, RunRecord, read_metrics, write_metrics, write_record
 from cosface_cli.artifacts.run.tensorboard_events import write_events
 from cosface_cli.artifacts.run.weights import Weights, save_tensors, save_weights, tensors_id
-from cosface_cli.backbones.loading import tensors_of
+from cosface_cli.backbones.build_backbone import tensors_of
 from cosface_cli.train.job import TrainingJob
 from cosface_cli.train.step.learner import Learner
 from cosface_cli.train.step.loop import TrainState

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from cosface_cli.backbones import BACKBONES
 from cosface_cli.errors import CosfaceError
 from cosface_cli.losses import LOSSES
-from cosface_cli.losses.loading import build
+from cosface_cli.losses.build_loss import build
 from cosface_cli.train import TrainConfig
 from cosface_cli.train.crops.augment import Augmentation, augmentation
 from cosface_cli.train.crops.sampling import Sampling, sampling

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cosface_cli.backbones import Backbone
+from cosface_cli.backbones.build_backbone import build, put
 from cosface_cli.backbones.inputs import network_tensor
-from cosface_cli.backbones.loading import build, put
 from cosface_cli.engines.runtime.devices import autocast_type
 from cosface_cli.errors import CosfaceError
 from cosface_cli.train.distributed.collectives import Ranks

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.artifacts.run.calibration import Calibration, read_calibrations, write_calibrations
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.embedders.vectors import identity_of
 from cosface_cli.engines.models.calibrations import calibrations_of, keep, place_of
 from cosface_cli.errors import CosfaceError
@@ -18,7 +18,7 @@ from cosface_cli.outcomes import Note, OnOutcome, ignore
 from cosface_cli.verify.calibration import CalibrateConfig, CalibrateReport
 from cosface_cli.verify.calibration.threshold_table import calibration_of
 from cosface_cli.verify.faces import DEFAULT_MODELS
-from cosface_cli.verify.faces.opening import open_faces
+from cosface_cli.verify.faces.open_faces import open_faces
 from cosface_cli.verify.faces.source import FaceTable, first_level, read_faces
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.run.calibration import Calibration, Point
-from cosface_cli.engines.counting.all_pairs import count_all_pairs
+from cosface_cli.engines.counting.pair_counts import count_all_pairs
 from cosface_cli.maths.histogram import SPARE, UNIT, curve_of_bins
 from cosface_cli.maths.pair_intervals import far_intervals, tar_intervals
 from cosface_cli.maths.rates import tar_at_far

@@ -10,7 +10,7 @@ import numpy as np
 from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.artifacts.run.calibration import Calibration, read_calibrations
 from cosface_cli.engines.embedders import EMBEDDERS
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.embedders.vectors import identity_of
 from cosface_cli.engines.models.calibrations import calibrations_of
 from cosface_cli.errors import CosfaceError, ModelMismatch

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cosface_cli.engines.detectors.opening import open_detector
-from cosface_cli.engines.embedders.opening import open_embedder
+from cosface_cli.engines.detectors.open_detector import open_detector
+from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.models.ensemble import EnsembleOpener, fuse_of
 from cosface_cli.engines.photos.face_vectors import Input, Vectors, VectorsOpener
 from cosface_cli.engines.photos.limits import Limits

@@ -10,7 +10,7 @@ from cosface_cli.artifacts.crops.manifest import find_crops, is_crop_folder, ope
 from cosface_cli.engines.photos.face_vectors import Input, Vectors
 from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.engines.sources import File
-from cosface_cli.engines.sources.listing import list_photos
+from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify.faces import EmbeddingConfig
 from cosface_cli.verify.faces.embedding import Embedding

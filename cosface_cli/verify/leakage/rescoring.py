@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.engines.counting.all_pairs import count_all_pairs
+from cosface_cli.engines.counting.pair_counts import count_all_pairs
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.histogram import curve_of_bins
 from cosface_cli.maths.rates import tar_at_far
 from cosface_cli.outcomes import Note, OnOutcome, ignore
-from cosface_cli.verify.faces.opening import is_store
+from cosface_cli.verify.faces.open_faces import is_store
 from cosface_cli.verify.figures.protocol_figures import FARS, report_of
 from cosface_cli.verify.leakage import LeakageConfig
 from cosface_cli.verify.leakage.tested_faces import FaceOfTest

@@ -14,7 +14,7 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Done, OnOutcome, ignore
 from cosface_cli.verify.compare import CompareConfig
 from cosface_cli.verify.faces.embedding import Embedding
-from cosface_cli.verify.faces.opening import is_store
+from cosface_cli.verify.faces.open_faces import is_store
 from cosface_cli.verify.faces.photos import PhotoFaces, inputs_of_gallery, inputs_of_paths
 from cosface_cli.verify.faces.store import StoreFaces
 from cosface_cli.verify.leakage import LeakageConfig, LeakageReport

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cosface_cli.engines.counting.all_pairs import PairCounts
+    from cosface_cli.engines.counting.pair_counts import PairCounts
     from cosface_cli.maths.bootstrap import Draws
     from cosface_cli.verify.faces.source import StoredFaces
     from cosface_cli.verify.figures.protocol_scores import ProtocolScores
@@ -42,7 +42,7 @@ class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
 
     @staticmethod
     def recognises(source: Path, options: GivenOptions) -> str | None:
-        from cosface_cli.verify.faces.opening import is_store
+        from cosface_cli.verify.faces.open_faces import is_store
 
         return f"{source} is a store of embeddings" if options.get("pairs") is None and is_store(source) else None
 
@@ -54,9 +54,9 @@ class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
         import numpy as np
 
         from cosface_cli.artifacts.files.hashing import file_sha256
-        from cosface_cli.engines.counting.all_pairs import count_all_pairs
+        from cosface_cli.engines.counting.pair_counts import count_all_pairs
         from cosface_cli.maths.histogram import curve_of_bins
-        from cosface_cli.verify.faces.opening import is_store
+        from cosface_cli.verify.faces.open_faces import is_store
         from cosface_cli.verify.figures.protocol_scores import ProtocolScores
         from cosface_cli.verify.protocols.listed_pairs import names_in
 
@@ -91,7 +91,7 @@ class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
         import numpy as np
 
         from cosface_cli.maths.unit_vectors import are_unit
-        from cosface_cli.verify.faces.opening import open_store
+        from cosface_cli.verify.faces.open_faces import open_store
 
         faces = opened.enter_context(open_store(self, self.source, self.crops_template)).stored_faces()
         listed = faces.subset(_named(faces.names, wanted))
@@ -115,7 +115,7 @@ class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
         """The same of photos or crops."""
         import numpy as np
 
-        from cosface_cli.verify.faces.opening import open_faces
+        from cosface_cli.verify.faces.open_faces import open_faces
         from cosface_cli.verify.faces.source import StoredFaces, first_level, read_faces
 
         photos = opened.enter_context(open_faces(self, self.source, self.crops_template, emit))

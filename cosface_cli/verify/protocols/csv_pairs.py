@@ -47,7 +47,7 @@ class CsvConfig(PairListConfig):
 
     def score(self, emit: OnOutcome) -> ProtocolScores:
         from cosface_cli.artifacts.files.hashing import file_sha256
-        from cosface_cli.verify.faces.opening import open_faces
+        from cosface_cli.verify.faces.open_faces import open_faces
         from cosface_cli.verify.figures.protocol_scores import ProtocolScores
         from cosface_cli.verify.protocols.listed_pairs import guess_identities, score_pairs
 

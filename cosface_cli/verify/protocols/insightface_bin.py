@@ -74,7 +74,7 @@ class BinConfig(ProtocolConfig):
         from cosface_cli.artifacts.crops.manifest import Crop
         from cosface_cli.artifacts.files.hashing import file_sha256
         from cosface_cli.artifacts.packed.face_bin import read_face_bin
-        from cosface_cli.engines.embedders.opening import open_embedder
+        from cosface_cli.engines.embedders.open_embedder import open_embedder
         from cosface_cli.engines.photos.face_vectors import Input
         from cosface_cli.maths.geometry import covers, template
         from cosface_cli.verify.faces.photos import PhotoFaces

@@ -59,7 +59,7 @@ class LfwConfig(PairListConfig):
         import numpy as np
 
         from cosface_cli.artifacts.files.hashing import file_sha256
-        from cosface_cli.verify.faces.opening import open_faces
+        from cosface_cli.verify.faces.open_faces import open_faces
         from cosface_cli.verify.figures.protocol_scores import ProtocolScores
         from cosface_cli.verify.protocols.listed_pairs import score_pairs
 
@@ -101,7 +101,7 @@ class LfwConfig(PairListConfig):
         import numpy as np
 
         from cosface_cli.artifacts.files.hashing import file_sha256
-        from cosface_cli.verify.faces.opening import open_faces
+        from cosface_cli.verify.faces.open_faces import open_faces
         from cosface_cli.verify.figures.protocol_scores import PairScores, ProtocolScores, pair_cosines
         from cosface_cli.verify.protocols.listed_pairs import names_without_face, pictures_of, read_listed_faces
 

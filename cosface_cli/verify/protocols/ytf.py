@@ -55,7 +55,7 @@ class YtfConfig(PairListConfig):
         import numpy as np
 
         from cosface_cli.artifacts.files.hashing import file_sha256
-        from cosface_cli.verify.faces.opening import open_faces
+        from cosface_cli.verify.faces.open_faces import open_faces
         from cosface_cli.verify.faces.source import first_level, read_faces
         from cosface_cli.verify.figures.protocol_figures import accuracy
         from cosface_cli.verify.figures.protocol_scores import PairScores, ProtocolScores, pair_cosines

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cosface_cli.engines.detectors import Detections, DetectorKind, Faces
 from cosface_cli.engines.detectors.mtcnn import boxes as bx
 from cosface_cli.engines.detectors.mtcnn.resize import AdaptiveResizer, AreaResizer, Resize, Resizer
-from cosface_cli.engines.detectors.mtcnn.weights import CHECKSUM, SOURCES, Net, graph
+from cosface_cli.engines.detectors.mtcnn.wheel_weights import CHECKSUM, SOURCES, Net, graph
 from cosface_cli.engines.detectors.pre_post_processing import (
     no_faces,
     require_rgb,

@@ -97,7 +97,7 @@ class IjbConfig(PairListConfig):
 
     def _open_faces(self, root: Path, points: Points | None, emit: OnOutcome) -> FaceSource:
         from cosface_cli.engines.photos.pair_photos import named_inputs
-        from cosface_cli.verify.faces.opening import is_store, open_faces, open_inputs
+        from cosface_cli.verify.faces.open_faces import is_store, open_faces, open_inputs
 
         if points is None or is_store(root) or self.crops_template is not None:
             return open_faces(self, root, self.crops_template, emit)

@@ -69,7 +69,7 @@ class MegafaceConfig(ProtocolConfig):
 def _open(path: Path, opened: ExitStack) -> StoredFaces:
     from cosface_cli.artifacts.store.store_series import require_finished
     from cosface_cli.verify.faces.features import read_features
-    from cosface_cli.verify.faces.opening import is_store
+    from cosface_cli.verify.faces.open_faces import is_store
     from cosface_cli.verify.faces.store import StoreFaces
 
     if not is_store(path):

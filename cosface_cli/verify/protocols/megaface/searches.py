@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.lists.lfw_lists import read_text
 from cosface_cli.artifacts.model_identity import ModelIdentity
-from cosface_cli.engines.counting.all_pairs import PairCounts
-from cosface_cli.engines.counting.distractors import RANKS, count_distractors
+from cosface_cli.engines.counting.distractor_counts import RANKS, count_distractors
+from cosface_cli.engines.counting.pair_counts import PairCounts
 from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, percentile_interval, share_draws

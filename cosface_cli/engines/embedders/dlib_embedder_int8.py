@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.model_cache import cached
+from cosface_cli.engines.embedders.dlib_embedder import SHA256, Graph, packaged_network, serialised, to_onnx
 from cosface_cli.engines.embedders.dlib_format import Conv
-from cosface_cli.engines.embedders.dlib_resnet import SHA256, Graph, packaged_network, serialised, to_onnx
 from cosface_cli.engines.embedders.onnx_file import OnnxEmbedder
 from cosface_cli.engines.embedders.packaged import thresholds
 

@@ -29,7 +29,7 @@ def write_report(path: Path, scores: ProtocolScores, report: ProtocolReport, com
     band = None if curve is None else roc_band(curve)
     page_writer.write_page(
         path,
-        "verify/figures/report.html.j2",
+        "verify/figures/protocol_page.html.j2",
         {
             "title": f"{report.model} by {report.protocol}",
             "numbers": _numbers(report),

@@ -15,11 +15,11 @@ from cosface_cli.artifacts.files.atomic import write_text
 from cosface_cli.artifacts.pages import page_writer
 from cosface_cli.artifacts.run.run_record import RunFolder, RunRecord
 from cosface_cli.artifacts.run.weights import Weights
-from cosface_cli.backbones.loading import build, put
+from cosface_cli.backbones.build_backbone import build, put
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.train.crops.dataset import LabelledCrops, read_crop
 from cosface_cli.train.job import TrainingJob
-from cosface_cli.train.report import angles, curves
+from cosface_cli.train.report import curves, embedding_angles
 from cosface_cli.train.report.label_audit import Audit, Suspect, audit
 from cosface_cli.train.scoring.crop_vectors import evaluating
 from cosface_cli.train.step.learner import Learner
@@ -58,14 +58,14 @@ def write_report(
     if job.start:
         put(first, job.start.tensors, "the start's weights do not fit its backbone")
     with evaluating(learner, first):
-        before = angles.measure(learner, data, job.held_out, pairs, settings.embedding_size)
+        before = embedding_angles.measure(learner, data, job.held_out, pairs, settings.embedding_size)
     with evaluating(learner, trained.network):
-        after = angles.measure(learner, data, job.held_out, pairs, settings.embedding_size)
+        after = embedding_angles.measure(learner, data, job.held_out, pairs, settings.embedding_size)
         audited = audit(learner, data, folder.root)
     write_text(folder.noise, "".join(line(suspect.row(data)) for suspect in audited.suspects))
     page_writer.write_page(
         folder.report,
-        "train/report/page.html.j2",
+        "train/report/run_page.html.j2",
         {
             **_summary(trained, audited),
             "curves": curves.of_epochs(trained.rows, settings.schedule, trained.best_epoch),
@@ -76,7 +76,7 @@ def write_report(
                 for when, by_kind in (("before", before), ("after", after))
                 if kind in by_kind
             ],
-            "far": angles.FAR,
+            "far": embedding_angles.FAR,
             "suspects": len(audited.suspects),
             "judged": audited.judged,
             "doubtful": audited.is_doubtful,
@@ -85,7 +85,7 @@ def write_report(
             "columns": list(dict.fromkeys(name for row in trained.rows for name in row)),
             "rows": trained.rows,
             "number": _number,
-            "middle": angles.median_in_words,
+            "middle": embedding_angles.median_in_words,
         },
     )
     if audited.is_doubtful:

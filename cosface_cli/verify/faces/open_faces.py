@@ -58,7 +58,7 @@ def open_store(config: EmbeddingConfig, path: Path, crops_template: str | None =
     only photos and crops need.
     """
     from cosface_cli.artifacts.store.store_series import require_finished
-    from cosface_cli.engines.embedders.opening import open_embedder
+    from cosface_cli.engines.embedders.open_embedder import open_embedder
     from cosface_cli.engines.embedders.vectors import identity_of
     from cosface_cli.verify.faces.store import StoreFaces
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.engines.counting.all_pairs import COLUMNS, NOTHING, ROWS, Codes, Kept, PairCounts, PairTally, Read
+from cosface_cli.engines.counting.pair_counts import COLUMNS, NOTHING, ROWS, Codes, Kept, PairCounts, PairTally, Read
 from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.maths.histogram import UNIT, binned
 from cosface_cli.maths.unit_vectors import unit_length
