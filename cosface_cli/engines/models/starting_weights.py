@@ -23,7 +23,7 @@ class Start:
     """Weights to start from."""
 
     backbone: str
-    """The network that they fit, as for backbones.loading.load."""
+    """The network that they fit, as for backbones.build_backbone.load."""
     embedding_size: int
     tensors: Mapping[str, NDArray[Any]]
     """By parameter name."""
