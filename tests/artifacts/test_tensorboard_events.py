@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from cosface_cli.artifacts.run import tensorboard_events
 from cosface_cli.artifacts.run.tensorboard_events import write_events
 from cosface_cli.errors import CosfaceError
 
+needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the package tensorboard")
 ROWS = [
     {"epoch": 0, "step": 0, "loss": 27.5, "lr": 1e-4, "accuracy": None, "validation_accuracy": 0.5},
     {"epoch": 1, "step": 300, "loss": -0.1, "lr": 0.1, "accuracy": 0.25, "validation_accuracy": 0.75},
@@ -33,6 +35,7 @@ def test_tensorboard_reads_every_number(tmp_path: Path) -> None:
     assert [step for step, _ in found["validation_accuracy"]] == [0, 300]
 
 
+@needs_tensorboard
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     write_events(tmp_path / "one", ROWS)
     write_events(tmp_path / "other", ROWS)
@@ -57,6 +60,7 @@ def test_a_tensorboard_that_watches_goes_on(tmp_path: Path) -> None:
     assert [event.step for event in watching.Load()] == [5_000_000_000]
 
 
+@needs_tensorboard
 def test_a_torn_file_is_mended_and_a_longer_one_cut(tmp_path: Path) -> None:
     path = tmp_path / "e"
     write_events(path, ROWS)
@@ -68,6 +72,7 @@ def test_a_torn_file_is_mended_and_a_longer_one_cut(tmp_path: Path) -> None:
     assert whole.startswith(path.read_bytes()) and len(path.read_bytes()) < len(whole)
 
 
+@needs_tensorboard
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(CosfaceError, match="a folder stands where a file is to be written"):
         write_events(tmp_path, ROWS)
