@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosface_cli.artifacts.store.face_rows import Row
-from cosface_cli.artifacts.store.store_update import Key, Known, StoreUpdate
+from cosface_cli.artifacts.store.face_rows import FaceRow
+from cosface_cli.artifacts.store.store_update import Key, SavedResult, StoreUpdate
 from cosface_cli.embed.embed_tasks import EmbedTask, EmbedTasks
 from cosface_cli.embed.target_stores import TargetStore
 from cosface_cli.engines.photos.face_vectors import Input, Vectors
@@ -63,7 +63,7 @@ class RowUpdates:
             removed.update(keys)
         return len(removed)
 
-    def _current(self, known: Known | None) -> Known | None:
+    def _current(self, known: SavedResult | None) -> SavedResult | None:
         """What is known of a source, if it was embedded with the settings of this run."""
         return known if known is not None and known.settings == self._work.settings else None
 
@@ -77,7 +77,7 @@ class RowUpdates:
                 return _outcome(task, target, result)
         rows = _rows(task, result, self._work.settings)
         vectors = np.zeros((0, target.header.size), np.float32) if result.vectors is None else result.vectors
-        news = Known(
+        news = SavedResult(
             hash=result.hash,
             size=result.size,
             mtime_ns=result.mtime_ns,
@@ -102,7 +102,7 @@ class RowUpdates:
             self.run.count(outcomes[0])
 
 
-def _is_current(task: EmbedTask, current: Sequence[Known | None]) -> bool:
+def _is_current(task: EmbedTask, current: Sequence[SavedResult | None]) -> bool:
     """Whether size and time of the file say that all models embedded it. A crop is compared by its content alone."""
     files = {None if known is None else (known.size, known.mtime_ns) for known in current}
     if task.input.crop is not None or len(files) > 1:
@@ -111,16 +111,16 @@ def _is_current(task: EmbedTask, current: Sequence[Known | None]) -> bool:
     return file is not None and is_unchanged(task.input.place, *file)
 
 
-def _unchanged(task: EmbedTask, known: Known) -> Skipped | Rejected:
+def _unchanged(task: EmbedTask, known: SavedResult) -> Skipped | Rejected:
     if known.reason is not None:  # each run reports it
         return rejected(task.display_name, known.reason, known.words, COLUMNS)
     return Skipped(task.display_name)
 
 
-def _rows(task: EmbedTask, result: Vectors, settings: str) -> list[Row]:
+def _rows(task: EmbedTask, result: Vectors, settings: str) -> list[FaceRow]:
     root, source = task.key
     return [
-        Row(
+        FaceRow(
             source=source,
             identity=task.identity,
             root=root,

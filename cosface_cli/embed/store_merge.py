@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.artifacts.store.store_series import common_header, require_finished
 from cosface_cli.embed import MergeConfig, MergeReport
@@ -61,7 +61,7 @@ class _Owners:
                 for reject in store.rejects():
                     self._rejects[_source(reject, path)] = number
 
-    def pairs(self, emit: OnOutcome) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+    def pairs(self, emit: OnOutcome) -> Iterator[tuple[FaceRow, NDArray[np.float32]]]:
         """Rows with their vectors, each source from its owner."""
         for number, path in enumerate(self.stores):
             with Store(path) as store:
@@ -81,7 +81,7 @@ class _Owners:
                     if key not in self._rows and self._rejects[key] == number:
                         yield reject
 
-    def _take(self, row: Row, number: int) -> None:
+    def _take(self, row: FaceRow, number: int) -> None:
         key = _digest(row.root, row.source)
         content = _digest(row.hash, row.settings)
         before = self._rows.get(key)

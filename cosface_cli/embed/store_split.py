@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files import atomic
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.embed import SplitConfig, SplitReport
@@ -68,7 +68,7 @@ def split(config: SplitConfig, emit: OnOutcome = ignore) -> tuple[SplitReport, .
     )
 
 
-def _pairs(store: Store, part: _Part, emit: OnOutcome) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+def _pairs(store: Store, part: _Part, emit: OnOutcome) -> Iterator[tuple[FaceRow, NDArray[np.float32]]]:
     for start, stop in part.ranges:
         for row, vector in store.pairs(start, stop):
             yield row, vector

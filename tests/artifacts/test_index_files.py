@@ -22,14 +22,26 @@ from cosface_cli.artifacts.index.index_folder import (
     require_whole,
 )
 from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
-from cosface_cli.artifacts.store.face_rows import FACE_KEY, KEY, SOURCE_KEY, Columns, Row
+from cosface_cli.artifacts.store.face_rows import FACE_KEY, KEY, SOURCE_KEY, Columns, FaceRow
 from cosface_cli.errors import CosfaceError, DamagedError
 
 
-def row(number: int) -> Row:
+def row(number: int) -> FaceRow:
     source = f"{number % 3}/名 {number}.jpg" if number % 5 else "byte\udcff.jpg"
     identity = str(number % 3) if number % 7 else None
-    return Row(source, identity, "/r", "s", 1, (1.0, 2.0, 3.0, 4.0), 0.5, 1.5, f"{number:064x}", number, 2)
+    return FaceRow(
+        source=source,
+        identity=identity,
+        root="/r",
+        settings="s",
+        face=1,
+        box=(1.0, 2.0, 3.0, 4.0),
+        score=0.5,
+        sharpness=1.5,
+        hash=f"{number:064x}",
+        size=number,
+        mtime_ns=2,
+    )
 
 
 def header(segment: Segment, files: dict[str, index_folder.FileSum]) -> IndexHeader:
@@ -92,7 +104,7 @@ def test_rows_come_back(tmp_path: Path, count: int):
 def test_keys_tell_what_is_the_same():
     from dataclasses import replace
 
-    def parts(one: Row) -> tuple[bytes, bytes, bytes]:
+    def parts(one: FaceRow) -> tuple[bytes, bytes, bytes]:
         key = Columns.of([one]).keys().view(f"V{KEY}")[0].tobytes()
         return key[:SOURCE_KEY], key[:FACE_KEY], key
 

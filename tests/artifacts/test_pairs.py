@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.lists.lfw_lists import Pair, Person, is_people_list, read_pairs, read_people
+from cosface_cli.artifacts.lists.lfw_lists import Pair, PersonPhotos, is_people_list, read_pairs, read_people
 from cosface_cli.errors import CosfaceError
 
 TWO_FOLDS = (
@@ -146,10 +146,10 @@ def test_people_of_folds_and_of_view_1(tmp_path: Path):
     two = written(tmp_path, "2\n1\nAbel Pacheco\t2\n2\nZico\t3\nB\t1\n")
     assert is_people_list(two) and not is_people_list(written(tmp_path, TWO_FOLDS))
     assert read_people(written(tmp_path, "2\n1\nAbel Pacheco\t2\n2\nZico\t3\nB\t1\n")) == (
-        Person("Abel Pacheco", 2, 1), Person("Zico", 3, 2), Person("B", 1, 2)
+        PersonPhotos("Abel Pacheco", 2, 1), PersonPhotos("Zico", 3, 2), PersonPhotos("B", 1, 2)
     )  # fmt: skip
-    assert Person("Zico", 2, 1).names == ("Zico/Zico_0001", "Zico/Zico_0002")
-    assert read_people(written(tmp_path, "2\nA\t1\nB\t12\n")) == (Person("A", 1, 1), Person("B", 12, 1))
+    assert PersonPhotos("Zico", 2, 1).names == ("Zico/Zico_0001", "Zico/Zico_0002")
+    assert read_people(written(tmp_path, "2\nA\t1\nB\t12\n")) == (PersonPhotos("A", 1, 1), PersonPhotos("B", 12, 1))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.outcomes import Rejected
@@ -28,9 +28,9 @@ HEADER = StoreHeader(model="dlib", model_id="dlib-0123", template="dlib", flip="
 ODD = ("a b.jpg", "new\nline.jpg", "tab\t", "名前/顔.jpg", os.fsdecode(b"p\xff/\xfe.jpg"), "", "-x,'\".jpg", "😀/1.jpg")
 
 
-def row(number: int, source: str | None = None) -> Row:
+def row(number: int, source: str | None = None) -> FaceRow:
     name = f"person {number % 7}/{number}.jpg" if source is None else source
-    return Row(
+    return FaceRow(
         source=name,
         identity=name.split("/")[0] if "/" in name else None,
         root="/photos" if number % 2 else os.fsdecode(b"/ph\xfftos"),
@@ -50,7 +50,7 @@ def unit(number: int, size: int = 8) -> np.ndarray:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def rows(count: int) -> Iterator[tuple[Row, np.ndarray]]:
+def rows(count: int) -> Iterator[tuple[FaceRow, np.ndarray]]:
     return ((row(number), unit(number)) for number in range(count))
 
 
@@ -128,7 +128,7 @@ def test_an_error_while_writing_leaves_the_old_store(tmp_path: Path):
     path = a_store(tmp_path / "s.h5")
     before = path.read_bytes()
 
-    def broken() -> Iterator[tuple[Row, np.ndarray]]:
+    def broken() -> Iterator[tuple[FaceRow, np.ndarray]]:
         yield from rows(1500)
         raise KeyboardInterrupt
 

@@ -13,22 +13,34 @@ import numpy as np
 import pytest
 
 from cosface_cli.artifacts.store import store_update
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader
-from cosface_cli.artifacts.store.store_update import Key, Known, StoreUpdate
+from cosface_cli.artifacts.store.store_update import Key, SavedResult, StoreUpdate
 from cosface_cli.errors import CosfaceError, ModelMismatch
 
 HEADER = StoreHeader(model="dlib", model_id="dlib-0123", template="dlib", flip="none", size=4)
 ROOT = "/photos"
 
 
-def result(source: str, faces: int = 1, version: int = 0) -> tuple[list[Row], np.ndarray, Known, Key]:
+def result(source: str, faces: int = 1, version: int = 0) -> tuple[list[FaceRow], np.ndarray, SavedResult, Key]:
     """What a photo gives: a number of faces that depends on nothing but its name and version."""
     digest = f"{version:02x}" * 32
     vectors = np.random.default_rng([*source.encode(), version]).normal(size=(faces, 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     rows = [
-        Row(source, "p", ROOT, "s", face, (1.0, 2.5, 3.0, 4.0), 0.5, 7.0, digest, 10 + version, 20)
+        FaceRow(
+            source=source,
+            identity="p",
+            root=ROOT,
+            settings="s",
+            face=face,
+            box=(1.0, 2.5, 3.0, 4.0),
+            score=0.5,
+            sharpness=7.0,
+            hash=digest,
+            size=10 + version,
+            mtime_ns=20,
+        )
         for face in range(1, faces + 1)
     ]
     reason = None if faces else "no_face"
@@ -36,7 +48,7 @@ def result(source: str, faces: int = 1, version: int = 0) -> tuple[list[Row], np
     return (
         rows,
         vectors,
-        Known(
+        SavedResult(
             hash=digest,
             size=10 + version,
             mtime_ns=20,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from tests.bench.measure import COSFACE, Run, timed
 
@@ -26,14 +26,24 @@ EACH = 10  # faces of a person
 SPREAD = 1.2  # of their noise, in lengths of the centre
 
 
-def faces(rows: int, size: int) -> Iterator[tuple[Row, np.ndarray]]:
+def faces(rows: int, size: int) -> Iterator[tuple[FaceRow, np.ndarray]]:
     random = np.random.default_rng(0)
     for person in range(-(-rows // EACH)):
         centre = random.normal(size=size) / np.sqrt(size)
         for number in range(min(EACH, rows - person * EACH)):
             vector = centre + SPREAD * random.normal(size=size) / np.sqrt(size)
             name = f"p{person:06}/{number}.jpg"
-            row = Row(name, name.partition("/")[0], "/nowhere", "", 1, (0.0, 0.0, 1.0, 1.0), 1.0, 0.0, f"{person:064x}")
+            row = FaceRow(
+                source=name,
+                identity=name.partition("/")[0],
+                root="/nowhere",
+                settings="",
+                face=1,
+                box=(0.0, 0.0, 1.0, 1.0),
+                score=1.0,
+                sharpness=0.0,
+                hash=f"{person:064x}",
+            )
             yield row, (vector / np.linalg.norm(vector)).astype(np.float32)
 
 

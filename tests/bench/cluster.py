@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.index.people.groups.linkage import link_faces
 from cosface_cli.index.people.groups.merge_threshold import MEASURED, estimate
@@ -155,7 +155,20 @@ def made_up(rows: int, size: int) -> Any:
             name = f"{number // 10:06}"
             digest = hashlib.sha256(str(number).encode()).hexdigest()
             box = (0.0, 0.0, 99.0, 99.0)
-            yield Row(f"{name}/{number}.jpg", name, "/made/up", "s", 1, box, 0.99, 50.0, digest), vector
+            yield (
+                FaceRow(
+                    source=f"{name}/{number}.jpg",
+                    identity=name,
+                    root="/made/up",
+                    settings="s",
+                    face=1,
+                    box=box,
+                    score=0.99,
+                    sharpness=50.0,
+                    hash=digest,
+                ),
+                vector,
+            )
 
 
 def at_scale(rows: int, size: int) -> None:

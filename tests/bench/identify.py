@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.index import BuildConfig
 from cosface_cli.index.people import Evaluation, IdentifyConfig
 from cosface_cli.index.people.stage import identify
 from cosface_cli.index.stage import build
 
-Face = tuple[Row, np.ndarray]
+Face = tuple[FaceRow, np.ndarray]
 
 
 def halves(path: Path, folder: Path) -> tuple[Path, Path]:

@@ -51,14 +51,14 @@ def mixed(centre: np.ndarray, rng: np.random.Generator, cos: float) -> np.ndarra
 
 def write_store(path: Path, rows: int, structure: bool) -> np.ndarray:
     """A store, and probes for it."""
-    from cosface_cli.artifacts.store.face_rows import Row
+    from cosface_cli.artifacts.store.face_rows import FaceRow
     from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 
     rng = np.random.default_rng(1)
     every = max(1, rows // PROBES)
     probes: list[np.ndarray] = []
 
-    def pairs() -> Iterator[tuple[Row, np.ndarray]]:
+    def pairs() -> Iterator[tuple[FaceRow, np.ndarray]]:
         number = 0
         for vectors in blocks(rows, structure):
             chosen = np.arange(-number % every, len(vectors), every)
@@ -71,7 +71,22 @@ def write_store(path: Path, rows: int, structure: bool) -> np.ndarray:
                 person = f"{number // 4:07d}"
                 name = f"{person}/{number % 4}.jpg"
                 box = (0.0, 0.0, 99.0, 99.0)
-                yield Row(name, person, "/photos", "s", 1, box, 0.9, 99.0, f"{number:064x}", 9, 9), vector
+                yield (
+                    FaceRow(
+                        source=name,
+                        identity=person,
+                        root="/photos",
+                        settings="s",
+                        face=1,
+                        box=box,
+                        score=0.9,
+                        sharpness=99.0,
+                        hash=f"{number:064x}",
+                        size=9,
+                        mtime_ns=9,
+                    ),
+                    vector,
+                )
                 number += 1
 
     write_store(

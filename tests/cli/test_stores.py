@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.embed import InfoConfig, MergeConfig, SplitConfig
 from cosface_cli.embed.store_info import info
@@ -23,14 +23,26 @@ from tests.conftest import Cosface
 pytestmark = pytest.mark.slow
 
 HEADER = StoreHeader(model="dlib", model_id="dlib-0123", template="dlib", flip="none", size=4)
-Pair = tuple[Row, np.ndarray]
+Pair = tuple[FaceRow, np.ndarray]
 
 
 def faces(source: str, count: int = 1, version: int = 0, root: str = "/photos") -> list[Pair]:
     head, slash, _ = source.partition("/")
     made = []
     for face in range(1, count + 1):
-        row = Row(source, head if slash else None, root, "mtcnn", face, (1, 2, 3, 4), 0.5, 9.5, f"{version:064x}", 7, 8)
+        row = FaceRow(
+            source=source,
+            identity=head if slash else None,
+            root=root,
+            settings="mtcnn",
+            face=face,
+            box=(1, 2, 3, 4),
+            score=0.5,
+            sharpness=9.5,
+            hash=f"{version:064x}",
+            size=7,
+            mtime_ns=8,
+        )
         vector = np.random.default_rng([face, version, *source.encode("utf-8", "replace")]).normal(size=4)
         made.append((row, (vector / np.linalg.norm(vector)).astype(np.float32)))
     return made

@@ -11,7 +11,7 @@ import pytest
 from cosface_cli.artifacts.crops.manifest import CropRecord, RejectRecord, line
 from cosface_cli.artifacts.index import people_file
 from cosface_cli.artifacts.index.people_file import People, Person, write_people
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import write_store
 from cosface_cli.index import BuildConfig
 from cosface_cli.index.search.gallery import Gallery
@@ -56,7 +56,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             settings="s",
         )
         manifest.append(line(record))
-        row = Row(crop, person, str(aligned), "s", 1, (0.0, 0.0, 9.0, 9.0), 0.9, 1.0, digest(content))
+        row = FaceRow(
+            source=crop,
+            identity=person,
+            root=str(aligned),
+            settings="s",
+            face=1,
+            box=(0.0, 0.0, 9.0, 9.0),
+            score=0.9,
+            sharpness=1.0,
+            hash=digest(content),
+        )
         pairs.append((row, found[number]))
     (aligned / "manifest.jsonl").write_text("".join(manifest))
     rejects = [

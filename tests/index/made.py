@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 from cosface_cli.index import BuildConfig
 from cosface_cli.index.stage import build
@@ -34,15 +34,27 @@ def drawn(text: str) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=SIZE)
 
 
-def row(person: str, number: int, root: Path | str = "/photos", score: float = 0.99, sharpness: float = 50.0) -> Row:
+def row(
+    person: str, number: int, root: Path | str = "/photos", score: float = 0.99, sharpness: float = 50.0
+) -> FaceRow:
     digest = hashlib.sha256(f"{person} {number}".encode()).hexdigest()
-    return Row(f"{person}/{number}.jpg", person, str(root), "s", 1, (1.0, 2.0, 30.0, 40.0), score, sharpness, digest)
+    return FaceRow(
+        source=f"{person}/{number}.jpg",
+        identity=person,
+        root=str(root),
+        settings="s",
+        face=1,
+        box=(1.0, 2.0, 30.0, 40.0),
+        score=score,
+        sharpness=sharpness,
+        hash=digest,
+    )
 
 
-Faces = Sequence[tuple[Row, np.ndarray]]
+Faces = Sequence[tuple[FaceRow, np.ndarray]]
 
 
-def people(sizes: dict[str, int], start: int = 0, root: Path | str = "/photos") -> list[tuple[Row, np.ndarray]]:
+def people(sizes: dict[str, int], start: int = 0, root: Path | str = "/photos") -> list[tuple[FaceRow, np.ndarray]]:
     """Rows and vectors of that many photos of each person."""
     return [(row(name, n, root), photo(name, n)) for name, count in sizes.items() for n in range(start, start + count)]
 

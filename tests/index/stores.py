@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 
 SIZE = 32
@@ -25,11 +25,23 @@ def vectors(count: int, seed: int = 0, size: int = SIZE, per_person: int = 4) ->
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
-def row(number: int, content: str | None = None, root: str = "/photos", person: str | None = None) -> Row:
+def row(number: int, content: str | None = None, root: str = "/photos", person: str | None = None) -> FaceRow:
     person = f"person{number // 4:04d}" if person is None else person
     source = f"{person}/名 {number:05d}.jpg"
     digest = hashlib.sha256((content or source).encode()).hexdigest()
-    return Row(source, person, root, "s", 1, (1.0, 2.0, 3.0, 4.0), 0.5, 1.5, digest, 1000 + number, number * 10**9)
+    return FaceRow(
+        source=source,
+        identity=person,
+        root=root,
+        settings="s",
+        face=1,
+        box=(1.0, 2.0, 3.0, 4.0),
+        score=0.5,
+        sharpness=1.5,
+        hash=digest,
+        size=1000 + number,
+        mtime_ns=number * 10**9,
+    )
 
 
 def store(
@@ -37,7 +49,7 @@ def store(
     numbers: Sequence[int],
     seed: int = 0,
     header: StoreHeader = HEADER,
-    rows: Sequence[Row] | None = None,
+    rows: Sequence[FaceRow] | None = None,
     most: int = 4000,
 ) -> Path:
     """A store of the rows of these numbers; a number has the same vector in every store of a seed."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cosface_cli.artifacts.index.index_folder import MAIN, read_header
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.engines.search import SEARCHERS, search_row
 from cosface_cli.index.search.gallery import Gallery
 from cosface_cli.outcomes import Note, Outcome
@@ -204,6 +204,6 @@ def test_the_memory_of_a_build(tmp_path: Path) -> None:
 
 
 def test_a_row_without_identity_or_hash_of_its_own(tmp_path: Path) -> None:
-    rows: list[Row] = [replace(row(n), identity=None, root="") for n in range(4)]
+    rows: list[FaceRow] = [replace(row(n), identity=None, root="") for n in range(4)]
     made(tmp_path / "i", store(tmp_path / "s.h5", range(4), rows=rows))
     assert list(Gallery(tmp_path / "i").rows()) == rows

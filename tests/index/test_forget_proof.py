@@ -10,7 +10,7 @@ import pytest
 from cosface_cli.artifacts.files.atomic import partial
 from cosface_cli.artifacts.files.byte_search import Needles
 from cosface_cli.artifacts.index.index_folder import read_header
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import write_store
 from cosface_cli.artifacts.store.store_update import journal_of
 from cosface_cli.errors import CosfaceError
@@ -71,7 +71,21 @@ def test_names_inside_other_names_are_no_trace(tmp_path: Path) -> None:
     rows = []
     for name in ("a/1.jpg", "aa/1.jpg", "x/a/1.jpg.jpg", "b/photo of a 1.jpg", "a/1.jpg2/x.jpg"):
         person = name.split("/")[0]
-        rows.append(Row(name, person, "/p", "s", 1, (0.0,) * 4, 0.5, 1.0, digest(name.encode()), 1, 1))
+        rows.append(
+            FaceRow(
+                source=name,
+                identity=person,
+                root="/p",
+                settings="s",
+                face=1,
+                box=(0.0,) * 4,
+                score=0.5,
+                sharpness=1.0,
+                hash=digest(name.encode()),
+                size=1,
+                mtime_ns=1,
+            )
+        )
     write_store(tmp_path / "s.h5", HEADER, zip(rows, vectors(5), strict=True), [])
     build(BuildConfig(stores=(tmp_path / "s.h5",), index=tmp_path / "i"))
     report = forget(ForgetConfig(index=tmp_path / "i", source="a/1.jpg", yes=True))

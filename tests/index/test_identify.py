@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.index.people import ClusterConfig, Evaluation, IdentifyConfig, IdentifyReport
 from cosface_cli.index.people.index_faces import IndexFaces
@@ -37,7 +37,7 @@ def at(degrees: float, second: float = 0.0) -> np.ndarray:
     return vector.astype(np.float32)
 
 
-def faces(*placed: tuple[str, float]) -> list[tuple[Row, np.ndarray]]:
+def faces(*placed: tuple[str, float]) -> list[tuple[FaceRow, np.ndarray]]:
     """(person, degrees): a photo each."""
     return [(row(person, n), at(degrees)) for n, (person, degrees) in enumerate(placed)]
 

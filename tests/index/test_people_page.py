@@ -17,7 +17,7 @@ from PIL import Image
 
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.index.people_file import People, Person, read_people
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.index.people import ClusterConfig
 from cosface_cli.index.people.groups import people_page
 from cosface_cli.index.people.groups.linkage import Groups
@@ -207,7 +207,7 @@ class Many:
         self._row = row("x", 0, root)
         self.count = count
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> FaceRow:
         return replace(self._row, source="one.jpg", face=number + 1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import StoreHeader, write_store
 from cosface_cli.outcomes import Note, Outcome
 
@@ -51,7 +51,7 @@ def make_store(tmp_path: Path) -> MakeStore:
         size = len(next(iter(vectors.values())))
         rows = (
             (
-                Row(
+                FaceRow(
                     source=source,
                     identity=source.partition("/")[0] if "/" in source else None,
                     root=str(tmp_path),

@@ -1,8 +1,8 @@
 """A crop folder that grows: crops are written first, then their lines, and at the end the lines are put in order.
 
 What a photo gave is known by its size, time and content hash, and by the settings that made it, so that a second run
-does only what is new or changed. Of each photo a few words are entry in memory and the rest is left in the files, so
-that memory hardly grows with their number.
+does only what is new or changed. Of each photo only a PhotoEntry is in memory, and the rest stays in the files, so that
+memory hardly grows with the number of photos.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from cosface_cli.errors import CosfaceError
 Span = tuple[int, int]  # where a line begins and ends in its file
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoEntry:
     """The results of one photo, by its content and the settings."""
 
@@ -190,15 +190,22 @@ def _with_line(before: PhotoEntry | None, record: CropRecord, span: Span) -> Pho
     if before is not None:
         return replace(before, crops=(*before.crops, record.crop), lines=(*before.lines, span))
     settings = sys.intern(record.settings)  # one string for all photos
-    return PhotoEntry(record.size, record.mtime_ns, record.hash, settings, (record.crop,), lines=(span,))
+    return PhotoEntry(
+        size=record.size,
+        mtime_ns=record.mtime_ns,
+        hash=record.hash,
+        settings=settings,
+        crops=(record.crop,),
+        lines=(span,),
+    )
 
 
 def _rejected(record: RejectRecord, span: Span) -> PhotoEntry:
     return PhotoEntry(
-        record.size,
-        record.mtime_ns,
-        record.hash,
-        sys.intern(record.settings),
+        size=record.size,
+        mtime_ns=record.mtime_ns,
+        hash=record.hash,
+        settings=sys.intern(record.settings),
         reason=record.reason,
         words=record.words,
         lines=(span,),

@@ -17,7 +17,7 @@ from typing import Any
 
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.files.hashing import file_sha256
-from cosface_cli.artifacts.index.vector_file import MEND
+from cosface_cli.artifacts.index.vector_file import REBUILD_HINT
 from cosface_cli.artifacts.model_identity import Flip, ModelIdentity, as_flip
 from cosface_cli.errors import CosfaceError, DamagedError
 
@@ -154,7 +154,7 @@ def read_header(root: Path) -> IndexHeader:
         header = IndexHeader(**{f.name: found[f.name] for f in fields(IndexHeader)})
         return _checked(header)
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
-        raise DamagedError("damaged index", path, MEND) from error
+        raise DamagedError("damaged index", path, REBUILD_HINT) from error
 
 
 def require_whole(root: Path, header: IndexHeader) -> None:
@@ -163,9 +163,9 @@ def require_whole(root: Path, header: IndexHeader) -> None:
         try:
             length = (root / name).stat().st_size
         except OSError as error:
-            raise DamagedError(f"cannot be read ({error.strerror})", root / name, MEND) from error
+            raise DamagedError(f"cannot be read ({error.strerror})", root / name, REBUILD_HINT) from error
         if length != held.bytes:
-            raise DamagedError(f"{length} bytes long, not {held.bytes}", root / name, MEND)
+            raise DamagedError(f"{length} bytes long, not {held.bytes}", root / name, REBUILD_HINT)
 
 
 def check_sums(root: Path, header: IndexHeader) -> list[str]:

@@ -24,8 +24,8 @@ from cosface_cli.artifacts.files.hdf5 import (
     growing,
     write_attribute,
 )
-from cosface_cli.artifacts.index.vector_file import MEND
-from cosface_cli.artifacts.store.face_rows import CODED, COLUMNS, KEY, TEXTS, Columns, Row, RowColumns, decode
+from cosface_cli.artifacts.index.vector_file import REBUILD_HINT
+from cosface_cli.artifacts.store.face_rows import CODED, COLUMNS, KEY, TEXTS, Columns, FaceRow, RowColumns, decode
 from cosface_cli.errors import DamagedError
 
 Shown = tuple[str | None, str, int, list[float]]  # identity, source, face, box to a tenth of a pixel
@@ -96,7 +96,7 @@ class IndexRows:
         self.path = path
         self._count = count
         self._whole: dict[str, list[bytes]] = {}
-        with damage_errors(path, MEND):
+        with damage_errors(path, REBUILD_HINT):
             length = path.stat().st_size
             data = np.memmap(path, np.uint8, "r").view(np.ndarray)  # the plain class is quicker
             with h5py.File(path, "r", locking=False) as file:
@@ -118,14 +118,14 @@ class IndexRows:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[FaceRow]:
         for low in range(0, self._count, CHUNK):
             yield from self.columns(low, min(low + CHUNK, self._count)).rows()
 
-    def __getitem__(self, number: int) -> Row:
+    def __getitem__(self, number: int) -> FaceRow:
         numbers = self._numbers
         left, top, right, bottom = numbers["box"][number].tolist()
-        return Row(
+        return FaceRow(
             source=decode(self._text("source", number)),
             identity=self.identity(number),
             root=self._coded("root", number) or "",
@@ -198,7 +198,7 @@ class IndexRows:
         return [content[a:b] for a, b in pairwise((ends - ends[0]).tolist())]
 
     def _damaged(self) -> DamagedError:
-        return DamagedError("damaged (its names do not fit)", self.path, MEND)
+        return DamagedError("damaged (its names do not fit)", self.path, REBUILD_HINT)
 
 
 def _mapped(file: h5py.File, data: NDArray[np.uint8], name: str, kind: str, shape: tuple[int, ...] | None) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from cosface_cli.artifacts.crops.manifest import line
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.index.forgotten import forgotten_keys
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.errors import CosfaceError, DamagedError
 from cosface_cli.registry import suggest
 
@@ -24,7 +24,7 @@ SCHEMA = 1
 KIND = "cosface people"
 FILE = "people.jsonl"
 _FACE = re.compile(r"[0-9a-f]{64}:[0-9]+")
-_MEND = "restore it from a copy, or move it away: cosface index cluster begins anew"
+_HINT = "restore it from a copy, or move it away: cosface index cluster begins anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def is_name(text: object) -> bool:
     return isinstance(text, str) and bool(text) and text == text.strip() and text.isprintable() and not text.isdecimal()
 
 
-def face_key(row: Row) -> str:
+def face_key(row: FaceRow) -> str:
     """What a face is known by."""
     return f"{row.hash}:{row.face}"
 
@@ -199,7 +199,7 @@ def _read(file: Iterable[str], path: Path) -> People:
             raise ValueError("the next id is taken")
         return People(persons, next_id, tuple(str(view) for view in head["views"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedError("damaged", path, _MEND) from error
+        raise DamagedError("damaged", path, _HINT) from error
 
 
 def _person(values: dict[str, Any]) -> Person:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.errors import DamagedError
 
-MEND = "build it again: cosface index build"
+REBUILD_HINT = "build it again: cosface index build"
 _HEAD = 128
 
 
@@ -72,9 +72,9 @@ class VectorFile:
                 self._pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:  # an empty file cannot be mapped
             words = error.strerror if isinstance(error, OSError) else error
-            raise DamagedError(f"cannot be read ({words})", path, MEND) from error
+            raise DamagedError(f"cannot be read ({words})", path, REBUILD_HINT) from error
         if self._pages[: len(want)] != want or len(self._pages) != len(want) + count * size * 4:
-            raise DamagedError(f"not the {count} vectors that the index has, or cut short", path, MEND)
+            raise DamagedError(f"not the {count} vectors that the index has, or cut short", path, REBUILD_HINT)
         self.array: NDArray[np.float32] = np.frombuffer(self._pages, "<f4", offset=_HEAD).reshape(count, size)
 
     def __len__(self) -> int:

@@ -22,7 +22,7 @@ PAIRS = "_template_pair_label.txt"
 POINTS = "_name_5pts_score.txt"
 GALLERIES = ("_1N_gallery_G1.csv", "_1N_gallery_G2.csv", "_1N_gallery_S1.csv", "_1N_gallery_S2.csv")
 PROBES = "_1N_probe_mixed.csv"
-_MEND = "get the file again"
+_HINT = "get the file again"
 Ids = NDArray[np.int64]
 
 
@@ -109,7 +109,7 @@ def read_media(path: Path) -> Media:
     rows = [(number, line.rsplit(maxsplit=2)) for number, line in _lines(path)]
     for number, words in rows:
         if len(words) != 3 or not all(map(_is_id, words[1:])):
-            raise CosfaceError(f"line {number} should be `photo template media`", path, _MEND)
+            raise CosfaceError(f"line {number} should be `photo template media`", path, _HINT)
     templates = np.array([int(words[1]) for _, words in rows], np.int64)
     media = np.array([int(words[2]) for _, words in rows], np.int64)
     return Media(tuple(words[0] for _, words in rows), templates, media)
@@ -121,12 +121,12 @@ def read_template_pairs(path: Path) -> TemplatePairs:
         with warnings.catch_warnings(action="ignore"):  # of an empty file
             table = np.loadtxt(path, np.int64, comments=None, ndmin=2)  # millions of lines
     except OSError as error:
-        raise CosfaceError(f"cannot be read ({error.strerror or 'no such file'})", path, _MEND) from None
+        raise CosfaceError(f"cannot be read ({error.strerror or 'no such file'})", path, _HINT) from None
     except (ValueError, OverflowError, UnicodeError) as error:
         words = " ".join(str(error).split())[:120]
-        raise CosfaceError(f"not lines of `template template 0|1` ({words})", path, _MEND) from None
+        raise CosfaceError(f"not lines of `template template 0|1` ({words})", path, _HINT) from None
     if table.shape[1:] != (3,) or not len(table) or not np.isin(table[:, 2], (0, 1)).all() or (table < 0).any():
-        raise CosfaceError("not lines of `template template 0|1`", path, _MEND)
+        raise CosfaceError("not lines of `template template 0|1`", path, _HINT)
     return TemplatePairs(table[:, 0], table[:, 1], table[:, 2] == 1)
 
 
@@ -140,7 +140,7 @@ def read_points(path: Path) -> Points:
         except ValueError:
             values = []
         if len(values) != 11 or not np.isfinite(values).all():
-            raise CosfaceError(f"line {number} should be `photo`, ten numbers and a score", path, _MEND)
+            raise CosfaceError(f"line {number} should be `photo`, ten numbers and a score", path, _HINT)
         landmarks[name] = tuple(zip(values[0:10:2], values[1:10:2], strict=True))
         scores[name] = values[10]
     return Points(landmarks, scores)
@@ -155,20 +155,20 @@ def read_subjects(path: Path) -> dict[int, int]:
     for number, line in _lines(path)[1:]:
         words = [word.strip() for word in line.split(",")]
         if len(words) < 2 or not all(map(_is_id, words[:2])):
-            raise CosfaceError(f"line {number} should begin `template,subject`", path, _MEND)
+            raise CosfaceError(f"line {number} should begin `template,subject`", path, _HINT)
         template, subject = int(words[0]), int(words[1])
         if subjects.setdefault(template, subject) != subject:
             problem = f"line {number}: template {template} is of subject {subjects[template]} and of {subject}"
-            raise CosfaceError(problem, path, _MEND)
+            raise CosfaceError(problem, path, _HINT)
     if not subjects:
-        raise CosfaceError("no templates here", path, _MEND)
+        raise CosfaceError("no templates here", path, _HINT)
     return subjects
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     found = [(number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
     if not found:
-        raise CosfaceError("an empty list", path, _MEND)
+        raise CosfaceError("an empty list", path, _HINT)
     return found
 
 

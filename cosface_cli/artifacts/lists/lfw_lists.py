@@ -35,7 +35,7 @@ class PairList:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class PersonPhotos:
     """A line of people.txt."""
 
     name: str
@@ -93,7 +93,7 @@ def is_people_list(path: Path) -> bool:
     return False
 
 
-def read_people(path: Path) -> tuple[Person, ...]:
+def read_people(path: Path) -> tuple[PersonPhotos, ...]:
     """The people of people.txt, or of View 1's peopleDevTrain.txt and peopleDevTest.txt, which have one fold.
 
     Its first line says the folds, and before each fold stands how many people it has; with one fold the first line says
@@ -101,7 +101,7 @@ def read_people(path: Path) -> tuple[Person, ...]:
     """
     body = [(number, _words(line)) for number, line in enumerate(_lines(path), 1) if line.strip()]
     single = len(body) > 1 and len(body[1][1]) == 2
-    people: list[Person] = []
+    people: list[PersonPhotos] = []
     at = 0 if single else 1
     if not body or len(body[0][1]) != 1 or not _is_number(body[0][1][0]):
         raise CosfaceError("not an LFW list of people: its first line is no number", path, "give LFW's people.txt")
@@ -114,7 +114,7 @@ def read_people(path: Path) -> tuple[Person, ...]:
         for number, words in body[at + 1 : at + 1 + count]:
             if len(words) != 2 or not _is_number(words[1]):
                 raise CosfaceError(f"line {number} should be `name, photos`", path, "correct the line")
-            people.append(Person(words[0], int(words[1]), fold))
+            people.append(PersonPhotos(words[0], int(words[1]), fold))
         at += 1 + count
     if at != len(body):
         problem = f"its counts say {at} lines, but there are {len(body)}"

@@ -41,7 +41,7 @@ COLUMNS = {
 }
 _YES = {"1", "true", "yes", "same", "genuine"}
 _NO = {"0", "-1", "false", "no", "different", "impostor"}
-_MEND = "give a first line such as left,right,same"
+_HINT = "give a first line such as left,right,same"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def read_pair_rows(path: Path) -> tuple[PairRow, ...]:
     lines = _objects(text, path) if text.lstrip()[:1] == "{" else _table(text, path)
     rows = tuple(_row(number, values, path) for number, values in lines)
     if not rows:
-        raise CosfaceError("no pairs here", path, _MEND)
+        raise CosfaceError("no pairs here", path, _HINT)
     return rows
 
 
@@ -115,9 +115,9 @@ def _table(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         columns = [column_of(name) or name for name in head]
         if len(set(columns)) < len(columns):
             twice = next(name for name, column in zip(head, columns, strict=True) if columns.count(column) > 1)
-            raise CosfaceError(f"its first line has two columns for {column_of(twice) or twice!r}", path, _MEND)
+            raise CosfaceError(f"its first line has two columns for {column_of(twice) or twice!r}", path, _HINT)
         if not ({"left", "right"} <= set(columns) or "score" in columns):
-            raise CosfaceError("its first line names no columns for the two sides, and none for a score", path, _MEND)
+            raise CosfaceError("its first line names no columns for the two sides, and none for a score", path, _HINT)
         for cells in reader:
             if len(cells) == len(columns):
                 yield reader.line_num, dict(zip(columns, cells, strict=True))

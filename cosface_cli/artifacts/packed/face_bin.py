@@ -28,7 +28,7 @@ _HEADS = {
 }
 # how Python 3 writes bytes in old protocols: text in latin-1, encoded by a call that is only recognised here
 _ENCODE = "_codecs encode"
-_MEND = "get the set from its authors"
+_HINT = "get the set from its authors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +99,12 @@ def read_face_bin(path: Path) -> FaceBin:
     except OSError as error:
         raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
     if not (isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(part, list) for part in found)):
-        raise CosfaceError("not an InsightFace set: no two lists", path, _MEND)
+        raise CosfaceError("not an InsightFace set: no two lists", path, _HINT)
     slices, same = found
     if not all(isinstance(item, _Slice) for item in slices) or not all(item in (0, 1) for item in same):
-        raise CosfaceError("not an InsightFace set: no images, and a yes or no for each pair", path, _MEND)
+        raise CosfaceError("not an InsightFace set: no images, and a yes or no for each pair", path, _HINT)
     if len(slices) != 2 * len(same) or not same:
-        raise CosfaceError(f"{len(slices)} images are not two for each of {len(same)} pairs", path, _MEND)
+        raise CosfaceError(f"{len(slices)} images are not two for each of {len(same)} pairs", path, _HINT)
     images = tuple(BinImage(path, number, s.offset, s.size, s.text) for number, s in enumerate(slices))
     return FaceBin(images, tuple(bool(item) for item in same))
 
@@ -159,10 +159,10 @@ class _Machine:
                     raise _Refused(f"{opcode.name} {argument}" if argument is not None else opcode.name)
         except _Refused as refused:
             words = f"holds more than lists of images: {str(refused)[:80]!r} was not run"
-            raise CosfaceError(words, self._path, "do not open it with pickle; " + _MEND) from None
+            raise CosfaceError(words, self._path, "do not open it with pickle; " + _HINT) from None
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-            raise CosfaceError(f"damaged, or no InsightFace set ({error})", self._path, _MEND) from None
-        raise CosfaceError("damaged, or no InsightFace set (no end)", self._path, _MEND)
+            raise CosfaceError(f"damaged, or no InsightFace set ({error})", self._path, _HINT) from None
+        raise CosfaceError("damaged, or no InsightFace set (no end)", self._path, _HINT)
 
     def push(self, value: Any) -> None:
         self._stack.append(value)

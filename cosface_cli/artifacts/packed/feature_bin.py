@@ -21,7 +21,7 @@ _HEAD = struct.Struct("<4i")
 _TYPES = {5: "<f4", 6: "<f8"}
 _SUFFIX = re.compile(r"^(?P<photo>.+\.(?:jpe?g|png|bmp|gif|webp|tiff?))_[^/]*\.bin$", re.IGNORECASE)
 LARGEST = 1 << 20  # bytes, more than any vector has: the rest of a larger file is not read
-_MEND = "write the feature again"
+_HINT = "write the feature again"
 
 
 def read_feature(path: Path) -> NDArray[np.float32]:
@@ -32,18 +32,18 @@ def read_feature(path: Path) -> NDArray[np.float32]:
     except OSError as error:
         raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
     if len(content) < _HEAD.size:
-        raise CosfaceError("no MegaFace feature: shorter than its head", path, _MEND)
+        raise CosfaceError("no MegaFace feature: shorter than its head", path, _HINT)
     rows, columns, stride, kind = _HEAD.unpack_from(content)
     if kind not in _TYPES or rows < 1 or columns < 1 or min(rows, columns) != 1:
-        raise CosfaceError(f"no MegaFace feature: a matrix of {rows} x {columns}, type {kind}", path, _MEND)
+        raise CosfaceError(f"no MegaFace feature: a matrix of {rows} x {columns}, type {kind}", path, _HINT)
     size = columns * np.dtype(_TYPES[kind]).itemsize
     if stride < size or len(content) != _HEAD.size + rows * stride:
         says = f"its head says {rows} rows of {stride} bytes, {len(content) - _HEAD.size} follow"
-        raise CosfaceError(f"damaged: {says}", path, _MEND)
+        raise CosfaceError(f"damaged: {says}", path, _HINT)
     table = np.frombuffer(content, np.uint8, offset=_HEAD.size).reshape(rows, stride)[:, :size]
     vector = np.ascontiguousarray(table).view(_TYPES[kind]).ravel().astype(np.float32)
     if not np.isfinite(vector).all() or not vector.any():
-        raise CosfaceError("this feature has no direction: not finite, or of zero length", path, _MEND)
+        raise CosfaceError("this feature has no direction: not finite, or of zero length", path, _HINT)
     return vector
 
 

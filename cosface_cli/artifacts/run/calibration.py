@@ -23,7 +23,7 @@ from cosface_cli.maths.rates import allowed_accepts
 KIND = "cosface calibration"
 SCHEMA = 1
 ENDING = ".calibration.json"
-_MEND = "make it anew: cosface verify calibrate"
+_HINT = "make it anew: cosface verify calibrate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def from_tables(tables: Any, model: str, model_id: str, path: Path) -> dict[str,
     try:
         return {as_flip(flip): _table(found, model, model_id, as_flip(flip)) for flip, found in dict(tables).items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise DamagedError("its calibration is damaged", path, _MEND) from error
+        raise DamagedError("its calibration is damaged", path, _HINT) from error
 
 
 def write_calibrations(path: Path, calibrations: Mapping[str, Calibration]) -> None:
@@ -123,13 +123,13 @@ def read_calibrations(path: Path, model: ModelIdentity | None = None) -> dict[st
     try:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise CosfaceError("no such calibration", path, _MEND) from None
+        raise CosfaceError("no such calibration", path, _HINT) from None
     except OSError as error:
         raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or found.get("kind") != KIND:
-        raise CosfaceError("not a calibration", path, _MEND)
+        raise CosfaceError("not a calibration", path, _HINT)
     if not isinstance(found.get("schema"), int) or found["schema"] > SCHEMA:
         raise CosfaceError("this calibration was written by a newer cosface", path, "pip install -U cosface")
     table_model = ModelIdentity(name=str(found.get("model")), id=str(found.get("model_id")))

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.files.hdf5 import CHUNK, damage_errors, extend, growing, require
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceRow:
     """What a store says of one embedding."""
 
     source: str
@@ -77,7 +77,7 @@ class Columns:
     """Texts that repeat, each once."""
 
     @staticmethod
-    def of(rows: Sequence[Row]) -> Columns:
+    def of(rows: Sequence[FaceRow]) -> Columns:
         """The same rows as columns."""
         numbers = {
             name: np.array([_hash_bytes(row.hash) if name == "hash" else getattr(row, name) for row in rows], kind)
@@ -122,11 +122,11 @@ class Columns:
             digests.append(_digest(settings + b"\0" + box.tobytes(), KEY - FACE_KEY))
         return np.frombuffer(b"".join(digests), f"S{KEY}")
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[FaceRow]:
         """One by one."""
         coded = {n: [decode(self.tables[n][c]) if c >= 0 else None for c in codes] for n, codes in self.codes.items()}
         for i in range(len(self)):
-            yield Row(
+            yield FaceRow(
                 source=decode(self.texts["source"][i]),
                 identity=coded["identity"][i],
                 root=coded["root"][i] or "",
@@ -157,7 +157,7 @@ class RowColumns:
         for name in CODED:
             growing(file, f"{name}/codes", "<i4", ())
 
-    def append(self, rows: Sequence[Row] | Columns) -> None:
+    def append(self, rows: Sequence[FaceRow] | Columns) -> None:
         """Write some rows behind the others."""
         columns = rows if isinstance(rows, Columns) else Columns.of(rows)
         if not len(columns):
@@ -189,7 +189,7 @@ class RowReader:
         """mend: what errors say is to be done. Raises DamagedError where the columns are not all `count` long."""
         self._file = file
         self._count = count
-        self._mend = hint
+        self._hint = hint
         self._tables: dict[str, list[bytes]] = {}
         with damage_errors(Path(file.filename), hint):
             for name, kind, shape in COLUMNS:
@@ -202,19 +202,19 @@ class RowReader:
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, number: int) -> Row:
+    def __getitem__(self, number: int) -> FaceRow:
         return next(self.between(number, number + 1))
 
-    def between(self, start: int, stop: int) -> Iterator[Row]:
+    def between(self, start: int, stop: int) -> Iterator[FaceRow]:
         """Rows start to stop, read chunk by chunk. Raises DamagedError."""
         for low in range(start, stop, CHUNK):
-            with damage_errors(Path(self._file.filename), self._mend):
+            with damage_errors(Path(self._file.filename), self._hint):
                 chunk = list(self._columns(low, min(low + CHUNK, stop)).rows())
             yield from chunk
 
     def columns(self, start: int, stop: int) -> Columns:
         """Rows start to stop, column by column. Raises DamagedError."""
-        with damage_errors(Path(self._file.filename), self._mend):
+        with damage_errors(Path(self._file.filename), self._hint):
             return self._columns(start, stop)
 
     def _columns(self, low: int, high: int) -> Columns:

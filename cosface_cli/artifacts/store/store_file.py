@@ -33,7 +33,7 @@ from cosface_cli.artifacts.files.hdf5 import (
     write_attribute,
 )
 from cosface_cli.artifacts.model_identity import Flip, ModelIdentity, Precision, as_flip, as_precision
-from cosface_cli.artifacts.store.face_rows import Columns, Row, RowColumns, RowReader, decode
+from cosface_cli.artifacts.store.face_rows import Columns, FaceRow, RowColumns, RowReader, decode
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.unit_vectors import are_unit, lengths
 from cosface_cli.outcomes import Rejected
@@ -41,7 +41,7 @@ from cosface_cli.outcomes import Rejected
 SCHEMA = 1
 KIND = "cosface embedding store"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
-_MEND = "embed again into a new store"
+_HINT = "embed again into a new store"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,10 @@ class StoreHeader:
 
 
 def write_store(
-    path: Path, header: StoreHeader, rows: Iterable[tuple[Row, NDArray[np.float32]]], rejects: Sequence[dict[str, Any]]
+    path: Path,
+    header: StoreHeader,
+    rows: Iterable[tuple[FaceRow, NDArray[np.float32]]],
+    rejects: Sequence[dict[str, Any]],
 ) -> int:
     """Write rows with their unit vectors (D,) to path, whole or not at all, and give their number.
 
@@ -88,7 +91,7 @@ def write_store(
 def _write(
     new: NewFile,
     header: StoreHeader,
-    rows: Iterable[tuple[Row, NDArray[np.float32]]],
+    rows: Iterable[tuple[FaceRow, NDArray[np.float32]]],
     rejects: Sequence[dict[str, Any]],
 ) -> int:
     file = new.h5
@@ -109,7 +112,7 @@ def _write(
     return count
 
 
-def chunked(rows: Iterable[tuple[Row, NDArray[np.float32]]]) -> Iterator[list[tuple[Row, NDArray[np.float32]]]]:
+def chunked(rows: Iterable[tuple[FaceRow, NDArray[np.float32]]]) -> Iterator[list[tuple[FaceRow, NDArray[np.float32]]]]:
     """The same in lists of up to CHUNK."""
     rest = iter(rows)
     while chunk := list(islice(rest, CHUNK)):
@@ -133,7 +136,7 @@ class Store:
             raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
         if begins != SIGNATURE:
             raise CosfaceError("not a store: no HDF5 file", path, "give a file written by cosface embed")
-        with damage_errors(path, _MEND):
+        with damage_errors(path, _HINT):
             self._file = h5py.File(path, "r", locking=False)
             try:
                 self._check()
@@ -155,7 +158,7 @@ class Store:
 
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
         """Embeddings (stop - start, D) float32, of unit length. Raises DamagedError, as the other readers do."""
-        with damage_errors(self.path, _MEND):
+        with damage_errors(self.path, _HINT):
             return np.asarray(self._file["embeddings"][start:stop], dtype=np.float32)
 
     def blocks(self, size: int = CHUNK) -> Iterator[StoreBlock]:
@@ -163,7 +166,7 @@ class Store:
         for start in range(0, len(self), size):
             yield StoreBlock(self, start, min(start + size, len(self)))
 
-    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[FaceRow]:
         """What is known of each embedding, chunk by chunk."""
         return self._columns.between(start, len(self) if stop is None else stop)
 
@@ -171,7 +174,7 @@ class Store:
         """Rows start to stop, column by column."""
         return self._columns.columns(start, stop)
 
-    def pairs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+    def pairs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[FaceRow, NDArray[np.float32]]]:
         """Rows with their vectors (D,), chunk by chunk."""
         stop = len(self) if stop is None else stop
         rows = self.rows(start, stop)
@@ -181,7 +184,7 @@ class Store:
 
     def counts(self) -> tuple[int, int]:
         """How many identities the rows have, and how many sources they are from."""
-        with damage_errors(self.path, _MEND):
+        with damage_errors(self.path, _HINT):
             identities = self._file["identity/offsets"].shape[0] - 1
             faces = self._file["face"]
             parts = (faces[low : low + CHUNK] for low in range(0, len(self), CHUNK))
@@ -189,7 +192,7 @@ class Store:
 
     def rejects(self) -> list[dict[str, Any]]:
         """What was tried and gave no embedding."""
-        with damage_errors(self.path, _MEND):
+        with damage_errors(self.path, _HINT):
             return [dict(json.loads(text)) for text in bytes(self._file["rejects"][:]).splitlines()]
 
     def _check(self) -> None:
@@ -201,7 +204,7 @@ class Store:
         check_plain(file, os.path.getsize(self.path))  # noqa: PTH202
         count, size = file["embeddings"].shape
         require(file, "embeddings", "<f4", (int(read_attribute(file, "rows")), size))
-        self._columns = RowReader(file, count, _MEND)
+        self._columns = RowReader(file, count, _HINT)
         texts = {name: str(read_attribute(file, name)) for name in ("model", "model_id", "template")}
         precision = str(read_attribute(file, "precision")) if "precision" in file.attrs else "fp32"
         flip = as_flip(str(read_attribute(file, "flip")))
@@ -228,7 +231,7 @@ class StoreBlock:
         return self._store.columns(self.start, self.stop)
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[FaceRow]:
         """The same, row by row."""
         return list(self.columns.rows())
 

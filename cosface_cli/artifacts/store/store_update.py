@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.files.hdf5 import damage_errors
 from cosface_cli.artifacts.files.journal import Journal
 from cosface_cli.artifacts.model_identity import as_flip, as_precision
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, StoreHeader, write_store
 from cosface_cli.errors import DamagedError, ModelMismatch
 
@@ -30,7 +30,7 @@ Key = tuple[str, str]  # root, source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class SavedResult:
     """The saved result of a source."""
 
     hash: str
@@ -69,7 +69,7 @@ class StoreUpdate:
         """
         self.path = path
         self.header = header
-        self.known: dict[Key, Known] = {}
+        self.known: dict[Key, SavedResult] = {}
         self.moved_aside: Path | None = None
         self._fresh = 0
         self._dropped = False
@@ -82,7 +82,7 @@ class StoreUpdate:
         self._read_journal()
 
     def add(
-        self, rows: Sequence[Row], vectors: NDArray[np.float32], known: Known, key: Key, order: Iterable[Key]
+        self, rows: Sequence[FaceRow], vectors: NDArray[np.float32], known: SavedResult, key: Key, order: Iterable[Key]
     ) -> None:
         """Keep what a source gave: rows with their vectors, or a reject. order: all sources of this run, for when it
         is time to write the store."""
@@ -158,7 +158,7 @@ class StoreUpdate:
             if before is not None:
                 self.known[key] = _moved(before, before.start, -1, before.rows + 1)
             else:
-                self.known[key] = Known(
+                self.known[key] = SavedResult(
                     hash=row.hash,
                     size=row.size,
                     mtime_ns=row.mtime_ns,
@@ -172,7 +172,7 @@ class StoreUpdate:
         for reject in store.rejects():
             with damage_errors(self.path, "embed again"):
                 fields = {name: reject[name] for name in _REJECT_FIELDS}
-                self.known[reject["root"], reject["source"]] = Known(**fields, rows=0, start=0, offset=-1)
+                self.known[reject["root"], reject["source"]] = SavedResult(**fields, rows=0, start=0, offset=-1)
 
     def _fits(self, purpose: bytes) -> bool:
         try:
@@ -196,7 +196,7 @@ class StoreUpdate:
             self.known[key] = _moved(known, -1, offset)
             self._fresh += known.rows
 
-    def _rows(self, keys: Sequence[Key]) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+    def _rows(self, keys: Sequence[Key]) -> Iterator[tuple[FaceRow, NDArray[np.float32]]]:
         start = stop = 0  # rows of the old store that follow each other are read together
         for key in keys:
             known = self.known[key]
@@ -211,13 +211,14 @@ class StoreUpdate:
                 yield from zip(rows, vectors, strict=True)
         yield from self._old_rows(start, stop)
 
-    def _old_rows(self, start: int, stop: int) -> Iterator[tuple[Row, NDArray[np.float32]]]:
+    def _old_rows(self, start: int, stop: int) -> Iterator[tuple[FaceRow, NDArray[np.float32]]]:
         if start < stop and self._store is not None:
             yield from self._store.pairs(start, stop)
 
 
 _OTHER_MODEL = "use the store's --model, --flip and --precision, or a new store"
-_KNOWN_FIELDS = tuple(field.name for field in fields(Known))
+_RESULT_FIELDS = tuple(field.name for field in fields(SavedResult))
+_ROW_FIELDS = tuple(field.name for field in fields(FaceRow))
 _REJECT_FIELDS = ("hash", "size", "mtime_ns", "settings", "reason", "words")
 
 
@@ -227,11 +228,11 @@ def _free_name(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def _moved(known: Known, start: int, offset: int, rows: int | None = None) -> Known:
+def _moved(known: SavedResult, start: int, offset: int, rows: int | None = None) -> SavedResult:
     return replace(known, start=start, offset=offset, rows=known.rows if rows is None else rows)
 
 
-def _values(record: Row | Known) -> list[Any]:
+def _values(record: FaceRow | SavedResult) -> list[Any]:
     return [getattr(record, field.name) for field in fields(record)]
 
 
@@ -239,17 +240,22 @@ def _purpose(header: StoreHeader) -> bytes:
     return json.dumps(asdict(header), sort_keys=True).encode()
 
 
-def _packed(rows: Sequence[Row], vectors: NDArray[np.float32], known: Known, key: Key) -> bytes:
+def _packed(rows: Sequence[FaceRow], vectors: NDArray[np.float32], known: SavedResult, key: Key) -> bytes:
     # positional, and not by asdict, which copies deeply: this is done for every face
     values = {"key": key, "known": _values(known), "rows": [_values(row) for row in rows]}
     text = json.dumps(values).encode()
     return len(text).to_bytes(4, "little") + text + np.ascontiguousarray(vectors, "<f4").tobytes()
 
 
-def _unpacked(content: bytes, size: int) -> tuple[Key, Known, list[Row], NDArray[np.float32]]:
+def _unpacked(content: bytes, size: int) -> tuple[Key, SavedResult, list[FaceRow], NDArray[np.float32]]:
     length = int.from_bytes(content[:4], "little")
     found: dict[str, Any] = json.loads(content[4 : 4 + length])
-    rows = [replace(row, box=tuple(row.box)) for row in (Row(*v) for v in found["rows"])]  # type: ignore[arg-type]
+    rows = [_face_row(row) for row in found["rows"]]
     vectors = np.frombuffer(content[4 + length :], "<f4").reshape(-1, size)
     root, source = found["key"]
-    return (root, source), Known(**dict(zip(_KNOWN_FIELDS, found["known"], strict=True))), rows, vectors
+    return (root, source), SavedResult(**dict(zip(_RESULT_FIELDS, found["known"], strict=True))), rows, vectors
+
+
+def _face_row(values: list[Any]) -> FaceRow:
+    named = dict(zip(_ROW_FIELDS, values, strict=True))
+    return FaceRow(**{**named, "box": tuple(named["box"])})

@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.index.vector_file import MEND, VectorFile
+from cosface_cli.artifacts.index.vector_file import REBUILD_HINT, VectorFile
 from cosface_cli.engines.search import RECALL, Built, Search
 from cosface_cli.engines.search.flat import CLOSE, SPARE, tune
 from cosface_cli.engines.search.lists_file import require_lists
@@ -57,14 +57,14 @@ class Lists(Search):
         try:
             count, nprobe = int(settings["lists"]), int(settings["nprobe"])
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError("index.json does not say how it is searched", path, MEND) from error
+            raise DamagedError("index.json does not say how it is searched", path, REBUILD_HINT) from error
         require_lists(path, self.code, vectors.size, len(vectors), count, parts(vectors.size))
         if not 1 <= nprobe <= count:
-            raise DamagedError("index.json does not say how it is searched", path, MEND)
+            raise DamagedError("index.json does not say how it is searched", path, REBUILD_HINT)
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (RuntimeError, MemoryError) as error:
-            raise DamagedError("FAISS cannot read it", path, MEND) from error
+            raise DamagedError("FAISS cannot read it", path, REBUILD_HINT) from error
         return ListsSearcher(index, nprobe, path)
 
     def _trained(self, vectors: VectorFile) -> Any:
@@ -119,7 +119,7 @@ class ListsSearcher:
         arrays = [faiss.swig_ptr(array) for array in (lists, near, scores, ids)]
         self._index.search_preassigned_c(len(probes), faiss.swig_ptr(probes), wide, *arrays, False, self._params)
         if ids.size and (int(ids.max()) >= self._count or int(ids.min()) < -1):
-            raise DamagedError("it contains row numbers that are out of range", self._path, MEND)
+            raise DamagedError("it contains row numbers that are out of range", self._path, REBUILD_HINT)
         return ids
 
     def tuned(self, vectors: VectorFile, recall: float) -> dict[str, Any]:

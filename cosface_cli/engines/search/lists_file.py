@@ -8,7 +8,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from cosface_cli.artifacts.index.vector_file import MEND
+from cosface_cli.artifacts.index.vector_file import REBUILD_HINT
 from cosface_cli.errors import DamagedError
 
 
@@ -25,7 +25,7 @@ def require_lists(path: Path, code: Literal["sq8", "pq"], size: int, rows: int, 
             _walk(file, length, code, size, rows, lists, parts)
     except (OSError, ValueError, struct.error) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
-        raise DamagedError(f"not the lists of this index ({words})", path, MEND) from error
+        raise DamagedError(f"not the lists of this index ({words})", path, REBUILD_HINT) from error
 
 
 def _walk(file: BinaryIO, length: int, code: str, size: int, rows: int, lists: int, parts: int) -> None:

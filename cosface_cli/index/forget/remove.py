@@ -15,7 +15,7 @@ from cosface_cli.artifacts.crops.manifest import MANIFEST, REJECTS, crop_record,
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.index.index_folder import IndexHeader
 from cosface_cli.artifacts.index.index_rows import IndexRows
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store, write_store
 from cosface_cli.index.build.search_choice import SearchChoice
 from cosface_cli.index.build.segments import BLOCK, SegmentWriter, publish_segments, write_changes
@@ -50,7 +50,7 @@ def remove_from_store(path: Path, plan: Plan, selection: Selection) -> None:
         if all(mask.all() for mask in masks) and len(rejects) == len(store.rejects()):
             return
 
-        def remaining() -> Iterator[tuple[Row, NDArray[np.float32]]]:
+        def remaining() -> Iterator[tuple[FaceRow, NDArray[np.float32]]]:
             for block, mask in zip(store.blocks(BLOCK), masks, strict=True):
                 yield from zip(block.columns.kept(mask).rows(), block.vectors[mask], strict=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index.people_file import face_key
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.index.search.gallery import Gallery
 
 BLOCK = 1024  # faces whose vectors are in memory at a time
@@ -27,11 +27,11 @@ class IndexFaces:
     def __len__(self) -> int:
         return len(self._gallery)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[FaceRow]:
         """The row of each face, in order."""
         return self._gallery.rows()
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> FaceRow:
         """The row of one face."""
         return self._gallery.row(number)
 

@@ -12,7 +12,7 @@ from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.files.links import replace_links
 from cosface_cli.artifacts.index.index_folder import MAIN, read_header
 from cosface_cli.artifacts.index.people_file import People, Person, read_people, write_people
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people import ClusterConfig, ClusterReport, Evaluation, IdentifyConfig, IdentifyReport
 from cosface_cli.index.people.groups.merge_threshold import merge_threshold
@@ -121,7 +121,7 @@ def _write_links(root: Path, hard: bool, faces: IndexFaces, grouped: GroupedFace
         emit(Note(f"{len(missing)} photos could not be linked, the first is {missing[0]}"))
 
 
-def _face_row(row: Row, person: Person | None, cos: float, is_doubtful: bool) -> dict[str, Any]:
+def _face_row(row: FaceRow, person: Person | None, cos: float, is_doubtful: bool) -> dict[str, Any]:
     """The row of output of a face."""
     return {
         "cluster": None if person is None else person.id,

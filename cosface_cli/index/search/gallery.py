@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.index.index_folder import IndexHeader, Segment, read_header, require_whole
 from cosface_cli.artifacts.index.index_rows import IndexRows, Shown
 from cosface_cli.artifacts.index.vector_file import VectorFile
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.engines.search import SEARCHERS, Searcher
 from cosface_cli.engines.search.flat import FlatSearcher
 from cosface_cli.engines.search.near import nearest
@@ -125,7 +125,7 @@ class Gallery:
             scores[short], ids[short] = nearest(part.vectors, short_probes, part.exact.propose(short_probes, k), k)
         return scores, ids
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> FaceRow:
         """What the index knows of a row."""
         part, local = self._at(number)
         return part.rows[local]
@@ -154,7 +154,7 @@ class Gallery:
             out[mask] = part.vectors.take(numbers[mask] - part.start)
         return out
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[FaceRow]:
         """All rows, in order."""
         for part in self.parts:
             yield from part.rows

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.index.build.segments import BLOCK
 from cosface_cli.index.search.gallery import Gallery
 
-ExportBlock = tuple[NDArray[np.int64], list[Row], NDArray[np.float32]]  # ids, rows, vectors
+ExportBlock = tuple[NDArray[np.int64], list[FaceRow], NDArray[np.float32]]  # ids, rows, vectors
 
 NUMBERS = ("id", "face", "left", "top", "right", "bottom", "score", "sharpness", "size", "mtime_ns")
 FIELDS = ("id", "identity", "source", "root", "face", "left", "top", "right", "bottom", "score", "sharpness", "hash",
@@ -29,7 +29,7 @@ def export_blocks(gallery: Gallery) -> Iterator[ExportBlock]:
             yield np.array(part.rows.ids[low:high]), rows, part.vectors.between(low, high)
 
 
-def field_values(number: int, row: Row) -> tuple[object, ...]:
+def field_values(number: int, row: FaceRow) -> tuple[object, ...]:
     """The values of FIELDS for a row."""
     file = (row.score, row.sharpness, row.hash, row.size, row.mtime_ns)
     return (int(number), row.identity, row.source, row.root, row.face, *row.box, *file)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.engines.photos.face_vectors import Vectors
 from cosface_cli.engines.photos.pair_photos import stem
@@ -21,7 +21,7 @@ from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.verify.faces.source import EmbeddedPhoto, FacePicture, StoredFaces, names_by_stem
 
 Choice = Literal["first", "largest", "all"]
-_StoredFace = tuple[Row, NDArray[np.float32]]
+_StoredFace = tuple[FaceRow, NDArray[np.float32]]
 
 
 class StoreFaces:
@@ -173,6 +173,6 @@ class StoreFaces:
         )
 
 
-def _area(row: Row) -> float:
+def _area(row: FaceRow) -> float:
     left, top, right, bottom = row.box
     return (right - left) * (bottom - top)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.engines.photos.copy_detection import Thumbnail, copy_kind
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.verify.faces.photos import PhotoFaces
@@ -22,7 +22,7 @@ def copies_of(
     shared: SharedFaces,
     open_photos: Callable[[Sequence[str]], PhotoFaces] | None,
     emit: OnOutcome,
-) -> dict[int, tuple[str, float, Row]]:
+) -> dict[int, tuple[str, float, FaceRow]]:
     """By test face, what it is of a photo in the training set: a copy, or its mirror image; the cosine; and that row.
 
     open_photos: photos by their paths, None where no model is known that embeds them.
@@ -38,7 +38,7 @@ def copies_of(
     if len(files) < len(paths):
         emit(Note(f"{len(paths) - len(files)} of {len(paths)} photos cannot be compared: deleted, or in an archive"))
     photos = {photo.name: photo for photo in open_photos(files).photos(files)}
-    copies: dict[int, tuple[str, float, Row]] = {}
+    copies: dict[int, tuple[str, float, FaceRow]] = {}
     for number, faces in near.items():
         tested = _thumbnail(photos.get(test[number].path), test[number].vector)
         for cos, row, vector in faces:
@@ -57,5 +57,5 @@ def _thumbnail(photo: EmbeddedPhoto | None, vector: NDArray[np.float32]) -> Thum
     return np.asarray(photo.vectors.thumbnails[int(np.argmax(photo.vectors.vectors @ vector))])
 
 
-def _path(row: Row) -> str:
+def _path(row: FaceRow) -> str:
     return str(Path(row.root) / row.source)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify.leakage import LeakageConfig
@@ -23,13 +23,13 @@ NEAREST = 3  # faces of the training set kept for each face of the test
 class SharedFaces:
     """Faces and people that both sets have. Faces of the test are numbered."""
 
-    files: dict[int, Row] = field(default_factory=dict)
+    files: dict[int, FaceRow] = field(default_factory=dict)
     """By test face, the training row with the same file."""
-    near: dict[int, list[tuple[float, Row, NDArray[np.float32]]]] = field(default_factory=dict)
+    near: dict[int, list[tuple[float, FaceRow, NDArray[np.float32]]]] = field(default_factory=dict)
     """By test face, the nearest training faces over the threshold: cosine, row and vector, best first."""
     people: list[tuple[float, str, str]] = field(default_factory=list)
     """Cosine, person of the test and person of the training set, best first."""
-    first_rows: dict[str, Row] = field(default_factory=dict)
+    first_rows: dict[str, FaceRow] = field(default_factory=dict)
     """By person of the training set."""
     threshold: float = 1.0
     """Cosine from which two people count as one."""

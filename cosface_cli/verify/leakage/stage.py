@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.errors import CosfaceError
@@ -88,7 +88,7 @@ def leakage(config: LeakageConfig, emit: OnOutcome = ignore) -> LeakageReport:
 
 
 def _rows(
-    test: Sequence[FaceOfTest], shared: SharedFaces, copies: Mapping[int, tuple[str, float, Row]]
+    test: Sequence[FaceOfTest], shared: SharedFaces, copies: Mapping[int, tuple[str, float, FaceRow]]
 ) -> Iterator[dict[str, Any]]:
     """Rows of output: photos first, then people by falling cosine."""
     for number, row in sorted(shared.files.items()):
@@ -100,7 +100,7 @@ def _rows(
         yield _row("same_person", first_faces[person], shared.first_rows[trained], cos)
 
 
-def _row(kind: str, face: FaceOfTest, row: Row, cos: float) -> dict[str, Any]:
+def _row(kind: str, face: FaceOfTest, row: FaceRow, cos: float) -> dict[str, Any]:
     return {
         "kind": kind,
         "test": face.name,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.index.people_file import Person
 from cosface_cli.artifacts.pages import page_writer
-from cosface_cli.artifacts.store.face_rows import Row
+from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.errors import PhotoError
 from cosface_cli.index.people.groups.linkage import Groups
 from cosface_cli.index.people.groups.persons import GroupedFaces
@@ -161,7 +161,7 @@ def _face_data(faces: IndexFaces, number: int, cosine: float, other_cosine: floa
     }
 
 
-def thumbnail(row: Row) -> str | None:
+def thumbnail(row: FaceRow) -> str | None:
     """The picture of a face for the page, None if its file cannot be read any more."""
     path = Path(row.root) / row.source
     try:
