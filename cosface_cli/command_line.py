@@ -22,7 +22,7 @@ from typer.core import TyperCommand
 
 from cosface_cli.console import Terminal
 from cosface_cli.errors import CosfaceError
-from cosface_cli.options import Parameter, convert, in_words, parameters
+from cosface_cli.options import Parameter, convert, default_in_words, parameters
 
 C = TypeVar("C")
 _VALUES = {str: "<text>", int: "<int>", float: "<number>", Path: "<path>"}
@@ -214,16 +214,8 @@ def _help(parameter: Parameter) -> str:
     if said.unset is not None and (default in (None, MISSING, ()) or default is False):
         notes.insert(0, f"default: {said.unset}")
     elif default not in (None, MISSING, ()) and default is not False:
-        notes.insert(0, f"default: {_shown(default)}")
+        notes.insert(0, f"default: {default_in_words(default)}")
     return f"{parameter.help}  [{'; '.join(notes)}]" if notes else parameter.help
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return in_words(value)
-    return ",".join(map(_shown, value)) if isinstance(value, tuple) else str(value)
 
 
 def _command_class(entry: Command) -> type[TyperCommand]:

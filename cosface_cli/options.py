@@ -85,6 +85,15 @@ def argument(metavar: str, help: str, **rest: Any) -> Option:
     return Option(help=help, metavar=metavar, positional=True, **rest)
 
 
+def default_in_words(value: Any) -> str:
+    """A default as it stands in the help."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return in_words(value)
+    return (",".join(map(default_in_words, value)) or "none") if isinstance(value, tuple) else str(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """A field of a config as the command line sees it."""

@@ -19,7 +19,7 @@ from cosface_cli.backbones import BACKBONES
 from cosface_cli.engines.photos.photo_options import TemplateName
 from cosface_cli.engines.runtime.devices import Precision
 from cosface_cli.losses import LOSSES
-from cosface_cli.options import Checked, Option, argument, option
+from cosface_cli.options import Checked, Option, argument, default_in_words, option
 from cosface_cli.train.crops import AUGMENTATIONS, SAMPLERS
 from cosface_cli.train.step import OPTIMIZERS, SCHEDULES
 
@@ -36,12 +36,12 @@ class Setting(Option):
 
     fallback: Any = None
     """Its value where neither the command line nor the recipe sets it; None where it follows from other settings."""
-    unset: str | None = "from the recipe"
 
 
-def setting(help: str, *flags: str, **fields: Any) -> Setting:
+def setting(help: str, *flags: str, fallback: Any = None, **fields: Any) -> Setting:
     """An option that a recipe may set. fields: the other fields of Setting."""
-    return Setting(help=help, flags=flags, **fields)
+    otherwise = "" if fallback is None else f", else {default_in_words(fallback)}"
+    return Setting(help=help, flags=flags, fallback=fallback, **{"unset": f"from the recipe{otherwise}", **fields})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
