@@ -1,7 +1,7 @@
-"""Average linkage over a graph of neighbours, and how well groups agree with true names.
+"""Average linkage over a graph of neighbours, and the agreement of groups with true names.
 
-The mean cosine between the members of two groups is the product of their mean vectors, so groups need no more than a
-sum and a count, however many members they have.
+The mean cosine between the members of two groups is the inner product of their mean vectors. So a group is stored as a
+sum and a count, however many members it has.
 """
 
 from __future__ import annotations
@@ -18,42 +18,43 @@ BLOCK = 1 << 12  # pairs whose vectors are in memory at a time
 
 
 def average_linkage(
-    sums: Floats, counts: Ints, left: Ints, right: Ints, least: float, held: NDArray[np.bool_] | None = None
+    sums: Floats, counts: Ints, left: Ints, right: Ints, least: float, separate: NDArray[np.bool_] | None = None
 ) -> Ints:
-    """Merge groups while the mean cosine between two of them is `least` or more; gives the group (M,) of each.
+    """Merge groups while the mean cosine between two of them is `least` or more. Returns the final group (M,) of each.
 
-    sums (M, D): of each group's unit vectors, changed in place; counts (M,): how many, likewise; left, right (E,):
-    the pairs of groups that may be merged, each once, which are handed on to what they become. held (M,): groups
-    that stay apart from each other. A group is called by the least of its members' numbers.
+    sums (M, D): the sum of each group's unit vectors, changed in place; counts (M,): the number of its vectors, changed
+    in place; left, right (E,): the pairs of groups that may be merged, each once; a merged group inherits the pairs of
+    its parts. separate (M,): groups that are never merged with each other. The number of a group is the smallest number
+    of its members.
 
-    In each round all pairs that are each other's nearest are merged. As a merged group is never nearer to a third
-    than the nearer of its two was, that is the same as one pair at a time, the nearest first (Murtagh 1983, Sumengen
-    2021). Equally near ones go by number, so the order of the edges does not matter.
+    Each round merges all pairs that are each other's nearest neighbour. A merged group is never nearer to a third group
+    than the nearer of its two parts was. So the result is the same as merging one pair at a time, nearest first
+    (Murtagh 1983, Sumengen 2021). Ties are broken by number, so the order of the edges does not matter.
     """
     groups = np.arange(len(sums), dtype=np.int64)
-    apart = np.zeros(len(sums), bool) if held is None else held.copy()
+    apart = np.zeros(len(sums), bool) if separate is None else separate.copy()
     cosines = _means(sums, counts, left, right)
     while True:
         near = (cosines >= least) & ~(apart[left] & apart[right])
         if not near.any():
             return groups
-        kept, gone = _reciprocal(left[near], right[near], cosines[near], len(sums))
-        sums[kept] += sums[gone]
-        counts[kept] += counts[gone]
-        apart[kept] |= apart[gone]
-        becomes = np.arange(len(sums), dtype=np.int64)
-        becomes[gone] = kept
-        groups = becomes[groups]
+        target, merged = _reciprocal(left[near], right[near], cosines[near], len(sums))
+        sums[target] += sums[merged]
+        counts[target] += counts[merged]
+        apart[target] |= apart[merged]
+        new_number = np.arange(len(sums), dtype=np.int64)
+        new_number[merged] = target
+        groups = new_number[groups]
         changed = np.zeros(len(sums), bool)
-        changed[kept] = True
-        left, right, first = distinct_pairs(becomes[left], becomes[right], len(sums))
+        changed[target] = True
+        left, right, first = distinct_pairs(new_number[left], new_number[right], len(sums))
         cosines = cosines[first]
-        anew = np.flatnonzero(changed[left] | changed[right])
-        cosines[anew] = _means(sums, counts, left[anew], right[anew])
+        stale = np.flatnonzero(changed[left] | changed[right])
+        cosines[stale] = _means(sums, counts, left[stale], right[stale])
 
 
 def distinct_pairs(left: Ints, right: Ints, count: int) -> tuple[Ints, Ints, Ints]:
-    """Pairs of different numbers below count, each once and the smaller first; and where each stood first."""
+    """The distinct pairs of two different numbers below count, smaller first; and where each occurs first."""
     where = np.flatnonzero(left != right)
     low, high = np.minimum(left[where], right[where]), np.maximum(left[where], right[where])
     codes, first = np.unique(low * count + high, return_index=True)
@@ -61,16 +62,16 @@ def distinct_pairs(left: Ints, right: Ints, count: int) -> tuple[Ints, Ints, Int
 
 
 def _reciprocal(left: Ints, right: Ints, cosines: NDArray[np.float64], count: int) -> tuple[Ints, Ints]:
-    """The pairs that are each other's nearest, the smaller number first."""
-    own, other = np.concatenate([left, right]), np.concatenate([right, left])
-    order = np.lexsort((other, -np.concatenate([cosines, cosines]), own))
-    own, other = own[order], other[order]
-    first = np.flatnonzero(np.diff(own, prepend=-1))
+    """The pairs that are each other's nearest neighbour, smaller number first."""
+    groups, neighbours = np.concatenate([left, right]), np.concatenate([right, left])
+    order = np.lexsort((neighbours, -np.concatenate([cosines, cosines]), groups))
+    groups, neighbours = groups[order], neighbours[order]
+    first = np.flatnonzero(np.diff(groups, prepend=-1))
     nearest = np.full(count, -1, np.int64)
-    nearest[own[first]] = other[first]
-    one = own[first]
-    one = one[(nearest[nearest[one]] == one) & (one < nearest[one])]
-    return one, nearest[one]
+    nearest[groups[first]] = neighbours[first]
+    smaller = groups[first]
+    smaller = smaller[(nearest[nearest[smaller]] == smaller) & (smaller < nearest[smaller])]
+    return smaller, nearest[smaller]
 
 
 def _means(sums: Floats, counts: Ints, left: Ints, right: Ints) -> NDArray[np.float64]:
@@ -85,26 +86,26 @@ def _means(sums: Floats, counts: Ints, left: Ints, right: Ints) -> NDArray[np.fl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How well groups agree with true names, each 0..1."""
+    """The agreement of groups with true names. Every figure is in 0..1."""
 
     pair_f: float
-    """Harmonic mean of the next two."""
+    """Harmonic mean of pair_precision and pair_recall."""
     pair_precision: float
-    """Share of one person among the pairs of faces in the same group."""
+    """Of the pairs of faces in one group, the share that show one person."""
     pair_recall: float
-    """Share in the same group among the pairs of faces of one person."""
+    """Of the pairs of faces of one person, the share in one group."""
     bcubed_f: float
-    """Harmonic mean of the next two."""
+    """Harmonic mean of bcubed_precision and bcubed_recall."""
     bcubed_precision: float
-    """Share of a face's group that is its person, mean over faces (Bagga and Baldwin 1998)."""
+    """Share of the face's person among its group, averaged over faces (Bagga and Baldwin 1998)."""
     bcubed_recall: float
-    """Share of a face's person that is in its group, mean over faces."""
+    """Share of the face's group among its person's faces, averaged over faces."""
     nmi: float
     """Mutual information, divided by the mean of the two entropies."""
 
 
 def agreement(truth: Ints, groups: Ints) -> Agreement:
-    """Scores of groups (N,) against the true people (N,), both as numbers from 0. Raises ValueError for no faces."""
+    """The agreement of groups (N,) with the true people (N,), both numbers from 0. Raises ValueError without faces."""
     n = len(truth)
     if not n or len(groups) != n:
         raise ValueError(f"{len(groups)} groups cannot be compared with {n} names")
@@ -131,7 +132,7 @@ def _pairs(sizes: Ints) -> int:
 
 
 def _share(part: int, whole: int) -> float:
-    """1 where there is nothing to be wrong about."""
+    """part / whole; 1 for an empty whole, which has no errors."""
     return part / whole if whole else 1.0
 
 
@@ -148,7 +149,7 @@ def _mutual_information(
 ) -> float:
     shared = float((joint * np.log(joint / (of_person * of_group))).sum())
     mean = (_entropy(people) + _entropy(groups)) / 2
-    return min(1.0, max(0.0, shared / mean)) if mean > 0 else 1.0  # one person in one group: nothing to tell apart
+    return min(1.0, max(0.0, shared / mean)) if mean > 0 else 1.0  # mean 0: one person in one group
 
 
 def _entropy(shares: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""The ROC as a step function on sorted scores: ties are one group, nothing is interpolated."""
+"""The ROC as a step function on sorted scores: equal scores form one group, and nothing is interpolated."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """How many pairs are accepted at each threshold (score >= threshold), from the strictest to the loosest."""
+    """The number of pairs accepted at each threshold (score >= threshold), from the strictest to the loosest."""
 
     thresholds: Floats
-    """(K,) float64: inf, then every distinct score, falling. -inf, if present, stands for pairs that no threshold
+    """(K,) float64: inf, then the distinct scores, falling. -inf, if present, stands for pairs that no threshold
     accepts."""
     genuine: Counts
-    """(K,) int64, accepted genuine pairs; the last is their total."""
+    """(K,) int64, accepted genuine pairs; the last value is the number of all genuine pairs."""
     impostors: Counts
-    """(K,) int64, accepted impostor pairs; the last is their total."""
+    """(K,) int64, accepted impostor pairs; the last value is the number of all impostor pairs."""
 
     @property
     def tar(self) -> Floats:
@@ -35,20 +35,20 @@ class Curve:
 
     @property
     def frr(self) -> Floats:
-        """(K,) false reject rates, 0..1: over the FAR, both on scales of probability, this is the DET curve."""
+        """(K,) false reject rates, 0..1. Against the FAR, both on probit scales, this is the DET curve."""
         return 1 - self.tar
 
     def accepted(self, threshold: float) -> tuple[int, int]:
-        """How many genuine and how many impostor pairs reach a threshold."""
+        """The numbers of genuine and of impostor pairs at or above a threshold."""
         row = int(np.searchsorted(-self.thresholds, -threshold, side="right")) - 1
         return (int(self.genuine[row]), int(self.impostors[row])) if row >= 0 else (0, 0)
 
 
 def roc(scores: ArrayLike, same: ArrayLike) -> Curve:
-    """The curve of scores (N,) of pairs that are the same person or not (N,) bool.
+    """The curve of scores (N,); same: (N,) bool, whether each pair is one person.
 
-    -inf is the score of a pair that no threshold accepts, as where a photo has no face. Raises ValueError where a
-    score is another that is no number, or without both genuine and impostor pairs.
+    -inf is the score of a pair that no threshold accepts, for example because a photo has no face. Raises ValueError
+    for a score of NaN or inf, and without both genuine and impostor pairs.
     """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same, dtype=bool)
     if np.isnan(values).any() or (values == np.inf).any():
@@ -62,7 +62,7 @@ def roc(scores: ArrayLike, same: ArrayLike) -> Curve:
 
 
 def curve_of_counts(edges: ArrayLike, genuine: ArrayLike, impostors: ArrayLike) -> Curve:
-    """The curve of a histogram: edges (K,) rising, the lowest score of each bin; genuine, impostors: (K,) pairs in it.
+    """The curve of a histogram. edges: (K,) lowest score of each bin, rising; genuine, impostors: (K,) pairs in it.
 
     Empty bins are left out. Raises ValueError without both genuine and impostor pairs.
     """

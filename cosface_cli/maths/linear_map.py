@@ -1,4 +1,4 @@
-"""A linear map between two embedding spaces, learned on the same faces seen by both."""
+"""A linear map between the embedding spaces of two models, learned from the same faces embedded by both."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ def ridge(x: NDArray[np.floating], y: NDArray[np.floating], strength: float) -> 
 
 
 def mapped(x: NDArray[np.floating], matrix: Array) -> NDArray[np.float32]:
-    """x (n, A) by the map (A, B), of unit length again. Raises ValueError where one comes to lie at zero."""
-    found = np.asarray(x, np.float64) @ matrix
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    """Vectors x (n, A) times matrix (A, B), scaled to unit length. Raises ValueError if a product is zero."""
+    products = np.asarray(x, np.float64) @ matrix
+    lengths = np.linalg.norm(products, axis=1, keepdims=True)
     if not (lengths > 1e-9).all():
-        raise ValueError("the map takes a vector to zero")
-    return np.asarray(found / lengths, np.float32)
+        raise ValueError("a vector is mapped to zero")
+    return np.asarray(products / lengths, np.float32)
 
 
 def rank1(probes: NDArray[np.floating], gallery: NDArray[np.floating], people: NDArray[np.int64]) -> float | None:
-    """How often the nearest other face is of the same person, over the faces whose person has another.
+    """The share of faces whose nearest other face shows the same person, among the faces of people with two or more.
 
-    probes, gallery: (n, D) unit vectors of the same n faces; people: (n,) whose. None where nobody has two.
+    probes, gallery: (n, D) unit vectors of the same n faces; people: (n,) their labels. None if nobody has two faces.
     """
     _, person, count = np.unique(people, return_inverse=True, return_counts=True)
-    own = np.flatnonzero(count[person] > 1)
-    if not len(own):
+    mated = np.flatnonzero(count[person] > 1)
+    if not len(mated):
         return None
     right = 0
-    for low in range(0, len(own), 1024):
-        part = own[low : low + 1024]
+    for low in range(0, len(mated), 1024):
+        part = mated[low : low + 1024]
         cosines = np.asarray(probes[part], np.float64) @ np.asarray(gallery, np.float64).T
         cosines[np.arange(len(part)), part] = -np.inf
         right += int((people[cosines.argmax(1)] == people[part]).sum())
-    return right / len(own)
+    return right / len(mated)

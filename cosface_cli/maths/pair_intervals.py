@@ -1,14 +1,13 @@
-"""How sure the rates over all pairs of some faces are, at every threshold, whatever the number of pairs.
+"""Intervals of the rates over all pairs of a set of faces, at every threshold, for any number of pairs.
 
-An interval is the wider, at either end, of the exact binomial's and that of drawing people anew (maths.bootstrap): each
-photo is in many pairs, which are not independent.
+At each end an interval is the wider one of the exact binomial interval and the interval by resampling people
+(maths.bootstrap): a photo is in many pairs, and these are not independent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,12 @@ from numpy.typing import NDArray
 from cosface_cli.maths.bootstrap import DRAWS, identity_draws, percentile_interval
 from cosface_cli.maths.intervals import clopper_pearson
 
-GROUPS = 320  # at most so many are drawn anew: of more people some go together
+GROUPS = 320  # largest number of groups that are resampled: more people than that share groups
 _TILE = 1024
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Numbers = NDArray[np.int64] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,16 +36,17 @@ class Intervals:
 def far_intervals(
     vectors: NDArray[np.float32], people: Codes, thresholds: Floats, draws: int = DRAWS, seed: int = 0
 ) -> Intervals:
-    """Of the false accept rate of unit vectors (N, D) of people (N,) at thresholds (T,), rising."""
+    """Intervals of the false accept rate at thresholds (T,), rising, of unit vectors (N, D) of people (N,)."""
     groups = people % GROUPS
     size, levels = int(groups.max()) + 1, len(thresholds) + 1
     counts = np.zeros(size * size * levels, np.int64)
     for scores, rows, columns, later in _tiles(vectors):
         other = people[rows, None] != people[None, columns]
-        reached = np.searchsorted(thresholds, scores, side="right")  # how many thresholds
+        reached = np.searchsorted(thresholds, scores, side="right")  # number of thresholds at or below the score
         cells = (groups[rows, None] * size + groups[None, columns]) * levels + reached
         counts += np.bincount(cells[other & later], minlength=counts.size)
-    by_pair = counts.reshape(size, size, levels)[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]  # that reach so many or more
+    # (G, G, levels): pairs of two groups that reach at least this many thresholds
+    by_pair = counts.reshape(size, size, levels)[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
     level_first = np.ascontiguousarray(np.moveaxis(by_pair, 2, 0), dtype=np.float64)  # (levels, G, G)
     drawn = np.stack(list(identity_draws(size, draws, seed))).astype(np.float64)  # (draws, G)
     sums = np.stack([((drawn @ level) * drawn).sum(axis=1) for level in level_first])  # (levels, draws)
@@ -56,12 +57,12 @@ def far_intervals(
 def tar_intervals(
     vectors: NDArray[np.float32], people: Codes, thresholds: Floats, draws: int = DRAWS, seed: int = 0
 ) -> Intervals:
-    """Of the true accept rate, as far_intervals."""
+    """Intervals of the true accept rate, with the arguments of far_intervals."""
     size = int(people.max()) + 1
     hits, trials = np.zeros((len(thresholds), size), np.int64), np.zeros(size, np.int64)
     for person in range(size):
-        own = vectors[people == person]
-        scores = (own @ own.T)[np.triu_indices(len(own), 1)]
+        faces = vectors[people == person]
+        scores = (faces @ faces.T)[np.triu_indices(len(faces), 1)]
         hits[:, person] = (scores[None] >= thresholds[:, None]).sum(axis=1)
         trials[person] = scores.size
     drawn = np.stack(list(identity_draws(size, draws, seed)))  # (draws, K)
@@ -69,20 +70,20 @@ def tar_intervals(
     return _wider(hits.sum(axis=1), np.full(len(thresholds), trials.sum()), hits @ drawn.T, totals)
 
 
-def _wider(hits: Codes, trials: Codes, drawn_hits: NDArray[Any], drawn_trials: NDArray[Any]) -> Intervals:
-    """hits, trials: (T,); the same of each draw: (T, draws)."""
+def _wider(hits: Codes, trials: Codes, drawn_hits: Numbers, drawn_trials: Numbers) -> Intervals:
+    """hits, trials: (T,) of the pairs; drawn_hits, drawn_trials: (T, draws) of each draw."""
     low, high = np.empty(len(hits)), np.empty(len(hits))
     with np.errstate(invalid="ignore"):
         rates = drawn_hits / drawn_trials
-    for row, (some, all_) in enumerate(zip(hits, trials, strict=True)):
-        exact = clopper_pearson(int(some), int(all_))
+    for row, (hit_count, trial_count) in enumerate(zip(hits, trials, strict=True)):
+        exact = clopper_pearson(int(hit_count), int(trial_count))
         resampled = percentile_interval(rates[row]) or exact
         low[row], high[row] = min(exact[0], resampled[0]), max(exact[1], resampled[1])
     return Intervals(low, high)
 
 
 def _tiles(vectors: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float32], slice, slice, NDArray[np.bool_]]]:
-    """Cosines of blocks of rows with blocks of columns, and which of them are of two rows in their order."""
+    """Cosines of a block of rows with a block of columns, the two slices, and which cells have row < column."""
     numbers = np.arange(len(vectors))
     for top in range(0, len(vectors), _TILE):
         rows = slice(top, top + _TILE)

@@ -1,4 +1,4 @@
-"""Figures of a curve that a paper cites: TAR at FAR and the equal error rate, with exact intervals."""
+"""The usual figures of an ROC curve: TAR at FAR and the equal error rate, with exact intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cosface_cli.maths.intervals import clopper_pearson
 class Rate:
     """TAR at the lowest threshold whose FAR on these pairs is at most `far`, with exact 95 % intervals.
 
-    What the impostor pairs cannot resolve is None. The interval of the TAR takes the threshold as given.
+    Values that the impostor pairs cannot resolve are None. The interval of the TAR treats the threshold as fixed.
     """
 
     far: float
@@ -39,7 +39,7 @@ class Rate:
     far_high: float | None = None
     """Upper end of its interval."""
     impostors_needed: int | None = None
-    """If the impostor pairs cannot resolve `far`: how many could."""
+    """If the impostor pairs cannot resolve `far`: the smallest number that could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class EqualError:
     eer: float
     """Mean of far and frr."""
     threshold: float
-    """The score."""
+    """The score from which a pair is accepted."""
     far: float
     """False accept rate."""
     frr: float
@@ -57,20 +57,20 @@ class EqualError:
 
 
 def allowed_accepts(far: float, impostors: int) -> int:
-    """How many of `impostors` impostor pairs may be accepted at a false accept rate (0..1).
+    """The number of `impostors` pairs that may be accepted at a false accept rate (0..1).
 
-    .29 of 3,000 is 869.999... in floating point; the factor brings such a product back to the 870 that is meant.
+    0.29 of 3,000 is 869.999... in floating point; the factor corrects such a product to 870.
     """
     return math.floor(far * impostors * (1 + 1e-12))
 
 
 def impostors_needed(far: float) -> int:
-    """The fewest impostor pairs that can resolve a false accept rate: one of them is that rate."""
+    """The smallest number of impostor pairs that can resolve a false accept rate: one accepted pair is that rate."""
     return math.ceil(1 / far * (1 - 1e-12))
 
 
 def tar_at_far(curve: Curve, far: float) -> Rate:
-    """TAR at a FAR, 0..1, as a step function: no interpolation."""
+    """TAR at a FAR (0..1) on the step function, without interpolation."""
     genuine, impostors = int(curve.genuine[-1]), int(curve.impostors[-1])
     allowed = allowed_accepts(far, impostors)
     if allowed < 1:
@@ -87,7 +87,7 @@ def tar_at_far(curve: Curve, far: float) -> Rate:
         )
     row = int(np.searchsorted(curve.impostors, allowed, side="right")) - 1
     if curve.thresholds[row] == -np.inf and row > 0:
-        row -= 1  # no threshold accepts those
+        row -= 1  # no threshold accepts pairs without a score
     hits, false = int(curve.genuine[row]), int(curve.impostors[row])
     low, high = clopper_pearson(hits, genuine)
     far_low, far_high = clopper_pearson(false, impostors)
@@ -107,9 +107,9 @@ def tar_at_far(curve: Curve, far: float) -> Rate:
 
 
 def equal_error(curve: Curve) -> EqualError:
-    """The equal error rate of a step function: at the threshold where |FAR - FRR| is least, their mean.
+    """The equal error rate of a step function: the mean of FAR and FRR at the threshold with the least |FAR - FRR|.
 
-    Of several the one with the least mean, then the strictest.
+    Among equal differences the lowest mean decides, then the strictest threshold.
     """
     far, frr = curve.far, curve.frr
     row = int(np.lexsort((far + frr, np.round(np.abs(far - frr), 15)))[0])

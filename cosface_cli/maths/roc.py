@@ -30,10 +30,10 @@ class Folds:
 
 
 def best_threshold(scores: ArrayLike, same: ArrayLike) -> float:
-    """The threshold with the highest accuracy on scores (N,) of pairs that are the same person or not (N,) bool.
+    """The threshold with the highest accuracy on scores (N,); same: (N,) bool, whether each pair is one person.
 
-    Of the thresholds that do equally well it is the middle of the widest gap between neighbouring scores, so
-    that it does not hang on one pair.
+    If several gaps between neighbouring scores are equally accurate, the result is the middle of the widest gap. So
+    it does not depend on a single pair. Raises ValueError without pairs.
     """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same, dtype=bool)
     if not values.size:
@@ -41,44 +41,44 @@ def best_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     edges, groups = np.unique(values, return_inverse=True)
     genuine = np.bincount(groups[truth], minlength=edges.size)
     impostors = np.bincount(groups[~truth], minlength=edges.size)
-    # right[i]: pairs judged rightly when the first i groups are called different
+    # right[i]: number of correct pairs if the first i groups are classified as different people
     right = np.concatenate([[0], np.cumsum(impostors - genuine)]) + genuine.sum()
     below = np.concatenate([[edges[0] - 1e-6], edges])
     above = np.concatenate([edges, [max(edges[-1] + 1e-6, np.nextafter(edges[-1], np.inf))]])
     best = np.flatnonzero(right == right.max())
     widest = best[np.argmax((above - below)[best])]
     middle = (below[widest] + above[widest]) / 2
-    return float(max(middle, np.nextafter(below[widest], np.inf)))  # never the lower score itself, by rounding
+    return float(max(middle, np.nextafter(below[widest], np.inf)))  # rounding must not give the lower score itself
 
 
 def fold_accuracy(scores: ArrayLike, same: ArrayLike, folds: ArrayLike, wrong: ArrayLike | None = None) -> Folds:
-    """Accuracy of each fold at the threshold that is best on all the others (Huang 2007, section 5).
+    """Accuracy of each fold at the threshold that is best on all other folds (Huang 2007, section 5).
 
-    scores: (N,); same: (N,) bool; folds: (N,) int; wrong: (N,) bool, pairs without a score: no threshold is chosen
-    on them and each counts as an error. Raises ValueError for fewer than two folds.
+    scores: (N,); same: (N,) bool; folds: (N,) int; wrong: (N,) bool, pairs without a score: they do not influence a
+    threshold, and each counts as an error. Raises ValueError for fewer than two folds.
     """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same, dtype=bool)
     fold = np.asarray(folds)
-    lost = np.zeros(values.shape, bool) if wrong is None else np.asarray(wrong, dtype=bool)
+    unscored = np.zeros(values.shape, bool) if wrong is None else np.asarray(wrong, dtype=bool)
     names = np.unique(fold)
     if names.size < 2:
-        raise ValueError("one fold alone leaves nothing to choose its threshold on")
+        raise ValueError("at least two folds are needed: the threshold of a fold is chosen on the others")
     accuracies, thresholds = [], []
     for name in names:
-        others = (fold != name) & ~lost
+        others = (fold != name) & ~unscored
         threshold = best_threshold(values[others], truth[others])
-        here = fold == name
-        right = ((values[here] >= threshold) == truth[here]) & ~lost[here]
+        members = fold == name
+        right = ((values[members] >= threshold) == truth[members]) & ~unscored[members]
         accuracies.append(float(right.mean()))
         thresholds.append(threshold)
-    spread = np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))
-    return Folds(tuple(accuracies), tuple(thresholds), float(np.mean(accuracies)), float(spread))
+    standard_error = np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))
+    return Folds(tuple(accuracies), tuple(thresholds), float(np.mean(accuracies)), float(standard_error))
 
 
 def threshold_at_far(impostors: ArrayLike, far: float) -> float | None:
     """The lowest threshold at which at most far of the impostor scores (N,) are accepted.
 
-    None where the impostors cannot resolve that rate: fewer than 1 / far of them.
+    None if there are too few impostors to resolve that rate: fewer than 1 / far.
     """
     scores = np.sort(np.asarray(impostors, dtype=np.float64))[::-1]
     allowed = allowed_accepts(far, scores.size)
@@ -90,6 +90,6 @@ def threshold_at_far(impostors: ArrayLike, far: float) -> float | None:
 
 
 def rate_at(scores: ArrayLike, threshold: float) -> tuple[int, int]:
-    """How many of scores (N,) reach the threshold, and N."""
+    """The number of scores (N,) at or above the threshold, and N."""
     values = np.asarray(scores, dtype=np.float64)
     return int((values >= threshold).sum()), int(values.size)

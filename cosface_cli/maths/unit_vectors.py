@@ -1,11 +1,11 @@
-"""Vectors of length 1: how to make them, and how far a stored one may be from it."""
+"""Vectors of length 1: how they are made, and how much the length of a stored one may differ."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-TOLERANCE = 1e-3  # of the length of a stored vector
+TOLERANCE = 1e-3  # largest deviation of the length of a stored vector from 1
 
 
 def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

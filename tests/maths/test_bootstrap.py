@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cosface_cli.maths.bootstrap import (
-    Listed,
+    TruncatedPairs,
     identity_draws,
     pair_draws,
     pairs_between,
@@ -83,7 +83,7 @@ def test_the_lowest_impostors_need_not_be_listed():
         who[other][high],
         fars,
         draws=40,
-        listed=Listed(12, lambda w: pairs_between(w * 4)),
+        truncated=TruncatedPairs(12, lambda w: pairs_between(w * 4)),
     )
     np.testing.assert_array_equal(part.tar[:, :2], whole.tar[:, :2])
     assert np.isnan(part.tar[:, 2]).all() and not np.isnan(whole.tar).any()

@@ -29,8 +29,8 @@ def same_parts(a: np.ndarray, b: np.ndarray) -> bool:
     return bool((together == (b[:, None] == b[None])).all())
 
 
-def merged(vectors: np.ndarray, left: np.ndarray, right: np.ndarray, least: float, held: np.ndarray | None = None):
-    return average_linkage(vectors.copy(), np.ones(len(vectors), np.int64), left, right, least, held)
+def merged(vectors: np.ndarray, left: np.ndarray, right: np.ndarray, least: float, separate: np.ndarray | None = None):
+    return average_linkage(vectors.copy(), np.ones(len(vectors), np.int64), left, right, least, separate)
 
 
 @pytest.mark.parametrize("least", (0.2, 0.5, 0.8, 0.95))
@@ -71,8 +71,8 @@ def test_sums_and_counts_are_those_of_the_groups():
 
 def test_held_groups_stay_apart_and_take_others_in():
     vectors = np.array([[1, 0], [1, 0], [0.8, 0.6], [0.96, 0.28]], np.float32)
-    held = np.array([True, True, False, False])
-    groups = merged(vectors, *all_pairs(4), 0.7, held)
+    separate = np.array([True, True, False, False])
+    groups = merged(vectors, *all_pairs(4), 0.7, separate)
     assert groups[0] != groups[1] and len(np.unique(groups)) == 2
     assert len(np.unique(merged(vectors, *all_pairs(4), 0.7))) == 1
 

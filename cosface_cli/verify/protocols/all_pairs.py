@@ -153,7 +153,7 @@ def _bootstrap(counts: PairCounts, per_identity: NDArray[np.int64]) -> Draws | N
     """From all genuine pairs and the impostor pairs with the highest scores, for the FARs that those reach."""
     import numpy as np
 
-    from cosface_cli.maths.bootstrap import Listed, affordable_draws, pair_draws, pairs_between
+    from cosface_cli.maths.bootstrap import TruncatedPairs, affordable_draws, pair_draws, pairs_between
     from cosface_cli.verify.figures.protocol_figures import FARS
 
     genuine, top = counts.genuine_pairs, counts.top
@@ -171,5 +171,5 @@ def _bootstrap(counts: PairCounts, per_identity: NDArray[np.int64]) -> Draws | N
     same = np.arange(len(scores)) < len(genuine.scores)
     left = np.concatenate([genuine.left, top.left[highest]])
     right = np.concatenate([genuine.right, top.right[highest]])
-    listed = Listed(per_identity.size, lambda weight: pairs_between(weight * per_identity))
-    return pair_draws(scores, same, left, right, FARS, draws, listed=listed)
+    truncated = TruncatedPairs(per_identity.size, lambda weight: pairs_between(weight * per_identity))
+    return pair_draws(scores, same, left, right, FARS, draws, truncated=truncated)

@@ -16,7 +16,14 @@ from cosface_cli.engines.counting.distractor_counts import RANKS, count_distract
 from cosface_cli.engines.counting.pair_counts import PairCounts
 from cosface_cli.engines.photos.pair_photos import stem
 from cosface_cli.errors import CosfaceError
-from cosface_cli.maths.bootstrap import Draws, Listed, affordable_draws, pair_draws, percentile_interval, share_draws
+from cosface_cli.maths.bootstrap import (
+    Draws,
+    TruncatedPairs,
+    affordable_draws,
+    pair_draws,
+    percentile_interval,
+    share_draws,
+)
 from cosface_cli.maths.histogram import BINS, UNIT, binned, count_into, curve_of_bins
 from cosface_cli.maths.intervals import clopper_pearson
 from cosface_cli.maths.unit_vectors import unit_length
@@ -127,8 +134,8 @@ def _bootstrap(
         return None
     same = np.arange(len(scores)) < len(bins)
     left, right = np.concatenate([people, counts.top.left]), np.concatenate([people, counts.top.right])
-    listed = Listed(len(impostors), lambda weight: int(weight @ impostors))
-    return pair_draws(scores, same, left, right, FARS, draws, listed=listed)
+    truncated = TruncatedPairs(len(impostors), lambda weight: int(weight @ impostors))
+    return pair_draws(scores, same, left, right, FARS, draws, truncated=truncated)
 
 
 def without_noises(
