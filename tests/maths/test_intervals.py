@@ -46,5 +46,5 @@ def test_closed_forms_and_printed_values():
 
 @pytest.mark.parametrize(("hits", "trials"), ((-1, 5), (6, 5), (0, 0), (1, -1)))
 def test_what_is_no_rate_is_refused(hits: int, trials: int):
-    with pytest.raises(ValueError, match="hits must be in 0..trials"):
+    with pytest.raises(ValueError, match="hits must be in"):
         clopper_pearson(hits, trials)

@@ -87,7 +87,7 @@ def test_a_perfect_threshold_on_the_own_fold_is_not_used():
 
 
 def test_one_fold_is_refused():
-    with pytest.raises(ValueError, match="one fold"):
+    with pytest.raises(ValueError, match="at least two folds"):
         fold_accuracy([0.1, 0.9], [False, True], [1, 1])
 
 
