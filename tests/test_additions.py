@@ -124,7 +124,7 @@ def list_colours(request) -> Listing | None:
         for number in range(4):
             place = Colour(File(request.path), grey, number)
             items.append(Item(f"p{grey}/{number}.png", place, str(place)))
-    return Listing(request.path, tuple(items), whole=True)
+    return Listing(root=request.path, items=tuple(items), whole=True)
 ''',
 )
 
@@ -144,7 +144,7 @@ class Middle:
     name = "made-up-detector-1"
     long_side = 640
 
-    def detect(self, images, want="all"):
+    def detect(self, images, faces="all"):
         return [self._middle(np.float32([image.shape[1], image.shape[0]])) for image in images]
 
     def _middle(self, size):
@@ -217,7 +217,7 @@ SEARCHER = Addition(
     content="""
 import numpy as np
 
-from cosface_cli.engines.search import Built, Search
+from cosface_cli.engines.search import PreparedSearch, Search
 
 
 class AllRows:
@@ -231,7 +231,7 @@ class AllRows:
 
 class MadeUp(Search):
     def build(self, vectors, part, uri, recall):
-        return Built()
+        return PreparedSearch()
 
     def open(self, vectors, lists, uri, settings):
         return AllRows(vectors)

@@ -101,7 +101,7 @@ def test_help_is_light() -> None:
 def test_workers_start_light() -> None:
     """A worker process imports the program's main file, and what its tasks and its opener are made of."""
     loaded = loaded_by(
-        "import cosface_cli.__main__, cosface_cli.align.align_worker, cosface_cli.engines.photos.face_vectors"
+        "import cosface_cli.__main__, cosface_cli.align.align_worker, cosface_cli.engines.photos.photo_embedder"
     )
     assert not loaded & {"typer", "rich", "h5py", "torch", "insightface", "onnx", "scipy", "faiss"}
 

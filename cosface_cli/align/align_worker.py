@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cosface_cli.align import AlignConfig
 from cosface_cli.artifacts import pictures
 from cosface_cli.engines.detectors.open_detector import open_detector
+from cosface_cli.engines.photos.face_cutting import rounded_box
 from cosface_cli.engines.photos.limits import limits_of
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.engines.sources import Place
@@ -34,7 +35,7 @@ class EncodedCrop:
     """A crop with its values for the manifest."""
 
     content: bytes
-    box: tuple[float, ...]
+    box: tuple[float, float, float, float]
     landmarks: tuple[tuple[float, ...], ...]
     score: float
     quality: Mapping[str, float]
@@ -92,7 +93,7 @@ def align_photo(task: AlignTask, reader: Reader, encode: Callable[[pictures.Pixe
     crops = tuple(
         EncodedCrop(
             content=encode(face.crop),
-            box=tuple(round(float(v), 2) for v in face.box),
+            box=rounded_box(face.box),
             landmarks=tuple((round(float(x), 3), round(float(y), 3)) for x, y in face.landmarks),
             score=round(face.score, 5),
             quality=face.quality,

@@ -9,8 +9,8 @@ from cosface_cli.artifacts.crops.manifest import is_crop_folder, open_crops
 from cosface_cli.artifacts.store.store_update import Key
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.engines.detectors.open_detector import open_detector
-from cosface_cli.engines.photos.face_vectors import Input
 from cosface_cli.engines.photos.limits import limits_of
+from cosface_cli.engines.photos.photo_embedder import PhotoOrCrop
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.list_photos import absolute, list_photos, unused_every
 from cosface_cli.options import flag_of
@@ -30,7 +30,7 @@ class EmbedTask:
     display_name: str
     """As the user would type it."""
     identity: str | None
-    input: Input
+    input: PhotoOrCrop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,10 @@ def _crop_tasks(config: EmbedConfig, emit: OnOutcome) -> EmbedTasks:
     crops = open_crops(root, config.crops_template)
     tasks = [
         EmbedTask(
-            (str(root), crop.name), str(Path(config.source) / crop.name), crop.identity, Input(File(crop.path), crop)
+            (str(root), crop.name),
+            str(Path(config.source) / crop.name),
+            crop.identity,
+            PhotoOrCrop(File(crop.path), crop),
         )
         for crop in crops
     ]
@@ -87,7 +90,9 @@ def _photo_tasks(config: EmbedConfig, emit: OnOutcome) -> EmbedTasks:
     detector = open_detector(config.detector, config.min_face).name
     has_identities = config.source != "-" or config.root is not None  # else the first folder level may be anything
     tasks = [
-        EmbedTask((root, item.name), item.display_name, item.identity if has_identities else None, Input(item.place))
+        EmbedTask(
+            (root, item.name), item.display_name, item.identity if has_identities else None, PhotoOrCrop(item.place)
+        )
         for item in listing.items
     ]
     settings = f"photos detector={detector} faces={config.faces} {limits_of(config).settings}"

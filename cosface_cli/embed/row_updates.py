@@ -11,7 +11,7 @@ from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_update import Key, SavedResult, StoreUpdate
 from cosface_cli.embed.embed_tasks import EmbedTask, EmbedTasks
 from cosface_cli.embed.target_stores import TargetStore
-from cosface_cli.engines.photos.face_vectors import Input, Vectors
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbeddings, PhotoOrCrop
 from cosface_cli.engines.runners.incremental import IncrementalRun, Outcome, is_unchanged, rejected
 from cosface_cli.engines.sources.presence import AWAY
 from cosface_cli.outcomes import Done, Rejected, Skipped
@@ -31,7 +31,7 @@ class RowUpdates:
         self._stores = stores
         self._order = [task.key for task in work.tasks]
 
-    def pending(self) -> Iterator[tuple[EmbedTask, Input]]:
+    def pending(self) -> Iterator[tuple[EmbedTask, PhotoOrCrop]]:
         """The sources to embed; the others are counted."""
         for task in self._work.tasks:
             current = [self._current(store.known.get(task.key)) for store in self._stores]
@@ -41,7 +41,7 @@ class RowUpdates:
             hashes = tuple(None if known is None else known.hash for known in current)
             yield task, replace(task.input, known=hashes)
 
-    def write(self, task: EmbedTask, results: Sequence[Vectors]) -> None:
+    def write(self, task: EmbedTask, results: Sequence[PhotoEmbeddings]) -> None:
         """Write the results of a source, one for each model, then count it."""
         parts = zip(self._targets, self._stores, results, strict=True)
         self._count([self._write_one(task, *part) for part in parts])
@@ -67,7 +67,7 @@ class RowUpdates:
         """What is known of a source, if it was embedded with the settings of this run."""
         return known if known is not None and known.settings == self._work.settings else None
 
-    def _write_one(self, task: EmbedTask, target: TargetStore, store: StoreUpdate, result: Vectors) -> Outcome:
+    def _write_one(self, task: EmbedTask, target: TargetStore, store: StoreUpdate, result: PhotoEmbeddings) -> Outcome:
         known = store.known.get(task.key)
         if result.unchanged and known is not None:
             return _unchanged(task, known)
@@ -117,7 +117,7 @@ def _unchanged(task: EmbedTask, known: SavedResult) -> Skipped | Rejected:
     return Skipped(task.display_name)
 
 
-def _rows(task: EmbedTask, result: Vectors, settings: str) -> list[FaceRow]:
+def _rows(task: EmbedTask, result: PhotoEmbeddings, settings: str) -> list[FaceRow]:
     root, source = task.key
     return [
         FaceRow(
@@ -126,7 +126,7 @@ def _rows(task: EmbedTask, result: Vectors, settings: str) -> list[FaceRow]:
             root=root,
             settings=settings,
             face=number,
-            box=box,  # type: ignore[arg-type]
+            box=box,
             score=score,
             sharpness=sharp,
             hash=result.hash,
@@ -137,7 +137,7 @@ def _rows(task: EmbedTask, result: Vectors, settings: str) -> list[FaceRow]:
     ]
 
 
-def _outcome(task: EmbedTask, target: TargetStore, result: Vectors) -> Done | Rejected:
+def _outcome(task: EmbedTask, target: TargetStore, result: PhotoEmbeddings) -> Done | Rejected:
     if result.reason is not None:
         return rejected(task.display_name, result.reason, result.words, COLUMNS)
     row = {"source": task.display_name, "status": "ok", "reason": None, "identity": task.identity}

@@ -10,8 +10,8 @@ from cosface_cli.artifacts.store.store_file import StoreHeader
 from cosface_cli.embed import EmbedConfig
 from cosface_cli.engines.embedders import GPU_BATCH
 from cosface_cli.engines.embedders.open_embedder import fallback, open_embedder, require_precision
-from cosface_cli.engines.photos.face_vectors import VectorsOpener
 from cosface_cli.engines.photos.limits import limits_of
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbedderOpener
 from cosface_cli.engines.runners import RUNNERS, Opener, PathCheckingOpener
 from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.engines.runtime.devices import CPU, device_given_out, devices, on_gpu
@@ -97,13 +97,13 @@ def worker_openers(
     files: what a worker must be able to read. Emits a note for each model that falls back to the CPU. Raises
     CosfaceError for a missing device.
     """
-    opener = VectorsOpener(
-        tuple(target.spec for target in targets),
-        config.flip,
-        config.detector,
-        config.faces,
-        limits_of(config),
-        config.try_rotations,
+    opener = PhotoEmbedderOpener(
+        models=tuple(target.spec for target in targets),
+        flip=config.flip,
+        detector=config.detector,
+        faces=config.faces,
+        limits=limits_of(config),
+        try_rotations=config.try_rotations,
         precision=config.precision,
     )
     local = RUNNERS.load(config.engine).on_this_machine

@@ -30,7 +30,7 @@ from cosface_cli.align.stage import align
 from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.crops.manifest import open_crops
 from cosface_cli.engines.embedders.dlib_embedder import open_dlib
-from cosface_cli.engines.photos.face_vectors import crop_of
+from cosface_cli.engines.photos.face_cutting import crop_of
 from cosface_cli.maths.geometry import template
 from tests.bench.align import photos_of
 from tests.bench.measure import COSFACE, FEW, Run, rate, timed

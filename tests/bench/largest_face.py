@@ -1,4 +1,4 @@
-"""Milliseconds a photo of each detector on one thread, and whether want="largest" finds the largest face.
+"""Milliseconds a photo of each detector on one thread, and whether faces="largest" finds the largest face.
 
     python tests/bench/largest_face.py [photos ...]
 

@@ -9,15 +9,15 @@ import pytest
 
 from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.engines.models.ensemble import fused, joined_identity
-from cosface_cli.engines.photos.face_vectors import Vectors
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbeddings
 from cosface_cli.errors import CosfaceError
 
 BOX = ((0.0, 0.0, 50.0, 50.0), 0.9, 20.0)
 
 
-def vectors(*rows: tuple[float, ...], lengths: tuple[float, ...] | None = None) -> Vectors:
+def vectors(*rows: tuple[float, ...], lengths: tuple[float, ...] | None = None) -> PhotoEmbeddings:
     own = np.array(rows, np.float32)
-    return Vectors(
+    return PhotoEmbeddings(
         hash="h",
         size=0,
         mtime_ns=0,
@@ -46,7 +46,7 @@ def test_concat_weighs_by_length() -> None:
 def test_one_model_is_itself_and_a_reject_is_everybodys() -> None:
     one = vectors((1, 0))
     assert fused([one]) is one
-    bad = Vectors(hash="h", size=0, mtime_ns=0, reason="bad_embedding", words="no vector")
+    bad = PhotoEmbeddings(hash="h", size=0, mtime_ns=0, reason="bad_embedding", words="no vector")
     assert fused([one, bad]).reason == "bad_embedding"
 
 

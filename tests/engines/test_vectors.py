@@ -17,8 +17,8 @@ from cosface_cli.artifacts import pictures
 from cosface_cli.artifacts.crops.manifest import MANIFEST, Crop, CropRecord, line
 from cosface_cli.engines.embedders import CPU_BATCH as BATCH
 from cosface_cli.engines.embedders.vectors import require_finite, unit_embeddings
-from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, VectorsOpener
 from cosface_cli.engines.photos.pair_photos import find_pair_files, load_pair_crops
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbedder, PhotoEmbedderOpener, PhotoOrCrop
 from cosface_cli.engines.sources import File
 from cosface_cli.errors import CosfaceError, PhotoError
 from cosface_cli.maths.geometry import TEMPLATES
@@ -137,10 +137,10 @@ def test_crops_become_vectors_each_with_its_own_fault(tmp_path: Path):
     black = flat(tmp_path / "b.png", (0, 0, 0))
     small = replace(flat(tmp_path / "c.png", (1, 1, 1), "arcface"), template=TEMPLATES["wide"])
     (tmp_path / "d.png").write_bytes(b"no picture")
-    work = FaceVectors([MeanColour()], VectorsOpener(("mean",), "none"))
+    work = PhotoEmbedder([MeanColour()], PhotoEmbedderOpener(models=("mean",), flip="none"))
     text, none = (replace(good, path=tmp_path / name) for name in ("d.png", "none.png"))
     crops = [good, black, small, text, none, good]
-    found = [result for (result,) in work([Input(File(crop.path), crop) for crop in crops])]
+    found = [result for (result,) in work([PhotoOrCrop(File(crop.path), crop) for crop in crops])]
     assert [result.reason for result in found] == [
         None,
         "bad_embedding",
@@ -162,8 +162,10 @@ def test_crops_become_vectors_each_with_its_own_fault(tmp_path: Path):
 def test_a_content_that_is_done_already_is_not_embedded_again(tmp_path: Path):
     crop = flat(tmp_path / "a.png", (30, 0, 40))
     digest = hashlib.sha256(crop.path.read_bytes()).hexdigest()
-    work = FaceVectors([MeanColour()], VectorsOpener(("mean",), "none"))
-    (same,), (other,) = work([Input(File(crop.path), crop, (digest,)), Input(File(crop.path), crop, ("00" * 32,))])
+    work = PhotoEmbedder([MeanColour()], PhotoEmbedderOpener(models=("mean",), flip="none"))
+    (same,), (other,) = work(
+        [PhotoOrCrop(File(crop.path), crop, (digest,)), PhotoOrCrop(File(crop.path), crop, ("00" * 32,))]
+    )
     assert same.unchanged and same.hash == digest and not other.unchanged and other.vectors is not None
 
 
@@ -184,10 +186,15 @@ def test_several_models_each_with_its_template_and_what_it_has_done(tmp_path: Pa
     broken.path.write_bytes(b"no picture")
     done = hashlib.sha256(b"no picture").hexdigest()
     for readers in (1, 3):
-        work = FaceVectors([MeanColour(), Corner()], VectorsOpener(("mean", "corner"), "none", readers=readers))
+        work = PhotoEmbedder(
+            [MeanColour(), Corner()], PhotoEmbedderOpener(models=("mean", "corner"), flip="none", readers=readers)
+        )
         known = [(None, None), (None, digest), (digest, digest), ("00" * 32, None)]
-        inputs = [Input(File(good.path), good, pair) for pair in known]
-        inputs += [Input(File(black.path), black, (None, None)), Input(File(broken.path), broken, (done, None))]
+        inputs = [PhotoOrCrop(File(good.path), good, pair) for pair in known]
+        inputs += [
+            PhotoOrCrop(File(black.path), black, (None, None)),
+            PhotoOrCrop(File(broken.path), broken, (done, None)),
+        ]
         found = work(inputs)
         assert [tuple(one.unchanged for one in pair) for pair in found] == [
             (False, False),

@@ -42,7 +42,7 @@ class CropRecord:
     """How many faces of the photo were kept."""
     found: int
     """How many faces were detected in the photo."""
-    box: tuple[float, ...]
+    box: tuple[float, float, float, float]
     """Left, top, right, bottom, in pixels of the upright photo."""
     landmarks: tuple[tuple[float, ...], ...]
     """Five (x, y), in pixels of the upright photo."""
@@ -163,9 +163,9 @@ def crop_record(values: Mapping[str, Any], path: Path) -> CropRecord:
     try:
         found = CropRecord(**values)
         points = tuple((float(x), float(y)) for x, y in found.landmarks)
-        box = tuple(map(float, found.box))
+        left, top, right, bottom = map(float, found.box)
         texts = (found.crop, found.source, found.template, found.hash, found.settings)
-        if len(points) != 5 or len(box) != 4 or not all(isinstance(text, str) for text in texts):
+        if len(points) != 5 or not all(isinstance(text, str) for text in texts):
             raise ValueError
         crop = PurePosixPath(found.crop)
         if found.rotation not in (0, 90, 180, 270):
@@ -174,7 +174,7 @@ def crop_record(values: Mapping[str, Any], path: Path) -> CropRecord:
             raise ValueError
     except (TypeError, ValueError):
         raise CosfaceError("not a manifest of crops", path, "give a folder written by cosface align") from None
-    return replace(found, landmarks=points, box=box)
+    return replace(found, landmarks=points, box=(left, top, right, bottom))
 
 
 def _photos_of(root: Path) -> dict[str, list[CropRecord]]:

@@ -40,10 +40,10 @@ class Detector(Protocol):
     long_side: int
     """Pixels: a picture whose longer side is longer is shrunk to it before detection."""
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], faces: Faces = "all") -> list[Detections]:
         """The faces of each RGB picture (H, W, 3).
 
-        want="largest": the detector may leave out faces that cannot be the largest of their picture. want="center":
+        faces="largest": the detector may leave out faces that cannot be the largest of their picture. faces="center":
         it may leave out faces that cannot be the one that shows the central pixel.
         """
         ...

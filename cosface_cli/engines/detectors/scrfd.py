@@ -33,7 +33,7 @@ class InsightfaceDetector:
         self.long_side = long_side
         self._network = network
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], faces: Faces = "all") -> list[Detections]:
         """See Detector.detect. The pictures may differ in size. Raises ValueError unless they are RGB uint8."""
         return [self._detect(image) for image in map(require_rgb, images)]
 

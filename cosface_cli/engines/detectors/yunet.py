@@ -49,17 +49,17 @@ class YuNet:
         self._score = score
         self._overlap = overlap
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], faces: Faces = "all") -> list[Detections]:
         """See Detector.detect. The pictures may differ in size. Raises ValueError unless they are RGB uint8.
 
-        For want="largest" a small copy is searched first, and the picture itself only where the copy shows no face.
+        For faces="largest" a small copy is searched first, and the picture itself only where the copy shows no face.
         """
-        return [self._detect(image, want) for image in map(require_rgb, images)]
+        return [self._detect(image, faces) for image in map(require_rgb, images)]
 
-    def _detect(self, image: NDArray[np.uint8], want: Faces) -> Detections:
+    def _detect(self, image: NDArray[np.uint8], faces: Faces) -> Detections:
         if not image.size:
             return no_faces()
-        if want == "largest" and self._fixed is None and max(image.shape[:2]) > FIRST_LOOK:
+        if faces == "largest" and self._fixed is None and max(image.shape[:2]) > FIRST_LOOK:
             small = shrink(image, min(FIRST_LOOK, self.long_side))
             detections = self._run(small)
             if len(detections) and _fits(detections, small):

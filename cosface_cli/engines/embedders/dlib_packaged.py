@@ -1,4 +1,4 @@
-"""The models dlib and dlib-int8: what opens them on a CPU, and dlib on a GPU."""
+"""The models dlib and dlib-int8: how they are opened on a CPU, and dlib on a GPU."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ if TYPE_CHECKING:
 
 def _open_dlib_on(device: str, precision: str) -> TorchEmbedder:
     from cosface_cli.backbones.build_backbone import declaration, load
+    from cosface_cli.engines.embedders.dlib_tensors import BACKBONE, EMBEDDING_SIZE, dlib_tensors
     from cosface_cli.engines.embedders.torch_network import TorchEmbedder
-    from cosface_cli.engines.models.starting_weights import DEFAULT, starting_weights
 
-    start = starting_weights(DEFAULT)
-    backbone = declaration(start.backbone)
+    backbone = declaration(BACKBONE)
     return TorchEmbedder(
-        load(start.backbone, start.embedding_size, start.tensors),
+        load(BACKBONE, EMBEDDING_SIZE, dlib_tensors()),
         device,
         precision,
         name="dlib",
         model_id=MODEL_ID,
         template=backbone.template,
-        size=start.embedding_size,
+        size=EMBEDDING_SIZE,
         mean=backbone.mean,
         std=backbone.std,
         thresholds=thresholds("dlib", MODEL_ID),

@@ -18,7 +18,7 @@ from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.engines.embedders import Embedder
 from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.embedders.vectors import identity_of
-from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbedder, PhotoEmbedderOpener, PhotoEmbeddings, PhotoOrCrop
 from cosface_cli.engines.photos.photo_options import Fuse
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.unit_vectors import unit_length
@@ -58,33 +58,36 @@ def joined_identity(models: Sequence[ModelIdentity], fuse: Fuse = "mean") -> Mod
 
 @dataclass(frozen=True, slots=True)
 class EnsembleOpener:
-    """How files become vectors of one model or of several joined."""
+    """How files become embeddings, of one model or of several joined."""
 
-    how: VectorsOpener
+    opener: PhotoEmbedderOpener
     """Names the models."""
     fuse: Fuse = "mean"
     """How their vectors are joined."""
 
-    def open(self) -> Callable[[list[Input]], list[Vectors]]:
-        return self.opened([open_embedder(spec, self.how.device, self.how.precision) for spec in self.how.models])
+    def open(self) -> Callable[[list[PhotoOrCrop]], list[PhotoEmbeddings]]:
+        return self.opened(
+            [open_embedder(spec, self.opener.device, self.opener.precision) for spec in self.opener.models]
+        )
 
-    def opened(self, embedders: Sequence[Embedder]) -> Callable[[list[Input]], list[Vectors]]:
+    def opened(self, embedders: Sequence[Embedder]) -> Callable[[list[PhotoOrCrop]], list[PhotoEmbeddings]]:
         """The same with embedders that are open already."""
-        faces = FaceVectors(embedders, self.how)
-        nothing_done = (None,) * len(embedders)
+        photo_embedder = PhotoEmbedder(embedders, self.opener)
+        nothing_known = (None,) * len(embedders)
 
-        def embed(inputs: list[Input]) -> list[Vectors]:
-            return [fused(results, self.fuse) for results in faces([replace(i, known=nothing_done) for i in inputs])]
+        def embed(inputs: list[PhotoOrCrop]) -> list[PhotoEmbeddings]:
+            unknown = [replace(item, known=nothing_known) for item in inputs]
+            return [fused(results, self.fuse) for results in photo_embedder(unknown)]
 
         return embed
 
     def identity(self, embedders: Sequence[Embedder]) -> ModelIdentity:
         """The model, or the models, whose vectors are made."""
-        models = [identity_of(embedder, self.how.flip) for embedder in embedders]
+        models = [identity_of(embedder, self.opener.flip) for embedder in embedders]
         return joined_identity(models, self.fuse)
 
 
-def fused(results: Sequence[Vectors], fuse: Fuse = "mean") -> Vectors:
+def fused(results: Sequence[PhotoEmbeddings], fuse: Fuse = "mean") -> PhotoEmbeddings:
     """The results of several models for one file, joined. Without vectors if one of the models has none."""
     for result in results:
         if result.reason is not None or result.vectors is None:
@@ -98,7 +101,7 @@ def fused(results: Sequence[Vectors], fuse: Fuse = "mean") -> Vectors:
     return replace(first, vectors=unit_length(joined.astype(np.float32)), lengths=lengths)
 
 
-def _part(result: Vectors, fuse: Fuse) -> NDArray[np.float64]:
+def _part(result: PhotoEmbeddings, fuse: Fuse) -> NDArray[np.float64]:
     assert result.vectors is not None
     vectors = result.vectors.astype(np.float64)
     if fuse == "mean":

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.run.weights import read_trained
 from cosface_cli.backbones.build_backbone import declaration, fits
-from cosface_cli.backbones.dlib_resnet import named
-from cosface_cli.engines.embedders.dlib_embedder import LICENCE, MODEL_ID, packaged_network
+from cosface_cli.engines.embedders.dlib_embedder import LICENCE, MODEL_ID
+from cosface_cli.engines.embedders.dlib_tensors import BACKBONE, EMBEDDING_SIZE, dlib_tensors
 from cosface_cli.errors import CosfaceError, DamagedError
 
 DEFAULT = "default"
@@ -40,9 +40,7 @@ def starting_weights(spec: str) -> Start:
     have or whose input it normalises differently.
     """
     if spec in (DEFAULT, "dlib"):
-        dlib = packaged_network()
-        tensors = named([(conv.weight, conv.bias) for conv in dlib.convs], dlib.fc)
-        return Start("dlib29", len(dlib.fc), tensors, LICENCE, (MODEL_ID,))
+        return Start(BACKBONE, EMBEDDING_SIZE, dlib_tensors(), LICENCE, (MODEL_ID,))
     path = Path(spec)
     if not path.exists():
         raise CosfaceError(

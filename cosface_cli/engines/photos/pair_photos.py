@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.crops.manifest import is_crop_folder, open_crops
 from cosface_cli.artifacts.lists.lfw_lists import PairList, read_pairs
 from cosface_cli.engines.detectors.open_detector import open_detector
-from cosface_cli.engines.photos.face_vectors import Input, crop_of
+from cosface_cli.engines.photos.face_cutting import crop_of
+from cosface_cli.engines.photos.photo_embedder import PhotoOrCrop
 from cosface_cli.engines.photos.reader import Reader
 from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import run
@@ -28,7 +29,7 @@ from cosface_cli.outcomes import Done, OnOutcome, Planned, Rejected
 class PairFiles:
     """The files of a list of P pairs."""
 
-    inputs: tuple[Input, ...]
+    inputs: tuple[PhotoOrCrop, ...]
     """The distinct photos."""
     names: tuple[str, ...]
     """Their names in the list."""
@@ -73,11 +74,11 @@ def find_pair_files(pairs_file: Path, root: Path, crops_template: str | None = N
     )
 
 
-def named_inputs(root: Path, crops_template: str | None = None) -> dict[str, Input]:
+def named_inputs(root: Path, crops_template: str | None = None) -> dict[str, PhotoOrCrop]:
     """The photos or crops under root by name, in order; crops_template: see find_pair_files."""
     if crops_template is not None or is_crop_folder(root):
-        return {crop.name: Input(File(crop.path), crop) for crop in open_crops(root, crops_template)}
-    return {item.name: Input(item.place) for item in list_photos(str(root)).items}
+        return {crop.name: PhotoOrCrop(File(crop.path), crop) for crop in open_crops(root, crops_template)}
+    return {item.name: PhotoOrCrop(item.place) for item in list_photos(str(root)).items}
 
 
 def stem(name: str) -> str:
@@ -107,10 +108,10 @@ class PairCrops:
 class _CropOpener:
     template: Template
 
-    def open(self) -> Callable[[Input], NDArray[np.uint8] | PhotoError]:
+    def open(self) -> Callable[[PhotoOrCrop], NDArray[np.uint8] | PhotoError]:
         reader: list[Reader] = []
 
-        def crop(item: Input) -> NDArray[np.uint8] | PhotoError:
+        def crop(item: PhotoOrCrop) -> NDArray[np.uint8] | PhotoError:
             try:
                 if item.crop is not None:
                     return crop_of(item.place.read(), item.crop, self.template)

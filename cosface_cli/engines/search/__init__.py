@@ -24,7 +24,7 @@ RECALL = 0.95  # share of probes for which an approximate engine must propose th
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class PreparedSearch:
     """What an engine needs to search again later."""
 
     file: Path | None = None
@@ -49,12 +49,12 @@ class Searcher(Protocol):
 class Search(Protocol):
     """A search engine: what a row of SEARCHERS points to."""
 
-    def build(self, vectors: VectorFile, part: Path, uri: str | None, recall: float) -> Built:
+    def build(self, vectors: VectorFile, part: Path, uri: str | None, recall: float) -> PreparedSearch:
         """Prepare the search. part: a file that may be written; uri: the server; recall: see RECALL."""
         ...
 
     def open(self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]) -> Searcher:
-        """Open it again. lists: the file or the collection of Built. Raises CosfaceError for a damaged file."""
+        """Open it again. lists: file or collection of the PreparedSearch. Raises CosfaceError for a damaged file."""
         ...
 
     def sweep(self, folder: Path, uri: str, named: Iterable[str]) -> None:

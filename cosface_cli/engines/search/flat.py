@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index.vector_file import VectorFile
 from cosface_cli.engines.runtime.cpu import cpu_count
-from cosface_cli.engines.search import RECALL, Built, Search
+from cosface_cli.engines.search import RECALL, PreparedSearch, Search
 from cosface_cli.engines.search.near import nearest
 
 # Equal vectors can come back in any order, and the last bits of a cosine depend on the batch. So SPARE more rows than
@@ -29,8 +29,8 @@ _MANY = 1 << 22  # with more numbers in the gallery, one probe is searched by se
 class Flat(Search):
     """See Search. It searches the file of the vectors itself, so build does nothing."""
 
-    def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> Built:
-        return Built()
+    def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> PreparedSearch:
+        return PreparedSearch()
 
     def open(
         self,

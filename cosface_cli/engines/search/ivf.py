@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index.vector_file import REBUILD_HINT, VectorFile
-from cosface_cli.engines.search import RECALL, Built, Search
+from cosface_cli.engines.search import RECALL, PreparedSearch, Search
 from cosface_cli.engines.search.flat import CLOSE, SPARE, tune
 from cosface_cli.engines.search.lists_file import require_lists
 from cosface_cli.engines.search.recall import Sample
@@ -35,7 +35,7 @@ class Lists(Search):
     code: Literal["sq8", "pq"]
     """How vectors are compressed: 8 bits per number, or a product quantizer."""
 
-    def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> Built:
+    def build(self, vectors: VectorFile, part: Path, uri: str | None = None, recall: float = RECALL) -> PreparedSearch:
         """Train on evenly spaced rows, add all rows, and set nprobe to reach the recall (see recall.Sample)."""
         tune(len(vectors))
         index, count = self._trained(vectors), len(vectors)
@@ -47,7 +47,7 @@ class Lists(Search):
         settings = {"lists": int(index.nlist)}
         del index
         searcher = self.open(vectors, str(part), None, {**settings, "nprobe": 1})
-        return Built(file=part, settings={**settings, **searcher.tuned(vectors, recall)})
+        return PreparedSearch(file=part, settings={**settings, **searcher.tuned(vectors, recall)})
 
     def open(
         self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]

@@ -22,7 +22,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.files.hashing import file_sha256
 from cosface_cli.artifacts.index.vector_file import VectorFile
-from cosface_cli.engines.search import RECALL, Built, Search
+from cosface_cli.engines.search import RECALL, PreparedSearch, Search
 from cosface_cli.engines.search.flat import SPARE
 from cosface_cli.engines.search.recall import Sample
 from cosface_cli.errors import CosfaceError
@@ -38,7 +38,7 @@ _VECTOR = "vector"
 class Milvus(Search):
     """See Search."""
 
-    def build(self, vectors: VectorFile, part: Path, uri: str | None, recall: float = RECALL) -> Built:
+    def build(self, vectors: VectorFile, part: Path, uri: str | None, recall: float = RECALL) -> PreparedSearch:
         """Fill a collection and measure its recall. One of the same name, left by an interrupted run, is replaced."""
         name = f"cosface_{_folder_id(part.parent)}_{file_sha256(vectors.path)[:16]}"
         with _one_line_errors(uri):
@@ -59,7 +59,9 @@ class Milvus(Search):
             client.load_collection(name)
             sample = Sample(vectors)
             measured = round(sample.recall(MilvusSearcher(vectors, name, str(uri))), 4)
-        return Built(collection=name, settings={"recall": measured, "recall_of": len(sample), "recall_wanted": recall})
+        return PreparedSearch(
+            collection=name, settings={"recall": measured, "recall_of": len(sample), "recall_wanted": recall}
+        )
 
     def open(
         self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]

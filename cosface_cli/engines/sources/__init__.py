@@ -86,7 +86,7 @@ class Item:
         return head if slash else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """The photos of a source."""
 

@@ -54,7 +54,7 @@ def list_members(request: SourceRequest, members: Iterable[Member | str]) -> Lis
     if repeated:
         notes += (f"{repeated} members have the name of an earlier one and replace it",)
     ordered = sorted(items.values(), key=lambda item: os.fsencode(item.name))
-    return Listing(request.path, tuple(ordered), notes, whole=True)
+    return Listing(root=request.path, items=tuple(ordered), notes=notes, whole=True)
 
 
 def member_display_name(request: SourceRequest, name: str) -> str:

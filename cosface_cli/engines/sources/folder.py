@@ -49,7 +49,7 @@ def listing(root: Path, files: Iterable[tuple[str, Path, bool]], notes: tuple[st
         videos += video
         items += frames(name, path, str(path), every) if video else [Item(name, File(path), str(path))]
     items.sort(key=lambda item: os.fsencode(item.name))
-    return Listing(root, tuple(items), notes, videos)
+    return Listing(root=root, items=tuple(items), notes=notes, videos=videos)
 
 
 def walk(root: Path, excluded: Path | None = None, depth: int | None = None) -> Walk:

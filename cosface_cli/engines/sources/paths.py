@@ -72,7 +72,7 @@ def list_paths(paths: Iterable[str], base: Path | None = None, every: float = EV
         videos += video
         items += frames(name, path, display_name, every) if video else [Item(name, File(path), display_name)]
     notes = (f"{repeated} repeated paths were skipped",) if repeated else ()
-    return Listing(base or Path(), tuple(items), notes, videos)
+    return Listing(root=base or Path(), items=tuple(items), notes=notes, videos=videos)
 
 
 def _is_video(path: Path) -> bool:

@@ -58,4 +58,4 @@ def list_recordio(request: SourceRequest) -> Listing | None:
             place = Refused(path, display_name, "too_large", f"{record.size / 1e6:.0f} MB, too large for a photo")
         items[name] = Item(name, place, display_name)
     ordered = sorted(items.values(), key=lambda item: os.fsencode(item.name))
-    return Listing(path, tuple(ordered), whole=True)
+    return Listing(root=path, items=tuple(ordered), whole=True)

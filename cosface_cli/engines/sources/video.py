@@ -67,7 +67,7 @@ def list_video(request: SourceRequest) -> Listing | None:
     if not request.path.is_file() or not is_video(request.path.name, request.head):
         return None
     found = frames(request.path.name, request.path, request.source, request.every)
-    return Listing(request.path.parent, tuple(found), videos=1)
+    return Listing(root=request.path.parent, items=tuple(found), videos=1)
 
 
 def frames(name: str, path: Path, display_name: str, every: float) -> list[Item]:

@@ -28,7 +28,7 @@ from cosface_cli.artifacts.index.index_folder import (
 from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
 from cosface_cli.artifacts.index.vector_file import VectorFile, VectorWriter
 from cosface_cli.artifacts.store.face_rows import Columns
-from cosface_cli.engines.search import SEARCHERS, Built, search_row, sweep_server
+from cosface_cli.engines.search import SEARCHERS, PreparedSearch, search_row, sweep_server
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.build.search_choice import SearchChoice
 from cosface_cli.outcomes import Note, OnOutcome, ignore
@@ -191,7 +191,7 @@ def publish_segments(root: Path, new: IndexHeader) -> None:
             sweep_server(root, product, uri, needed)
 
 
-def _recall_sentence(count: int, search: str, built: Built) -> str:
+def _recall_sentence(count: int, search: str, built: PreparedSearch) -> str:
     settings = built.settings
     lists = ""
     if "lists" in settings:

@@ -17,8 +17,8 @@ from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.embedders.open_embedder import open_embedder
-from cosface_cli.engines.photos.face_vectors import FaceVectors, Input, Vectors, VectorsOpener
 from cosface_cli.engines.photos.limits import Limits
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbedder, PhotoEmbedderOpener, PhotoEmbeddings, PhotoOrCrop
 from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import run
 from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
@@ -97,10 +97,12 @@ def _photo_probes(config: ProbeConfig, photos: list[str], header: IndexHeader, e
     ModelIdentity(name=embedder.name, id=embedder.model_id).require_same(header.identity, config.index, _OTHER_MODEL)
     open_detector(config.detector, config.min_face)  # a wrong name fails before any work
     limits = Limits(min_face=config.min_face, min_score=config.min_score)
-    opener = VectorsOpener((model,), as_flip(header.flip), config.detector, config.faces, limits)
+    opener = PhotoEmbedderOpener(
+        models=(model,), flip=as_flip(header.flip), detector=config.detector, faces=config.faces, limits=limits
+    )
     if photos == ["-"] and config.workers <= 1:
         single_threaded()
-        yield from _streamed_probes(FaceVectors([embedder], opener), embedder.template)
+        yield from _streamed_probes(PhotoEmbedder([embedder], opener), embedder.template)
         return
     named_inputs = list(_named_inputs(photos, emit))
     for name in {item.crop.template.name for _, item in named_inputs if item.crop is not None}:
@@ -113,7 +115,7 @@ def _photo_probes(config: ProbeConfig, photos: list[str], header: IndexHeader, e
         yield [_probe(name, item, result) for (name, item), (result,) in zip(chunk, results, strict=True)]
 
 
-def _streamed_probes(embed: FaceVectors, needed_template: str) -> Iterator[Batch]:
+def _streamed_probes(embed: PhotoEmbedder, needed_template: str) -> Iterator[Batch]:
     """Each path of standard input, answered before the next one is read."""
     crops = CropFinder()
     for path in stream_paths(sys.stdin.buffer):
@@ -121,7 +123,9 @@ def _streamed_probes(embed: FaceVectors, needed_template: str) -> Iterator[Batch
             crop = crops.find(Path(path))
             if crop is not None:
                 require_cover(crop.template, template(needed_template), Path(path))
-            items = [Input(File(Path(path)), crop)] if crop else [Input(i.place) for i in list_paths([path]).items]
+                items = [PhotoOrCrop(File(Path(path)), crop)]
+            else:
+                items = [PhotoOrCrop(item.place) for item in list_paths([path]).items]
         except CosfaceError as error:
             yield [Rejected(path, "unusable", str(error))]
             continue
@@ -130,24 +134,24 @@ def _streamed_probes(embed: FaceVectors, needed_template: str) -> Iterator[Batch
             yield [_probe(str(item.place), item, result)]
 
 
-def _named_inputs(photos: list[str], emit: OnOutcome) -> Iterator[tuple[str, Input]]:
+def _named_inputs(photos: list[str], emit: OnOutcome) -> Iterator[tuple[str, PhotoOrCrop]]:
     """All photos and crops that the arguments name, each with its name."""
     crops = CropFinder()
     for argument in photos:
         path = Path(argument)
         if argument != "-" and is_crop_folder(path):
             for crop in open_crops(path):
-                yield str(path / crop.name), Input(File(crop.path), crop)
+                yield str(path / crop.name), PhotoOrCrop(File(crop.path), crop)
             continue
         listing = list_photos(argument)
         for note in listing.notes:
             emit(Note(note))
         for item in listing.items:
             crop_of_file = None if path.is_dir() else crops.find(Path(item.display_name))
-            yield item.display_name, Input(item.place, crop_of_file)
+            yield item.display_name, PhotoOrCrop(item.place, crop_of_file)
 
 
-def _probe(name: str, item: Input, result: Vectors) -> Probe | Rejected:
+def _probe(name: str, item: PhotoOrCrop, result: PhotoEmbeddings) -> Probe | Rejected:
     if result.reason is not None or result.vectors is None:
         return Rejected(name, result.reason or "no_face", result.words)
     scores = tuple(score for _, score, _ in result.faces)

@@ -14,7 +14,7 @@ from cosface_cli.artifacts.crops.manifest import Crop
 from cosface_cli.artifacts.run.run_record import RunFolder
 from cosface_cli.artifacts.run.weights import read_tensors
 from cosface_cli.engines.embedders.trained import open_trained
-from cosface_cli.engines.photos.face_vectors import crop_of
+from cosface_cli.engines.photos.face_cutting import crop_of
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.bounds import margin_upper_bound
 from cosface_cli.maths.geometry import template

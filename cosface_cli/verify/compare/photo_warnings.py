@@ -18,7 +18,7 @@ BLURRED = {"dlib": 6.0, "wide": 4.5, "arcface": 24.0, "sphereface": 26.0}
 
 def warnings_of_face(photo: EmbeddedPhoto, face: int = 0) -> Iterator[MatchWarning]:
     """About one face of a photo."""
-    count = photo.vectors.found
+    count = photo.vectors.detected
     if count > 1 and photo.choice != "all":
         chosen = "most central" if photo.choice == "center" else photo.choice
         words = f"{photo.name}: {count} faces, the {chosen} one was used"

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from cosface_cli.engines.detectors.open_detector import open_detector
 from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.models.ensemble import EnsembleOpener, fuse_of
-from cosface_cli.engines.photos.face_vectors import Input, Vectors, VectorsOpener
 from cosface_cli.engines.photos.limits import Limits
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbedderOpener, PhotoEmbeddings, PhotoOrCrop
 from cosface_cli.engines.photos.warp import require_cover
 from cosface_cli.engines.runners.local import run
 from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
@@ -30,25 +30,30 @@ class Embedding:
         fuse = fuse_of(config.fuse, len(models))
         self.embedders = [open_embedder(spec) for spec in models]
         open_detector(config.detector, config.min_face)
-        how = VectorsOpener(
-            models, config.flip, config.detector, config.faces, Limits(min_face=config.min_face), thumbnails=thumbnails
+        opener = PhotoEmbedderOpener(
+            models=models,
+            flip=config.flip,
+            detector=config.detector,
+            faces=config.faces,
+            limits=Limits(min_face=config.min_face),
+            thumbnails=thumbnails,
         )
-        self._opener = EnsembleOpener(how, fuse)
+        self._opener = EnsembleOpener(opener, fuse)
         self.model = self._opener.identity(self.embedders)
         self._workers = config.workers
 
-    def require_cover(self, inputs: Sequence[Input]) -> None:
+    def require_cover(self, inputs: Sequence[PhotoOrCrop]) -> None:
         """Raises CosfaceError for crops that do not show all that a model needs."""
         for have, path in {item.crop.template: item.crop.path for item in inputs if item.crop is not None}.items():
             for embedder in self.embedders:
                 require_cover(have, template(embedder.template), path)
 
-    def in_this_process(self, inputs: Sequence[Input]) -> list[Vectors]:
+    def in_this_process(self, inputs: Sequence[PhotoOrCrop]) -> list[PhotoEmbeddings]:
         """The embeddings of a few files."""
         single_threaded()
         return self._opener.opened(self.embedders)(list(inputs))
 
-    def in_workers(self, inputs: Sequence[Input]) -> Iterator[Vectors]:
+    def in_workers(self, inputs: Sequence[PhotoOrCrop]) -> Iterator[PhotoEmbeddings]:
         """The embeddings of many files, in order."""
         chunks = [list(inputs[start : start + CHUNK]) for start in range(0, len(inputs), CHUNK)]
         for _, results in run(chunks, self._opener, self._workers or cpu_count(), len(chunks)):

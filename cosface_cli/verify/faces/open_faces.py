@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosface_cli.engines.photos.face_vectors import Input
 from cosface_cli.engines.photos.pair_photos import named_inputs
+from cosface_cli.engines.photos.photo_embedder import PhotoOrCrop
 from cosface_cli.errors import CosfaceError, ModelMismatch
 from cosface_cli.options import flag_of
 from cosface_cli.outcomes import Note, OnOutcome
@@ -41,7 +41,7 @@ def open_faces(config: EmbeddingConfig, root: Path, crops_template: str | None, 
     return open_inputs(config, root, named_inputs(root, crops_template), emit)
 
 
-def open_inputs(config: EmbeddingConfig, root: Path, inputs: Mapping[str, Input], emit: OnOutcome) -> PhotoFaces:
+def open_inputs(config: EmbeddingConfig, root: Path, inputs: Mapping[str, PhotoOrCrop], emit: OnOutcome) -> PhotoFaces:
     """Photos or crops by name. Says which options change nothing about crops."""
     faces = PhotoFaces(root, inputs, config)
     unused = sorted(config.changed() & FOR_PHOTOS)

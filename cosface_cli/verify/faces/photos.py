@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 
 from cosface_cli.artifacts.crops.manifest import find_crops, is_crop_folder, open_crops
-from cosface_cli.engines.photos.face_vectors import Input, Vectors
 from cosface_cli.engines.photos.pair_photos import stem
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbeddings, PhotoOrCrop
 from cosface_cli.engines.sources import File
 from cosface_cli.engines.sources.list_photos import list_photos
 from cosface_cli.outcomes import Note, OnOutcome
@@ -23,7 +23,7 @@ class PhotoFaces:
     """Photos and crops as a FaceSource. They are embedded in the order that is asked for, by worker processes."""
 
     def __init__(
-        self, path: Path, inputs: Mapping[str, Input], config: EmbeddingConfig, embedding: Embedding | None = None
+        self, path: Path, inputs: Mapping[str, PhotoOrCrop], config: EmbeddingConfig, embedding: Embedding | None = None
     ) -> None:
         """embedding: what embeds them, made from the config if None.
 
@@ -67,7 +67,7 @@ class PhotoFaces:
         for name, item, vectors in zip(names, inputs, embed(inputs), strict=True):
             yield self._photo(name, item, vectors)
 
-    def _photo(self, name: str, item: Input, vectors: Vectors) -> EmbeddedPhoto:
+    def _photo(self, name: str, item: PhotoOrCrop, vectors: PhotoEmbeddings) -> EmbeddedPhoto:
         crop = item.crop
         record = crop.record if crop is not None else None
         template = self.embedding.embedders[0].template
@@ -81,18 +81,20 @@ class PhotoFaces:
         )
 
 
-def inputs_of_paths(paths: Sequence[str]) -> dict[str, Input]:
+def inputs_of_paths(paths: Sequence[str]) -> dict[str, PhotoOrCrop]:
     """Photos or crops by their paths."""
     files = [Path(path) for path in paths]
-    return {path: Input(File(file), crop) for path, file, crop in zip(paths, files, find_crops(files), strict=True)}
+    return {
+        path: PhotoOrCrop(File(file), crop) for path, file, crop in zip(paths, files, find_crops(files), strict=True)
+    }
 
 
-def inputs_of_gallery(source: str, emit: OnOutcome) -> dict[str, Input]:
+def inputs_of_gallery(source: str, emit: OnOutcome) -> dict[str, PhotoOrCrop]:
     """The photos of a folder, archive or pattern, or the crops of a crop folder, by their paths."""
     path = Path(source)
     if is_crop_folder(path):
-        return {str(path / crop.name): Input(File(crop.path), crop) for crop in open_crops(path)}
+        return {str(path / crop.name): PhotoOrCrop(File(crop.path), crop) for crop in open_crops(path)}
     listing = list_photos(source)
     for note in listing.notes:
         emit(Note(note))
-    return {item.display_name: Input(item.place) for item in listing.items}
+    return {item.display_name: PhotoOrCrop(item.place) for item in listing.items}

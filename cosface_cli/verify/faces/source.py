@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.model_identity import ModelIdentity
-from cosface_cli.engines.photos.face_vectors import Vectors
 from cosface_cli.engines.photos.pair_photos import stem
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbeddings
 from cosface_cli.engines.sources import Place
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.unit_vectors import are_unit
@@ -38,7 +38,7 @@ class EmbeddedPhoto:
     name: str
     picture: FacePicture
     """Where its first face can be looked at."""
-    vectors: Vectors
+    vectors: PhotoEmbeddings
     """Embeddings of its faces, or the reason why there are none."""
     template: str
     """Of the crop whose sharpness is known."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_file import Store
-from cosface_cli.engines.photos.face_vectors import Vectors
 from cosface_cli.engines.photos.pair_photos import stem
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbeddings
 from cosface_cli.engines.sources import File
 from cosface_cli.maths.unit_vectors import are_unit
 from cosface_cli.verify.faces.source import EmbeddedPhoto, FacePicture, StoredFaces, names_by_stem
@@ -138,7 +138,7 @@ class StoreFaces:
     def missing_photo(self, name: str) -> EmbeddedPhoto:
         """What stands for a photo that the store does not hold."""
         words = f"{self.path}: the store has no row of {name}"
-        nothing = Vectors(hash="", size=0, mtime_ns=0, reason="not_in_store", words=words)
+        nothing = PhotoEmbeddings(hash="", size=0, mtime_ns=0, reason="not_in_store", words=words)
         picture = FacePicture(File(Path(name)), None)
         return EmbeddedPhoto(
             name=name, picture=picture, vectors=nothing, template=self.header.template, choice=self._faces
@@ -159,10 +159,12 @@ class StoreFaces:
         embeddings = np.stack([vector for _, vector in faces])
         if are_unit(embeddings).all():
             known = tuple((row.box, row.score, row.sharpness) for row, _ in faces)
-            vectors = Vectors(hash=first.hash, size=0, mtime_ns=0, faces=known, vectors=embeddings, found=count)
+            vectors = PhotoEmbeddings(
+                hash=first.hash, size=0, mtime_ns=0, faces=known, vectors=embeddings, detected=count
+            )
         else:
             words = f"{self.path}: the embedding of {name} is not of unit length; embed it again"
-            vectors = Vectors(hash=first.hash, size=0, mtime_ns=0, reason="bad_embedding", words=words)
+            vectors = PhotoEmbeddings(hash=first.hash, size=0, mtime_ns=0, reason="bad_embedding", words=words)
         crop_template = first.settings.partition("crops template=")[2]
         return EmbeddedPhoto(
             name=name,

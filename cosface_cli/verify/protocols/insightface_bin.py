@@ -75,7 +75,7 @@ class BinConfig(ProtocolConfig):
         from cosface_cli.artifacts.files.hashing import file_sha256
         from cosface_cli.artifacts.packed.face_bin import read_face_bin
         from cosface_cli.engines.embedders.open_embedder import open_embedder
-        from cosface_cli.engines.photos.face_vectors import Input
+        from cosface_cli.engines.photos.photo_embedder import PhotoOrCrop
         from cosface_cli.maths.geometry import covers, template
         from cosface_cli.verify.faces.photos import PhotoFaces
         from cosface_cli.verify.faces.source import read_faces
@@ -88,7 +88,7 @@ class BinConfig(ProtocolConfig):
                 problem = f"crops of template {crop_template.name!r} do not show all that template {needed!r} needs"
                 raise CosfaceError(problem, self.source, f"give a --model for {crop_template.name} crops")
         inputs = {
-            f"{number:06}": Input(image, Crop(Path(str(image)), f"{number:06}", crop_template))
+            f"{number:06}": PhotoOrCrop(image, Crop(Path(str(image)), f"{number:06}", crop_template))
             for number, image in enumerate(content.images)
         }
         embedding = EmbeddingConfig(models=self.models, fuse=self.fuse, flip=self.flip, workers=self.workers)

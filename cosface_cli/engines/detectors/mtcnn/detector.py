@@ -56,11 +56,11 @@ class MTCNN:
         self._factor = factor
         self._resizer = AreaResizer if resize == "area" else AdaptiveResizer
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], want: Faces = "all") -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]], faces: Faces = "all") -> list[Detections]:
         """See Detector.detect. The pictures may differ in size. Raises ValueError unless they are RGB uint8."""
-        return [self._detect(image, want) for image in map(require_rgb, images)]
+        return [self._detect(image, faces) for image in map(require_rgb, images)]
 
-    def _detect(self, image: NDArray[np.uint8], want: Faces) -> Detections:
+    def _detect(self, image: NDArray[np.uint8], faces: Faces) -> Detections:
         if not image.size:
             return no_faces()
         small = shrink(image, self.long_side)
@@ -69,7 +69,7 @@ class MTCNN:
         smallest = max(self._min_face * height / image.shape[0], min(self._min_face, 20.0))
         scales = bx.scales(height, width, smallest, self._factor)
         cascade = self._cascade(small)
-        detections = cascade.detect_all(scales) if want == "all" else cascade.detect_one(scales, want)
+        detections = cascade.detect_all(scales) if faces == "all" else cascade.detect_one(scales, faces)
         detections = retry_with_border(detections, small, self._detect_large)
         return rescale(detections, small, image)
 
@@ -131,10 +131,10 @@ class _Cascade:
             self._run_pnet(scale)
         return self._run_rnet_and_onet()
 
-    def detect_one(self, scales: Sequence[float], want: Faces) -> Detections:
+    def detect_one(self, scales: Sequence[float], faces: Faces) -> Detections:
         """Faces from the coarsest level to finer ones, until no finer level can show the wanted face.
 
-        want: "largest", by the area inside the picture; or "center", the face that shows the central pixel.
+        faces: "largest", by the area inside the picture; or "center", the face that shows the central pixel.
         """
         detections, side = no_faces(), 0.0
         for scale in reversed(scales):
@@ -143,7 +143,7 @@ class _Cascade:
             if self._run_pnet(scale):
                 detections = self._run_rnet_and_onet()
                 boxes = detections.boxes
-                if want == "center":
+                if faces == "center":
                     boxes = boxes[self._central(boxes)]
                 width, height = (np.minimum(boxes[:, 2:], self._size) - np.maximum(boxes[:, :2], 0)).T
                 side = float(np.sqrt(np.max(width * height, initial=0.0)))
