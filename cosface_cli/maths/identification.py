@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cosface_cli.maths.rates import impostors_needed
-from cosface_cli.maths.roc import rate_at, threshold_at_far
+from cosface_cli.maths.roc import count_accepted, threshold_at_far
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -91,7 +91,7 @@ def open_set(
             fpir=fpir, rank=rank, tpir=None, threshold=None, mated=mated, unmated=best.size, unmated_needed=needed
         )
     hits, _ = detected(mate_ranks, mate_scores, threshold, rank)
-    answered, _ = rate_at(best, threshold)
+    answered, _ = count_accepted(best, threshold)
     return OpenSet(
         fpir=fpir,
         rank=rank,

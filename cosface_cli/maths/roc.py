@@ -89,7 +89,7 @@ def threshold_at_far(impostors: ArrayLike, far: float) -> float | None:
     return float(np.nextafter(scores[allowed], np.inf))
 
 
-def rate_at(scores: ArrayLike, threshold: float) -> tuple[int, int]:
+def count_accepted(scores: ArrayLike, threshold: float) -> tuple[int, int]:
     """The number of scores (N,) at or above the threshold, and N."""
     values = np.asarray(scores, dtype=np.float64)
     return int((values >= threshold).sum()), int(values.size)

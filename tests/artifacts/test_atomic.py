@@ -89,13 +89,13 @@ def test_a_file_where_a_folder_is_needed(tmp_path: Path):
         lambda: atomic.make_folder(tmp_path / "file"),
         lambda: atomic.lock(tmp_path / "file" / "inner").__enter__(),
     ):
-        with pytest.raises(CosfaceError, match="a file stands where a folder is needed; choose another place"):
+        with pytest.raises(CosfaceError, match="a folder is needed, but this is a file; choose another place"):
             call()
 
 
 def test_a_folder_where_a_file_is_to_be_written(tmp_path: Path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(CosfaceError, match="a folder stands where a file is to be written"):
+    with pytest.raises(CosfaceError, match="a file is needed, but this is a folder"):
         atomic.write_bytes(tmp_path / "folder", b"")
     assert names(tmp_path) == {"folder"}
 

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cosface_cli.artifacts.pages.plots import ACCENT, WARN, inline, png, svg
+from cosface_cli.artifacts.pages.plots import ACCENT, WARN, inline_svg, png, svg
 
 
 def paint(figure: Figure) -> None:
@@ -48,7 +48,7 @@ def test_as_pixels() -> None:
 
 
 def test_in_a_page_it_wears_the_page_s_colours() -> None:
-    element = inline(svg(paint, 4, 3), 'loss "by" <step>')
+    element = inline_svg(svg(paint, 4, 3), 'loss "by" <step>')
     root = ElementTree.fromstring(element)
     assert root.get("role") == "img" and root.get("aria-label") == 'loss "by" <step>'
     assert "var(--accent)" in element and "var(--warn)" in element and "var(--ink)" in element

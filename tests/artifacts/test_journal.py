@@ -134,7 +134,7 @@ def test_remove_takes_it_away(tmp_path: Path):
 
 
 def test_a_folder_in_its_place_is_one_line(tmp_path: Path):
-    with pytest.raises(CosfaceError, match="a folder stands where"):
+    with pytest.raises(CosfaceError, match="a file is needed, but this is a folder"):
         Journal(tmp_path, b"purpose")
 
 

@@ -42,7 +42,7 @@ def test_links_are_made_and_made_again(tmp_path: Path, hard: bool):
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path):
     (own,) = photos(tmp_path / "p", "a.jpg")
-    with pytest.raises(CosfaceError, match="other things"):
+    with pytest.raises(CosfaceError, match="other content"):
         replace_links(tmp_path / "p", [("Ann", own)], hard=False)
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["a.jpg"]
 

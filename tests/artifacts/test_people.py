@@ -45,12 +45,12 @@ def test_found_by_name_or_id(tmp_path: Path):
         people.find("Ann, Lee", tmp_path)
     with pytest.raises(CosfaceError, match="no person '7'"):
         people.find("7", tmp_path)
-    with pytest.raises(CosfaceError, match="nobody is grouped"):
+    with pytest.raises(CosfaceError, match="not grouped into people yet"):
         People().find("Ann", tmp_path)
 
 
 def test_ids_are_never_given_again():
-    people = some().with_persons([], gone=[9])
+    people = some().with_persons([], removed=[9])
     assert people.next_id == 12 and list(people.persons) == [2, 5]
     people = people.with_persons([Person(12, None, False, (face(9),))])
     assert people.next_id == 13 and list(people.persons) == [2, 5, 12]
@@ -87,7 +87,7 @@ def test_damage_is_told(tmp_path: Path, change):
 
 def test_a_stranger_and_a_newer_one(tmp_path: Path):
     (tmp_path / FILE).write_text('{"kind": "other"}\n')
-    with pytest.raises(CosfaceError, match="not the people"):
+    with pytest.raises(CosfaceError, match="not a cosface people file"):
         read_people(tmp_path)
     (tmp_path / FILE).write_text('{"kind": "cosface people", "schema": 2}\n')
     with pytest.raises(CosfaceError, match="newer"):
@@ -148,8 +148,8 @@ def test_people_of_several_indexes(tmp_path: Path):
     assert list(read_people(target).persons.values()) == want
     assert (read_people(target).next_id, read_people(target).views) == (22, ())
     assert words == [
-        f'{two}: Ann, "Lee" is taken for the Ann, "Lee" of an index before',
-        f"{two}: no face of Cy is left that is not forgotten or of somebody before",
+        f'{two}: Ann, "Lee" is joined with Ann, "Lee" of an earlier index',
+        f"{two}: Cy is left out: every face is forgotten or of an earlier person",
     ]
     first = (target / FILE).read_bytes()
     join([one, two, nobody], target)  # after kill -9, say

@@ -74,5 +74,5 @@ def test_a_torn_file_is_mended_and_a_longer_one_cut(tmp_path: Path) -> None:
 
 @needs_tensorboard
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CosfaceError, match="a folder stands where a file is to be written"):
+    with pytest.raises(CosfaceError, match="a file is needed, but this is a folder"):
         write_events(tmp_path, ROWS)

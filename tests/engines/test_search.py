@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.artifacts.index.vector_file import VectorFile, VectorWriter, head
+from cosface_cli.artifacts.index.vector_file import VectorFile, VectorWriter, npy_header
 from cosface_cli.engines.search import SEARCHERS, Search, engine_for, near, products, rows_of, search_row
 from cosface_cli.engines.search.ivf import list_count, parts
 from cosface_cli.engines.search.lists_file import require_lists
@@ -217,9 +217,9 @@ def test_pages_that_were_let_go_are_read_again(tmp_path: Path):
     vectors = written(tmp_path / "i", gallery)
     before = mapped()
     assert (vectors.array == gallery).all() and mapped() - before > 25_000
-    vectors.let_go()
+    vectors.release_pages()
     assert mapped() - before < 5_000
-    assert (vectors.between(0, 1000) == gallery).all()
+    assert (vectors.block(0, 1000) == gallery).all()
 
 
 def test_the_blocks_change_no_byte(tmp_path: Path):
@@ -323,7 +323,7 @@ def test_the_threads_change_no_byte(tmp_path: Path):
             before = faiss.omp_get_max_threads()
             faiss.omp_set_num_threads(number)
             index = SEARCHERS.load(name)._trained(vectors)
-            index.add(vectors.between(0, 1000))
+            index.add(vectors.block(0, 1000))
             contents.append(faiss.serialize_index(index).tobytes())
             faiss.omp_set_num_threads(before)
         assert contents[0] == contents[1]
@@ -386,7 +386,7 @@ def test_a_file_that_holds_other_than_was_said(tmp_path: Path, size: int, count:
 def test_another_numpy_file_is_refused(tmp_path: Path):
     np.save(tmp_path / "d.npy", units(50, 16).astype(np.float64))
     (tmp_path / "d.npy").rename(tmp_path / "i")
-    with pytest.raises(DamagedError, match="not the 50 vectors"):
+    with pytest.raises(DamagedError, match="not 50 vectors"):
         VectorFile(tmp_path / "i", 16, 50)
 
 
@@ -414,7 +414,7 @@ def test_mutated_heads_neither_crash_nor_take_memory(tmp_path: Path, name: str):
             vectors = VectorFile(tmp_path / "i", 8, 1000)
             engine = SEARCHERS.load(name)
             searcher = engine.open(vectors, str(opened.lists), None, opened.built.settings)
-            nearest(vectors, vectors.between(0, 50), searcher.propose(vectors.between(0, 50), 3), 3)
+            nearest(vectors, vectors.block(0, 50), searcher.propose(vectors.block(0, 50), 3), 3)
         except CosfaceError:
             refused += 1
     assert refused > 100
@@ -462,7 +462,7 @@ def test_rows_that_the_lists_invent_are_refused(tmp_path: Path):
     settings = {**opened.built.settings, "nprobe": opened.built.settings["lists"]}
     searcher = SEARCHERS.load("sq8").open(opened.vectors, str(opened.lists), None, settings)
     with pytest.raises(DamagedError, match="row numbers that are out of range"):
-        searcher.propose(opened.vectors.between(0, 1000), 1000)
+        searcher.propose(opened.vectors.block(0, 1000), 1000)
 
 
 @pytest.mark.parametrize("count", (0, 50, 100_000))
@@ -479,4 +479,4 @@ def test_a_full_disk_is_told_of_lists(tmp_path: Path, name: str):
 
 
 def test_a_head_has_one_length():
-    assert {len(head(512, count)) for count in (0, 1, 10**6, 10**12)} == {128}
+    assert {len(npy_header(512, count)) for count in (0, 1, 10**6, 10**12)} == {128}

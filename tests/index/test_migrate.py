@@ -43,7 +43,7 @@ def test_names_come_along(tmp_path: Path) -> None:
     assert read_people(tmp_path / "j") == read_people(tmp_path / "k") == want
     told: list[Outcome] = []
     merge(MergeConfig(indexes=(tmp_path / "i", tmp_path / "k"), out=tmp_path / "l"), told.append)
-    assert [one for one in told if isinstance(one, Note) and "Ann is taken for the Ann" in one.text]
+    assert [one for one in told if isinstance(one, Note) and "Ann is joined with Ann" in one.text]
 
 
 NEW = replace(HEADER, model="newer", model_id="newer-1", size=24)

@@ -37,7 +37,7 @@ def keys(person: str, *numbers: int) -> set[str]:
 
 
 def faces_of(root: Path) -> dict[str, set[str]]:
-    return {person.called: set(person.faces) for person in read_people(root).persons.values()}
+    return {person.label: set(person.faces) for person in read_people(root).persons.values()}
 
 
 def test_named_merged_split_and_grouped_again(root: Path) -> None:
@@ -157,7 +157,7 @@ def test_killed_while_naming(root: Path) -> None:
             time.sleep(0.013 * wait)
             os.kill(child.pid, signal.SIGKILL)
         found = read_people(root).persons
-        assert found[1].called == "1" or found[1].called.startswith("Ann ")
+        assert found[1].label == "1" or found[1].label.startswith("Ann ")
         assert [len(person.faces) for person in found.values()] == [4, 3, 2]
     assert label(root, "1", "Ann").name == "Ann" and not list(root.glob(".people*"))
 

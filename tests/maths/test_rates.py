@@ -13,7 +13,7 @@ from scipy import stats
 from cosface_cli.maths.bootstrap import pair_draws
 from cosface_cli.maths.curve import curve_of_counts, roc
 from cosface_cli.maths.rates import allowed_accepts, equal_error, impostors_needed, tar_at_far
-from cosface_cli.maths.roc import rate_at, threshold_at_far
+from cosface_cli.maths.roc import count_accepted, threshold_at_far
 
 few = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0])  # ties everywhere
 labelled = st.lists(st.tuples(st.one_of(few, st.floats(-1, 1)), st.booleans()), min_size=2, max_size=60).filter(
@@ -40,7 +40,7 @@ def test_tar_at_far_is_the_best_of_all_thresholds(pairs: list[tuple[float, bool]
     threshold = threshold_at_far(impostors, far)
     if far == 1.0:  # there it stops at the lowest impostor
         return
-    assert threshold is not None and found.tar == rate_at(genuine, threshold)[0] / len(genuine)
+    assert threshold is not None and found.tar == count_accepted(genuine, threshold)[0] / len(genuine)
 
 
 def test_tar_at_far_by_hand():
@@ -139,7 +139,7 @@ def test_every_figure_at_a_far_counts_the_same_accepts():
     found = tar_at_far(roc(both, same), 0.29)
     assert found.tar == found.achieved_far == 870 / 3000
     threshold = threshold_at_far(scores, 0.29)
-    assert threshold is not None and rate_at(scores, threshold) == (870, 3000)
+    assert threshold is not None and count_accepted(scores, threshold) == (870, 3000)
     one_person_each_way = np.zeros(6000, int), np.repeat([1, 0], 3000)
     draws = [tar for (tar,) in pair_draws(both, same, *one_person_each_way, [0.29], draws=8).tar]
     assert {tar for tar in draws if np.isfinite(tar)} == {870 / 3000}

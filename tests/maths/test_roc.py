@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosface_cli.maths.roc import best_threshold, fold_accuracy, rate_at, threshold_at_far
+from cosface_cli.maths.roc import best_threshold, count_accepted, fold_accuracy, threshold_at_far
 
 few = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5, 0.50001, 0.75, 1.0])  # ties everywhere
 any_score = st.floats(-1, 1)
@@ -128,10 +128,10 @@ def test_tied_impostors_are_one_group():
     """Ten impostors: .9 .8 .8 .8 .1 ... At FAR .2 the three ties cannot be parted, so one passes, not two."""
     impostors = [0.9, 0.8, 0.8, 0.8, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
     threshold = threshold_at_far(impostors, 0.2)
-    assert threshold is not None and rate_at(impostors, threshold) == (1, 10)
-    assert rate_at([0.8, 0.85, 0.95], threshold) == (2, 3)
+    assert threshold is not None and count_accepted(impostors, threshold) == (1, 10)
+    assert count_accepted([0.8, 0.85, 0.95], threshold) == (2, 3)
     threshold = threshold_at_far(impostors, 0.4)
-    assert threshold is not None and rate_at(impostors, threshold) == (4, 10)
+    assert threshold is not None and count_accepted(impostors, threshold) == (4, 10)
 
 
 def test_a_rate_that_the_impostors_cannot_resolve():
@@ -140,12 +140,12 @@ def test_a_rate_that_the_impostors_cannot_resolve():
     assert threshold_at_far(three, 0.33) is None
     assert threshold_at_far([], 0.5) is None
     third = threshold_at_far(three, 1 / 3)
-    assert third is not None and rate_at(three, third) == (1, 3)
+    assert third is not None and count_accepted(three, third) == (1, 3)
     # 300 impostors: 1/300 is the finest step
     scores = np.linspace(0, 1, 300)
     assert threshold_at_far(scores, 1e-3) is None
     finest = threshold_at_far(scores, 1 / 300)
-    assert finest is not None and rate_at(scores, finest) == (1, 300)
+    assert finest is not None and count_accepted(scores, finest) == (1, 300)
 
 
 @pytest.mark.parametrize("n", (1_000, 3_000, 10_000))
@@ -153,9 +153,9 @@ def test_a_rate_that_divides_evenly_is_not_lost_to_rounding(n: int):
     scores = np.arange(n) / n
     for far in (1e-3, 1e-2, 0.07, 0.29):
         threshold = threshold_at_far(scores, far)
-        assert threshold is not None and rate_at(scores, threshold)[0] == round(far * n)
+        assert threshold is not None and count_accepted(scores, threshold)[0] == round(far * n)
 
 
 def test_every_impostor_may_pass():
     scores = [0.5, 0.2, 0.7]
-    assert rate_at(scores, threshold_at_far(scores, 1.0) or 9.0) == (3, 3)
+    assert count_accepted(scores, threshold_at_far(scores, 1.0) or 9.0) == (3, 3)

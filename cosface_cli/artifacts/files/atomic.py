@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, and locks that die with their holder."""
+"""Files that are replaced as a whole, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_NAME = 255  # bytes, of every file system in use
 
 
 def partial(path: Path) -> Path:
-    """Where the new content of path grows: one fixed name, so that a killed run leaves nothing for ever."""
+    """The temporary file for the new content of path. The name is fixed, so the next run overwrites a leftover."""
     name = f".{path.name}.part"
     if len(os.fsencode(name)) > _LONGEST_NAME:  # the file's own name is allowed to be that long
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.part"
@@ -26,7 +26,7 @@ def partial(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a path to write to; on success it takes the place of `path`, on any error it is removed."""
+    """Yields a temporary path to write to. On success it replaces `path`; on any error it is removed."""
     temp = partial(path)
     try:
         yield temp
@@ -38,30 +38,30 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write content to path, whole or not at all. Raises CosfaceError naming path where that fails."""
+    """Write content to path, whole or not at all. Raises CosfaceError naming path if that fails."""
     with write_errors(path), replacing(path) as temp:
         temp.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write text (UTF-8; bytes of undecodable file names pass through) to path, whole or not at all."""
+    """Write text as UTF-8 to path, whole or not at all. Lone surrogates become the bytes that they were read from."""
     write_bytes(path, content.encode("utf-8", "surrogateescape"))
 
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into one-line errors that name path and the mend."""
+    """Turn the operating system's write errors into CosfaceErrors that name path and what to do."""
     hints = {
         errno.ENOSPC: ("the disk is full", "free some space and run the same command again"),
         errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
-        errno.EFBIG: ("the file grew over the size limit of this shell", "raise it with ulimit -f"),
+        errno.EFBIG: ("the file exceeds the size limit of this shell", "raise the limit with ulimit -f"),
         errno.EROFS: ("the file system is read-only", "choose another place to write to"),
         errno.EACCES: ("permission denied", "choose another place, or change its permissions"),
         errno.EPERM: ("permission denied", "choose another place, or change its permissions"),
         errno.ENOENT: ("no such folder to write to", "make it first"),
-        errno.ENOTDIR: ("a file stands where a folder is needed", "choose another place to write to"),
-        errno.EEXIST: ("a file stands where a folder is needed", "choose another place to write to"),
-        errno.EISDIR: ("a folder stands where a file is to be written", "choose another place to write to"),
+        errno.ENOTDIR: ("a folder is needed, but this is a file", "choose another place to write to"),
+        errno.EEXIST: ("a folder is needed, but this is a file", "choose another place to write to"),
+        errno.EISDIR: ("a file is needed, but this is a folder", "choose another place to write to"),
         errno.ENAMETOOLONG: ("the file name is too long", "choose a shorter one"),
         errno.EIO: ("the disk could not be written", "look at the system's log"),
     }
@@ -83,7 +83,7 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def lock(path: Path, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Hold the one writer's lock of path; the kernel lets it go when its holder dies.
+    """Hold the lock of path, which only one process can hold; the kernel releases it when the process ends.
 
     Raises BusyError if another process holds it for longer than wait_seconds.
     """
@@ -94,7 +94,7 @@ def lock(path: Path, wait_seconds: float = 0.0) -> Iterator[None]:
             handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # the last holder may have unlinked the name between our open and our lock
+            # the previous holder may have removed the file between our open and our lock
             if os.fstat(handle).st_nlink > 0:
                 break
         except BlockingIOError:

@@ -25,8 +25,8 @@ _READ = 1 << 22
 class Needles:
     """Byte strings of SHORTEST bytes or more.
 
-    A table says for each hash of 8 bytes whether a needle begins so. It rules out nearly every offset of a file, 8
-    bytes at a time; the others are compared byte by byte.
+    A table has one entry for each hash of 8 bytes: whether a needle begins with such bytes. It excludes nearly every
+    offset of a file; the others are compared byte by byte.
     """
 
     def __init__(self, needles: Iterable[bytes]) -> None:
@@ -44,7 +44,7 @@ class Needles:
         """The needles that occur in a file. Raises OSError."""
         matches: set[bytes] = set()
         with path.open("rb") as file:
-            tail = b""  # of the bytes before, in case a needle spans two reads
+            tail = b""  # end of the previous block, in case a needle spans two blocks
             while block := file.read(_READ):
                 content = tail + block
                 self._search(content, matches)

@@ -1,8 +1,8 @@
-"""An append-only file of records that survives kill -9: what was written whole is read back, a torn tail is cut off.
+"""An append-only file of records that survives kill -9: complete records are read back, a torn end is cut off.
 
-A record is a length (8 bytes, little-endian), a CRC-32 (4 bytes) and the content, which is never empty: the zeros of a
-power cut would pass for such. The first record says what the journal is for; one of another purpose is begun anew,
-unless its holder takes it on.
+A record is a length (8 bytes, little-endian), a CRC-32 (4 bytes) and the content. The content is never empty: an empty
+record would look like the zeros that a power cut can leave. The first record is the purpose of the journal. A journal
+with another purpose is emptied, unless `fits` accepts it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _HEAD = struct.Struct("<QI")
 
 
 class Journal:
-    """A journal open for appending; only the holder of the target's lock opens it.
+    """A journal open for appending. The caller must hold the lock of the file that the journal is for.
 
-    fits: asked with the purpose of a journal that holds records for another, whether they count; it may raise.
+    fits: called with the purpose of a journal that has records for another purpose; returns whether they are kept; may
+    raise.
     """
 
     def __init__(self, path: Path, purpose: bytes, fits: Callable[[bytes], bool] = lambda other: False) -> None:
@@ -31,8 +32,8 @@ class Journal:
         with write_errors(path), ExitStack() as on_error:
             self._file = on_error.enter_context(path.open("a+b", buffering=0))
             self._end = self._whole_part()
-            begun = [content for _, content in islice(self, 2)]
-            if begun[:1] != [purpose] and not (len(begun) == 2 and fits(begun[0])):
+            first_two = [content for _, content in islice(self, 2)]
+            if first_two[:1] != [purpose] and not (len(first_two) == 2 and fits(first_two[0])):
                 self._end = 0
             self._file.truncate(self._end)
             if self._end == 0:
@@ -54,7 +55,7 @@ class Journal:
         return self._file.read(length)
 
     def append(self, content: bytes) -> int:
-        """Write a record through to the operating system, whole or not at all; gives its offset."""
+        """Write a record through to the operating system, whole or not at all. Returns its offset."""
         offset = self._end
         rest = memoryview(_HEAD.pack(len(content), zlib.crc32(content)) + content)
         with write_errors(self.path):
@@ -71,7 +72,7 @@ class Journal:
         self._file.close()
 
     def remove(self) -> None:
-        """Close it and take it away: all that it says stands elsewhere now."""
+        """Close and delete the journal, after its records were written elsewhere."""
         self.close()
         self.path.unlink()
 

@@ -1,4 +1,4 @@
-"""A folder of links to photos, one sub-folder a person. It lists its links, and only those are ever removed."""
+"""A folder of links to photos, with a sub-folder for each person. Only links that its list names are ever removed."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from cosface_cli.artifacts.files import atomic
 from cosface_cli.errors import CosfaceError
 
 LIST = ".links.jsonl"
-_LONGEST = 200  # bytes of a name: what is added to keep names apart still fits
+_LONGEST = 200  # bytes of a folder name, which leaves room for a number
 
 
-def replace_links(root: Path, wanted: Iterable[tuple[str, Path]], hard: bool) -> tuple[int, list[Path]]:
-    """Make root hold links (what the folder is called, file), and no others of an earlier run; gives their number and
-    the files without one, because they are not there or, for hard links, on another disk.
+def replace_links(root: Path, links: Iterable[tuple[str, Path]], hard: bool) -> tuple[int, list[Path]]:
+    """Replace the links of an earlier run in root. links: name of the person's folder, and file.
 
-    Other people's files in root are left alone. Raises CosfaceError for a folder that holds things but no list.
+    Returns the number of links made, and the files without a link: those that are missing or, for hard links, on
+    another disk. Other files in root stay. Raises CosfaceError for a folder with content but without a list of links.
     """
     if root.is_dir() and any(root.iterdir()) and not (root / LIST).is_file():
-        raise CosfaceError("the folder holds other things", root, "give a new folder for the links")
+        raise CosfaceError("the folder has other content", root, "give a new folder for the links")
     remove(root)
     atomic.make_folder(root)
     placed: dict[str, Path] = {}
     folders: dict[str, str] = {}
     taken: set[str] = set()
     missing = []
-    for called, target in wanted:
+    for person, target in links:
         if target.is_file():
-            if called not in folders:
-                folders[called] = _free(root, _file_name(called), taken)
-                taken.add(folders[called])
-            name = _free(root, f"{folders[called]}/{target.name}", placed)
+            if person not in folders:
+                folders[person] = _free(root, _file_name(person), taken)
+                taken.add(folders[person])
+            name = _free(root, f"{folders[person]}/{target.name}", placed)
             placed[name] = target.absolute()
         else:
             missing.append(target)
-    # first the list: a stopped run leaves no link that it does not name
+    # the list is written first, so that an interrupted run leaves no link that is not in it
     atomic.write_text(root / LIST, "".join(line({"link": name, "hard": hard}) for name in placed))
     count = 0
     for name, target in placed.items():
@@ -51,9 +51,10 @@ def replace_links(root: Path, wanted: Iterable[tuple[str, Path]], hard: bool) ->
 
 
 def remove(root: Path, last_copies: bool = False) -> None:
-    """Take away the links that the list of root names, folders that are empty then, and the list.
+    """Remove the links in root's list, the folders that this empties, and the list.
 
-    A hard link whose photo is gone elsewhere is the photo: it goes only with last_copies.
+    A hard link to a photo that was deleted elsewhere is the last copy of that photo: it is removed only with
+    last_copies.
     """
     folders = set()
     for values in read_lines(root / LIST):
@@ -71,7 +72,7 @@ def remove(root: Path, last_copies: bool = False) -> None:
 
 
 def _free(root: Path, name: str, taken: Container[str]) -> str:
-    """A name, with a number before its ending where it is taken."""
+    """The name, with a number before its ending if it is taken."""
     head, slash, last = name.rpartition("/")
     stem, dot, ending = last.rpartition(".") if slash else (last, "", "")
     stem = stem or last
@@ -83,7 +84,7 @@ def _free(root: Path, name: str, taken: Container[str]) -> str:
 
 
 def _file_name(text: str) -> str:
-    """A person's name as a folder's: no slash, no leading dot, short enough."""
+    """A person's name as the name of a folder: no slash, no leading dot, short enough."""
     safe = "".join("_" if c in "/\\" else c for c in text)
     if len(os.fsencode(safe)) > _LONGEST:
         safe = os.fsencode(safe)[:_LONGEST].decode("utf-8", "ignore")

@@ -1,7 +1,7 @@
-"""Where converted models are kept: built once, found again by every later run.
+"""The cache of converted models: a model is converted once, and later runs use the result.
 
-The folder is $COSFACE_CACHE, else $XDG_CACHE_HOME/cosface, else ~/.cache/cosface; where that cannot be written,
-a folder of this user under the system's temporary one.
+The folder is $COSFACE_CACHE, else $XDG_CACHE_HOME/cosface, else ~/.cache/cosface. If that cannot be written, it is a
+folder of this user in the system's temporary folder.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from cosface_cli.errors import CosfaceError
 
 
 def cache_folder() -> Path:
-    """The first of the cache folders that can be written. Raises CosfaceError when there is none."""
-    named = os.environ.get("COSFACE_CACHE")
-    places = [Path(named)] if named else []
-    if not named:
+    """The first cache folder that can be written. Raises CosfaceError if there is none."""
+    configured = os.environ.get("COSFACE_CACHE")
+    places = [Path(configured)] if configured else []
+    if not configured:
         base = os.environ.get("XDG_CACHE_HOME")
-        home = os.path.expanduser("~")  # noqa: PTH111 (Path.home raises where there is none)
-        if base or Path(home).is_dir():  # a home that is not there is not ours to make
+        home = os.path.expanduser("~")  # noqa: PTH111 (Path.home raises if there is no home)
+        if base or Path(home).is_dir():  # a missing home folder is not created
             places.append(Path(base) / "cosface" if base else Path(home) / ".cache" / "cosface")
         places.append(Path(tempfile.gettempdir()) / f"cosface-{os.getuid()}")
     for place in places:
@@ -32,20 +32,20 @@ def cache_folder() -> Path:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError:
             continue
-        # anybody could have made a folder in the temporary one
-        if os.access(place, os.W_OK | os.X_OK) and (named or place.stat().st_uid == os.getuid()):
+        # another user could have made the folder in the temporary folder
+        if os.access(place, os.W_OK | os.X_OK) and (configured or place.stat().st_uid == os.getuid()):
             return place
     raise CosfaceError("the model cache cannot be written", places[0], "set COSFACE_CACHE to a folder of yours")
 
 
 def cached(name: str, build: Callable[[], bytes]) -> Path:
-    """The cached file of that name, built first if it is missing, by one process however many start at once.
+    """The cached file of that name. A missing file is built first, by one process even if several start at once.
 
-    The name must change whenever the bytes would: it carries the source's checksum and the converter's version.
+    The name must change whenever the content would: it includes the source's checksum and the converter's version.
     """
-    for_reading = _readable(name)
-    if for_reading is not None:
-        return for_reading
+    prepared = _prepared(name)
+    if prepared is not None:
+        return prepared
     path = cache_folder() / name
     if not path.exists():
         with atomic.lock(path, wait_seconds=600):
@@ -54,17 +54,17 @@ def cached(name: str, build: Callable[[], bytes]) -> Path:
     return path
 
 
-def _readable(name: str) -> Path | None:
-    """The file in a cache that was filled beforehand and may be read-only now."""
-    named = os.environ.get("COSFACE_CACHE")
-    path = Path(named) / name if named else None
+def _prepared(name: str) -> Path | None:
+    """The file in a $COSFACE_CACHE that was filled earlier, and that may be read-only."""
+    configured = os.environ.get("COSFACE_CACHE")
+    path = Path(configured) / name if configured else None
     return path if path is not None and path.is_file() else None
 
 
 def packaged(module: str, relative: str, sha256: str) -> Path:
-    """A file that an installed package ships, without importing the package.
+    """The path of a file in an installed package, without importing the package.
 
-    Raises CosfaceError when the package is missing or the file is another than the known one.
+    Raises CosfaceError if the package is missing, or if the file does not have this SHA-256.
     """
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:

@@ -1,7 +1,7 @@
-"""forgotten.jsonl of an index folder: receipts of what was forgotten, by hashes only, so that it does not come back.
+"""forgotten.jsonl of an index folder: receipts of forgotten faces, by hashes only, so that no later build adds them.
 
-A line each time: `time` (UTC), `faces` (SHA-256 of the file and number of the face in it), `crops` (SHA-256 of each
-crop file), counts of rows, and what was looked through for traces.
+One line for each `cosface index forget`: `time` (UTC), `faces` (SHA-256 of the file and number of the face in it),
+`crops` (SHA-256 of each crop file), counts of rows, and the files that were searched for traces.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from cosface_cli.artifacts.store.face_rows import FACE_KEY, SOURCE_KEY, face_dig
 from cosface_cli.errors import CosfaceError, DamagedError
 
 FILE = "forgotten.jsonl"
-PLAN = ".forget.json"  # there while `cosface index forget` is running, or was interrupted
+PLAN = ".forget.json"  # exists while `cosface index forget` runs, and after it was interrupted
 
 
 def write_receipt(root: Path, receipt: Mapping[str, Any]) -> Path:
-    """Append a receipt, whole or not at all; the caller holds the index's lock."""
+    """Append a receipt, whole or not at all. The caller must hold the index's lock."""
     path = root / FILE
     before = path.read_bytes() if path.is_file() else b""
     atomic.write_bytes(path, before + line(receipt).encode())
@@ -31,7 +31,7 @@ def write_receipt(root: Path, receipt: Mapping[str, Any]) -> Path:
 
 
 def join_receipts(roots: Iterable[Path], target: Path) -> None:
-    """Give an index the receipts of several, each once."""
+    """Add the receipts of several indexes to those of target, each once."""
     lines: dict[bytes, None] = {}
     for root in [target, *roots]:
         if (root / FILE).is_file():
@@ -41,10 +41,10 @@ def join_receipts(roots: Iterable[Path], target: Path) -> None:
 
 
 def forgotten_faces(root: Path) -> NDArray[np.bytes_]:
-    """Digests of the faces that were forgotten, in order: bytes SOURCE_KEY to FACE_KEY of the keys of their rows."""
+    """Digests of the forgotten faces, sorted: bytes SOURCE_KEY to FACE_KEY of the keys of their rows."""
     digests = []
     try:
-        for digest, face in (known.split(":") for known in forgotten_keys(root)):
+        for digest, face in (key.split(":") for key in forgotten_keys(root)):
             digests.append(face_digest(int(face), bytes.fromhex(digest)))
     except (ValueError, OverflowError) as error:
         raise _damaged(root) from error
@@ -52,7 +52,7 @@ def forgotten_faces(root: Path) -> NDArray[np.bytes_]:
 
 
 def forgotten_keys(root: Path) -> Iterator[str]:
-    """The same faces as SHA-256 of the file and number in it, as in artifacts.people. Raises DamagedError."""
+    """The keys of the forgotten faces, as in people_file.face_key. Raises DamagedError."""
     try:
         for receipt in read_lines(root / FILE):
             yield from map(str, receipt["faces"])
@@ -71,4 +71,4 @@ def require_no_unfinished_forget(root: Path) -> None:
 
 
 def _damaged(root: Path) -> DamagedError:
-    return DamagedError("damaged", root / FILE, "remove the line that is no receipt")
+    return DamagedError("damaged: a line is not a receipt", root / FILE, "remove that line")

@@ -1,7 +1,7 @@
-"""people.jsonl of an index folder: which faces are one person, and who that is.
+"""people.jsonl of an index folder: the faces of each person, and the person's name.
 
-A face is known by the SHA-256 of its file and its number in it, never by a row: so names outlive a rebuild of the
-index, other stores, and another model. README.md beside this file specifies the format.
+A face is identified by the SHA-256 of its file and its number in the file, not by a row. So names stay valid when the
+index is rebuilt, also from other stores or with another model. artifacts/README.md specifies the format.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ SCHEMA = 1
 KIND = "cosface people"
 FILE = "people.jsonl"
 _FACE = re.compile(r"[0-9a-f]{64}:[0-9]+")
-_HINT = "restore it from a copy, or move it away: cosface index cluster begins anew"
+_HINT = "restore it from a copy, or move it away: cosface index cluster then starts from nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Faces that are considered one person."""
+    """A person of an index."""
 
     id: int
-    """Never given twice in an index."""
+    """Unique in an index, also among persons that no longer exist."""
     name: str | None
-    """None until a user gives one."""
+    """None until a user sets it."""
     held: bool
-    """Whether a user named, merged or split it: such persons keep their faces and are never joined with each other."""
+    """Whether a user named, merged or split the person. Then clustering keeps its faces, and merges it with no other
+    such person."""
     faces: tuple[str, ...]
-    """Sorted keys of faces."""
+    """Keys of the faces, sorted."""
 
     @property
-    def called(self) -> str:
-        """The name, or the id."""
+    def label(self) -> str:
+        """The name; the id if there is no name."""
         return str(self.id) if self.name is None else self.name
 
 
@@ -55,44 +56,44 @@ class People:
     next_id: int = 1
     """The id of the next new person."""
     views: tuple[str, ...] = ()
-    """Absolute paths of pages and folders of links that show them; forgetting a person deletes these."""
+    """Absolute paths of pages, and of folders of links, that show these faces. Forgetting a person deletes them."""
 
-    def find(self, called: str, path: Path) -> Person:
-        """The person of that name or id. Raises CosfaceError with the near miss."""
+    def find(self, label: str, path: Path) -> Person:
+        """The person with that name or id. Raises CosfaceError that suggests the most similar name."""
         for person in self.persons.values():
-            if called in (person.name, str(person.id)):
+            if label in (person.name, str(person.id)):
                 return person
         if not self.persons:
-            raise CosfaceError("nobody is grouped here yet", path, f"cosface index cluster {path}")
+            raise CosfaceError("the faces are not grouped into people yet", path, f"cosface index cluster {path}")
         names = [person.name for person in self.persons.values() if person.name is not None]
-        hint = suggest(called, names) if names and not called.isdecimal() else "see cosface index people list"
-        raise CosfaceError(f"there is no person {called!r}", path, hint)
+        hint = suggest(label, names) if names and not label.isdecimal() else "see cosface index people list"
+        raise CosfaceError(f"there is no person {label!r}", path, hint)
 
-    def with_persons(self, changed: Iterable[Person], gone: Iterable[int] = ()) -> People:
-        """The same with some persons new or changed, and some gone."""
+    def with_persons(self, changed: Iterable[Person], removed: Iterable[int] = ()) -> People:
+        """A copy with these persons added or replaced, and without the removed ids."""
         persons = {**self.persons, **{person.id: person for person in changed}}
-        for number in gone:
+        for number in removed:
             del persons[number]
         ordered = {number: persons[number] for number in sorted(persons)}
         return replace(self, persons=ordered, next_id=max([self.next_id, *(number + 1 for number in ordered)]))
 
-    def of_faces(self) -> dict[str, Person]:
-        """By face, its person."""
+    def by_face(self) -> dict[str, Person]:
+        """The person of each face, by the face's key."""
         return {face: person for person in self.persons.values() for face in person.faces}
 
 
 def is_name(text: object) -> bool:
-    """Whether a person can be called so: one line, not blank at its ends, and not only digits, which are ids."""
+    """Whether text is a valid name: one line, no blanks at its ends, and not only digits, which would be an id."""
     return isinstance(text, str) and bool(text) and text == text.strip() and text.isprintable() and not text.isdecimal()
 
 
 def face_key(row: FaceRow) -> str:
-    """What a face is known by."""
+    """The key that identifies a face: SHA-256 of its file, and its number in the file."""
     return f"{row.hash}:{row.face}"
 
 
 def read_people(root: Path) -> People:
-    """The people of an index folder; nobody where there is no file. Raises DamagedError."""
+    """The people of an index folder; no people if there is no file. Raises DamagedError."""
     path = root / FILE
     try:
         with path.open(encoding="utf-8", errors="surrogateescape") as file:
@@ -104,63 +105,65 @@ def read_people(root: Path) -> People:
 
 
 def write_people(root: Path, people: People) -> None:
-    """Replace the people of an index folder, whole or not at all; the caller holds the index's lock."""
+    """Replace the people of an index folder, whole or not at all. The caller must hold the index's lock."""
     path = root / FILE
     with atomic.write_errors(path), atomic.replacing(path) as temp, temp.open("w", encoding="utf-8") as file:
         file.writelines(_lines(people))
 
 
 def forget(root: Path, faces: Iterable[str]) -> int:
-    """Take faces out of people.jsonl, and away what shows them; gives how many there were. The caller holds the lock.
+    """Remove faces from people.jsonl, and delete the pages and links that show them. Returns the number of faces.
 
-    A person without faces left goes, with the name. Pages, and folders of links, are taken away whole: they can be made
-    again. To be called before the faces leave the index; a second call finishes what a stopped one began.
+    A person without remaining faces is removed, with the name. Pages and folders of links are deleted as a whole: they
+    can be made again. Call it before the faces leave the index; after an interruption a second call finishes the work.
+    The caller must hold the index's lock.
     """
     from cosface_cli.artifacts.files import links
 
-    out = set(faces)
+    forgotten = set(faces)
     people = read_people(root)
-    found = sum(face in out for person in people.persons.values() for face in person.faces)
+    count = sum(face in forgotten for person in people.persons.values() for face in person.faces)
     for view in map(Path, people.views):
         if view.is_dir():
             links.remove(view, last_copies=True)
         else:
             view.unlink(missing_ok=True)
-    kept = {}
+    remaining = {}
     for person in people.persons.values():
-        rest = tuple(face for face in person.faces if face not in out)
+        rest = tuple(face for face in person.faces if face not in forgotten)
         if rest:
-            kept[person.id] = replace(person, faces=rest)
-    if found or people.views:
-        write_people(root, replace(people, persons=kept, views=()))
-    return found
+            remaining[person.id] = replace(person, faces=rest)
+    if count or people.views:
+        write_people(root, replace(people, persons=remaining, views=()))
+    return count
 
 
 def join(roots: Iterable[Path], target: Path) -> list[str]:
-    """Add the people of several indexes to another's, and say in words what could not stay as it was.
+    """Add the people of several indexes to those of target. Returns a sentence for each change that loses information.
 
-    The first people's ids stay, others are new. A face that stands in two is the earlier one's; people of one name are
-    one. What the target forgot is left out, and so are views. The caller holds the locks, and has joined the receipts.
-    A second call finishes what a stopped one began.
+    The ids of the first index with people stay, those of the others are new. A face of two persons stays with the
+    earlier one. Persons with the same name become one person. Faces that the target forgot are left out, and so are
+    views. After an interruption a second call finishes the work. The caller must hold the locks, and must have joined
+    the receipts.
     """
     taken = set(forgotten_keys(target))
     joined, words = People(), []
     for root in dict.fromkeys([target, *roots]):
         people, first = read_people(root), joined == People()
-        named: dict[str | None, Person] = {p.name: p for p in joined.persons.values() if p.name is not None}
+        by_name: dict[str | None, Person] = {p.name: p for p in joined.persons.values() if p.name is not None}
         changed, next_id = [], joined.next_id
         for person in people.persons.values():
             faces = tuple(face for face in person.faces if face not in taken)
-            namesake = named.get(person.name)
+            namesake = by_name.get(person.name)
             if namesake is not None:
-                words.append(f"{root}: {person.name} is taken for the {person.name} of an index before")
+                words.append(f"{root}: {person.name} is joined with {person.name} of an earlier index")
                 both = tuple(sorted({*namesake.faces, *faces}))
                 changed.append(replace(namesake, held=namesake.held or person.held, faces=both))
             elif faces:
                 changed.append(replace(person, id=person.id if first else next_id, faces=faces))
                 next_id = changed[-1].id + 1
             elif person.name is not None:
-                words.append(f"{root}: no face of {person.name} is left that is not forgotten or of somebody before")
+                words.append(f"{root}: {person.name} is left out: every face is forgotten or of an earlier person")
         taken.update(face for person in changed for face in person.faces)
         joined = replace(joined.with_persons(changed), views=people.views if root == target else joined.views)
         joined = replace(joined, next_id=people.next_id) if first else joined
@@ -180,23 +183,23 @@ def _read(file: Iterable[str], path: Path) -> People:
     try:
         head: dict[str, Any] = json.loads(next(lines, ""))
         if head.get("kind") != KIND:
-            raise CosfaceError("not the people of a cosface index", path, "move it away")
+            raise CosfaceError("not a cosface people file", path, "move it away")
         if int(head["schema"]) > SCHEMA:
-            raise CosfaceError("these people were written by a newer cosface", path, "pip install -U cosface")
+            raise CosfaceError("this file was written by a newer cosface", path, "pip install -U cosface")
         persons: dict[int, Person] = {}
-        seen: set[str] = set()
+        assigned: set[str] = set()
         names: set[str] = set()
         for text in lines:
             person = _person(json.loads(text))
-            if person.id in persons or not seen.isdisjoint(person.faces) or person.name in names:
-                raise ValueError("somebody stands there twice")
-            seen.update(person.faces)
+            if person.id in persons or not assigned.isdisjoint(person.faces) or person.name in names:
+                raise ValueError("an id, face or name occurs twice")
+            assigned.update(person.faces)
             if person.name is not None:
                 names.add(person.name)
             persons[person.id] = person
         next_id = int(head["next_id"])
         if persons and next_id <= max(persons):
-            raise ValueError("the next id is taken")
+            raise ValueError("next_id is in use")
         return People(persons, next_id, tuple(str(view) for view in head["views"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError("damaged", path, _HINT) from error
@@ -204,9 +207,9 @@ def _read(file: Iterable[str], path: Path) -> People:
 
 def _person(values: dict[str, Any]) -> Person:
     person = Person(values["id"], values["name"], values["held"], tuple(values["faces"]))
-    fine = type(person.id) is int and type(person.held) is bool and person.id > 0
-    if not fine or not (person.name is None or is_name(person.name)) or not person.faces:
-        raise ValueError("a field of another kind")
+    types_fit = type(person.id) is int and type(person.held) is bool and person.id > 0
+    if not types_fit or not (person.name is None or is_name(person.name)) or not person.faces:
+        raise ValueError("a field has a wrong type or value")
     if not all(isinstance(face, str) and _FACE.fullmatch(face) for face in person.faces):
-        raise ValueError("no face's key")
+        raise ValueError("not the key of a face")
     return person

@@ -1,7 +1,7 @@
 """Pages: one HTML file that opens from the disk, without a network and without other files.
 
-Templates lie beside the code that fills them and extend page.html.j2 of this folder, which holds the common style and
-forbids the browser to fetch anything from elsewhere. What is filled in is escaped; `| tojson` is safe in a script.
+A template is in the folder of the code that fills it, and extends page.html.j2 of this folder, which holds the common
+style and forbids the browser to load anything else. Values are escaped; in a script, use `| tojson`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def write_page(path: Path, template: str, values: Mapping[str, Any]) -> None:
-    """Write a page to path, whole or not at all. template: its file, relative to the package.
+    """Write a page to path, whole or not at all. template: path of the template, relative to the package.
 
-    Iterators among the values are consumed while the page is written: memory does not grow with them.
+    Iterators among the values are consumed while the page is written, so memory does not grow with their length.
     """
     environment = Environment(
         loader=FileSystemLoader(PACKAGE),
@@ -39,10 +39,10 @@ def write_page(path: Path, template: str, values: Mapping[str, Any]) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with what UTF-8 or a reader cannot see written as escapes: lone bytes, control characters."""
+    """The text with escapes for characters that cannot be shown: lone surrogates, control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
 
 
 def picture(content: bytes) -> str:
-    """The content of a WebP file as it stands in a page's data."""
+    """The content of a WebP file in base64, as a page's data holds it."""
     return base64.b64encode(content).decode("ascii")

@@ -1,6 +1,6 @@
-"""Figures: matplotlib's, as SVG or PNG, the same bytes for the same numbers; in a page they wear the page's colours.
+"""Figures by matplotlib, as SVG or PNG. The same numbers give the same bytes. In a page they have the page's colours.
 
-A figure is a function that paints on an empty one. Nothing is taken from a person's matplotlibrc, and no window is
+A figure is a function that draws on an empty matplotlib Figure. The user's matplotlibrc is not read, and no window is
 opened.
 """
 
@@ -50,19 +50,19 @@ _DPI = 150  # of PNG
 
 
 def svg(paint: Callable[[Figure], None], width: float, height: float) -> str:
-    """The text of an SVG file of what paint draws. width, height: inches, of 72 points."""
+    """An SVG file of the figure that paint draws. width, height: in inches, of 72 points."""
     return _file(paint, width, height, "svg", {"Date": None, "Creator": None}).decode()
 
 
 def png(paint: Callable[[Figure], None], width: float, height: float) -> bytes:
-    """A PNG file of what paint draws. width, height: inches, of 150 pixels."""
+    """A PNG file of the figure that paint draws. width, height: in inches, of 150 pixels."""
     return _file(paint, width, height, "png", {"Software": None})
 
 
 def _file(
     paint: Callable[[Figure], None], width: float, height: float, kind: str, nothing: Mapping[str, None]
 ) -> bytes:
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it speaks of its caches otherwise
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no messages about its caches
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -70,7 +70,7 @@ def _file(
     out = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        settings: Any = matplotlib.rcParams  # some versions list every name in its type
+        settings: Any = matplotlib.rcParams  # Any: some versions list every name in its type
         settings.update(_STYLE)
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -79,11 +79,11 @@ def _file(
     return out.getvalue()
 
 
-def inline(drawn: str, words: str) -> str:
-    """What svg gave, as an element of a page from artifacts/pages. words: the figure's, for who cannot see it."""
-    body = drawn[drawn.index("<svg") :]
+def inline_svg(file_text: str, description: str) -> str:
+    """An SVG file (see svg) as an element of a page of artifacts/pages. description: for screen readers."""
+    body = file_text[file_text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'<(g|defs|svg)([^>]*?) id="[^"]*"', r"<\1\2", body)  # numbered alike in every figure
+    body = re.sub(r'<(g|defs|svg)([^>]*?) id="[^"]*"', r"<\1\2", body)  # every figure has the same ids
     for colour, name in _VARIABLES.items():
         body = body.replace(colour, f"var(--{name})")
-    return body.replace("<svg", f'<svg role="img" aria-label="{escape(words)}"', 1)
+    return body.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)

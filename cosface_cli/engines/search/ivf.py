@@ -40,8 +40,8 @@ class Lists(Search):
         tune(len(vectors))
         index, count = self._trained(vectors), len(vectors)
         for low in range(0, count, _BLOCK):
-            index.add(vectors.between(low, min(low + _BLOCK, count)))
-            vectors.let_go()  # the growing lists need up to twice their final memory; free that of the vectors
+            index.add(vectors.block(low, min(low + _BLOCK, count)))
+            vectors.release_pages()  # the growing lists need up to twice their final memory; free that of the vectors
         with part.open("wb") as file:  # FAISS's own writer does not notice a full disk at the last bytes
             faiss.write_index(index, vars(faiss)["PyCallbackIOWriter"](file.write))
         settings = {"lists": int(index.nlist)}

@@ -50,7 +50,7 @@ class Milvus(Search):
             client.create_collection(name, schema=schema)
             step = max(1, _NUMBERS // vectors.size)
             for low in range(0, len(vectors), step):
-                block = vectors.between(low, min(low + step, len(vectors)))
+                block = vectors.block(low, min(low + step, len(vectors)))
                 client.insert(name, [{"id": low + i, _VECTOR: row} for i, row in enumerate(block.tolist())])
             client.flush(name)
             index = client.prepare_index_params()

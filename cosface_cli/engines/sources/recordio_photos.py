@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosface_cli.artifacts.packed.recordio import MAGIC, Record, read_image, read_keys, records
-from cosface_cli.artifacts.pictures import not_empty
+from cosface_cli.artifacts.pictures import require_content
 from cosface_cli.engines.sources import Item, Listing, Place, Refused, SourceRequest
 from cosface_cli.engines.sources.archive import MAX_MEMBER
 from cosface_cli.errors import PhotoError
@@ -24,7 +24,7 @@ class RecordImage:
     def read(self) -> bytes:
         """Raises PhotoError (unreadable, truncated)."""
         try:
-            return not_empty(read_image(self.path, self.record), self.display_name)
+            return require_content(read_image(self.path, self.record), self.display_name)
         except OSError as error:
             raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.display_name) from error
 

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.packed.tar_headers import Header, headers
-from cosface_cli.artifacts.pictures import not_empty
+from cosface_cli.artifacts.pictures import require_content
 from cosface_cli.engines.sources import Listing, SourceRequest
 from cosface_cli.engines.sources.archive import (
     MAX_MEMBER,
@@ -58,7 +58,7 @@ class TarMember:
             raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.display_name) from error
         if len(content) != self.size:
             raise PhotoError("truncated", "the archive ends within it", self.display_name, "copy the archive again")
-        return not_empty(content, self.display_name)
+        return require_content(content, self.display_name)
 
     def status(self) -> tuple[int, int]:
         return self.size, self.archive.stat().st_mtime_ns

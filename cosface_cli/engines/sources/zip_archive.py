@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosface_cli.artifacts.pictures import not_empty
+from cosface_cli.artifacts.pictures import require_content
 from cosface_cli.engines.sources import Listing, Refused, SourceRequest
 from cosface_cli.engines.sources.archive import Member, archive_error, is_photo, list_members, member_display_name
 from cosface_cli.errors import PhotoError
@@ -42,7 +42,7 @@ class ZipMember:
         content = self.begin(self.size + 1)
         if len(content) != self.size or zlib.crc32(content) != self.crc:
             raise self._damaged("its size or checksum is wrong")
-        return not_empty(content, self.display_name)
+        return require_content(content, self.display_name)
 
     def begin(self, most: int) -> bytes:
         """The first bytes of the content, `most` at most, unchecked."""

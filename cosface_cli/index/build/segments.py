@@ -63,7 +63,7 @@ def read_blocks(
     for low in range(0, segment.rows, BLOCK):
         high = min(low + BLOCK, segment.rows)
         part = slice(low, high)
-        block = RowBlock(rows.columns(low, high), rows.keys[part], vectors.between(low, high), rows.ids[part])
+        block = RowBlock(rows.columns(low, high), rows.keys[part], vectors.block(low, high), rows.ids[part])
         yield block if mask is None else block.where(mask[part])
 
 

@@ -122,7 +122,7 @@ def _all_rows(
         vectors = VectorFile(root / segment.vectors, header.size, segment.rows)
         for low in range(0, len(rows), BLOCK):
             high = min(low + BLOCK, len(rows))
-            yield rows.columns(low, high), vectors.between(low, high), True
+            yield rows.columns(low, high), vectors.block(low, high), True
     for path in stores:
         with Store(path) as store:
             for block in store.blocks(BLOCK):

@@ -114,7 +114,7 @@ def _report(config: ClusterConfig, grouped: GroupedFaces, fresh: int) -> Cluster
 
 def _write_links(root: Path, hard: bool, faces: IndexFaces, grouped: GroupedFaces, emit: OnOutcome) -> None:
     pairs = zip(faces.rows(), grouped.person_of, strict=True)
-    photos = dict.fromkeys((person.called, Path(row.root) / row.source) for row, person in pairs if person is not None)
+    photos = dict.fromkeys((person.label, Path(row.root) / row.source) for row, person in pairs if person is not None)
     count, missing = replace_links(root, photos, hard)
     emit(Note(f"{root}: {count} links"))
     if missing:

@@ -26,7 +26,7 @@ def export_blocks(gallery: Gallery) -> Iterator[ExportBlock]:
         for low in range(0, len(part), BLOCK):
             high = min(low + BLOCK, len(part))
             rows = list(part.rows.columns(low, high).rows())
-            yield np.array(part.rows.ids[low:high]), rows, part.vectors.between(low, high)
+            yield np.array(part.rows.ids[low:high]), rows, part.vectors.block(low, high)
 
 
 def field_values(number: int, row: FaceRow) -> tuple[object, ...]:
@@ -42,7 +42,7 @@ def write_npy(gallery: Gallery, path: Path, vectors: bool) -> None:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         for part in gallery.parts:
             for low in range(0, len(part), BLOCK):
-                file.write(part.vectors.between(low, min(low + BLOCK, len(part))).tobytes())
+                file.write(part.vectors.block(low, min(low + BLOCK, len(part))).tobytes())
 
 
 def write_csv(gallery: Gallery, path: Path, vectors: bool) -> None:

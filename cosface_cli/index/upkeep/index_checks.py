@@ -80,7 +80,7 @@ def _part_problems(part: GalleryPart, keys_are_of_rows: bool) -> Iterator[str]:
     try:
         for low in range(0, len(part), BLOCK):
             high = min(low + BLOCK, len(part))
-            if not are_unit(part.vectors.between(low, high)).all():
+            if not are_unit(part.vectors.block(low, high)).all():
                 yield f"{part.vectors.path.name}: vectors are not of unit length"
             if keys_are_of_rows and not (part.rows.columns(low, high).keys() == part.rows.keys[low:high]).all():
                 yield f"{name}: keys do not belong to their rows"

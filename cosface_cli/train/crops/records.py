@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.packed import recordio, webdataset
-from cosface_cli.artifacts.pictures import decode, not_empty
+from cosface_cli.artifacts.pictures import decode, require_content
 from cosface_cli.errors import CosfaceError, PhotoError
 from cosface_cli.maths.geometry import TEMPLATES, Template, template
 from cosface_cli.outcomes import Note, OnOutcome
@@ -71,7 +71,7 @@ class PackedCrop:
         """Raises PhotoError (unreadable, truncated, empty_file)."""
         try:
             if self.record.skip != _SPAN:
-                return not_empty(recordio.read_image(self.file, self.record), self.given)
+                return require_content(recordio.read_image(self.file, self.record), self.given)
             with self.file.open("rb") as handle:
                 handle.seek(self.record.offset)
                 content = handle.read(self.record.size)
@@ -81,7 +81,7 @@ class PackedCrop:
             raise PhotoError(error.reason, error.problem, self.given, error.hint) from None
         if len(content) != self.record.size:
             raise PhotoError("truncated", "the archive ends within it", self.given, "copy it again")
-        return not_empty(content, self.given)
+        return require_content(content, self.given)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline, svg
+from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline_svg, svg
 from cosface_cli.train.report.embedding_angles import Angles, median_in_words
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def of_epochs(rows: Rows, schedule: str, best_epoch: int | None) -> list[str]:
                 axes.annotate("kept", (kept_step, 1), (3, -3), xycoords=("data", "axes fraction"), va="top", fontsize=8,
                               textcoords="offset points")  # fmt: skip
 
-        return inline(svg(painted, 4.6, 2.7), f"{title}, {words}")
+        return inline_svg(svg(painted, 4.6, 2.7), f"{title}, {words}")
 
     figures = []
     losses = _column(rows, "loss")
@@ -98,7 +98,7 @@ def of_angles(before: Mapping[str, Angles], after: Mapping[str, Angles]) -> str:
         for kind in kinds
         for when, angles in (("before", before), ("after", after))
     )
-    return inline(svg(paint, 4.6 * len(kinds), 4.0), f"Angles between embeddings, median: {words}") if kinds else ""
+    return inline_svg(svg(paint, 4.6 * len(kinds), 4.0), f"Angles between embeddings, median: {words}") if kinds else ""
 
 
 def _column(rows: Rows, name: str) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.maths.geometry import Template
-from cosface_cli.maths.roc import rate_at, threshold_at_far
+from cosface_cli.maths.roc import count_accepted, threshold_at_far
 from cosface_cli.train.crops.dataset import LabelledCrops
 from cosface_cli.train.crops.loader import Loader
 from cosface_cli.train.crops.records import LabelledCrop
@@ -46,7 +46,7 @@ class Angles:
         threshold = threshold_at_far(-self.impostors, FAR)
         if threshold is None or not self.genuine.size:
             return None
-        accepted, of = rate_at(-self.genuine, threshold)
+        accepted, of = count_accepted(-self.genuine, threshold)
         return accepted / of
 
 

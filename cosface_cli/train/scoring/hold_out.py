@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cosface_cli.engines.photos.warp import recrop
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.geometry import Template
-from cosface_cli.maths.roc import rate_at, threshold_at_far
+from cosface_cli.maths.roc import count_accepted, threshold_at_far
 from cosface_cli.train.crops.dataset import LabelledCrops, read_crop
 from cosface_cli.train.crops.records import LabelledCrop
 
@@ -98,7 +98,7 @@ def score(embed: Embed, held_out: HeldOut) -> HeldOutScore:
     for far in resolved:
         threshold = threshold_at_far(impostors, far)
         assert threshold is not None  # split requires enough impostors
-        accepted, of = rate_at(cosines[same], threshold)
+        accepted, of = count_accepted(cosines[same], threshold)
         tar[far] = accepted / of
     return HeldOutScore(tar)
 

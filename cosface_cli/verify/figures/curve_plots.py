@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline, svg
+from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline_svg, svg
 from cosface_cli.maths.curve import Curve
 from cosface_cli.maths.intervals import clopper_pearson
 
@@ -62,7 +62,7 @@ def draw_roc(band: RocBand, rates: Sequence[Mapping[str, Any]]) -> str:
         axes.set(title="ROC", xlabel="false accept rate", ylabel="true accept rate", xscale="log", ylim=(None, 1.005))
         axes.set_xlim(0.5 / band.impostors, 1)
 
-    return inline(svg(paint, 4.6, 3.4), f"ROC: {_words(rates)}")
+    return inline_svg(svg(paint, 4.6, 3.4), f"ROC: {_words(rates)}")
 
 
 def draw_det(band: RocBand) -> str:
@@ -85,7 +85,7 @@ def draw_det(band: RocBand) -> str:
             axis.set_ticks([float(ndtri(tick)) for tick in shown], [f"{100 * tick:g} %" for tick in shown])
         axes.set(title="DET", xlabel="false accept rate", ylabel="false reject rate")
 
-    return inline(svg(paint, 4.6, 3.4), "DET: false rejects over false accepts, the other side of the ROC")
+    return inline_svg(svg(paint, 4.6, 3.4), "DET: false rejects over false accepts, the other side of the ROC")
 
 
 def draw_scores(curve: Curve, thresholds: Sequence[float]) -> str:
@@ -108,7 +108,7 @@ def draw_scores(curve: Curve, thresholds: Sequence[float]) -> str:
 
     words = ", ".join(f"{name} {_median(scores, counts):.3f}" for name, counts in
                       (("one person", genuine), ("two people", impostors)))  # fmt: skip
-    return inline(svg(paint, 4.6, 3.4), f"Scores, median: {words}")
+    return inline_svg(svg(paint, 4.6, 3.4), f"Scores, median: {words}")
 
 
 def _median(scores: Floats, counts: NDArray[np.int64]) -> float:

@@ -115,7 +115,7 @@ def _thumbnail(pairs: PairScores, name: int, known: dict[int, str | None]) -> st
 
 def _picture(file: FacePicture) -> str:
     image = pictures.decode(file.place.read(), str(file.place), SIDE if file.box is None else None).image
-    face = image if file.box is None else pictures.about(image, file.box)
+    face = image if file.box is None else pictures.cut_out(image, file.box)
     return page_writer.picture(pictures.encode_thumbnail(face, SIDE))
 
 

@@ -168,7 +168,7 @@ def thumbnail(row: FaceRow) -> str | None:
         photo = pictures.decode(pictures.read(path), path)
     except (PhotoError, OSError):
         return None
-    image = pictures.about(photo.image, row.box) if row.size else photo.image  # of a photo only the face
+    image = pictures.cut_out(photo.image, row.box) if row.size else photo.image  # of a photo only the face
     return page_writer.picture(pictures.encode_thumbnail(image, SIDE))
 
 

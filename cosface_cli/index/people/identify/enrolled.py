@@ -44,7 +44,7 @@ class Enrolled:
         Raises CosfaceError if no face has a name.
         """
         self.faces, self.pool = faces, pool
-        person_of_key = people.of_faces()
+        person_of_key = people.by_face()
         names: list[str | None] = []
         quality = []
         for row in faces.rows():

@@ -14,7 +14,7 @@ from cosface_cli.index.people.identify.stranger_threshold import search_by, thre
 from cosface_cli.index.search.probes import Batch, Probe
 from cosface_cli.maths.identification import cmc, detected, ranks
 from cosface_cli.maths.intervals import clopper_pearson
-from cosface_cli.maths.roc import rate_at, threshold_at_far
+from cosface_cli.maths.roc import count_accepted, threshold_at_far
 from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected
 
 RANKS = 20  # candidates of a search, and the last rank of the CMC
@@ -49,7 +49,7 @@ def evaluate(config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[Batch
         threshold=threshold,
         fpir_wished=config.fpir if set_on else None,
         set_on=set_on,
-        fpir=_rate(*rate_at(strangers, threshold)),
+        fpir=_rate(*count_accepted(strangers, threshold)),
         fnir=_rate(missed, len(rank)),
         cmc=tuple(cmc(rank, scores.shape[1]).tolist()) if len(rank) else (),
         dir=tuple(_dir_at(rate, rank, true_scores, strangers) for rate in RATES),

@@ -55,7 +55,7 @@ def split_person(index: Path, who: str, sources: Sequence[str], name: str | None
         moved = _faces_of_sources(index, person, sources)
         remaining = tuple(face for face in person.faces if face not in moved)
         if not remaining:
-            raise CosfaceError(f"these are all faces of {person.called}", index, "leave one out, or use label")
+            raise CosfaceError(f"these are all faces of {person.label}", index, "leave one out, or use label")
         new = Person(edit.people.next_id, name, True, tuple(sorted(moved)))
         old = replace(person, held=True, faces=remaining)
         edit.change(old, new)
@@ -112,5 +112,5 @@ def _faces_of_sources(index: Path, person: Person, sources: Sequence[str]) -> se
     for source, faces in by_source.items():
         if not faces:
             hint = "give photos as cosface index cluster prints them"
-            raise CosfaceError(f"{person.called} has no face in {source!r}", index, hint)
+            raise CosfaceError(f"{person.label} has no face in {source!r}", index, hint)
     return set().union(*by_source.values())

@@ -63,7 +63,7 @@ def import_names(index: Path, table: Path, emit: OnOutcome = ignore) -> list[Per
     with atomic.lock(index / MAIN):
         people = read_people(index)
         by_source: dict[tuple[str, int], list[str]] = {}
-        known = set(people.of_faces())
+        known = set(people.by_face())
         for row in IndexFaces(index).rows():
             key = face_key(row)
             known.add(key)
