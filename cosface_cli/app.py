@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,10 +86,11 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else EXIT_DONE
 
 
-def mounted(*names: str, sub_command: tuple[str, str] | None = None) -> Any:
+def mounted(*names: str, sub_command: tuple[str, str] | None = None, only: Collection[str] | None = None) -> Any:
     """The command line with the named commands loaded; the others are listed in the help only, which is faster.
 
-    sub_command: a command and the word of SUB_COMMANDS that is mounted in its place.
+    sub_command: a command and the word of SUB_COMMANDS that is mounted in its place; only: of groups, the commands
+    that may be run, None for all.
     """
     from cosface_cli.command_line import mount
 
@@ -109,7 +111,7 @@ def mounted(*names: str, sub_command: tuple[str, str] | None = None) -> Any:
         elif row.name not in names:
             app.command(row.name, help=row.summary)(_not_loaded)
         else:
-            mount(app, row.name, COMMANDS.load(row.name), row.summary)
+            mount(app, row.name, COMMANDS.load(row.name), row.summary, only)
     command = typer.main.get_command(app)
     _set_variables(command)
     return command
@@ -125,7 +127,7 @@ def _invoke(arguments: list[str]) -> Any:
         defaults = _with_lists(config_file.from_file(config_file.path(), _flags(complete)), complete)
     is_completion = f"_{ENVIRONMENT}_COMPLETE" in os.environ
     names = COMMANDS.names if is_completion else [word for word in arguments if word in COMMANDS]
-    command = mounted(*names, sub_command=_sub_command(arguments))
+    command = mounted(*names, sub_command=_sub_command(arguments), only=None if is_completion else set(arguments))
     return command.main(arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults)
 
 

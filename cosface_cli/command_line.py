@@ -90,20 +90,30 @@ def command_of(
     return lambda function: Command(function=function, configs=configs, examples=examples, takes_given=True)
 
 
-def mount(app: typer.Typer, name: str, entry: Command | Group, summary: str | None = None) -> None:
-    """Add a command or a group to a Typer application. summary: its line in the list of commands."""
+def mount(
+    app: typer.Typer,
+    name: str,
+    entry: Command | Group,
+    summary: str | None = None,
+    only: Collection[str] | None = None,
+) -> None:
+    """Add a command or a group to a Typer application. summary: its line in the list of commands; only: the names of
+    the commands of groups that may be run, None for all; the others are listed in the help only, which is faster."""
     if isinstance(entry, Group):
         group = typer.Typer(help=entry.help, rich_markup_mode=None)
         for inner, sub in entry.commands.items():
-            mount(group, inner, sub)
+            if only is None or inner in only or isinstance(sub, Group):
+                mount(group, inner, sub, only=only)
+            else:
+                group.command(inner, help=sub.function.__doc__)(_listed_only)
         app.add_typer(group, name=name, short_help=summary)
     else:
-        app.command(name, cls=_command_class(entry), short_help=summary)(_function(entry))
+        by_word = _parameters(entry)
+        app.command(name, cls=_command_class(entry, by_word), short_help=summary)(_function(entry, by_word))
 
 
-def field_names(entry: Command) -> dict[str, str]:
-    """The name on the command line of each field: the first long flag without its dashes, with underscores."""
-    return {word: found.name for word, found in _parameters(entry).items()}
+def _listed_only() -> None:
+    raise AssertionError("a command that is run was mounted before")
 
 
 _TERMINAL = {found.name for found in parameters(Terminal)}
@@ -127,9 +137,8 @@ def _word(parameter: Parameter) -> str:
     return parameter.name if iskeyword(word) else word  # --from: it names a Python parameter
 
 
-def _function(entry: Command) -> Callable[..., int | None]:
+def _function(entry: Command, known: Mapping[str, Parameter]) -> Callable[..., int | None]:
     """The function that Typer calls, with a signature made from the options."""
-    known = _parameters(entry)
 
     def run(**words: Any) -> int | None:
         values = {
@@ -218,9 +227,8 @@ def _help(parameter: Parameter) -> str:
     return f"{parameter.help}  [{'; '.join(notes)}]" if notes else parameter.help
 
 
-def _command_class(entry: Command) -> type[TyperCommand]:
+def _command_class(entry: Command, known: Mapping[str, Parameter]) -> type[TyperCommand]:
     """A command whose help lists the options by group and ends with the examples."""
-    known = _parameters(entry)
 
     class HelpedCommand(TyperCommand):
         def format_options(self, ctx: Any, formatter: Any) -> None:
