@@ -42,17 +42,17 @@ def test_other_matrices(tmp_path: Path, content: bytes):
 @pytest.mark.parametrize(
     ("content", "words"),
     (
-        (COLUMN[:10], "shorter than its head"),
-        (COLUMN[:-1], "damaged: its head says 3 rows of 4 bytes, 11 follow"),
+        (COLUMN[:10], "shorter than the header"),
+        (COLUMN[:-1], "damaged: the header declares 3 rows of 4 bytes, 11 follow"),
         (COLUMN + b"x", "damaged"),
         (struct.pack("<4i", 3, 1, 4, 0) + COLUMN[16:], "a matrix of 3 x 1, type 0"),
         (struct.pack("<4i", 2, 2, 8, 5) + bytes(16), "a matrix of 2 x 2"),
-        (struct.pack("<4i", -3, 1, 4, 5) + COLUMN[16:], "no MegaFace feature"),
+        (struct.pack("<4i", -3, 1, 4, 5) + COLUMN[16:], "not a MegaFace feature"),
         (struct.pack("<4i", 3, 1, -4, 5) + COLUMN[16:], "damaged"),
         (struct.pack("<4i", 2**31 - 1, 1, 4, 5) + COLUMN[16:], "damaged"),
         (struct.pack("<4i", 1, 2**31 - 1, 4, 5) + COLUMN[16:], "damaged"),
-        (struct.pack("<4i", 2, 1, 4, 5) + struct.pack("<2f", 1.0, float("nan")), "no direction"),
-        (struct.pack("<4i", 2, 1, 4, 5) + bytes(8), "no direction"),
+        (struct.pack("<4i", 2, 1, 4, 5) + struct.pack("<2f", 1.0, float("nan")), "not finite, or has length 0"),
+        (struct.pack("<4i", 2, 1, 4, 5) + bytes(8), "not finite, or has length 0"),
     ),
 )
 def test_what_is_no_feature(tmp_path: Path, content: bytes, words: str):

@@ -37,7 +37,7 @@ def test_the_files(tmp_path: Path):
         (read_media, "1.jpg 1 2\n1.jpg 1\n", "line 2 should be `photo template media`"),
         (read_media, "1.jpg one 2\n", "line 1 should be"),
         (read_media, "1.jpg ² 2\n", "line 1 should be"),
-        (read_media, "\n", "an empty list"),
+        (read_media, "\n", "the list is empty"),
         (read_template_pairs, "1 2\n", "not lines of `template template 0|1`"),
         (read_template_pairs, "1 2 3\n", "not lines of"),
         (read_template_pairs, "1 2 x\n", "not lines of"),
@@ -48,7 +48,7 @@ def test_the_files(tmp_path: Path):
         (read_points, "1.jpg 1 2 3 4 5 6 7 8 9 10 nan\n", "line 1 should be"),
         (read_points, "1.jpg 1 2 3 4 5 6 7 8 9 ten 1\n", "line 1 should be"),
         (read_subjects, "T,S\n5\n", "line 2 should begin `template,subject`"),
-        (read_subjects, "T,S\n5,1\n5,2\n", "line 3: template 5 is of subject 1 and of 2"),
+        (read_subjects, "T,S\n5,1\n5,2\n", "line 3: template 5 has the subjects 1 and 2"),
         (read_subjects, "T,S\n", "no templates here"),
     ),
 )

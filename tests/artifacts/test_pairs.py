@@ -66,9 +66,9 @@ def test_names_with_blanks_where_tabs_part_them_and_odd_bytes(tmp_path: Path):
 def test_counts_that_do_not_fit_are_both_named(tmp_path: Path):
     """The header of the standard list above a list of six folds."""
     body = TWO_FOLDS.split("\n", 1)[1]
-    with pytest.raises(CosfaceError, match=r"10 folds of 300 \+ 300 pairs, 6000, but 4 follow"):
+    with pytest.raises(CosfaceError, match=r"10 folds of 300 \+ 300 pairs, 6000 in all, but 4 follow"):
         read_pairs(written(tmp_path, "10\t300\n" + body))
-    with pytest.raises(CosfaceError, match=r"1 folds of 1 \+ 1 pairs, 2, but 4 follow"):
+    with pytest.raises(CosfaceError, match=r"1 folds of 1 \+ 1 pairs, 2 in all, but 4 follow"):
         read_pairs(written(tmp_path, "1\t1\n" + body))
     with pytest.raises(CosfaceError, match="but 0 follow"):
         read_pairs(written(tmp_path, "2\t1\n"))
@@ -82,7 +82,7 @@ def test_counts_that_do_not_fit_are_both_named(tmp_path: Path):
     ids=range(9),
 )
 def test_a_first_line_that_is_no_header(tmp_path: Path, first: str):
-    with pytest.raises(CosfaceError, match="its first line is not"):
+    with pytest.raises(CosfaceError, match="the first line is not"):
         read_pairs(written(tmp_path, first + "\nA\t1\t2\nA\t1\tB\t2\n"))
 
 
@@ -103,7 +103,7 @@ def test_a_first_line_that_is_no_header(tmp_path: Path, first: str):
 def test_a_bad_line_is_named(tmp_path: Path, number: int, line: str):
     lines = TWO_FOLDS.split("\n")
     lines[number - 1] = line
-    with pytest.raises(CosfaceError, match=rf"pairs\.txt: line {number} should be `name"):
+    with pytest.raises(CosfaceError, match=rf"pairs\.txt: line {number} should be an? (genuine|impostor) pair, `name"):
         read_pairs(written(tmp_path, "\n".join(lines)))
 
 
@@ -138,7 +138,7 @@ def test_lists_with_another_number_of_impostors(tmp_path: Path):
     assert [(pair.same, pair.fold) for pair in found.pairs] == [
         (True, 1), (False, 1), (False, 1), (True, 2), (False, 2), (False, 2)
     ]  # fmt: skip
-    with pytest.raises(CosfaceError, match=r"2 folds of 1 \+ 2 pairs, 6, but 1 follow"):
+    with pytest.raises(CosfaceError, match=r"2 folds of 1 \+ 2 pairs, 6 in all, but 1 follow"):
         read_pairs(written(tmp_path, "2\t1\t2\nA\t1\t2\n"))
 
 
@@ -155,12 +155,12 @@ def test_people_of_folds_and_of_view_1(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "words"),
     (
-        ("", "its first line is no number"),
-        ("A\t2\n", "its first line is no number"),
-        ("2\n1\nA\t2\n", "line 4 should say how many people fold 2 has"),
-        ("2\n1\nA\t2\n1\n", "its counts say 5 lines, but there are 4"),
-        ("1\nA\t2\nB\t1\n", "its counts say 2 lines, but there are 3"),
-        ("3\nA\t2\nB\t1\n", "its counts say 4 lines, but there are 3"),
+        ("", "the first line is not a number"),
+        ("A\t2\n", "the first line is not a number"),
+        ("2\n1\nA\t2\n", "line 4 should be the number of people in fold 2"),
+        ("2\n1\nA\t2\n1\n", "the counts add up to 5 lines, but there are 4"),
+        ("1\nA\t2\nB\t1\n", "the counts add up to 2 lines, but there are 3"),
+        ("3\nA\t2\nB\t1\n", "the counts add up to 4 lines, but there are 3"),
         ("2\nA\t2\nB\tone\n", "line 3 should be `name, photos`"),
         ("1\n2\nA\t2\nB\t1\tC\n", "line 4 should be `name, photos`"),
     ),

@@ -227,7 +227,7 @@ def test_a_header_that_would_fill_the_memory(tmp_path: Path):
     info.type, info.size = tarfile.XHDTYPE, 1 << 32
     with gzip.open(tmp_path / "a.tgz", "wb") as out:
         out.write(info.tobuf() + bytes(4096))
-    with pytest.raises(CosfaceError, match="hostile size"):
+    with pytest.raises(CosfaceError, match="invalid size"):
         list_photos(str(tmp_path / "a.tgz"))
 
 

@@ -137,5 +137,5 @@ def test_files_and_models_that_do_not_fit(averaging: Path, tmp_path: Path):
         CosfaceError, match=r"crops of template 'arcface' do not show all .* give a --model for arcface"
     ):
         verify_protocol(BinConfig(source=path))
-    with pytest.raises(CosfaceError, match="no InsightFace set"):
+    with pytest.raises(CosfaceError, match="not an InsightFace set"):
         verify_protocol(BinConfig(source=averaging, models=(str(averaging),)))

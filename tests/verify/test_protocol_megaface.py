@@ -112,7 +112,7 @@ def test_features_are_written_and_read_back(probes: Path, others: Path, tmp_path
     with pytest.raises(CosfaceError, match="the folder for features is not empty"):
         verify_protocol(MegafaceConfig(source=probes, distractors=others, features=out))
     (out / "distractors" / "x" / "2.jpg_cosface.bin").write_bytes(b"")
-    with pytest.raises(CosfaceError, match=r"2\.jpg_cosface\.bin: no MegaFace feature"):
+    with pytest.raises(CosfaceError, match=r"2\.jpg_cosface\.bin: not a MegaFace feature"):
         verify_protocol(MegafaceConfig(source=out / "probes", distractors=out / "distractors"))
     (out / "distractors" / "x" / "2.jpg_cosface.bin").unlink()  # a hole is no fault
     assert verify_protocol(MegafaceConfig(source=out / "probes", distractors=out / "distractors")).impostors == 10

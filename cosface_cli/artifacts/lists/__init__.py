@@ -1,1 +1,1 @@
-"""Lists of pairs and of templates as the field publishes them: LFW, CSV tables, IJB."""
+"""Published lists of pairs and of IJB templates: LFW, CSV tables, IJB-B and IJB-C."""

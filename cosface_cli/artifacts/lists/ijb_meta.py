@@ -1,8 +1,9 @@
-"""The text files of IJB-B and IJB-C (Whitelam 2017, Maze 2018) as the field passes them on.
+"""The text files of IJB-B and IJB-C (Whitelam 2017, Maze 2018) in the form that researchers share.
 
-ijbc_face_tid_mid.txt: `photo template media` a line; ijbc_template_pair_label.txt: `template template 0|1`;
-ijbc_name_5pts_score.txt: `photo`, ten numbers x y of five landmarks, the detector's score; ijbc_1N_gallery_G1.csv, _G2,
-(_S1, _S2 of IJB-B) and ijbc_1N_probe_mixed.csv: a first line, then `template,subject,...`.
+ijbc_face_tid_mid.txt: lines `photo template media`; ijbc_template_pair_label.txt: lines `template template 0|1`;
+ijbc_name_5pts_score.txt: lines `photo`, ten numbers x y of five landmarks, the detector's score;
+ijbc_1N_gallery_G1.csv, _G2 (IJB-B: _S1, _S2) and ijbc_1N_probe_mixed.csv: a header line, then `template,subject,...`.
+A template here is an IJB template: a set of media of one person.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Media:
-    """Which template and which medium each photo belongs to."""
+    """The template and the medium of each photo."""
 
     names: tuple[str, ...]
-    """Of the photos."""
+    """Names of the photos."""
     templates: Ids
     """Template (N,) of each photo."""
     media: Ids
@@ -52,7 +53,7 @@ class TemplatePairs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """What the set says of each photo, by name."""
+    """Landmarks and detection scores of the photos, by name."""
 
     landmarks: dict[str, tuple[tuple[float, float], ...]]
     """Five (x, y) in pixels of the photo."""
@@ -62,10 +63,10 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetaFiles:
-    """The files of one set; None for those that are missing."""
+    """The files of one set; None for a missing one."""
 
     name: str
-    """Of the set, such as ijbc."""
+    """Name of the set, such as ijbc."""
     media: Path
     """Photo, template and medium."""
     pairs: Path | None
@@ -79,33 +80,37 @@ class MetaFiles:
 
     @property
     def all(self) -> tuple[Path, ...]:
-        """Every file there is."""
+        """All files that are not missing."""
         files = (self.media, self.pairs, self.points, self.probes, *self.galleries.values())
         return tuple(file for file in files if file is not None)
 
 
 def find_meta(folder: Path) -> MetaFiles:
-    """The files of one set in a folder. Raises CosfaceError without a list of media, or with those of two sets."""
-    found = sorted(folder.glob(f"*{MEDIA}"))
-    if len(found) != 1:
-        names = " and ".join(path.name for path in found)
-        problem = f"files of several sets, {names}" if found else f"no ...{MEDIA} here"
+    """The files of one set in a folder. Raises CosfaceError if the folder has no list of media, or several."""
+    media_lists = sorted(folder.glob(f"*{MEDIA}"))
+    if len(media_lists) != 1:
+        names = " and ".join(path.name for path in media_lists)
+        problem = f"files of several sets, {names}" if media_lists else f"no ...{MEDIA} here"
         raise CosfaceError(problem, folder, "give the folder of one set's meta files")
-    name = found[0].name.removesuffix(MEDIA)
+    name = media_lists[0].name.removesuffix(MEDIA)
 
-    def here(ending: str) -> Path | None:
+    def existing(ending: str) -> Path | None:
         path = folder / (name + ending)
         return path if path.is_file() else None
 
-    galleries = {ending.rpartition("_")[2].removesuffix(".csv"): here(ending) for ending in GALLERIES}
-    there = {short: path for short, path in galleries.items() if path is not None}
+    galleries = {ending.rpartition("_")[2].removesuffix(".csv"): existing(ending) for ending in GALLERIES}
     return MetaFiles(
-        name=name, media=found[0], pairs=here(PAIRS), points=here(POINTS), probes=here(PROBES), galleries=there
+        name=name,
+        media=media_lists[0],
+        pairs=existing(PAIRS),
+        points=existing(POINTS),
+        probes=existing(PROBES),
+        galleries={short: path for short, path in galleries.items() if path is not None},
     )
 
 
 def read_media(path: Path) -> Media:
-    """Which template and medium each photo belongs to. Raises CosfaceError naming the line that does not fit."""
+    """The template and the medium of each photo. Raises CosfaceError naming the first wrong line."""
     rows = [(number, line.rsplit(maxsplit=2)) for number, line in _lines(path)]
     for number, words in rows:
         if len(words) != 3 or not all(map(_is_id, words[1:])):
@@ -116,9 +121,9 @@ def read_media(path: Path) -> Media:
 
 
 def read_template_pairs(path: Path) -> TemplatePairs:
-    """Pairs of templates and whether they are one person. Raises CosfaceError where it holds anything else."""
+    """Pairs of templates and whether they are one person. Raises CosfaceError for any other file."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of an empty file
+        with warnings.catch_warnings(action="ignore"):  # numpy warns of an empty file
             table = np.loadtxt(path, np.int64, comments=None, ndmin=2)  # millions of lines
     except OSError as error:
         raise CosfaceError(f"cannot be read ({error.strerror or 'no such file'})", path, _HINT) from None
@@ -131,7 +136,7 @@ def read_template_pairs(path: Path) -> TemplatePairs:
 
 
 def read_points(path: Path) -> Points:
-    """Landmarks and scores by photo. Raises CosfaceError naming the line that does not fit."""
+    """Landmarks and scores by photo. Raises CosfaceError naming the first wrong line."""
     landmarks, scores = {}, {}
     for number, line in _lines(path):
         name, *words = line.rsplit(maxsplit=11)
@@ -147,9 +152,9 @@ def read_points(path: Path) -> Points:
 
 
 def read_subjects(path: Path) -> dict[int, int]:
-    """The subject of each template, from a list whose lines may say one template many times.
+    """The subject of each template, from a list that may have several lines for one template.
 
-    Raises CosfaceError naming the line that does not fit, and where a template is of two subjects.
+    Raises CosfaceError naming the first wrong line, also if it gives a template a second subject.
     """
     subjects: dict[int, int] = {}
     for number, line in _lines(path)[1:]:
@@ -158,7 +163,7 @@ def read_subjects(path: Path) -> dict[int, int]:
             raise CosfaceError(f"line {number} should begin `template,subject`", path, _HINT)
         template, subject = int(words[0]), int(words[1])
         if subjects.setdefault(template, subject) != subject:
-            problem = f"line {number}: template {template} is of subject {subjects[template]} and of {subject}"
+            problem = f"line {number}: template {template} has the subjects {subjects[template]} and {subject}"
             raise CosfaceError(problem, path, _HINT)
     if not subjects:
         raise CosfaceError("no templates here", path, _HINT)
@@ -166,10 +171,10 @@ def read_subjects(path: Path) -> dict[int, int]:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    found = [(number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
-    if not found:
-        raise CosfaceError("an empty list", path, _HINT)
-    return found
+    lines = [(number, line) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    if not lines:
+        raise CosfaceError("the list is empty", path, _HINT)
+    return lines
 
 
 def _is_id(word: str) -> bool:

@@ -13,13 +13,13 @@ class Pair:
     """Two photos by name (`Name/Name_0001`, without file ending)."""
 
     left: str
-    """Name of the one photo."""
+    """Name of the first photo."""
     right: str
-    """Name of the other photo."""
+    """Name of the second photo."""
     same: bool
     """Whether they show one person."""
     fold: int
-    """From 1 on."""
+    """Number of the fold, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class PairList:
     pairs: tuple[Pair, ...]
     """In the order of the file."""
     folds: int
-    """How many folds there are."""
+    """Number of folds."""
     per_fold: int
     """Pairs in each fold, genuine ones first."""
 
@@ -39,36 +39,36 @@ class PersonPhotos:
     """A line of people.txt."""
 
     name: str
-    """Of the person."""
+    """Name of the person."""
     photos: int
-    """How many photos there are: Name_0001 and so on."""
+    """Number of photos: Name_0001 and so on."""
     fold: int
-    """From 1 on."""
+    """Number of the fold, from 1."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The photos by name."""
+        """Names of the photos."""
         return tuple(_photo(self.name, str(number)) for number in range(1, self.photos + 1))
 
 
 def read_pairs(path: Path) -> PairList:
     """The pairs of an LFW list.
 
-    Its first line says the folds and the genuine pairs of each, which are followed by as many impostor pairs, or by
-    those of a third number; a single number, as in View 1, is of one fold's genuine pairs. Raises CosfaceError naming
-    the line that does not fit, or both counts.
+    The first line has the number of folds and of genuine pairs in each fold. As many impostor pairs follow them; a
+    third number gives another count. A single number, as in View 1, is the number of genuine pairs of one fold. Raises
+    CosfaceError naming the first wrong line, or both counts.
     """
     lines = _lines(path)
     header = lines[0].split() if lines else []
     if len(header) not in (1, 2, 3) or not all(map(_is_number, header)):
         raise CosfaceError(
-            "not an LFW pairs file: its first line is not `folds<TAB>pairs`", path, "give a file like LFW's pairs.txt"
+            "not an LFW pairs file: the first line is not `folds<TAB>pairs`", path, "give a file like LFW's pairs.txt"
         )
     folds, genuine, impostors = _counts(header)
     body = [(number, line) for number, line in enumerate(lines[1:], 2) if line.strip()]
     if len(body) != folds * (genuine + impostors) or not body:
-        says = f"{folds} folds of {genuine} + {impostors} pairs, {folds * (genuine + impostors)}"
-        problem = f"the header says {says}, but {len(body)} follow"
+        declared = f"{folds} folds of {genuine} + {impostors} pairs, {folds * (genuine + impostors)} in all"
+        problem = f"the header declares {declared}, but {len(body)} follow"
         raise CosfaceError(problem, path, "correct the header, or get the file again")
     pairs = []
     for position, (number, line) in enumerate(body):
@@ -85,7 +85,7 @@ def _counts(header: list[str]) -> tuple[int, int, int]:
 
 
 def is_people_list(path: Path) -> bool:
-    """Whether a list is of people, `name<TAB>photos`, not of pairs."""
+    """Whether a file lists people, `name<TAB>photos`, not pairs."""
     for line in _lines(path):
         words = _words(line)
         if len(words) > 1 and not all(map(_is_number, words)):
@@ -96,20 +96,21 @@ def is_people_list(path: Path) -> bool:
 def read_people(path: Path) -> tuple[PersonPhotos, ...]:
     """The people of people.txt, or of View 1's peopleDevTrain.txt and peopleDevTest.txt, which have one fold.
 
-    Its first line says the folds, and before each fold stands how many people it has; with one fold the first line says
-    that. Raises CosfaceError naming the line that does not fit.
+    The first line is the number of folds, and each fold begins with the number of its people. In a file of one fold the
+    first line is the number of people. Raises CosfaceError naming the first wrong line.
     """
     body = [(number, _words(line)) for number, line in enumerate(_lines(path), 1) if line.strip()]
     single = len(body) > 1 and len(body[1][1]) == 2
     people: list[PersonPhotos] = []
     at = 0 if single else 1
     if not body or len(body[0][1]) != 1 or not _is_number(body[0][1][0]):
-        raise CosfaceError("not an LFW list of people: its first line is no number", path, "give LFW's people.txt")
+        raise CosfaceError("not an LFW list of people: the first line is not a number", path, "give LFW's people.txt")
     folds = 1 if single else int(body[0][1][0])
     for fold in range(1, folds + 1):
         number, words = body[at] if at < len(body) else (body[-1][0] + 1, [])
         if len(words) != 1 or not _is_number(words[0]):
-            raise CosfaceError(f"line {number} should say how many people fold {fold} has", path, "correct the line")
+            problem = f"line {number} should be the number of people in fold {fold}"
+            raise CosfaceError(problem, path, "correct the line")
         count = int(words[0])
         for number, words in body[at + 1 : at + 1 + count]:
             if len(words) != 2 or not _is_number(words[1]):
@@ -117,13 +118,13 @@ def read_people(path: Path) -> tuple[PersonPhotos, ...]:
             people.append(PersonPhotos(words[0], int(words[1]), fold))
         at += 1 + count
     if at != len(body):
-        problem = f"its counts say {at} lines, but there are {len(body)}"
+        problem = f"the counts add up to {at} lines, but there are {len(body)}"
         raise CosfaceError(problem, path, "correct the counts, or get the file again")
     return tuple(people)
 
 
 def read_text(path: Path) -> str:
-    """A list as text; bytes that are no UTF-8 become lone surrogates. Raises CosfaceError."""
+    """The text of a list; bytes that are not UTF-8 become lone surrogates. Raises CosfaceError."""
     try:
         text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     except FileNotFoundError:
@@ -147,11 +148,11 @@ def _is_number(word: str) -> bool:
 
 def _pair(line: str, same: bool, fold: int, number: int, path: Path) -> Pair:
     words = _words(line)
-    want = 3 if same else 4
+    count = 3 if same else 4
     digits = words[1::2] if not same else words[1:]
-    if len(words) != want or not all(map(_is_number, digits)):
-        kind = "name, number, number" if same else "name, number, name, number"
-        raise CosfaceError(f"line {number} should be `{kind}`, as its place in the fold says", path, "correct the line")
+    if len(words) != count or not all(map(_is_number, digits)):
+        kind = "a genuine pair, `name, number, number`" if same else "an impostor pair, `name, number, name, number`"
+        raise CosfaceError(f"line {number} should be {kind}", path, "correct the line")
     other = words[0] if same else words[2]
     return Pair(_photo(words[0], words[1]), _photo(other, words[-1]), same, fold)
 

@@ -1,7 +1,7 @@
 """Lists of pairs with named columns: CSV, TSV or NDJSON; YTF's splits.txt (Wolf 2011) is one.
 
-left and right name the two sides; same says whether they are one person, fold, score and the identities are as the
-list has them; other columns are kept as they are. README.md beside this file has all the names that columns may have.
+left and right are the names of the two sides; same is whether they show one person; fold, score and the identities are
+optional. Other columns are read unchanged. artifacts/README.md lists all accepted names of columns.
 """
 
 from __future__ import annotations
@@ -49,25 +49,25 @@ class PairRow:
     """A pair of a list with named columns."""
 
     left: str
-    """Name as written; "" in a list that has scores only."""
+    """Name as written; empty in a list of scores only."""
     right: str
-    """Likewise."""
+    """Name as written; empty in a list of scores only."""
     same: bool | None
-    """Whether it is one person, None if the list does not say."""
+    """Whether it is one person; None if the list has no such column or an empty field."""
     fold: int = 1
-    """1 if the list does not say."""
+    """Number of the fold; 1 if the list has none."""
     score: float | None = None
-    """A score that the list gives."""
+    """The score in the list, if there is one."""
     left_identity: str = ""
-    """"" if the list does not say."""
+    """Identity of the left side; empty if the list has none."""
     right_identity: str = ""
-    """Likewise."""
+    """Identity of the right side; empty if the list has none."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """All other columns, by name."""
 
 
 def read_pair_rows(path: Path) -> tuple[PairRow, ...]:
-    """The rows of a list. Raises CosfaceError naming the line that does not fit, or what the first line lacks."""
+    """The rows of a list. Raises CosfaceError naming the first wrong line, or the missing columns."""
     text = read_text(path)
     lines = _objects(text, path) if text.lstrip()[:1] == "{" else _table(text, path)
     rows = tuple(_row(number, values, path) for number, values in lines)
@@ -77,7 +77,7 @@ def read_pair_rows(path: Path) -> tuple[PairRow, ...]:
 
 
 def write_pair_rows(path: Path, rows: Iterable[PairRow]) -> None:
-    """Write a list as CSV, whole or not at all; it reads back the same, but for columns of its own."""
+    """Write a list as CSV, whole or not at all. Reading it gives the same rows, without `extra`."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("left", "right", "same", "fold", "score", "identity1", "identity2"))
@@ -89,7 +89,7 @@ def write_pair_rows(path: Path, rows: Iterable[PairRow]) -> None:
 
 
 def list_kind(path: Path) -> str | None:
-    """By its first line: "lfw", "ytf", "csv" for any other with named columns, or None."""
+    """The kind of a list, by its first line: "lfw", "ytf", "csv" for any other list with named columns, or None."""
     first = read_text(path).partition("\n")[0]
     words = first.split()
     if words and all(word.isdigit() for word in words):
@@ -101,7 +101,7 @@ def list_kind(path: Path) -> str | None:
 
 
 def column_of(name: str) -> str | None:
-    """Which of COLUMNS a name stands for; case, blanks, dashes and underscores do not matter."""
+    """The key in COLUMNS of a column's name, or None; case is ignored, and blanks, dashes and underscores are equal."""
     plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
     return next((column for column, names in COLUMNS.items() if plain in names), None)
 
@@ -115,9 +115,9 @@ def _table(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         columns = [column_of(name) or name for name in head]
         if len(set(columns)) < len(columns):
             twice = next(name for name, column in zip(head, columns, strict=True) if columns.count(column) > 1)
-            raise CosfaceError(f"its first line has two columns for {column_of(twice) or twice!r}", path, _HINT)
+            raise CosfaceError(f"the first line has two columns for {column_of(twice) or twice!r}", path, _HINT)
         if not ({"left", "right"} <= set(columns) or "score" in columns):
-            raise CosfaceError("its first line names no columns for the two sides, and none for a score", path, _HINT)
+            raise CosfaceError("the first line has neither columns for two sides nor one for a score", path, _HINT)
         for cells in reader:
             if len(cells) == len(columns):
                 yield reader.line_num, dict(zip(columns, cells, strict=True))
@@ -125,7 +125,7 @@ def _table(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 problem = f"line {reader.line_num} has {len(cells)} fields, the first line {len(columns)}"
                 raise CosfaceError(problem, path, "correct the line")
     except csv.Error as error:
-        raise CosfaceError(f"line {reader.line_num} is no CSV ({error})", path, "correct the line") from None
+        raise CosfaceError(f"line {reader.line_num} is not CSV ({error})", path, "correct the line") from None
 
 
 def _objects(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -133,14 +133,14 @@ def _objects(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
+            fields = json.loads(line)
         except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise CosfaceError(f"line {number} is no JSON object", path, "correct the line")
-        values = {column_of(name) or name: _text(value) for name, value in found.items()}
+            fields = None
+        if not isinstance(fields, dict):
+            raise CosfaceError(f"line {number} is not a JSON object", path, "correct the line")
+        values = {column_of(name) or name: _text(value) for name, value in fields.items()}
         if not ({"left", "right"} <= set(values) or "score" in values):
-            raise CosfaceError(f"line {number} names no two sides and no score", path, "give it left and right")
+            raise CosfaceError(f"line {number} has neither two sides nor a score", path, "add left and right")
         yield number, values
 
 
@@ -151,18 +151,18 @@ def _text(value: object) -> str:
 
 
 def _row(number: int, values: dict[str, str], path: Path) -> PairRow:
-    def wrong(what: str, value: str) -> CosfaceError:
-        return CosfaceError(f"line {number}: {value[:40]!r} is no {what}", path, "correct the line")
+    def wrong(rule: str, value: str) -> CosfaceError:
+        return CosfaceError(f"line {number}: {rule}, got {value[:40]!r}", path, "correct the line")
 
     same: bool | None = None
     label = values.get("same", "").strip().lower()
     if label:
         if label not in _YES | _NO:
-            raise wrong("answer to whether they are the same: give 1 or 0", label)
+            raise wrong("same must be 1 or 0", label)
         same = label in _YES
     fold = values.get("fold", "").strip()
     if fold and not (fold.isascii() and fold.isdigit() and len(fold) < 10):
-        raise wrong("number of a fold", fold)
+        raise wrong("fold must be a whole number", fold)
     score: float | None = None
     if values.get("score", "").strip():
         try:
@@ -170,10 +170,10 @@ def _row(number: int, values: dict[str, str], path: Path) -> PairRow:
         except ValueError:
             score = math.nan
         if not math.isfinite(score):
-            raise wrong("score", values["score"])
+            raise wrong("score must be a finite number", values["score"])
     left, right = values.get("left", ""), values.get("right", "")
     if ("left" in values or "right" in values) and not (left and right):
-        raise CosfaceError(f"line {number} names one side only", path, "correct the line")
+        raise CosfaceError(f"line {number} has only one side", path, "correct the line")
     extra = {name: value for name, value in values.items() if name not in COLUMNS}
     return PairRow(
         left=left,

@@ -1,8 +1,8 @@
 """InsightFace's .bin sets (lfw, cfp_fp, agedb_30): a pickle of two lists, images and whether each pair is one person.
 
-It is never unpickled. Its opcodes are parsed by the standard library's disassembler, which runs nothing, and only those
-that lists, bytes and truth values are made of are followed; any other, whatever it would call, refuses the file. Images
-stay in the file: what is kept is where they lie.
+The file is never unpickled. The standard library's disassembler parses its opcodes without running anything. Only the
+opcodes for lists, bytes and booleans are interpreted; a file with any other opcode is refused. The images stay in the
+file: only their positions are read.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from cosface_cli.errors import CosfaceError, PhotoError
 
-# where the content begins behind an opcode with bytes or text in it
-_HEADS = {
+# bytes from the start of an opcode to its content, for opcodes that contain bytes or text
+_CONTENT_OFFSETS = {
     "SHORT_BINBYTES": 2,
     "BINBYTES": 5,
     "BINBYTES8": 9,
@@ -26,7 +26,7 @@ _HEADS = {
     "SHORT_BINUNICODE": 2,
     "BINUNICODE8": 9,
 }
-# how Python 3 writes bytes in old protocols: text in latin-1, encoded by a call that is only recognised here
+# in old protocols Python 3 writes bytes as latin-1 text and a call of this function; the call is recognised, not made
 _ENCODE = "_codecs encode"
 _HINT = "get the set from its authors"
 
@@ -40,14 +40,14 @@ class BinImage:
     number: int
     """Position among the images, from 0."""
     offset: int
-    """Where its bytes begin."""
+    """Position of its first byte in the file."""
     size: int
-    """How many bytes it has."""
+    """Number of its bytes in the file."""
     text: bool = False
     """Whether the bytes are stored as text: UTF-8 of one character for each byte."""
 
     def read(self) -> bytes:
-        """The image's own bytes. Raises PhotoError."""
+        """The content of the image file. Raises PhotoError."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
@@ -58,10 +58,10 @@ class BinImage:
             raise PhotoError("unreadable", f"cannot be read ({error.strerror})", str(self)) from error
         except UnicodeError:
             pass
-        raise PhotoError("truncated", "this image has changed", str(self), "run the same command again")
+        raise PhotoError("truncated", "the file has changed", str(self), "run the same command again")
 
     def status(self) -> tuple[int, int]:
-        """Bytes, and nanoseconds of the last change. Raises OSError."""
+        """Size in bytes, and modification time in nanoseconds. Raises OSError."""
         status = self.path.stat()
         return self.size, status.st_mtime_ns
 
@@ -74,13 +74,13 @@ class FaceBin:
     """The content of a .bin file."""
 
     images: tuple[BinImage, ...]
-    """Two for each pair, one after the other."""
+    """Two for each pair, in the order of the pairs."""
     same: tuple[bool, ...]
     """Whether each pair is one person."""
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file begins as a pickle of protocol 2 or later does, which all such sets are."""
+    """Whether a file begins like a pickle of protocol 2 or later, as all such sets do."""
     try:
         with path.open("rb") as file:
             head = file.read(2)
@@ -90,21 +90,22 @@ def is_pickle(path: Path) -> bool:
 
 
 def read_face_bin(path: Path) -> FaceBin:
-    """The images and pairs of a set. Raises CosfaceError for anything else, naming what it would have run."""
+    """The images and pairs of a set. Raises CosfaceError for any other file, naming the code that it would run."""
     try:
         with path.open("rb") as file:
-            found = _Machine(path).run(_Bounded(file))
+            content = _Machine(path).run(_Bounded(file))
     except FileNotFoundError:
         raise CosfaceError("no such file", path, "give an InsightFace .bin set") from None
     except OSError as error:
         raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
-    if not (isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(part, list) for part in found)):
-        raise CosfaceError("not an InsightFace set: no two lists", path, _HINT)
-    slices, same = found
+    if not (isinstance(content, tuple | list) and len(content) == 2 and all(isinstance(x, list) for x in content)):
+        raise CosfaceError("not an InsightFace set: expected two lists", path, _HINT)
+    slices, same = content
     if not all(isinstance(item, _Slice) for item in slices) or not all(item in (0, 1) for item in same):
-        raise CosfaceError("not an InsightFace set: no images, and a yes or no for each pair", path, _HINT)
+        raise CosfaceError("not an InsightFace set: expected a list of images and a list of booleans", path, _HINT)
     if len(slices) != 2 * len(same) or not same:
-        raise CosfaceError(f"{len(slices)} images are not two for each of {len(same)} pairs", path, _HINT)
+        problem = f"an InsightFace set has two images for each pair, got {len(slices)} images and {len(same)} pairs"
+        raise CosfaceError(problem, path, _HINT)
     images = tuple(BinImage(path, number, s.offset, s.size, s.text) for number, s in enumerate(slices))
     return FaceBin(images, tuple(bool(item) for item in same))
 
@@ -117,7 +118,7 @@ class _Slice:
 
 
 class _Bounded:
-    """A file that is never asked for more bytes than it has: a declared size alone takes no memory."""
+    """A file from which at most the remaining bytes are requested, so that a false declared size allocates nothing."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -135,7 +136,7 @@ class _Bounded:
 
 
 class _Machine:
-    """Follows the opcodes of lists, bytes and truth values, without calling anything."""
+    """Interprets the opcodes for lists, bytes and booleans, without calling anything."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -144,25 +145,25 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self, file: _Bounded) -> Any:
-        """What the pickle stands for, images as slices of the file."""
+        """The object that the pickle describes, with images as slices of the file."""
         try:
             for opcode, argument, position in pickletools.genops(file):  # type: ignore[arg-type]
                 if opcode.name == "STOP":
                     return self._stack.pop()
-                if opcode.name in _HEADS:
+                if opcode.name in _CONTENT_OFFSETS:
                     text = "UNICODE" in opcode.name
-                    start = (position or 0) + _HEADS[opcode.name]
+                    start = (position or 0) + _CONTENT_OFFSETS[opcode.name]
                     self._stack.append(_Slice(start, file.tell() - start, text))
                 elif (step := _STEPS.get(opcode.name)) is not None:
                     step(self, argument)
                 else:
                     raise _Refused(f"{opcode.name} {argument}" if argument is not None else opcode.name)
         except _Refused as refused:
-            words = f"holds more than lists of images: {str(refused)[:80]!r} was not run"
+            words = f"contains more than lists of images: {str(refused)[:80]!r} was not run"
             raise CosfaceError(words, self._path, "do not open it with pickle; " + _HINT) from None
         except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-            raise CosfaceError(f"damaged, or no InsightFace set ({error})", self._path, _HINT) from None
-        raise CosfaceError("damaged, or no InsightFace set (no end)", self._path, _HINT)
+            raise CosfaceError(f"damaged, or not an InsightFace set ({error})", self._path, _HINT) from None
+        raise CosfaceError("damaged, or not an InsightFace set (it has no end)", self._path, _HINT)
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
@@ -170,8 +171,8 @@ class _Machine:
     def mark(self, _: Any) -> None:
         self._marks.append(len(self._stack))
 
-    def popped(self) -> list[Any]:
-        """All above the last mark."""
+    def pop_to_mark(self) -> list[Any]:
+        """Removes and returns the values above the last mark."""
         start = self._marks.pop()
         values = self._stack[start:]
         del self._stack[start:]
@@ -182,7 +183,7 @@ class _Machine:
         self._list().append(value)
 
     def appends(self, _: Any) -> None:
-        values = self.popped()
+        values = self.pop_to_mark()
         self._list().extend(values)
 
     def tuple_of(self, count: int) -> None:
@@ -201,7 +202,7 @@ class _Machine:
         self._stack.append(_Encode)
 
     def call(self, _: Any) -> None:
-        """Only of what Python 3 writes for bytes: text, and "latin1"."""
+        """Accepts only the call that Python 3 writes for bytes, with a text and "latin1"; the text is the result."""
         arguments, function = self._stack.pop(), self._stack.pop()
         if function is not _Encode or not (isinstance(arguments, tuple) and len(arguments) == 2):
             raise _Refused("a call")
@@ -218,11 +219,11 @@ class _Machine:
 
 
 class _Refused(Exception):
-    """An opcode that a set of faces does not need."""
+    """An opcode that a set of images does not need."""
 
 
 class _Encode:
-    """Stands for the call that Python 3 writes for bytes."""
+    """Represents the function that Python 3 calls for bytes."""
 
 
 _Step = Callable[[_Machine, Any], None]
@@ -231,11 +232,11 @@ _STEPS: dict[str, _Step] = {
     "FRAME": lambda machine, _: None,
     "MARK": _Machine.mark,
     "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "LIST": lambda machine, _: machine.push(machine.popped()),
+    "LIST": lambda machine, _: machine.push(machine.pop_to_mark()),
     "APPEND": _Machine.append,
     "APPENDS": _Machine.appends,
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.popped())),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),

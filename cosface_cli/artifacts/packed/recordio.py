@@ -1,10 +1,10 @@
-"""MXNet's RecordIO, as insightface's face sets come in: train.rec, with train.idx beside it.
+"""MXNet's RecordIO, the format of insightface's face sets: train.rec, with train.idx beside it.
 
-A record: magic 0xced7230a, then a word whose upper three bits say which part of a record this is (0: all of it;
-1, 2, 3: its first, middle, last part, cut where the content holds the magic itself) and whose lower 29 bits are the
-length, then the content, padded to 4 bytes. The content: flag (uint32), label (float32), id and id2 (uint64); where the
-flag is not 0, it counts the float32 labels that follow and stand for the one in the header; then the image. All little
-endian.
+A record: magic 0xced7230a, then a word whose upper three bits are the part of the record (0: all of it; 1, 2, 3: its
+first, middle, last part; a record is split where its content contains the magic) and whose lower 29 bits are the
+length, then the content, padded to 4 bytes. The content: flag (uint32), label (float32), id and id2 (uint64); if the
+flag is not 0, it is the number of float32 labels that follow and that replace the label in the header; then the image.
+All little-endian.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _ALL, _FIRST, _MIDDLE, _LAST = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where a record and its image are."""
+    """The position of a record and of its image."""
 
     offset: int
-    """Where the record begins."""
+    """Position of the record in the file, in bytes."""
     number: int
     """Position among the records, from 0."""
     label: float
@@ -40,7 +40,7 @@ class Record:
 
 
 def records(path: Path) -> Iterator[Record]:
-    """All records, by their heads alone. Raises CosfaceError where the file is damaged or cut short."""
+    """All records; only their headers are read. Raises CosfaceError if the file is damaged or truncated."""
     try:
         handle = path.open("rb")
     except OSError as error:
@@ -71,7 +71,7 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def read_image(path: Path, record: Record) -> bytes:
-    """The image of a record. Raises OSError, and PhotoError (truncated) where the file has changed."""
+    """The image of a record. Raises OSError, and PhotoError (truncated) if the file has changed."""
     with path.open("rb") as handle:
         try:
             parts = _parts(handle, record.offset, handle.seek(0, 2), path, record.number)
@@ -79,21 +79,21 @@ def read_image(path: Path, record: Record) -> bytes:
             raise PhotoError("truncated", error.problem, path, error.hint) from None
         image = _joined(handle, parts)[record.skip :]
     if len(image) != record.size:
-        raise PhotoError("truncated", "this record has changed", path, "run the same command again")
+        raise PhotoError("truncated", "the file has changed", path, "run the same command again")
     return image
 
 
 def read_keys(path: Path) -> dict[int, int]:
-    """Of an index file, lines "key<TAB>offset": the key by the offset. Raises CosfaceError for another file."""
+    """The key of each offset in an index file with lines "key<TAB>offset". Raises CosfaceError for any other file."""
     try:
         with path.open(encoding="ascii") as lines:
             return {int(offset): int(key) for key, offset in (line.split() for line in lines if line.strip())}
     except (ValueError, OSError) as error:
-        raise CosfaceError("not an index of records", path, "move it away: it can be done without") from error
+        raise CosfaceError("not an index of records", path, "move it away: it is optional") from error
 
 
 def _parts(handle: BinaryIO, offset: int, end: int, path: Path, number: int) -> list[tuple[int, int]]:
-    """Where the parts of a record's content begin and how long they are: mostly one."""
+    """Position and length of each part of a record's content; most records have one part."""
     parts: list[tuple[int, int]] = []
     at = offset
     while True:

@@ -1,4 +1,4 @@
-"""The members of a tar by their headers alone, where damage is an error and no header may ask for much memory."""
+"""The members of a tar file. Only headers are read; a damaged header is an error, and none can use much memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EXTENDED |= {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 
 
 class Header(tarfile.TarInfo):
-    """For tarfile.open(tarinfo=...): tarfile by itself takes a damaged header for the end of the archive."""
+    """For tarfile.open(tarinfo=...): without it tarfile treats a damaged header as the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Header:
@@ -20,12 +20,12 @@ class Header(tarfile.TarInfo):
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
             raise tarfile.ReadError(str(error)) from None
         if header.size < 0 or (header.type in _EXTENDED and header.size > _MAX_HEADER):
-            raise tarfile.ReadError("a header of a hostile size")
+            raise tarfile.ReadError("a header has an invalid size")
         return header
 
 
 def headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Each member in turn, none kept in memory. Raises tarfile.TarError for damage."""
+    """Each member in turn, without collecting them in memory. Raises tarfile.TarError for damage."""
     while (info := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
         yield info
