@@ -10,7 +10,7 @@ from cosface_cli.align.duplicates import duplicates_note
 from cosface_cli.artifacts.crops.manifest import MANIFEST
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.engines.detectors.open_detector import open_detector
-from cosface_cli.engines.runners import RUNNERS, PathCheckingOpener
+from cosface_cli.engines.runners import RUNNERS, PathCheckingOpener, Runner
 from cosface_cli.engines.runners.incremental import IncrementalRun
 from cosface_cli.engines.sources import Listing
 from cosface_cli.engines.sources.list_photos import list_photos
@@ -26,6 +26,7 @@ def align(config: AlignConfig, emit: OnOutcome = ignore) -> AlignReport:
     were made with other settings.
     """
     detector = open_detector(config.detector, config.min_face).name  # a wrong name fails before any work
+    runner = RUNNERS.load(config.engine)  # so does a missing package
     run = IncrementalRun(config.raw, emit)
     listing = list_photos(config.raw, config.aligned, config.every, config.root)
     run.note(*listing.notes)
@@ -40,20 +41,20 @@ def align(config: AlignConfig, emit: OnOutcome = ignore) -> AlignReport:
     atomic.make_folder(config.aligned)
     with atomic.lock(config.aligned / MANIFEST):
         emit(Planned(len(listing.items)))
-        report = _update(CropUpdate(config, detector, run), listing)
+        report = _update(CropUpdate(config, detector, run), listing, runner)
         if config.report:
             places = {item.name: item.place for item in listing.items}
             run.note(f"contact sheet: {write_contact_sheet(config.aligned, places.get)}")
         return report
 
 
-def _update(update: CropUpdate, listing: Listing) -> AlignReport:
+def _update(update: CropUpdate, listing: Listing, runner: Runner) -> AlignReport:
     """Bring the crop folder up to date with the listed photos."""
     config, run, folder, items = update.config, update.run, update.folder, listing.items
     update.require_same_settings()
     opener = PathCheckingOpener(AlignWorkerOpener(config), listing.files)
     results = run.results(
-        RUNNERS.load(config.engine),
+        runner,
         opener,
         update.pending(items),
         workers=config.workers,

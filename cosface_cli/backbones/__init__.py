@@ -38,7 +38,7 @@ BACKBONES: Table[Backbone] = Table(
     Row(
         "dlib29",
         "cosface_cli.backbones.dlib_resnet:DLIB29",
-        "5.6 M parameters, crops `dlib`: the embedded default (King 2017)",
+        "5.6 M parameters, crops `dlib`: the built-in default (King 2017)",
     ),
     Row(
         "mobilefacenet",

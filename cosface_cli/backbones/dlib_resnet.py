@@ -1,4 +1,4 @@
-"""dlib's ResNet-29 (its dnn_face_recognition_ex), the embedded default, as a network to train on.
+"""dlib's ResNet-29 (its dnn_face_recognition_ex), the built-in default, as a network to train on.
 
 A 7x7 stem, fourteen residual blocks, a global mean and a linear layer. There is no batch norm: the scale and shift that
 stand behind each of dlib's convolutions are folded into it. Kept apart they would train badly: the scales are 2 to 23,

@@ -103,7 +103,7 @@ class TrainConfig(Checked):
     start: Annotated[
         str | None,
         setting(
-            "Weights to begin with: default (the embedded network), a run folder or a .safetensors file.",
+            "Weights to begin with: default (the built-in network), a run folder or a .safetensors file.",
             unset="from the recipe, else random weights",
             group=NETWORK,
         ),

@@ -1,4 +1,4 @@
-"""The embedded default as a network to train on: the embeddings of the graph and of dlib, in torch and exported."""
+"""The built-in default as a network to train on: the embeddings of the graph and of dlib, in torch and exported."""
 
 from __future__ import annotations
 

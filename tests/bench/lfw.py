@@ -2,7 +2,7 @@
 
 usage: python -m tests.bench.lfw LFW_IMAGES PAIRS [--detector SCRFD.onnx --embedder MODEL.onnx] [--pairs-of N]
 
-Ours runs the command line with the embedded default. insightface runs its FaceAnalysis on the two ONNX files (it ships
+Ours runs the command line with the built-in default. insightface runs its FaceAnalysis on the two ONNX files (it ships
 none), face_recognition its own models; both take the face nearest to the middle, and a photo without a face counts as
 "different". A peer that is not installed, or has no models, is left out and said. --pairs-of N: only every Nth pair of
 each kind, for a quick look. Peers: pip install insightface; pip install --no-deps face_recognition dlib-bin.

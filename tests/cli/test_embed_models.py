@@ -273,7 +273,7 @@ def test_a_store_has_one_precision(invoke: Cosface, few: Path, tmp_path: Path) -
     assert [row["precision"] for row in invoke("embed", "info", half).rows] == ["bf16"]
     for words, part in [
         (("--precision", "fp23"), "did you mean 'fp32'?"),
-        (("--precision", "bf16", "--model", "dlib-int8"), "dlib-int8 is a graph with a precision of its own"),
+        (("--precision", "bf16", "--model", "dlib-int8"), "dlib-int8 is an ONNX graph, whose precision is fixed"),
         (("--device", "cudo"), "did you mean 'cuda'?"),
         (("--device", "cpu:0,1", "--engine", "ray"), "names devices of one machine"),
     ]:

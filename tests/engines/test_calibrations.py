@@ -1,4 +1,4 @@
-"""The calibrations that come with the embedded models, and where those of others are kept."""
+"""The calibrations that come with the built-in models, and where those of others are kept."""
 
 from __future__ import annotations
 

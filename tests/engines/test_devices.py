@@ -139,7 +139,7 @@ def test_an_onnx_file_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_a_graph_has_its_own_precision(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     Path("a.onnx").touch()
-    with pytest.raises(CosfaceError, match="is a graph with a precision of its own; leave --precision out"):
+    with pytest.raises(CosfaceError, match="is an ONNX graph, whose precision is fixed; leave --precision out"):
         open_embedder(spec, "cpu", "bf16")
 
 

@@ -1,4 +1,4 @@
-"""The embedded network against dlib itself, and its file format against damage."""
+"""The built-in network against dlib itself, and its file format against damage."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_cut_short_anywhere_is_refused(content: bytes):
     for cut in cuts:
         with pytest.raises(CosfaceError, match="not dlib's recognition network"):
             parse(content[:cut])
-    with pytest.raises(CosfaceError, match="does not end with the network"):
+    with pytest.raises(CosfaceError, match="bytes follow the network"):
         parse(content + b"\0")
 
 
@@ -118,15 +118,15 @@ def test_other_bytes_are_refused():
 def test_mutations_neither_hang_nor_swallow_memory(content: bytes, monkeypatch: pytest.MonkeyPatch):
     """Only the bytes between the tensors are changed: sizes, kinds, counts, names, numbers."""
     places: list[int] = []
-    read = dlib_format._Reader.raw
+    read = dlib_format._Reader.read_bytes
 
     def noting(self: Any, count: int) -> bytes:
         if count < 64:
-            places.extend(range(self.at, self.at + count))
+            places.extend(range(self.position, self.position + count))
         return read(self, count)
 
     with monkeypatch.context() as patched:
-        patched.setattr(dlib_format._Reader, "raw", noting)
+        patched.setattr(dlib_format._Reader, "read_bytes", noting)
         parse(content)
     assert 5000 < len(places) < 10_000
     random = np.random.default_rng(1)
@@ -153,21 +153,21 @@ def test_numbers_beyond_any_float(content: bytes, exponent: bytes):
     reader = dlib_format._Reader(content)
     reader.integer()
     reader.string()
-    start = reader.at
+    start = reader.position
     reader.real()
     with pytest.raises(CosfaceError, match="not dlib's recognition network"):
-        parse(content[:start] + b"\x01\x01" + exponent + content[reader.at :])
+        parse(content[:start] + b"\x01\x01" + exponent + content[reader.position :])
 
 
 SECOND = """
 import sys
-from cosface_cli.engines.embedders import dlib_format, dlib_resnet
+from cosface_cli.engines.embedders import dlib_format, dlib_embedder
 
 def parse(content):
     raise AssertionError("parsed again")
 
-dlib_resnet.parse = dlib_format.parse = parse
-embedder = dlib_resnet.open_dlib()
+dlib_embedder.parse = dlib_format.parse = parse
+embedder = dlib_embedder.open_dlib()
 loaded = {"onnx", "torch", "dlib", "face_recognition_models", "h5py", "faiss"} & set(sys.modules)
 assert not loaded, loaded
 """

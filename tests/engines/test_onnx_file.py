@@ -43,7 +43,7 @@ def test_its_own_notes_say_how_to_feed_it(tmp_path: Path, model_cache: Path) -> 
 @pytest.mark.parametrize("wrong", ("no json", "[1, 2]", "[0, 1, 1]", "[-1, 1, 1]", "[1, NaN, 1]", "7", '["a", 1, 1]'))
 def test_damaged_notes_are_refused(wrong: str, tmp_path: Path, model_cache: Path) -> None:
     notes = notes_of("sphereface", (127.5,) * 3, (128.0,) * 3) | {"cosface.std": wrong}
-    with pytest.raises(DamagedError, match="its notes are damaged"):
+    with pytest.raises(DamagedError, match="its metadata is damaged"):
         open_embedder(str(exported(tmp_path / "m.onnx", notes)))
 
 

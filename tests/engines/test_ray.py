@@ -345,4 +345,4 @@ def test_without_the_package(command: str, cosface: Cosface, people: Path, tmp_p
     assert done.code == 2 and not (tmp_path / "out").exists()
     assert done.err == "cosface: the engine 'ray' needs the package 'ray'; pip install 'cosface[cluster]'\n"
     near = cosface(command, people, tmp_path / "out", "--engine", "rai")
-    assert near.code == 2 and near.err == "cosface: no engine is called 'rai'; did you mean 'ray'?\n"
+    assert near.code == 2 and near.err == "cosface: --engine 'rai' is not known; did you mean 'ray'?\n"

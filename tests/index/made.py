@@ -1,4 +1,4 @@
-"""Indexes of made-up people: vectors about a direction each, at cosines of the embedded network's kind."""
+"""Indexes of made-up people: vectors about a direction each, at cosines of the built-in network's kind."""
 
 from __future__ import annotations
 

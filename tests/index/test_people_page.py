@@ -125,7 +125,7 @@ def test_the_address_drives_what_is_shown(root: Path, tmp_path: Path) -> None:
     }.items():
         document = drawn(root, page, address)
         assert heads(document) == want, address
-        assert (">Nothing here matches.<" in document) == (not want)
+        assert (">No group matches.<" in document) == (not want)
 
 
 def test_what_is_picked_becomes_a_command(root: Path, tmp_path: Path) -> None:
@@ -254,6 +254,6 @@ def test_many_faces_of_one_group_are_shown_when_asked_for(tmp_path: Path) -> Non
 
 def test_nobody(tmp_path: Path) -> None:
     root = index(tmp_path / "i", [])
-    assert ">Nothing here matches.<" in drawn(root, tmp_path / "p.html")
+    assert ">No group matches.<" in drawn(root, tmp_path / "p.html")
     alone = index(tmp_path / "j", people({"ann": 2}, root=tmp_path))
     assert heads(drawn(alone, tmp_path / "q.html")) == ["Group 1"]

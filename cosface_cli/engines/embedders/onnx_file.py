@@ -1,4 +1,4 @@
-"""Embedding with an ONNX graph on ONNX Runtime: one thread per session, one session per process."""
+"""Embedders that run an ONNX file on ONNX Runtime, with one thread per session and one session per process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from cosface_cli.maths.geometry import TEMPLATES, template
 
 
 class OnnxEmbedder:
-    """A recognition network in an ONNX file, see the Embedder protocol.
+    """A recognition network in an ONNX file. See the Embedder protocol.
 
-    mean, std: per channel, in pixel values, for a graph whose input is normalised float planes (N, 3, H, W); a graph
-    whose input is uint8 pictures (N, H, W, 3) normalises them itself. device: as for open_session. Raises CosfaceError
-    for a file that is not a recognition network.
+    A graph takes either normalised float planes (N, 3, H, W) or uint8 pictures (N, H, W, 3), which it normalises
+    itself. mean, std: per channel, in pixel values, for graphs that take planes. device: see open_session. Raises
+    CosfaceError for a file that is not a recognition network.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class OnnxEmbedder:
 def open_onnx(path: Path, template_name: str | None = None, device: str = "cpu") -> OnnxEmbedder:
     """A recognition network in an ONNX file. Its input is RGB, normalised as the file's metadata says.
 
-    Without metadata the input is (x - 127.5) / 127.5, as for insightface's models; or the pixels themselves where one
-    of the graph's first eight nodes is a Sub and one a Mul, since such a graph normalises its input.
+    Without metadata, the input is (x - 127.5) / 127.5, as for insightface's models. If the graph's first eight nodes
+    contain a Sub and a Mul, the graph normalises its input itself, so the input is the pixels.
 
-    template_name: of the crops that it was trained on; by default from the metadata, else the one template with the
-    graph's input size, such as `arcface` for 112x112. device: as for open_session. Raises CosfaceError where no
-    template has that size.
+    template_name: template of the crops that it was trained on. The default is that of the metadata; without metadata,
+    the only template with the graph's input size, such as `arcface` for 112x112. device: see open_session. Raises
+    CosfaceError if no template, or more than one, has that size.
     """
     session = open_session(path)
     graph_input = session.get_inputs()[0]
@@ -107,7 +107,7 @@ def open_onnx(path: Path, template_name: str | None = None, device: str = "cpu")
 
 
 def notes_of(template_name: str, mean: Sequence[float], std: Sequence[float]) -> dict[str, str]:
-    """Metadata for a graph that takes crops of a template, normalised as (x - mean) / std per channel."""
+    """The metadata of a graph that takes crops of a template, normalised to (x - mean) / std per channel."""
     return {"cosface.template": template_name, "cosface.mean": json.dumps(mean), "cosface.std": json.dumps(std)}
 
 
@@ -116,9 +116,9 @@ def _normalisation(path: Path, notes: Mapping[str, str]) -> tuple[tuple[float, .
         try:
             mean, std = (tuple(map(float, json.loads(notes[f"cosface.{name}"]))) for name in ("mean", "std"))
             if (len(mean), len(std)) != (3, 3) or not np.isfinite(mean + std).all() or not min(std) > 0:
-                raise ValueError("no mean and std of three channels")
+                raise ValueError("mean and std are not three finite numbers each, or a std is not positive")
         except (LookupError, ValueError, TypeError) as error:
-            raise DamagedError(f"its notes are damaged ({error})", path, "export the network again") from error
+            raise DamagedError(f"its metadata is damaged ({error})", path, "export the network again") from error
         return mean, std
     import onnx
 

@@ -11,11 +11,11 @@ from cosface_cli.registry import suggest
 
 
 def open_embedder(spec: str, device: str = "cpu", precision: str = "fp32") -> Embedder:
-    """The embedder that spec names, on a device as runtime.devices names it.
+    """The embedder that spec names. device: see runtime.devices.
 
-    On "cpu" in fp32 it runs on ONNX Runtime, otherwise on torch. A model that exists as an ONNX graph only always runs
-    on ONNX Runtime, see fallback. Raises CosfaceError for an unknown name (with the near miss), a missing file, a file
-    of another kind, and a precision that a graph does not have.
+    On "cpu" in fp32 it runs on ONNX Runtime, otherwise on torch. A model that exists only as an ONNX graph always runs
+    on ONNX Runtime: see fallback. Raises CosfaceError for an unknown name (the hint is the nearest known name), a
+    missing file, a file of another kind, and a precision that the model does not have.
     """
     path = Path(spec)
     if spec not in EMBEDDERS and not path.exists() and path.suffix != ".safetensors":
@@ -44,7 +44,7 @@ def open_embedder(spec: str, device: str = "cpu", precision: str = "fp32") -> Em
 
 
 def fallback(spec: str, device: str) -> str | None:
-    """Why a model runs on the CPU although a GPU was asked for, as a sentence; None where it runs on the GPU."""
+    """A sentence that says why a model runs on the CPU although --device is a GPU; None if it runs on the GPU."""
     if not on_gpu(device) or not _is_graph(spec):
         return None
     if spec in EMBEDDERS:
@@ -59,10 +59,10 @@ def fallback(spec: str, device: str) -> str | None:
 def require_precision(spec: str, precision: str) -> None:
     """Raises CosfaceError for a model that cannot be computed in fp16 or bf16."""
     if precision != "fp32" and _is_graph(spec):
-        problem = f"{spec} is a graph with a precision of its own"
+        problem = f"{spec} is an ONNX graph, whose precision is fixed"
         raise CosfaceError(problem, hint="leave --precision out, or use a run folder")
 
 
 def _is_graph(spec: str) -> bool:
-    """Whether it exists as an ONNX graph only, which torch cannot run."""
+    """Whether the model exists only as an ONNX graph, which torch cannot run."""
     return EMBEDDERS.load(spec).open_on is None if spec in EMBEDDERS else Path(spec).suffix == ".onnx"

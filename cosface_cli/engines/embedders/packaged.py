@@ -1,8 +1,9 @@
-"""The calibrations that come with the packaged models, made of people who are not in the usual test sets.
+"""The calibrations of the built-in models.
 
-They were made by `cosface verify calibrate` from the photos of 288 CelebA people (identities 7201 to 7500), detected
-by MTCNN. Eleven more identities were left out, see the tables' data: by the mean cosines of another network, eight are
-several people under one name and one is the same person as another; two are in LFW or YouTube Faces.
+`cosface verify calibrate` made them from the photos of 288 CelebA people (identities 7201 to 7500), detected by MTCNN.
+None of these people is in the usual test sets. Eleven other identities of that range were left out; the tables list
+them. By the mean cosines of another network, eight of them are several people under one name, and one is the same
+person as another identity. Two are in LFW or YouTube Faces.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ FAR = 1e-3  # the default threshold is the one at this false accept rate
 
 
 def packaged(name: str, model_id: str) -> dict[str, Calibration]:
-    """By flip mode; none for a model that has not been calibrated. Raises ModelMismatch for those of another model."""
+    """By flip mode; empty for a model without calibration. Raises ModelMismatch if they belong to another model."""
     path = Path(__file__).parent / f"{name}{ENDING}"
     if not path.is_file():
         return {}

@@ -1,6 +1,6 @@
-"""Embedding with torch, on GPUs or in half precision. The same networks run on ONNX Runtime on a CPU.
+"""Embedders that run on torch: for GPUs and for half precision. On a CPU in float32, ONNX Runtime is used instead.
 
-On a CPU it uses one thread, as our ONNX Runtime sessions do, since processes share the cores.
+On a CPU, torch uses one thread, like our ONNX Runtime sessions, because several processes share the cores.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _CPU_BATCH = 8
 
 
 class TorchEmbedder:
-    """A network on a device, see the Embedder protocol.
+    """A network on a device. See the Embedder protocol.
 
-    network: takes (N, 3, H, W), each channel (x - mean) / std of its pixels; precision: for torch's autocast, the
-    output is float32. Batches are padded to one size, so that a vector does not depend on how many crops came with it.
+    network: takes (N, 3, H, W), where each channel is (x - mean) / std of its pixels. precision: of torch's autocast;
+    the output is always float32. Each batch is padded to the same size, so that an embedding does not depend on the
+    other crops of its batch.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ def open_trained_on(path: Path, device: str, precision: str) -> TorchEmbedder:
 
 
 def _use_exact_float32() -> None:
-    """Compute float32 in full: cuDNN would round to 10 bits of mantissa. And add up in the same order each time."""
+    """Compute float32 in full, where cuDNN would round to 10 bits of mantissa, and always add in the same order."""
     torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -41,7 +41,7 @@ def open_trained(path: Path) -> OnnxEmbedder:
 
 
 def shown_name(path: Path) -> str:
-    """The name of weights: that of their run folder, or of the file where there is none."""
+    """The name of weights in messages: that of their run folder, or of the file if it has no folder."""
     path = path.resolve()
     return path.name if path.is_dir() else path.parent.name or path.stem
 
@@ -52,8 +52,10 @@ def thresholds_of(header: Weights) -> dict[str, float]:
 
 
 def network_of(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> nn.Module:
-    """The network as a torch module. Raises CosfaceError where it needs other pixels than RGB, DamagedError where the
-    header does not match the tensors."""
+    """The network as a torch module.
+
+    Raises CosfaceError if its input is not RGB, and DamagedError if the header does not match the tensors.
+    """
     from cosface_cli.backbones.build_backbone import declaration, load
 
     _require_rgb(header, file)
@@ -63,12 +65,14 @@ def network_of(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path)
     try:
         return load(header.backbone, header.embedding_size, dict(tensors))
     except RuntimeError as error:  # of torch, for a size that exceeds the memory
-        raise DamagedError("the header's sizes fit no network", file, "train or copy the weights again") from error
+        raise DamagedError(
+            "no network has the sizes that the header gives", file, "train or copy the weights again"
+        ) from error
 
 
 def _require_rgb(header: Weights, file: Path) -> None:
     if header.color_order != "RGB":
-        raise CosfaceError(f"the network wants {header.color_order!r} pixels, crops are RGB", file, "convert its stem")
+        raise CosfaceError(f"the network takes {header.color_order!r} pixels, crops are RGB", file, "convert its stem")
 
 
 def _convert(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""From crops to unit vectors: the flip of the paper, the normalisation, and what may not be stored."""
+"""From crops to unit vectors: the flipped crop of the paper, the normalisation, and a check for unusable vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cosface_cli.maths.unit_vectors import unit_length
 
 
 def identity_of(embedder: Embedder, flip: Flip, precision: Precision | None = None) -> ModelIdentity:
-    """Identity of the vectors that an embedder makes."""
+    """The identity of the embeddings that an embedder makes."""
     return ModelIdentity(
         name=embedder.name,
         id=embedder.model_id,
@@ -24,15 +24,15 @@ def identity_of(embedder: Embedder, flip: Flip, precision: Precision | None = No
 
 
 def unit_embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none") -> NDArray[np.float32]:
-    """Embeddings (N, D) of unit length for RGB crops (N, H, W, 3), see embeddings.
+    """The function `embeddings`, with rows of unit length.
 
-    A row whose length is zero or not finite comes back as it is: see require_finite.
+    A row whose length is zero or not finite is returned unchanged: see require_finite.
     """
     return unit_length(embeddings(embedder, crops, flip))
 
 
 def embeddings(embedder: Embedder, crops: NDArray[np.uint8], flip: Flip = "none") -> NDArray[np.float32]:
-    """The network's outputs (N, D) at their own lengths; D doubles with flip="concat".
+    """The network's outputs (N, D), not normalised, for RGB crops (N, H, W, 3). flip="concat" doubles D.
 
     flip: "none"; "sum" adds the output for the mirrored crop; "concat" appends it (Wang 2018, section 4.1).
     """

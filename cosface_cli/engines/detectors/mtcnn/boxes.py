@@ -1,7 +1,7 @@
-"""The box arithmetic of MTCNN's three stages, in the conventions of Zhang's code as facenet-pytorch keeps them.
+"""The box arithmetic of MTCNN's three stages, with the conventions of Zhang's code and of facenet-pytorch.
 
-Boxes are (N, 4) float32: left, top, right, bottom in pixels counted from 1, right and bottom included; Detections
-carry them as they are, like every port does.
+Boxes are (N, 4) float32: left, top, right, bottom in pixels. Pixels are counted from 1, and right and bottom belong to
+the box. Detections contain these numbers unchanged, as in other implementations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ STRIDE, WINDOW = 2, 12  # of P-Net, in pixels of the level
 
 
 def scales(height: int, width: int, min_face: float, factor: float) -> list[float]:
-    """The pyramid, finest level first: min_face fills P-Net's window in it, the shorter side in the last."""
+    """The scale of each level of the pyramid, finest first.
+
+    In the first level, a face of min_face pixels fills P-Net's window; in the last, the picture's shorter side does.
+    """
     levels = []
     scale = WINDOW / min_face
     side = min(height, width) * scale
@@ -31,9 +34,9 @@ def scales(height: int, width: int, min_face: float, factor: float) -> list[floa
 
 
 def windows(prob: Array, reg: Array, scale: float, threshold: float) -> Array:
-    """The cells of P-Net's maps (H', W') and (4, H', W') at or over the threshold.
+    """The windows whose probability is at least the threshold, from P-Net's maps (H', W') and (4, H', W').
 
-    Returns (N, 9): the cell's window in the picture, its probability, the regression of its sides.
+    Returns (N, 9): the window's box in the picture, its probability, the regression of its four sides.
     """
     rows, columns = np.nonzero(prob >= threshold)
     cells = np.empty((len(rows), 9), np.float32)
@@ -46,13 +49,13 @@ def windows(prob: Array, reg: Array, scale: float, threshold: float) -> Array:
 
 
 def regressed(boxes: Array, reg: Array, inclusive: bool = True) -> Array:
-    """Boxes with their sides moved by reg (N, 4), in shares of width and height; those of P-Net are not inclusive."""
+    """Boxes with their sides moved by reg (N, 4), in fractions of width and height. P-Net: inclusive=False."""
     size = boxes[:, 2:] - boxes[:, :2] + np.float32(inclusive)
     return boxes + reg * np.tile(size, 2)
 
 
 def squared(boxes: Array) -> Array:
-    """The squares about the boxes' centres with their longer side."""
+    """The squares with the same centres, as large as the boxes' longer sides."""
     size = boxes[:, 2:] - boxes[:, :2]
     side = size.max(axis=1, keepdims=True)
     corner = boxes[:, :2] + size * np.float32(0.5) - side * np.float32(0.5)
@@ -60,7 +63,7 @@ def squared(boxes: Array) -> Array:
 
 
 def inside(boxes: Array, height: int, width: int) -> Ints:
-    """The parts of the boxes inside the picture, as slices: left, top, right, bottom from 0, ends excluded."""
+    """The parts of the boxes inside the picture, for slices: left, top, right, bottom from 0, ends excluded."""
     cut = np.trunc(boxes).astype(np.int64)
     cut[:, :2] = np.maximum(cut[:, :2], 1) - 1
     cut[:, 2] = np.minimum(cut[:, 2], width)
@@ -79,7 +82,7 @@ def suppress(boxes: Array, scores: Array, overlap: float) -> Ints:
 
 
 def suppress_nested(boxes: Array, scores: Array, overlap: float) -> Ints:
-    """The same by intersection over the smaller area, which removes a box that lies within another."""
+    """Like suppress, by intersection over the smaller area. This removes a box that lies inside another one."""
     if len(boxes) < 2:
         return np.arange(len(boxes))
     size = np.maximum(boxes[:, 2:] - boxes[:, :2] + 1, 0)

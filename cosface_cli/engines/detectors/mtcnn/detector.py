@@ -29,9 +29,10 @@ from cosface_cli.engines.runtime.onnx_session import open_session, session_optio
 Array = NDArray[np.float32]
 Run = Mapping[Net, Any]
 
-# P-Net reports a face in about three neighbouring levels, in one of which the window is at least 1 / 1.2 of its side.
-# Finer levels report only this face again and smaller ones. tests/bench/largest_face.py compares with all levels: the
-# same largest face in 778 of 779 photos, in a third to a sixth of the time.
+# P-Net reports a face in about three neighbouring levels. In one of them, the window's side is at least 1 / 1.2 of the
+# face's side. Finer levels report only the same face and smaller faces, so they can be left out. By
+# tests/bench/largest_face.py, the largest face is the same as with all levels in 778 of 779 photos, and the time is a
+# third to a sixth.
 REACH = 1.2
 BATCH = 32  # crops per run: the layers of many more do not fit the CPU cache
 
@@ -65,7 +66,7 @@ class MTCNN:
             return no_faces()
         small = shrink(image, self.long_side)
         height, width = small.shape[:2]
-        # in a shrunken picture the same faces are searched, but none smaller than P-Net was trained for
+        # a shrunken picture is searched for the same faces, but not for faces smaller than P-Net was trained on
         smallest = max(self._min_face * height / image.shape[0], min(self._min_face, 20.0))
         scales = bx.scales(height, width, smallest, self._factor)
         cascade = self._cascade(small)
@@ -74,7 +75,7 @@ class MTCNN:
         return rescale(detections, small, image)
 
     def _detect_large(self, image: NDArray[np.uint8]) -> Detections:
-        """The largest face, of at least a third of the shorter side."""
+        """The largest face, if it is at least a third of the picture's shorter side."""
         height, width = image.shape[:2]
         scales = bx.scales(height, width, max(min(height, width) / 3, bx.WINDOW), self._factor)
         return self._cascade(image).detect_one(scales, "largest")
@@ -92,9 +93,10 @@ def open_mtcnn(
 ) -> MTCNN:
     """MTCNN with the weights from the `mtcnn` wheel.
 
-    min_face: pixels of the smallest face searched, at least 12; thresholds: lowest probability in P-Net, R-Net and
-    O-Net; factor: scale from one level of the pyramid to the next; resize: "area", or "adaptive" for the boxes of
-    facenet-pytorch in 1.5 times the time; long_side: pixels to which larger pictures are shrunk.
+    min_face: smallest face that is searched for, in pixels, at least 12. thresholds: lowest probability in P-Net, R-Net
+    and O-Net. factor: scale from one level of the pyramid to the next. resize: "area", or "adaptive", which gives the
+    boxes of facenet-pytorch and takes 1.5 times as long. long_side: pixels to which larger pictures are shrunk.
+    Raises ValueError for values out of range.
     """
     if not (min_face >= bx.WINDOW and 0 < factor < 1 and long_side >= bx.WINDOW and resize in ("area", "adaptive")):
         raise ValueError(f"out of range: {min_face=}, {factor=}, {long_side=}, {resize=}")
@@ -105,7 +107,9 @@ def open_mtcnn(
 
 
 def _open_packaged(min_face: float) -> MTCNN:
-    """min_face: below 12 pixels P-Net sees no face. Above 20 it limits the photo, which may have been shrunk."""
+    """min_face below 12 pixels counts as 12, since P-Net finds no smaller face. Above 20 it counts as 20: the photo may
+    have been shrunk, so the limit is applied to the faces of the photo later.
+    """
     return open_mtcnn(min_face=min(max(min_face, float(bx.WINDOW)), 20.0))
 
 
@@ -113,7 +117,7 @@ PACKAGED_MTCNN = DetectorKind(open_packaged=_open_packaged)
 
 
 class _Cascade:
-    """The three networks on one picture. The windows of P-Net grow level by level; R-Net and O-Net run once on each."""
+    """The three networks on one picture. Each level adds windows of P-Net; R-Net and O-Net run once on each window."""
 
     def __init__(
         self, sessions: Run, thresholds: tuple[float, float, float], resizer: Resizer, height: int, width: int
@@ -122,7 +126,9 @@ class _Cascade:
         self._height, self._width = height, width
         self._size = np.array([width, height], np.float32)
         self._windows = np.zeros((0, 9), np.float32)
-        self._rnet = np.zeros((0, 5), np.float32)  # probability and regression of each window; NaN before R-Net ran
+        self._rnet = np.zeros(
+            (0, 5), np.float32
+        )  # probability and regression of each window; NaN until R-Net has run on it
         self._onet = np.zeros((0, 15), np.float32)  # the same of O-Net, and its landmarks
 
     def detect_all(self, scales: Sequence[float]) -> Detections:

@@ -1,11 +1,13 @@
-"""MTCNN's networks as ONNX graphs, in a form that ONNX Runtime's blocked convolutions like.
+"""MTCNN's networks as ONNX graphs, in a form that is fast on ONNX Runtime.
 
-Its PReLU kernel is slow and breaks the blocked layout, half of the time of P-Net. Two identities avoid it:
-with slope a, prelu(x) = a x + (1 - a) relu(x); and where a max pool follows, with P = pool(x),
+ONNX Runtime's PReLU is slow, and it interrupts the blocked memory layout of the convolutions: it takes half of the time
+of P-Net. Two identities avoid it. With slope a, prelu(x) = a x + (1 - a) relu(x). If a max pool follows, with
+P = pool(x):
+
     a >= 0:  pool(prelu(x)) = prelu(P)
-    a <  0:  prelu(x) = max(x, a x), so pool(prelu(x)) = max(P, pool(a x)), where a x are more outputs of the
-             convolution before,
-so that the activation meets a quarter of the values. Differences to the plain graph are of the order of 1e-6.
+    a <  0:  prelu(x) = max(x, a x), so pool(prelu(x)) = max(P, pool(a x)); the convolution before also computes a x
+
+So the activation is applied to a quarter of the values. The outputs differ from those of the plain graph by about 1e-6.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ Array = NDArray[np.float32]
 
 
 class _Builder:
-    """Collects nodes and their constants; x is the tensor that the next layer reads."""
+    """Collects nodes and constants. x: name of the tensor that the next layer reads."""
 
     def __init__(self, params: Mapping[str, Array]) -> None:
         self.params = params
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.x = "x"
-        self.order: NDArray[np.int64] | None = None  # of the channels of x, where it is not the network's own
+        self.order: NDArray[np.int64] | None = None  # of the channels of x, if it differs from the network's
 
     def add(self, kind: str, inputs: Sequence[str], outputs: int = 1, **attributes: Any) -> list[str]:
         names = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
@@ -42,7 +44,7 @@ class _Builder:
         return name
 
     def layer(self, name: str) -> tuple[Array, Array]:
-        """Weight and bias, the weight's inputs in the order of x's channels."""
+        """Weight and bias. The weight's input channels are in the order of x's channels."""
         weight, bias = self.params[f"{name}.weight"], self.params[f"{name}.bias"]
         return weight if self.order is None else weight[:, self.order], bias
 
@@ -78,7 +80,7 @@ class _Builder:
         return self.add("Gemm", [x, self.const(weight), self.const(bias)], transB=1)[0]
 
     def dense_prelu(self, dense: str, prelu: str, side: int) -> None:
-        """The first dense layer reads maps (C, side, side) that the networks flatten as (W, H, C)."""
+        """The first dense layer. It reads maps (C, side, side), which the networks flatten in the order (W, H, C)."""
         weight, bias = self.params[f"{dense}.weight"], self.params[f"{dense}.bias"]
         weight = weight.reshape(len(weight), side, side, -1).transpose(0, 3, 2, 1).reshape(len(weight), -1)
         (flat,) = self.add("Flatten", [self.x])
@@ -86,14 +88,14 @@ class _Builder:
         (self.x,) = self.add("PRelu", [out, self.const(self.params[f"{prelu}.weight"])])
 
     def probability(self, logits: str) -> str:
-        """Softmax over two classes is the sigmoid of their difference."""
+        """The probability of a face. A softmax over two classes is the sigmoid of their difference."""
         sizes = self.const(np.array([1, 1]))
         other, face = self.add("Split", [logits, sizes], 2, axis=1)
         (difference,) = self.add("Sub", [face, other])
         return self.add("Sigmoid", [difference])[0]
 
     def finish(self, name: str, maps: Sequence[str] = (), **outputs: str) -> bytes:
-        """The model's bytes; outputs (n, channels, *maps) by their public name."""
+        """The model's bytes. outputs: public name and tensor of each output, of shape (n, channels, *maps)."""
         channels = {"prob": 1, "box": 4, "points": 10}
         for public, tensor in outputs.items():
             self.nodes.append(helper.make_node("Identity", [tensor], [public]))

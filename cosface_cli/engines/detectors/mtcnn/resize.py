@@ -1,4 +1,4 @@
-"""How MTCNN's networks get their input: levels of the pyramid and crops, as planes of (value - 127.5) / 128."""
+"""The inputs of MTCNN's networks: levels of the pyramid, and crops, as planes of (value - 127.5) / 128."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ _SAMPLE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 class Resizer(Protocol):
-    """One picture (H, W, 3) seen through a resize rule; planes are (N, 3, height, width)."""
+    """Resizes one picture (H, W, 3), or parts of it, to planes (N, 3, height, width)."""
 
     def level(self, height: int, width: int) -> Planes:
-        """The whole picture at that size."""
+        """The whole picture at this size."""
         ...
 
     def crops(self, cuts: Cuts, side: int) -> Planes:
-        """What cuts (N, 4) name, each side x side: left, top, right, bottom as in slices, none empty."""
+        """Parts of the picture, each resized to side x side.
+
+        cuts: (N, 4), left, top, right, bottom of slices. No part may be empty.
+        """
         ...
 
 
 class AreaResizer:
-    """In 8 bits and fast: bilinear from the last halving of the picture that is not smaller than what is wanted.
+    """Fast, in 8 bits: halves the picture while it stays at least as large as needed, then resizes bilinearly.
 
-    OpenCV's INTER_AREA gives the same within noise, at four times the cost for sizes that do not divide.
+    OpenCV's INTER_AREA gives the same within noise. It takes four times as long for sizes that do not divide evenly.
     """
 
     def __init__(self, image: Pixels) -> None:
@@ -59,7 +62,7 @@ class AreaResizer:
         return cv2.warpAffine(source, where, (side, side), flags=_SAMPLE, borderMode=cv2.BORDER_REPLICATE)
 
     def _halved(self, shrink: float) -> Any:
-        """The picture halved as often as leaves a shrink of 1 to 2."""
+        """The picture, halved until a factor of 1 to 2 is left."""
         depth = max(0, math.frexp(shrink)[1] - 1)
         while len(self._halves) <= depth:
             last = self._halves[-1]
@@ -70,15 +73,15 @@ class AreaResizer:
 
 
 class AdaptiveResizer:
-    """As facenet-pytorch does it, by torch's adaptive average pooling (interpolate's mode "area").
+    """Like facenet-pytorch: torch's adaptive average pooling (interpolate with mode "area").
 
-    Output i of n is the mean of the inputs floor(i m / n) ... ceil((i + 1) m / n) - 1 of m, so that an enlarged crop
-    repeats pixels. From one table of sums every mean costs four look-ups, whatever its size.
+    With m inputs and n outputs, output i is the mean of the inputs floor(i m / n) to ceil((i + 1) m / n) - 1. So an
+    enlarged crop repeats pixels. With a summed-area table, each mean takes four look-ups, whatever its size.
     """
 
     def __init__(self, image: Pixels) -> None:
         self._shape = image.shape[:2]
-        # differences of 32-bit sums are right even where the sums themselves wrap around
+        # differences of 32-bit sums are correct even if the sums overflow
         self._sums = cv2.integral(image).view(np.uint32)
 
     def level(self, height: int, width: int) -> Planes:
@@ -99,7 +102,7 @@ class AdaptiveResizer:
 
 
 def _bins(start: Cuts, end: Cuts, count: int) -> tuple[Cuts, Cuts]:
-    """First and one past the last input of each of count outputs, (N, count) both."""
+    """For each of count outputs: its first input, and the input after its last one. Both are (N, count)."""
     size, i = (end - start)[:, None], np.arange(count)
     return start[:, None] + i * size // count, start[:, None] - (-(i + 1) * size // count)
 

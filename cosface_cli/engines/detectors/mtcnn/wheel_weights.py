@@ -1,7 +1,8 @@
-"""MTCNN's three networks out of the `mtcnn` wheel, without running what a pickle says.
+"""Reads the weights of MTCNN's three networks from the `mtcnn` wheel, without executing its pickles.
 
-The wheel keeps each network as an LZ4 frame around a joblib pickle: a list of wrappers, each followed in the stream
-by its raw float32 values. They are named and laid out as in facenet-pytorch, whose parameters are the same to the bit.
+The wheel contains each network as a joblib pickle, compressed with LZ4. The pickle is a list of wrappers; the raw
+float32 values of each wrapper follow it in the stream. Names and layouts here are those of facenet-pytorch, whose
+parameters have the same bits.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ SOURCES: dict[Net, str] = {
     "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
 }
 CHECKSUM = hashlib.sha256("".join(SOURCES.values()).encode()).hexdigest()[:8]
-CONVERTER = 1  # counts up whenever the bytes of a cached file would change
+CONVERTER = 1  # raise it whenever the bytes of a cached file change
 
-# The layers in the order of the wheel's lists; a prelu has a weight only, everything else a weight and a bias.
+# The layers in the order of the wheel's lists. A prelu has only a weight; other layers have a weight and a bias.
 _LAYERS: dict[Net, str] = {
     "pnet": "conv1 prelu1 conv2 prelu2 conv3 prelu3 conv4_2 conv4_1",
     "rnet": "conv1 prelu1 conv2 prelu2 conv3 prelu3 dense4 prelu4 dense5_2 dense5_1",
@@ -40,8 +41,8 @@ _LAYERS: dict[Net, str] = {
 def graph(net: Net) -> Path:
     """The ONNX file of one network: input x (N, 3, H, W), RGB as (value - 127.5) / 128.
 
-    Outputs: prob, the face's probability; box, the regression of its four sides; of "onet" also points, the five x
-    and then the five y. From "pnet" they are maps (N, 1 or 4, H', W'), else (N, 1 or 4 or 10).
+    Outputs: prob (N, 1), the face's probability; box (N, 4), the regression of its four sides; "onet" also has points
+    (N, 10), the five x, then the five y. The outputs of "pnet" are maps: (N, 1, H', W') and (N, 4, H', W').
     """
 
     def build() -> bytes:
@@ -72,7 +73,7 @@ def _convert(net: Net) -> dict[str, Array]:
 
 
 def named(net: Net, arrays: list[Array]) -> dict[str, Array]:
-    """The wheel's list by parameter name, in torch's layout: conv OIHW, dense (out, in), prelu (C,)."""
+    """The wheel's arrays by parameter name, in torch's layout: conv (out, in, h, w), dense (out, in), prelu (C,)."""
     values = iter(arrays)
     parameters: dict[str, Array] = {}
     for layer in _LAYERS[net].split():
@@ -88,11 +89,11 @@ def named(net: Net, arrays: list[Array]) -> dict[str, Array]:
 
 
 def read_arrays(content: bytes) -> list[Array]:
-    """The float32 arrays of a joblib pickle. Raises pickle.UnpicklingError where it asks for any other object."""
-    stream = io.BytesIO(content)  # has no peek, so that the unpickler reads no byte ahead into the raw values
+    """The float32 arrays of a joblib pickle. Raises pickle.UnpicklingError if it contains any other object."""
+    stream = io.BytesIO(content)  # without a method peek, so that the unpickler does not read ahead into the raw values
 
     class Wrapper:
-        """Takes the place of joblib's NumpyArrayWrapper; its values follow when its state has been read."""
+        """Stands in for joblib's NumpyArrayWrapper. When its state has been read, its values follow in the stream."""
 
         array: Array
 
@@ -125,11 +126,11 @@ def read_arrays(content: bytes) -> list[Array]:
 
 
 class _Ndarray:
-    """Names the wrapped type; the real one could be called with any size."""
+    """Stands in for numpy.ndarray, which a pickle could call with any size."""
 
 
 class _Float32:
-    """Takes the place of numpy.dtype, of which nothing but little-endian float32 is expected."""
+    """Stands in for numpy.dtype. Only little-endian float32 is accepted."""
 
     def __init__(self, code: str, *_: object) -> None:
         if code != "f4":
