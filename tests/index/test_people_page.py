@@ -136,7 +136,9 @@ def test_what_is_picked_becomes_a_command(root: Path, tmp_path: Path) -> None:
         'at("about").textContent = about;', 'at("about").textContent = at("command").value;'
     )
     other = tmp_path / "shown.html"
-    shown = shown.replace("recall();\n})();", 'recall(); at("about").textContent = at("command").value;\n})();')
+    shown = shown.replace(
+        "readAddress();\n})();", 'readAddress(); at("about").textContent = at("command").value;\n})();'
+    )
     other.write_text(shown)
     index_name = str(root)
     for address, want in {

@@ -211,7 +211,7 @@
         about += `${number(faces.length)} of ${group.title} become another person.`;
       }
     } else if (selectedGroups.length === 1) {
-      about = `${selectedGroups[0].called} gets a name.`;
+      about = `${selectedGroups[0].title} gets a name.`;
       if (name) words = ["label", selectedGroups[0].id, quoted(name)];
     } else if (selectedGroups.length > 1) {
       about = `${selectedGroups.map((group) => group.title).join(", ")} are one person.`;
