@@ -27,7 +27,7 @@ TABLE = Calibration(
 
 
 @pytest.mark.parametrize("name", EMBEDDERS.names)
-def test_every_embedded_model_comes_calibrated(name: str) -> None:
+def test_every_built_in_model_has_a_calibration(name: str) -> None:
     embedder = open_embedder(name)
     tables = calibrations_of(name, embedder)
     assert set(tables) == set(FLIPS)
@@ -80,7 +80,7 @@ def test_in_the_header_of_weights(tmp_path: Path, model_cache: Path) -> None:
     assert read_header(run / "weights.safetensors").model_id == open_embedder(str(run)).model_id == embedder.model_id
 
 
-def test_a_damaged_header_is_told(tmp_path: Path, model_cache: Path) -> None:
+def test_a_damaged_header_is_reported(tmp_path: Path, model_cache: Path) -> None:
     from cosface_cli.artifacts.run.weights import read_trained, save_weights
 
     run = a_run(tmp_path / "mine", "mobilefacenet")
@@ -90,7 +90,7 @@ def test_a_damaged_header_is_told(tmp_path: Path, model_cache: Path) -> None:
         calibrations_of(str(run), open_embedder(str(run)))
 
 
-def test_not_over_what_came_with_us() -> None:
+def test_a_built_in_calibration_is_not_overwritten() -> None:
     with pytest.raises(CosfaceError, match="--out FILE"):
         keep("dlib", {"none": TABLE})
     assert beside(Path("a/b.onnx")) == Path("a/b.onnx.calibration.json")

@@ -66,7 +66,7 @@ def test_other_photos_of_one_person_are_no_copies(reader: Reader, shared: Path) 
 
 
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
-def test_a_look_is_the_same_from_every_template(name: str, packaged_photos: Path) -> None:
+def test_a_thumbnail_is_the_same_from_every_template(name: str, packaged_photos: Path) -> None:
     content = (packaged_photos / "Tom_Hanks_54745.png").read_bytes()
     looks = []
     for need in ("wide", name):

@@ -95,7 +95,7 @@ def test_a_cluster_gives_its_gpus_out():
             device_given_out(word)
 
 
-def test_graphs_fall_back_aloud(monkeypatch: pytest.MonkeyPatch):
+def test_a_graph_that_cannot_use_the_gpu_falls_back_with_a_note(monkeypatch: pytest.MonkeyPatch):
     assert fallback("dlib", "cuda:0") is None and fallback("runs/mine", "mps") is None
     assert fallback("dlib-int8", "cpu") is None and fallback("a.onnx", "cpu:0") is None
     assert (

@@ -61,7 +61,7 @@ def test_equal_to_dlib(models: Path, embedder: OnnxEmbedder, chips: np.ndarray):
     assert np.abs(want).max() > 0.1
 
 
-def test_what_it_says_of_itself(embedder: OnnxEmbedder):
+def test_attributes_of_the_embedder(embedder: OnnxEmbedder):
     assert (embedder.name, embedder.template, embedder.size) == ("dlib", "dlib", 128)
     assert SHA256[:16] in embedder.model_id and set(embedder.thresholds) == {"none", "sum", "concat"}
 

@@ -43,7 +43,7 @@ def test_concat_weighs_by_length() -> None:
     assert left.vectors[0].astype(float) @ right.vectors[0] == pytest.approx((3 * 1.2 + 4 * 1) / (5 * 5**0.5))
 
 
-def test_one_model_is_itself_and_a_reject_is_everybodys() -> None:
+def test_one_model_is_unchanged_and_one_reject_rejects_all() -> None:
     one = vectors((1, 0))
     assert fused([one]) is one
     bad = PhotoEmbeddings(hash="h", size=0, mtime_ns=0, reason="bad_embedding", words="no vector")
@@ -55,7 +55,7 @@ def test_stores_keep_no_lengths() -> None:
         fused([vectors((1, 0)), vectors((0, 1))], "concat")
 
 
-def test_whose_vectors_these_are() -> None:
+def test_identity_of_joined_models() -> None:
     a = ModelIdentity(name="a", id="1", flip="sum", template="dlib", size=128, precision="bf16")
     b = ModelIdentity(name="b", id="2", flip="sum", template="arcface", size=512)
     assert joined_identity([a]) == a

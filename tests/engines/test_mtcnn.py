@@ -105,7 +105,7 @@ class Hostile:
         return os.system, ("touch hostile",)
 
 
-def test_no_pickle_is_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_are_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(pickle.UnpicklingError, match="not allowed"):
         read_arrays(pickle.dumps([Hostile()]))

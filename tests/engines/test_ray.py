@@ -329,7 +329,7 @@ def test_the_first_and_last_of_a_shard_are_named():
 
 
 @needs_ray
-def test_nobody_at_the_address(cosface: Cosface, people: Path, tmp_path: Path):
+def test_no_ray_cluster_at_the_address(cosface: Cosface, people: Path, tmp_path: Path):
     env = {"RAY_ADDRESS": "127.0.0.1:9"}
     done = cosface("embed", people, tmp_path / "a.h5", "--engine", "ray", env=env)
     assert done.code == 2 and len(done.err.splitlines()) == 1 and "RAY_ADDRESS=127.0.0.1:9: " in done.err

@@ -273,7 +273,7 @@ def test_cosines_never_leave_their_range(tmp_path: Path):
     np.testing.assert_array_equal(ids[:, 0], np.arange(500))
 
 
-def test_only_among_some(tmp_path: Path):
+def test_search_among_chosen_rows_only(tmp_path: Path):
     gallery, probes = units(900, 32), units(30, 32, seed=5)
     opened = Opened(tmp_path / "i", gallery)
     for among in (np.arange(0, 900, 7), np.array([3, 5]), np.zeros(0, np.int64)):
@@ -466,13 +466,13 @@ def test_rows_that_the_lists_invent_are_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("count", (0, 50, 100_000))
-def test_a_full_disk_is_told(count: int):
+def test_a_full_disk_is_reported(count: int):
     with pytest.raises(OSError, match="No space left on device"), VectorWriter(Path("/dev/full"), 16) as writer:
         writer.add(units(count, 16))
 
 
 @pytest.mark.parametrize("name", ("sq8", "pq"))
-def test_a_full_disk_is_told_of_lists(tmp_path: Path, name: str):
+def test_a_full_disk_is_reported_for_lists(tmp_path: Path, name: str):
     vectors = written(tmp_path / "i", people(1000, 8))
     with pytest.raises(OSError, match="No space left on device"):
         SEARCHERS.load(name).build(vectors, Path("/dev/full"), None, 0.95)

@@ -77,7 +77,7 @@ def test_photos_by_their_ending_in_any_case_or_by_their_first_bytes(tmp_path: Pa
     assert names(list_folder(tmp_path)) == want
 
 
-def test_other_files_are_counted_aloud(tmp_path: Path):
+def test_other_files_are_counted_in_a_note(tmp_path: Path):
     tree(tmp_path, "a.jpg", "notes.txt", "b/list.csv", "Thumbs.db", "empty")
     tree(tmp_path, "set.zip", "b/train.rec")
     listing = list_folder(tmp_path)

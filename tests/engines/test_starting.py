@@ -35,7 +35,7 @@ def save(folder: Path, header: Weights, size: int = 32) -> Path:
 
 
 @pytest.mark.parametrize("spec", ("default", "dlib"))
-def test_the_embedded_default(spec: str):
+def test_the_built_in_default(spec: str):
     start = starting_weights(spec)
     assert (start.backbone, start.embedding_size, start.licence) == ("dlib29", 128, "CC0-1.0")
     assert start.lineage == (MODEL_ID,)
@@ -61,7 +61,7 @@ def test_licence_and_lineage_go_on(tmp_path: Path, header: Weights):
     assert after.lineage == (MODEL_ID, read_header(tmp_path / "weights.safetensors").model_id)
 
 
-def test_nothing_there(tmp_path: Path):
+def test_missing_or_foreign_weights_are_refused(tmp_path: Path):
     with pytest.raises(CosfaceError, match="no weights to begin with are called 'defualt'; give default"):
         starting_weights("defualt")
     with pytest.raises(CosfaceError, match="no weights here"):
@@ -74,7 +74,7 @@ def test_nothing_there(tmp_path: Path):
 @pytest.mark.parametrize(
     "fed", ({"template": "sphereface"}, {"color_order": "BGR"}, {"mean": (0.0,) * 3}, {"std": (127.5,) * 3})
 )
-def test_weights_fed_otherwise(tmp_path: Path, header: Weights, fed: dict[str, object]):
+def test_weights_with_another_input_are_refused(tmp_path: Path, header: Weights, fed: dict[str, object]):
     save(tmp_path, replace(header, **fed))  # type: ignore[arg-type]
     with pytest.raises(CosfaceError, match="fed otherwise than mobilefacenet"):
         starting_weights(str(tmp_path))

@@ -42,7 +42,7 @@ def same(one: Embedder, other: Embedder) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flip", ("none", "concat"))
-def test_the_embedded_default(dlib_faces: np.ndarray, flip):
+def test_the_built_in_default(dlib_faces: np.ndarray, flip):
     graph, network = open_embedder("dlib"), open_embedder("dlib", "cpu:0")
     assert isinstance(network, TorchEmbedder) and same(network, graph)
     want, found = (unit_embeddings(one, dlib_faces, flip) for one in (graph, network))
@@ -64,7 +64,7 @@ def test_trained_weights(backbone: str, packaged_photos: Path, tmp_path: Path, m
     assert np.ptp(want @ want.T) > 1e-3
 
 
-def test_a_vector_does_not_hang_on_its_batch(dlib_faces: np.ndarray):
+def test_an_embedding_does_not_depend_on_its_batch(dlib_faces: np.ndarray):
     network = open_embedder("dlib", "cpu:0")
     assert network.batch == 8
     whole = network.embed(dlib_faces)  # two batches, the second one filled up
