@@ -1,4 +1,4 @@
-"""Which vectors are these? Two embeddings can be compared only where the answer is the same."""
+"""The identity of the model that made a vector. Two embeddings can be compared only if their identities agree."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class ModelIdentity:
     """
 
     name: str
-    """For people: dlib, or the name of a run folder or file. Not compared: files can be renamed."""
+    """Name for messages: dlib, or the name of a run folder or file. Not compared, because files can be renamed."""
     id: str
     """Hash of everything that decides the vectors: weights, preprocessing, score normalisation."""
     flip: Flip | None = None
-    """What is done with the output for the mirrored crop: ignored, added or appended."""
+    """Use of the mirrored crop's output: none (not computed), sum or concat."""
     template: str | None = None
     """Geometry of the crops that the model takes."""
     size: int | None = None
-    """Numbers of an embedding."""
+    """Dimension of an embedding."""
     precision: Precision | None = None
     """Number format that the network was computed in."""
 
@@ -46,7 +46,7 @@ class ModelIdentity:
         path: str | PathLike[str] | None,
         hint: str = "use the same model and the same options for both",
     ) -> None:
-        """Raises ModelMismatch where the file at path is of this model, but `other` is needed."""
+        """Raises ModelMismatch if this identity, of the file at path, differs from the expected `other`."""
         fields = self.differences(other)
         if fields:
             raise ModelMismatch(f"made with {self._words(fields)}, expected {other._words(fields)}", path, hint)

@@ -34,7 +34,7 @@ class RowUpdates:
     def pending(self) -> Iterator[tuple[EmbedTask, PhotoOrCrop]]:
         """The sources to embed; the others are counted."""
         for task in self._work.tasks:
-            current = [self._current(store.known.get(task.key)) for store in self._stores]
+            current = [self._current(store.results.get(task.key)) for store in self._stores]
             if _is_current(task, current):
                 self._count([_unchanged(task, known) for known in current if known is not None])
                 continue
@@ -48,14 +48,14 @@ class RowUpdates:
 
     def publish(self, store: StoreUpdate) -> None:
         """Write the store, if there is anything new."""
-        if store.has_news or not store.path.exists():
+        if store.has_changes or not store.path.exists():
             store.publish(self._order)
 
     def removed_photos(self, prune: bool) -> int:
         """How many photos of the stores the source no longer contains; with prune their rows are removed."""
         removed: set[Key] = set()
         for store in self._stores:
-            of_root = (key for key in store.known if key[0] == self._work.root)
+            of_root = (key for key in store.results if key[0] == self._work.root)
             keys = self.run.removed_photos(of_root, self._order)
             if prune:
                 store.drop(keys)
@@ -68,7 +68,7 @@ class RowUpdates:
         return known if known is not None and known.settings == self._work.settings else None
 
     def _write_one(self, task: EmbedTask, target: TargetStore, store: StoreUpdate, result: PhotoEmbeddings) -> Outcome:
-        known = store.known.get(task.key)
+        known = store.results.get(task.key)
         if result.unchanged and known is not None:
             return _unchanged(task, known)
         if result.reason in AWAY:

@@ -56,7 +56,7 @@ def embed(config: EmbedConfig, emit: OnOutcome = ignore) -> EmbedReport:
                 updates.write(task, of_models)
             removed = updates.removed_photos(config.prune) if work.whole else 0
     return EmbedReport(
-        rows=sum(known.rows for store in stores for known in store.known.values()),
+        rows=sum(known.rows for store in stores for known in store.results.values()),
         done=run.tally.done,
         skipped=run.tally.skipped,
         rejected=run.tally.rejected,

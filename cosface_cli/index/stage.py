@@ -11,7 +11,7 @@ import numpy as np
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.index.forgotten import FILE as FORGOTTEN
 from cosface_cli.artifacts.index.forgotten import require_no_unfinished_forget
-from cosface_cli.artifacts.index.index_folder import MAIN, IndexHeader, read_header, require_own
+from cosface_cli.artifacts.index.index_folder import MAIN, IndexHeader, read_header, require_index_or_empty
 from cosface_cli.artifacts.store.store_series import common_header, require_finished
 from cosface_cli.index import AddConfig, BuildConfig, BuildReport, SearchConfig, SearchReport
 from cosface_cli.index.build.build_report import build_report
@@ -91,7 +91,7 @@ def _update(
     for path in config.stores:
         require_finished(path)
     atomic.make_folder(root)
-    require_own(root)
+    require_index_or_empty(root)
     with atomic.lock(root / MAIN), atomic.write_errors(root):
         require_no_unfinished_forget(root)
         old = existing_index()

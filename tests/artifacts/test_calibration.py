@@ -104,7 +104,7 @@ def test_damage_is_told(damage: Any, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "c.json").read_text())
     damage(found["tables"]["none"])
     (tmp_path / "c.json").write_text(json.dumps(found))
-    with pytest.raises(DamagedError, match=r"c\.json: its calibration is damaged"):
+    with pytest.raises(DamagedError, match=r"c\.json: the calibration is damaged"):
         read_calibrations(tmp_path / "c.json")
 
 

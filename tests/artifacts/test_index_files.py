@@ -21,7 +21,7 @@ from cosface_cli.artifacts.index.index_folder import (
     read_header,
     require_whole,
 )
-from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
+from cosface_cli.artifacts.index.index_rows import IndexRows, RowsWriter
 from cosface_cli.artifacts.store.face_rows import FACE_KEY, KEY, SOURCE_KEY, Columns, FaceRow
 from cosface_cli.errors import CosfaceError, DamagedError
 
@@ -62,7 +62,7 @@ def header(segment: Segment, files: dict[str, index_folder.FileSum]) -> IndexHea
 
 def rows_file(root: Path, count: int) -> Path:
     path = atomic.partial(root / "packed")
-    with RowsFile(atomic.partial(root / "rows"), path) as rows:
+    with RowsWriter(atomic.partial(root / "rows"), path) as rows:
         for low in range(0, count, 500):
             columns = Columns.of([row(number) for number in range(low, min(low + 500, count))])
             rows.add(columns, np.arange(low, low + len(columns), dtype=np.int64) + 7, columns.keys())
@@ -128,7 +128,9 @@ def test_columns_and_rows_are_the_same():
     columns = Columns.of(rows)
     assert list(columns.rows()) == rows and len(columns) == 20
     mask = np.arange(20) % 3 == 0
-    assert list(columns.kept(mask).rows()) == rows[::3] and (columns.kept(mask).keys() == columns.keys()[mask]).all()
+    assert (
+        list(columns.select(mask).rows()) == rows[::3] and (columns.select(mask).keys() == columns.keys()[mask]).all()
+    )
 
 
 def test_files_are_named_by_their_content(tmp_path: Path):
@@ -240,7 +242,7 @@ def test_a_file_of_another_length_or_content(tmp_path: Path):
     require_whole(tmp_path, found)
     assert check_sums(tmp_path, found) == [path.name]
     path.write_bytes(b"vectors and more")
-    with pytest.raises(DamagedError, match="16 bytes long, not 7"):
+    with pytest.raises(DamagedError, match="damaged: 16 bytes, expected 7"):
         require_whole(tmp_path, found)
     path.unlink()
     with pytest.raises(DamagedError, match="cannot be read"):

@@ -74,7 +74,7 @@ def faces_of(source: str) -> int:
 def filled(path: Path, sources: Iterable[str], order: Sequence[Key] = ORDER) -> StoreUpdate:
     update = StoreUpdate(path, HEADER)
     for source in sources:
-        if (ROOT, source) not in update.known:
+        if (ROOT, source) not in update.results:
             update.add(*result(source, faces_of(source)), order)
     return update
 
@@ -137,7 +137,7 @@ store_update._PUBLISH = int(sys.argv[4])
 left = int(sys.argv[3])
 update = t.StoreUpdate(Path(sys.argv[2]), t.HEADER)
 for source in t.SOURCES:
-    if (t.ROOT, source) not in update.known:
+    if (t.ROOT, source) not in update.results:
         if left == 0:
             os.kill(os.getpid(), 9)
         update.add(*t.result(source, t.faces_of(source)), t.ORDER)
@@ -157,7 +157,7 @@ def test_kill_9_loses_nothing_that_was_added(tmp_path: Path, straight: bytes, af
     path = tmp_path / "s.h5"
     killed(path, after, publish)
     update = StoreUpdate(path, HEADER)
-    assert sorted(update.known) == ORDER[:after]
+    assert sorted(update.results) == ORDER[:after]
     update.close()
     assert finished(path) == straight
 
@@ -168,7 +168,7 @@ def test_killed_again_and_again(tmp_path: Path, straight: bytes):
     for _ in range(3):
         killed(path, 9, 5)
     update = StoreUpdate(path, HEADER)
-    assert sorted(update.known) == ORDER[:27]
+    assert sorted(update.results) == ORDER[:27]
     update.close()
     assert finished(path) == straight
 
@@ -199,11 +199,13 @@ def test_what_a_stopped_run_of_another_model_left_is_not_lost(tmp_path: Path, ot
     filled(path, SOURCES[:9]).close()
     journal = tmp_path / ".s.h5.journal"
     left = journal.read_bytes()
-    with pytest.raises(ModelMismatch, match=f"a stopped run left a part of it: .*{words}; .*, or delete .s.h5.journal"):
+    with pytest.raises(
+        ModelMismatch, match=f"an interrupted run left a part of it: .*{words}; .*, or delete .s.h5.journal"
+    ):
         StoreUpdate(path, replace(HEADER, **other))
     assert journal.read_bytes() == left and not path.exists()
     update = StoreUpdate(path, replace(HEADER, model="by another name"))
-    assert sorted(update.known) == ORDER[:9]
+    assert sorted(update.results) == ORDER[:9]
     update.close()
 
 
@@ -211,7 +213,7 @@ def test_a_run_that_adds_nothing_changes_no_byte(tmp_path: Path, straight: bytes
     path = tmp_path / "straight.h5"
     before = path.stat()
     update = StoreUpdate(path, HEADER)
-    assert not update.has_news and set(update.known) == set(ORDER)
+    assert not update.has_changes and set(update.results) == set(ORDER)
     update.close()
     assert path.read_bytes() == straight and path.stat().st_mtime_ns == before.st_mtime_ns
     assert [p.name for p in tmp_path.iterdir()] == ["straight.h5"]
@@ -237,7 +239,7 @@ def test_what_is_known_of_each_source_comes_back(tmp_path: Path, straight: bytes
     update = StoreUpdate(tmp_path / "straight.h5", HEADER)
     for source in SOURCES:
         want = result(source, faces_of(source))[2]
-        assert replace(update.known[ROOT, source], start=-1, offset=-1) == want
+        assert replace(update.results[ROOT, source], start=-1, offset=-1) == want
     update.close()
 
 
@@ -310,7 +312,7 @@ def test_a_damaged_store_is_moved_aside_and_never_overwritten(tmp_path: Path, st
         damaged.append(straight[:-cut])
         path.write_bytes(damaged[-1])
         update = StoreUpdate(path, HEADER)
-        assert update.known == {} and update.moved_aside is not None
+        assert update.results == {} and update.moved_aside is not None
         assert update.moved_aside.read_bytes() == damaged[-1]
         update.close()
         assert finished(path) == straight
@@ -334,7 +336,7 @@ def test_damage_that_shows_late_is_damage_too(tmp_path: Path, straight: bytes, d
     path = tmp_path / "straight.h5"
     damage(path)
     update = StoreUpdate(path, HEADER)
-    assert update.moved_aside is not None and update.moved_aside.exists() and update.known == {}
+    assert update.moved_aside is not None and update.moved_aside.exists() and update.results == {}
     update.close()
 
 
@@ -366,7 +368,7 @@ def test_a_full_disk_keeps_the_old_store_and_the_journal(small_disk: Path):
         update.publish(ORDER)  # an HDF5 file of ours is larger than this disk
     update.close()
     update = StoreUpdate(path, HEADER)
-    assert sorted(update.known) == ORDER[:5]
+    assert sorted(update.results) == ORDER[:5]
     update.close()
 
 
@@ -376,7 +378,7 @@ def test_names_of_every_kind(tmp_path: Path):
     for _ in range(2):
         update = StoreUpdate(path, HEADER)
         for name in odd:
-            if (ROOT, name) not in update.known:
+            if (ROOT, name) not in update.results:
                 rows, vectors, known, _ = result("001.jpg", 1)
                 update.add([replace(rows[0], source=name, identity=name or None)], vectors, known, (ROOT, name), [])
         update.publish([(ROOT, name) for name in odd])

@@ -49,7 +49,7 @@ def test_an_index_deletes_no_other_files(invoke: Cosface, people: Path, tmp_path
     (folder / ".download.part").write_bytes(b"half")
     before = contents(folder)
     done = invoke("index", "build", folder / "rows.2024.h5", folder)
-    assert done.code == 2 and "other things" in done.err and contents(folder) == before
+    assert done.code == 2 and "other content" in done.err and contents(folder) == before
     index = tmp_path / "i"
     invoke("index", "build", folder / "rows.2024.h5", index)
     (index / "rows.2024.h5").write_bytes(b"mine")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.run.calibration import Calibration, Point, beside
+from cosface_cli.artifacts.run.calibration import Calibration, Point, calibration_path
 from cosface_cli.artifacts.run.weights import read_header, read_tensors
 from cosface_cli.artifacts.store.store_file import Store
 from cosface_cli.embed import EmbedConfig
@@ -86,11 +86,11 @@ def test_a_damaged_header_is_reported(tmp_path: Path, model_cache: Path) -> None
     run = a_run(tmp_path / "mine", "mobilefacenet")
     file, header, tensors = read_trained(run)
     save_weights(file, tensors, replace(header, calibration={"none": {"curve": []}}))
-    with pytest.raises(DamagedError, match="its calibration is damaged"):
+    with pytest.raises(DamagedError, match="the calibration is damaged"):
         calibrations_of(str(run), open_embedder(str(run)))
 
 
 def test_a_built_in_calibration_is_not_overwritten() -> None:
     with pytest.raises(CosfaceError, match="--out FILE"):
         keep("dlib", {"none": TABLE})
-    assert beside(Path("a/b.onnx")) == Path("a/b.onnx.calibration.json")
+    assert calibration_path(Path("a/b.onnx")) == Path("a/b.onnx.calibration.json")

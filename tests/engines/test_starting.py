@@ -92,5 +92,5 @@ def test_tensors_of_another_network(tmp_path: Path, header: Weights, claimed: di
 def test_tensors_are_counted(tmp_path: Path, header: Weights):
     tensors = {name: np.array(tensor) for name, tensor in tensors_of(build("mobilefacenet", 32, 1)).items()}
     save_weights(tmp_path / "weights.safetensors", tensors, header)
-    with pytest.raises(DamagedError, match="not those that the header speaks of"):
+    with pytest.raises(DamagedError, match="do not match the model id"):
         starting_weights(str(tmp_path))

@@ -63,7 +63,7 @@ def test_wrong_options_are_one_line(tmp_path: Path, options: dict, words: str) -
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"x")
     (tmp_path / "s").mkdir()
-    with pytest.raises(CosfaceError, match="holds other things"):
+    with pytest.raises(CosfaceError, match="has other content"):
         made(tmp_path, store(tmp_path / "s" / "s.h5", range(5)))
     made(tmp_path / "i", tmp_path / "s" / "s.h5")
     (tmp_path / "i" / "people.jsonl").write_text("names\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosface_cli.artifacts.run.calibration import beside, read_calibrations
+from cosface_cli.artifacts.run.calibration import calibration_path, read_calibrations
 from cosface_cli.engines.embedders.open_embedder import open_embedder
 from cosface_cli.engines.models.calibrations import calibrations_of, keep
 from cosface_cli.errors import CosfaceError, ModelMismatch
@@ -146,4 +146,4 @@ def test_into_an_onnx_files_neighbour(fan: Path, shared: Path, tmp_path: Path) -
     keep(str(model), {"none": table})
     with pytest.raises(ModelMismatch, match=r"made with net .*, expected face"):  # a table of net's
         calibrations_of(str(model), embedder)
-    assert beside(model).name == "face.onnx.calibration.json"
+    assert calibration_path(model).name == "face.onnx.calibration.json"

@@ -1,8 +1,8 @@
-"""A crop folder that grows: crops are written first, then their lines, and at the end the lines are put in order.
+"""Writing a crop folder: crops are written first, then their lines, and at the end the lines are sorted.
 
-What a photo gave is known by its size, time and content hash, and by the settings that made it, so that a second run
-does only what is new or changed. Of each photo only a PhotoEntry is in memory, and the rest stays in the files, so that
-memory hardly grows with the number of photos.
+The result of a photo is stored with the photo's size, modification time and content hash, and with the settings, so
+that a second run processes only new and changed photos. Only a PhotoEntry of each photo is in memory; the rest stays in
+the files, so that memory hardly grows with the number of photos.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Span = tuple[int, int]  # where a line begins and ends in its file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoEntry:
-    """The results of one photo, by its content and the settings."""
+    """The result of one photo with one content and settings."""
 
     size: int
     """Bytes of the photo file."""
@@ -49,12 +49,12 @@ class PhotoEntry:
     words: str = ""
     """The rejection as a sentence."""
     lines: tuple[Span, ...] = ()
-    """Where its lines are in the manifest, or in the list of rejects."""
+    """Positions of its lines in the manifest or in the list of rejects."""
 
 
 class CropFolder:
-    """A crop folder open for writing. entry: by source; dropped: crops whose lines do not hold, their photo is to be
-    done again."""
+    """A crop folder open for writing. photos: entries by source; dropped: names of crops with outdated or incomplete
+    lines, whose photos must be processed again."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -69,14 +69,14 @@ class CropFolder:
         for span, values in read_spans(self.root / MANIFEST):
             record = crop_record(values, self.root / MANIFEST)
             before = self.photos.get(record.source)
-            if record.face == 1 and before is not None:  # a photo that was done again: its later lines hold
+            if record.face == 1 and before is not None:  # the photo was processed again: later lines replace earlier
                 self.dropped += before.crops
                 before = None
             self.photos[record.source] = _with_line(before, record, span)
             faces[record.source] = record.faces if before is None else faces[record.source]
             self._ends[MANIFEST] = span[1]
         for source in [source for source, entry in self.photos.items() if len(entry.crops) != faces[source]]:
-            self.dropped += self.photos.pop(source).crops  # the line of a later face was torn off
+            self.dropped += self.photos.pop(source).crops  # the line of a later face is missing
         for span, values in read_spans(self.root / REJECTS):
             try:
                 reject = RejectRecord(**values)
@@ -84,14 +84,14 @@ class CropFolder:
             except TypeError:
                 raise CosfaceError("not a list of rejects", self.root / REJECTS, "move it away") from None
             before = self.photos.pop(reject.source, None)
-            if before is not None and before.crops:  # a stopped run left both: nobody knows which is the later
+            if before is not None and before.crops:  # an interrupted run left both: it is unknown which is later
                 self.dropped += before.crops
             else:
                 self.photos[reject.source] = entry
             self._ends[REJECTS] = span[1]
 
     def add(self, source: str, records: Sequence[CropRecord] | RejectRecord) -> None:
-        """Append what a photo gave; the crops' files are there already."""
+        """Append the result of a photo. The files of its crops must exist."""
         if isinstance(records, RejectRecord):
             self.photos[source] = _rejected(records, self._append(REJECTS, [line(records)])[0])
             return
@@ -102,7 +102,7 @@ class CropFolder:
             self.photos[source] = entry
 
     def records(self, source: str) -> list[CropRecord]:
-        """The manifest's lines of a photo, read again; none of a rejected one."""
+        """The manifest's lines of a photo, read from the file; empty for a rejected photo."""
         entry = self.photos[source]
         if not entry.crops:
             return []
@@ -110,7 +110,7 @@ class CropFolder:
             return [crop_record(json.loads(_at(file, span)), self.root / MANIFEST) for span in entry.lines]
 
     def reject(self, source: str) -> RejectRecord | None:
-        """Why a photo gave no crop."""
+        """The reject of a photo, or None if it has crops."""
         entry = self.photos[source]
         if entry.reason is None:
             return None
@@ -125,11 +125,11 @@ class CropFolder:
         )
 
     def drop(self, sources: Iterable[str]) -> list[str]:
-        """Forget photos; gives the names of their crops, which are to be taken away."""
+        """Remove photos. Returns the names of their crops, which the caller must delete."""
         return [crop for source in sources for crop in self.photos.pop(source).crops]
 
     def finish(self, order: Iterable[str]) -> None:
-        """Bring both files into the order of sources; photos not in it keep their lines, after the others."""
+        """Sort both files into the order of sources. Other photos keep their lines, after these."""
         self.close()
         names = dict.fromkeys(order)
         names.update(dict.fromkeys(sorted(set(self.photos) - set(names))))
@@ -144,7 +144,7 @@ class CropFolder:
         self._handles.clear()
 
     def _append(self, name: str, lines: Sequence[str]) -> list[Span]:
-        """Write lines through to the operating system, all or none; gives where they stand."""
+        """Write lines through to the operating system, all or none. Returns their positions."""
         contents = [text.encode() for text in lines]
         ends = [self._ends[name]]
         for content in contents:
@@ -153,7 +153,7 @@ class CropFolder:
             handle = self._handles.get(name)
             if handle is None:
                 handle = self._handles[name] = (self.root / name).open("ab", buffering=0)
-                handle.truncate(ends[0])  # a torn last line
+                handle.truncate(ends[0])  # removes an incomplete last line
             rest = memoryview(b"".join(contents))
             try:
                 while rest:
@@ -186,7 +186,7 @@ class CropFolder:
 
 
 def _with_line(before: PhotoEntry | None, record: CropRecord, span: Span) -> PhotoEntry:
-    """What is entry of a photo, with one more of its faces."""
+    """The entry of a photo with one more face."""
     if before is not None:
         return replace(before, crops=(*before.crops, record.crop), lines=(*before.lines, span))
     settings = sys.intern(record.settings)  # one string for all photos

@@ -1,6 +1,6 @@
-"""The crop folder: aligned crops beside manifest.jsonl, one line a crop, and rejects.jsonl, one line a photo.
+"""Reading a crop folder: crops, manifest.jsonl with a line for each crop, rejects.jsonl with one for each photo.
 
-Lines stand in source order and a torn last line is passed over. crop_folder writes what is read here.
+Lines are in the order of the sources; an incomplete last line is dropped. crop_folder writes these files.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class CropRecord:
     face: int
     """Number of the face, from 1."""
     faces: int
-    """How many faces of the photo were kept."""
+    """Number of crops of the photo."""
     found: int
-    """How many faces were detected in the photo."""
+    """Number of faces detected in the photo."""
     box: tuple[float, float, float, float]
     """Left, top, right, bottom, in pixels of the upright photo."""
     landmarks: tuple[tuple[float, ...], ...]
@@ -83,18 +83,18 @@ class RejectRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """A crop that can be used."""
+    """A crop of a crop folder."""
 
     path: Path
-    """Its file."""
+    """Path of the file."""
     name: str
-    """Its path in the crop folder."""
+    """Path relative to the crop folder."""
     template: Template
-    """Its geometry."""
+    """Geometry of the crop."""
     landmarks: NDArray[np.float64] | None = None
     """Landmarks (5, 2) of this face, in crop pixels, if known."""
     record: CropRecord | None = None
-    """Its line in the manifest, if there is one."""
+    """Line of the manifest, if there is one."""
 
     @property
     def identity(self) -> str | None:
@@ -104,11 +104,11 @@ class Crop:
 
     @property
     def given(self) -> str:
-        """What errors call it."""
+        """The name in errors."""
         return str(self.path)
 
     def read(self) -> bytes:
-        """The content of its file. Raises PhotoError."""
+        """The content of the file. Raises PhotoError."""
         from cosface_cli.artifacts import pictures
 
         return pictures.read(self.path)
@@ -118,7 +118,7 @@ Record = CropRecord | RejectRecord
 
 
 def line(record: Record | Mapping[str, Any]) -> str:
-    """One JSON line. Names stay readable; bytes that are no UTF-8 become escapes that decode to the same name."""
+    """One JSON line. Names stay readable; bytes that are not UTF-8 become escapes that decode to the same name."""
     values = record if isinstance(record, Mapping) else {f.name: getattr(record, f.name) for f in fields(record)}
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     try:
@@ -129,12 +129,12 @@ def line(record: Record | Mapping[str, Any]) -> str:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of an NDJSON file; a torn last line is passed over. Raises CosfaceError for damage elsewhere."""
-    return (found for _, found in read_spans(path))
+    """The objects of an NDJSON file; an incomplete last line is dropped. Raises CosfaceError for other damage."""
+    return (values for _, values in read_spans(path))
 
 
 def read_spans(path: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
-    """The same, each behind where its line begins and ends."""
+    """The objects of an NDJSON file, each with the start and end of its line."""
     end = 0
     try:
         with path.open("rb") as file:
@@ -142,13 +142,13 @@ def read_spans(path: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
                 if not text.endswith(b"\n"):
                     return
                 try:
-                    found = json.loads(text)
+                    values = json.loads(text)
                 except (ValueError, RecursionError):
-                    found = None
-                if not isinstance(found, dict):
-                    raise CosfaceError(f"line {number} is damaged", path, "remove the line, or the file to begin anew")
+                    values = None
+                if not isinstance(values, dict):
+                    raise CosfaceError(f"line {number} is damaged", path, "remove the line, or the file to start again")
                 start, end = end, end + len(text)
-                yield (start, end), found
+                yield (start, end), values
     except FileNotFoundError:
         return
     except OSError as error:
@@ -158,34 +158,34 @@ def read_spans(path: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
 def crop_record(values: Mapping[str, Any], path: Path) -> CropRecord:
     """A manifest line as a record.
 
-    Raises CosfaceError naming the file where fields are missing, unknown or of another kind, or a crop lies outside.
+    Raises CosfaceError naming the file if fields are missing, unknown or invalid, or a crop is outside the folder.
     """
     try:
-        found = CropRecord(**values)
-        points = tuple((float(x), float(y)) for x, y in found.landmarks)
-        left, top, right, bottom = map(float, found.box)
-        texts = (found.crop, found.source, found.template, found.hash, found.settings)
+        record = CropRecord(**values)
+        points = tuple((float(x), float(y)) for x, y in record.landmarks)
+        left, top, right, bottom = map(float, record.box)
+        texts = (record.crop, record.source, record.template, record.hash, record.settings)
         if len(points) != 5 or not all(isinstance(text, str) for text in texts):
             raise ValueError
-        crop = PurePosixPath(found.crop)
-        if found.rotation not in (0, 90, 180, 270):
+        crop = PurePosixPath(record.crop)
+        if record.rotation not in (0, 90, 180, 270):
             raise ValueError
-        if not crop.name or crop.is_absolute() or ".." in crop.parts or not 1 <= found.face <= found.faces:
+        if not crop.name or crop.is_absolute() or ".." in crop.parts or not 1 <= record.face <= record.faces:
             raise ValueError
     except (TypeError, ValueError):
         raise CosfaceError("not a manifest of crops", path, "give a folder written by cosface align") from None
-    return replace(found, landmarks=points, box=(left, top, right, bottom))
+    return replace(record, landmarks=points, box=(left, top, right, bottom))
 
 
 def _photos_of(root: Path) -> dict[str, list[CropRecord]]:
-    """By source, the records that hold."""
+    """The valid records of each photo, by source."""
     grouped: dict[str, list[CropRecord]] = {}
     for values in read_lines(root / MANIFEST):
         record = crop_record(values, root / MANIFEST)
-        if record.face == 1:  # a photo that was done again: its later lines hold
+        if record.face == 1:  # the photo was processed again: later lines replace earlier ones
             grouped.pop(record.source, None)
         grouped.setdefault(record.source, []).append(record)
-    # but not where the line of a later face was torn off
+    # without photos for which the line of a later face is missing
     return {source: records for source, records in grouped.items() if len(records) == records[0].faces}
 
 
@@ -195,10 +195,10 @@ def is_crop_folder(root: Path) -> bool:
 
 
 def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
-    """The crops of a folder in manifest order, or, without a manifest, its pictures in order of their names.
+    """The crops of a folder in the order of the manifest; without a manifest, its pictures sorted by name.
 
-    template_name: the template of a folder without a manifest. Raises CosfaceError when neither says it or both say
-    different things, when the folder is missing or empty, or when the manifest names a crop that is not there.
+    template_name: the template of a folder without a manifest. Raises CosfaceError if the template is unknown or not
+    the manifest's, if the folder is missing or empty, and if a crop of the manifest is missing.
     """
     if not root.is_dir():
         raise CosfaceError("no such folder of crops", root, "make one: cosface align PHOTOS " + str(root))
@@ -208,46 +208,46 @@ def open_crops(root: Path, template_name: str | None = None) -> list[Crop]:
             if not crop.path.is_file():
                 raise CosfaceError("a crop of the manifest is missing", crop.path, "run cosface align again")
             if template_name not in (None, crop.template.name):
-                problem = f"the manifest says that its crops are of template {crop.template.name!r}"
+                problem = f"its crops have the template {crop.template.name!r}, got --template {template_name!r}"
                 raise CosfaceError(problem, root, "leave --template out")
     else:
         if template_name is None:
             raise CosfaceError(
-                f"no {MANIFEST} here, so nobody knows where the landmarks of its pictures are",
+                f"no {MANIFEST} here, so the positions of the landmarks are unknown",
                 root,
-                "run cosface align on the photos, or name the crops' --template",
+                "run cosface align on the photos, or give the template of the crops with --template",
             )
-        have = template(template_name)
-        found = sorted(
+        geometry = template(template_name)
+        pictures = sorted(
             (path.relative_to(root).as_posix(), path)
             for path in root.rglob("*")
             if path.suffix.lower() in PICTURES and not any(p.startswith(".") for p in path.relative_to(root).parts)
         )
-        crops = [Crop(path, name, have) for name, path in found]
+        crops = [Crop(path, name, geometry) for name, path in pictures]
     if not crops:
         raise CosfaceError("no crops here", root, "run cosface align on photos with faces")
     return crops
 
 
 def _from_record(root: Path, record: CropRecord) -> Crop:
-    have = template(record.template)
+    geometry = template(record.template)
     points = np.array(record.landmarks, dtype=np.float64)
     try:
-        own = apply(similarity(points, have.landmarks), points)
+        landmarks = apply(similarity(points, geometry.landmarks), points)
     except ValueError as error:
-        raise CosfaceError(f"the landmarks of {record.crop} are of no use: {error}", root / MANIFEST) from None
-    return Crop(root / record.crop, record.crop, have, own, record)
+        raise CosfaceError(f"the landmarks of {record.crop} are invalid: {error}", root / MANIFEST) from None
+    return Crop(root / record.crop, record.crop, geometry, landmarks, record)
 
 
 class CropFinder:
-    """Finds the crops that paths name inside crop folders; a manifest is read once while it stays as it is."""
+    """Finds crops by path. The manifest of a crop folder is read once, and again only if it changes."""
 
     def __init__(self) -> None:
-        self._roots: dict[Path, Path | None] = {}  # by folder, the crop folder that it is in
+        self._roots: dict[Path, Path | None] = {}  # the crop folder of each folder
         self._lines: dict[Path, tuple[tuple[int, int], dict[str, tuple[int, int]]]] = {}
 
     def find(self, path: Path) -> Crop | None:
-        """The crop, or None where the path is a photo. Raises CosfaceError for a damaged manifest."""
+        """The crop at a path, or None if it is not in a manifest. Raises CosfaceError for a damaged manifest."""
         folder = path.absolute().parent
         if folder not in self._roots:
             self._roots[folder] = next((root for root in (folder, *folder.parents) if is_crop_folder(root)), None)
@@ -270,6 +270,6 @@ class CropFinder:
 
 
 def find_crops(paths: Sequence[Path]) -> list[Crop | None]:
-    """The crop that each path names inside a crop folder, or None where it is a photo; each manifest is read once."""
+    """The crop at each path, or None if it is not in a manifest. Each manifest is read once."""
     finder = CropFinder()
     return [finder.find(path) for path in paths]

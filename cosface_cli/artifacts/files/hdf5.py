@@ -1,4 +1,4 @@
-"""HDF5 files: a full disk is an error and no crash of the library, and a file from elsewhere is read with suspicion."""
+"""Safe writing and reading of HDF5 files: a full disk is an error, not a crash of the library; files are checked."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from cosface_cli.errors import DamagedError
 
 CHUNK = 1024  # rows written at a time, and of a chunk of the file
-OBJECTS = 64  # more groups and datasets than any file of ours has
+OBJECTS = 64  # largest number of groups and datasets in a file; cosface writes fewer
 
 
 class NewFile:
-    """An HDF5 file of the oldest format that is being written: h5 is the library's own. Use as a context manager.
+    """An HDF5 file of the oldest format, open for writing; use as a context manager. h5: the h5py file.
 
-    While it is open Ctrl-C waits for the next chunk: in the midst of a write the library would swallow it, or crash.
+    While it is open, Ctrl-C takes effect in require_room: during a write the library would ignore it, or crash.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,17 +34,14 @@ class NewFile:
         self.h5 = h5py.File(self._disk, "w", libver="earliest")
 
     def require_room(self) -> None:
-        """Raises the OSError that the disk answered to an earlier write, and KeyboardInterrupt for an earlier Ctrl-C.
-
-        To be called between chunks.
-        """
+        """Raises the OSError of an earlier write, and KeyboardInterrupt after Ctrl-C. Call it between chunks."""
         if self._disk.error is not None:
             raise self._disk.error
         if self._interrupts.waiting:
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """Raises OSError where not all was written."""
+        """Close the file. Raises OSError if not everything was written."""
         try:
             self.h5.close()
             self._disk.close()
@@ -67,13 +64,13 @@ class NewFile:
 
 
 class _Interrupts:
-    """Remembers Ctrl-C instead of raising it. waiting: whether one came."""
+    """Records Ctrl-C instead of raising KeyboardInterrupt. waiting: whether Ctrl-C was pressed."""
 
     def __init__(self) -> None:
         self.waiting = False
-        # only the main thread hears signals, and only where nobody else listens it is ours to
-        own = threading.current_thread() is threading.main_thread()
-        self._before = signal.getsignal(signal.SIGINT) if own else None
+        # only the main thread can set a handler, and a handler set by somebody else is not replaced
+        in_main = threading.current_thread() is threading.main_thread()
+        self._before = signal.getsignal(signal.SIGINT) if in_main else None
         if self._before is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._remember)
 
@@ -87,8 +84,10 @@ class _Interrupts:
 
 
 class _Disk(io.RawIOBase):
-    """A file that never fails towards the HDF5 library, which crashes where a write fails while it closes: what the
-    disk refuses is kept in memory until the writer has looked at `error`."""
+    """A file whose writes always succeed for the HDF5 library, which crashes if a write fails while it closes.
+
+    After the first error of the disk, `error` is set and the data that could not be written stays in memory.
+    """
 
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
@@ -123,8 +122,8 @@ class _Disk(io.RawIOBase):
         target = memoryview(buffer).cast("B")
         start, stop = self._at, self._at + len(target)
         self._file.seek(start)
-        found = self._file.readinto(target) or 0
-        target[found:] = bytes(len(target) - found)
+        count = self._file.readinto(target) or 0
+        target[count:] = bytes(len(target) - count)
         for at, content in self._refused:
             low, high = max(start, at), min(stop, at + len(content))
             if low < high:
@@ -150,7 +149,7 @@ class _Disk(io.RawIOBase):
 
 
 def growing(file: h5py.File, name: str, kind: str, shape: tuple[int, ...], chunk: int = CHUNK) -> None:
-    """Make an empty dataset that can be extended."""
+    """Make an empty dataset that extend can append to."""
     file.create_dataset(name, (0, *shape), kind, maxshape=(None, *shape), chunks=(chunk, *shape), track_times=False)
 
 
@@ -163,7 +162,7 @@ def extend(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
 
 @contextmanager
 def damage_errors(path: Path, hint: str) -> Iterator[None]:
-    """Turn what h5py and the reading of a damaged HDF5 file raise into one line of error."""
+    """Turn the exceptions of reading a damaged HDF5 file into DamagedError."""
     try:
         yield
     except (LookupError, ValueError, TypeError, AttributeError, OSError, RuntimeError, MemoryError) as error:
@@ -172,7 +171,7 @@ def damage_errors(path: Path, hint: str) -> Iterator[None]:
 
 
 def write_attribute(file: h5py.File, name: str, value: str | int | bool) -> None:
-    """Text is written at its own length: HDF5 can hang or crash on damaged strings of variable length."""
+    """Write an attribute. Text has a fixed length: HDF5 can hang or crash on damaged strings of variable length."""
     if isinstance(value, str):
         content = value.encode("utf-8", "surrogateescape")
         file.attrs.create(name, content, dtype=h5py.string_dtype("utf-8", max(1, len(content))))
@@ -181,42 +180,42 @@ def write_attribute(file: h5py.File, name: str, value: str | int | bool) -> None
 
 
 def read_attribute(file: h5py.File, name: str) -> str | int:
-    """An attribute written by write_attribute. Raises ValueError for another kind, unread."""
-    held = file.attrs.get_id(name)
-    if held.shape != () or held.dtype.kind not in "Siub":
-        raise ValueError(f"attribute {name} is no text or number")
+    """An attribute written by write_attribute. Raises ValueError for another type, without reading the value."""
+    attribute = file.attrs.get_id(name)
+    if attribute.shape != () or attribute.dtype.kind not in "Siub":
+        raise ValueError(f"attribute {name} is not a text or a number")
     value = file.attrs[name]
-    return bytes(value).decode("utf-8", "surrogateescape") if held.dtype.kind == "S" else int(value)
+    return bytes(value).decode("utf-8", "surrogateescape") if attribute.dtype.kind == "S" else int(value)
 
 
 def require(file: h5py.File, name: str, kind: str, shape: tuple[int, ...]) -> None:
-    """Raises ValueError unless a file has that dataset."""
-    found = file[name]
-    if not isinstance(found, h5py.Dataset) or found.dtype != np.dtype(kind) or found.shape != shape:
+    """Raises ValueError unless the file has a dataset of this name, type and shape."""
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.dtype(kind) or dataset.shape != shape:
         raise ValueError(f"{name} is not {kind} {shape}")
 
 
 def check_plain(file: h5py.File, file_size: int) -> None:
-    """Raises ValueError where an HDF5 file points out of itself or declares more data than it holds."""
+    """Raises ValueError if an HDF5 file refers to other files, or declares more data than its size."""
 
-    seen = 0
+    count = 0
 
     def walk(group: h5py.Group) -> None:
-        nonlocal seen
+        nonlocal count
         for name in group:
-            seen += 1
-            if seen > OBJECTS:  # also where a group holds itself
-                raise ValueError("it holds too much")
+            count += 1
+            if count > OBJECTS:  # also if a group contains itself
+                raise ValueError(f"more than {OBJECTS} groups and datasets")
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise ValueError(f"{name} is a link to elsewhere")
-            found = group[name]
-            if isinstance(found, h5py.Group):
-                walk(found)
-            elif isinstance(found, h5py.Dataset):
-                if found.is_virtual or found.external:
-                    raise ValueError(f"{name} keeps its data elsewhere")
-                if found.dtype.hasobject or found.size * found.dtype.itemsize > file_size:
-                    raise ValueError(f"{name} declares more than the file holds")
+                raise ValueError(f"{name} is a soft or external link")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                walk(item)
+            elif isinstance(item, h5py.Dataset):
+                if item.is_virtual or item.external:
+                    raise ValueError(f"the data of {name} is in another file")
+                if item.dtype.hasobject or item.size * item.dtype.itemsize > file_size:
+                    raise ValueError(f"{name} declares more data than the file has")
 
     walk(file)

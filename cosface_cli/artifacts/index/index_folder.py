@@ -1,8 +1,8 @@
-"""The index folder: index.json says what it is and which files hold it; those are never changed, only replaced.
+"""The index folder: index.json describes the index and names its files. The files are never changed, only replaced.
 
-An index is a row of segments; what is added later is a segment more. A run writes new files under names that carry
-their checksum and then, in one rename, the index.json that names them; until then the old index stands, and afterwards
-files that it does not name are taken away.
+An index is a sequence of segments; rows that are added later form a new segment. A run writes new files, whose names
+contain their checksum. Then one rename publishes the index.json that names them. Until then the old index is valid;
+afterwards the files that index.json does not name are deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cosface_cli.errors import CosfaceError, DamagedError
 SCHEMA = 1
 KIND = "cosface index"
 MAIN = "index.json"
-_OWN = re.compile(
+_FILE_NAME = re.compile(  # of files of an index, also temporary ones
     r"vectors\.[0-9a-f]{12}\.npy|lists\.[0-9a-f]{12}\.faiss|rows\.[0-9a-f]{12}\.h5|\.(vectors|lists|rows|packed)\.part"
 )
 
@@ -41,26 +41,26 @@ class FileSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A part of the rows, in their order, with its own files."""
+    """A part of an index: successive rows with their own files."""
 
     rows: int
-    """How many rows it has."""
+    """Number of rows."""
     vectors: str
-    """File of the vectors."""
+    """Name of the file of the vectors."""
     names: str
-    """File of the other columns."""
+    """Name of the file of the other columns."""
     search: str = "flat"
-    """The row of SEARCHERS that searches it."""
+    """Name of the search engine in SEARCHERS."""
     lists: str | None = None
-    """The file, or the collection on a server, that the engine needs; None for exact search."""
+    """Name of the engine's file, or of its collection on a server; None for exact search."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the engine, and the measured recall."""
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Those of its files that lie in the folder."""
-        own = self.lists if self.lists is not None and _OWN.fullmatch(self.lists) else None
-        return (self.vectors, self.names, *([own] if own else []))
+        """Names of its files in the folder."""
+        lists = [self.lists] if self.lists is not None and _FILE_NAME.fullmatch(self.lists) else []
+        return (self.vectors, self.names, *lists)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,29 +72,29 @@ class IndexHeader:
     model: str
     """Name of the model."""
     model_id: str
-    """Hash of what decides its vectors."""
+    """Hash of everything that decides its vectors."""
     template: str
-    """Geometry of the crops that it takes."""
+    """Geometry of the crops that the model takes."""
     flip: Flip
     """none, sum or concat."""
     size: int
-    """Numbers of an embedding."""
+    """Dimension D of an embedding."""
     rows: int
-    """How many rows it has."""
+    """Number of rows."""
     next_id: int
-    """The id of the next new row: above all ids that were ever given."""
+    """The id of the next new row: above all ids that were ever used."""
     segments: tuple[Segment, ...]
-    """Where the rows are, in order."""
+    """The segments, in the order of the rows."""
     files: dict[str, FileSum]
     """Length and checksum of each file, by name."""
     stores: tuple[str, ...]
-    """The stores that it was built from."""
+    """Paths of the stores that the index was built from."""
     uri: str | None = None
     """Address of the Milvus server."""
     mapped: dict[str, Any] | None = None
-    """If the vectors were mapped from those of another model: which model, and how exact the map is."""
+    """If the vectors were mapped from another model: that model, and the accuracy of the map."""
     metric: str = "cos"
-    """cos: a larger score is closer."""
+    """Always cos: a higher score means more similar."""
     kind: str = KIND
     """Always KIND."""
     schema: int = SCHEMA
@@ -107,8 +107,8 @@ class IndexHeader:
 
 
 def add_file(root: Path, path: Path, pattern: str) -> tuple[str, FileSum]:
-    """Rename a finished temporary file of root to its final name, which carries its checksum (pattern: "rows.{}.h5").
-    Nothing refers to it yet."""
+    """Rename a finished temporary file in root to its final name, which contains its checksum. Nothing refers to it
+    yet. pattern: such as "rows.{}.h5"."""
     digest = file_sha256(path)
     name = pattern.format(digest[:12])
     length = path.stat().st_size
@@ -117,31 +117,31 @@ def add_file(root: Path, path: Path, pattern: str) -> tuple[str, FileSum]:
 
 
 def publish_index_json(root: Path, header: IndexHeader) -> None:
-    """Make the files that a header names the index, in one rename, and remove the files of earlier states."""
+    """Replace index.json in one rename, so that the header's files become the index, and delete old files."""
     text = json.dumps(asdict(header), indent=1, sort_keys=True) + "\n"
     atomic.write_text(root / MAIN, text)
     sweep(root, set(header.files))
 
 
 def sweep(root: Path, named: set[str]) -> None:
-    """Take away files of earlier builds, known by the shape of their names: what else lies there is not ours."""
+    """Delete the files of earlier builds, which their names identify, except the named ones. Other files stay."""
     for path in root.iterdir():
-        if _OWN.fullmatch(path.name) and path.name not in named:
+        if _FILE_NAME.fullmatch(path.name) and path.name not in named:
             with suppress(OSError):
                 path.unlink()
 
 
-def require_own(root: Path) -> None:
-    """Raises CosfaceError for a folder that holds other things than an index."""
-    strangers = sorted(p.name for p in root.iterdir() if p.name != MAIN and not _OWN.fullmatch(p.name))
-    strangers = [name for name in strangers if not name.startswith(".")]
-    if strangers and not (root / MAIN).is_file():
-        raise CosfaceError(f"the folder holds other things ({strangers[0]})", root, "give a new folder for the index")
+def require_index_or_empty(root: Path) -> None:
+    """Raises CosfaceError for a folder that has content, but is not an index."""
+    others = sorted(p.name for p in root.iterdir() if p.name != MAIN and not _FILE_NAME.fullmatch(p.name))
+    others = [name for name in others if not name.startswith(".")]
+    if others and not (root / MAIN).is_file():
+        raise CosfaceError(f"the folder has other content ({others[0]})", root, "give a new folder for the index")
 
 
 def read_header(root: Path) -> IndexHeader:
-    """What an index folder says of itself. Raises CosfaceError for another kind of folder or a newer schema,
-    DamagedError where it is damaged."""
+    """The header of an index folder. Raises CosfaceError for another kind of folder or a newer schema, DamagedError for
+    a damaged one."""
     path = root / MAIN
     if not path.is_file():
         raise CosfaceError("no index here", root, "build one: cosface index build STORE " + str(root))
@@ -158,40 +158,40 @@ def read_header(root: Path) -> IndexHeader:
 
 
 def require_whole(root: Path, header: IndexHeader) -> None:
-    """Raises DamagedError where a file is missing or of another length; its content is checked by check_sums."""
-    for name, held in header.files.items():
+    """Raises DamagedError if a file is missing or has another length. check_sums compares the content."""
+    for name, expected in header.files.items():
         try:
             length = (root / name).stat().st_size
         except OSError as error:
             raise DamagedError(f"cannot be read ({error.strerror})", root / name, REBUILD_HINT) from error
-        if length != held.bytes:
-            raise DamagedError(f"{length} bytes long, not {held.bytes}", root / name, REBUILD_HINT)
+        if length != expected.bytes:
+            raise DamagedError(f"damaged: {length} bytes, expected {expected.bytes}", root / name, REBUILD_HINT)
 
 
 def check_sums(root: Path, header: IndexHeader) -> list[str]:
-    """The files whose content is not what was written."""
+    """Names of the files whose content differs from their checksum."""
     require_whole(root, header)
-    return [name for name, held in header.files.items() if file_sha256(root / name) != held.sha256]
+    return [name for name, expected in header.files.items() if file_sha256(root / name) != expected.sha256]
 
 
 def _checked(header: IndexHeader) -> IndexHeader:
-    """The header with its parts as what they are. Raises ValueError, TypeError or KeyError where it is none of ours."""
+    """The header from JSON, with segments and files as objects. Raises ValueError, TypeError or KeyError if invalid."""
     segments = tuple(_made(Segment, values) for values in header.segments)
     files = {name: _made(FileSum, values) for name, values in header.files.items()}
     texts = (header.engine, header.model, header.model_id, header.template, header.flip)
     if not all(isinstance(text, str) for text in (*texts, *header.stores, header.uri or "")):
-        raise ValueError("a field of another kind")
+        raise ValueError("a field has a wrong type")
     as_flip(header.flip)
     numbers = (header.size, header.rows, header.next_id, *(segment.rows for segment in segments))
-    if not all(isinstance(n, int) and 0 <= n < 1 << 48 for n in (*numbers, *(held.bytes for held in files.values()))):
-        raise ValueError("a number that cannot be")
+    if not all(isinstance(n, int) and 0 <= n < 1 << 48 for n in (*numbers, *(sum_.bytes for sum_ in files.values()))):
+        raise ValueError("a number is out of range")
     if header.size < 1 or header.size > 1 << 20 or sum(segment.rows for segment in segments) != header.rows:
-        raise ValueError("numbers that do not fit")
+        raise ValueError("size or rows are inconsistent")
     named = [name for segment in segments for name in segment.files]
-    if set(named) != set(files) or len(named) != len(files) or not all(_OWN.fullmatch(name) for name in named):
-        raise ValueError("files that are not its own")
+    if set(named) != set(files) or len(named) != len(files) or not all(_FILE_NAME.fullmatch(name) for name in named):
+        raise ValueError("files of segments and checksums are inconsistent")
     if header.metric != "cos" or not all(isinstance(segment.settings, dict) for segment in segments):
-        raise ValueError("scores of another metric")
+        raise ValueError("unknown metric, or invalid settings of a segment")
     values = {f.name: getattr(header, f.name) for f in fields(IndexHeader)}
     return IndexHeader(**{**values, "segments": segments, "files": files, "stores": tuple(header.stores)})
 
@@ -200,5 +200,5 @@ def _made(kind: Callable[..., Any], values: Any) -> Any:
     made = kind(**values)
     texts = [made.vectors, made.names, made.search, made.lists or ""] if kind is Segment else [made.sha256]
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a field of another kind")
+        raise ValueError("a field has a wrong type")
     return made

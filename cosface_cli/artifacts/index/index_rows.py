@@ -1,6 +1,6 @@
-"""The rows of a segment of an index: columns of an HDF5 file that lie in one piece each and are mapped into memory.
+"""The rows of a segment of an index: columns of an HDF5 file, each contiguous and mapped into memory.
 
-So a million rows are opened in no time, and a row is found without reading others.
+So a file of a million rows opens at once, and a row is read without reading others.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ from cosface_cli.artifacts.index.vector_file import REBUILD_HINT
 from cosface_cli.artifacts.store.face_rows import CODED, COLUMNS, KEY, TEXTS, Columns, FaceRow, RowColumns, decode
 from cosface_cli.errors import DamagedError
 
-Shown = tuple[str | None, str, int, list[float]]  # identity, source, face, box to a tenth of a pixel
+RowSummary = tuple[str | None, str, int, list[float]]  # identity, source, face, box to a tenth of a pixel
 
-_SLAB = 1 << 20  # bytes that are copied at a time
+_SLAB = 1 << 20  # bytes copied at a time
 
 
-class RowsFile:
-    """Writes the rows of a segment, as a context manager; count: how many so far. loose: where they grow; path: where
-    they then lie, each column in one piece."""
+class RowsWriter:
+    """Writes the rows of a segment; use as a context manager. count: number of rows written so far.
+
+    The rows are appended to a temporary file, `loose`. At the end each column is copied in one piece to `path`.
+    """
 
     def __init__(self, loose: Path, path: Path) -> None:
         self.count = 0
@@ -54,7 +56,7 @@ class RowsFile:
             self.count += len(columns)
         self._new.require_room()
 
-    def __enter__(self) -> RowsFile:
+    def __enter__(self) -> RowsWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -75,9 +77,9 @@ class RowsFile:
 
 
 def _pack(loose: h5py.File, packed: NewFile) -> None:
-    """Copy every dataset, in one piece each."""
+    """Copy every dataset to a contiguous dataset."""
     names: list[str] = []
-    loose.visititems(lambda name, found: names.append(name) if isinstance(found, h5py.Dataset) else None)
+    loose.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
     for name in names:
         old = loose[name]
         new = packed.h5.create_dataset(name, old.shape, old.dtype, track_times=False)
@@ -88,17 +90,17 @@ def _pack(loose: h5py.File, packed: NewFile) -> None:
 
 
 class IndexRows:
-    """The rows of a segment. len(): how many; ids: (N,) ascending; keys: (N,), see Columns.keys; hashes: (N, 32) and
-    faces: (N,) what a face is known by for good."""
+    """The rows of a segment. len(): number of rows N; ids: (N,) ascending; keys: (N,), see Columns.keys; hashes:
+    (N, 32) and faces: (N,) identify each face; times: (N,) of modification, in ns; identity_codes: (N,), -1 for none."""
 
     def __init__(self, path: Path, count: int) -> None:
-        """Raises DamagedError for a file that is missing, damaged or from elsewhere."""
+        """Raises DamagedError for a file that is missing, damaged or of another kind."""
         self.path = path
         self._count = count
-        self._whole: dict[str, list[bytes]] = {}
+        self._tables: dict[str, list[bytes]] = {}
         with damage_errors(path, REBUILD_HINT):
             length = path.stat().st_size
-            data = np.memmap(path, np.uint8, "r").view(np.ndarray)  # the plain class is quicker
+            data = np.memmap(path, np.uint8, "r").view(np.ndarray)  # a plain array is faster
             with h5py.File(path, "r", locking=False) as file:
                 check_plain(file, length)
                 self._numbers = {name: _mapped(file, data, name, kind, (count, *s)) for name, kind, s in COLUMNS}
@@ -140,41 +142,38 @@ class IndexRows:
         )
 
     def identity(self, number: int) -> str | None:
-        """Whose face a row is."""
+        """The identity of a row."""
         return self._coded("identity", number)
 
-    def shown(self, numbers: NDArray[np.int64]) -> list[Shown]:
-        """What people are shown of some rows (n,), which is quicker than reading each as a Row."""
+    def summaries(self, numbers: NDArray[np.int64]) -> list[RowSummary]:
+        """The fields of rows (n,) that search results show; faster than reading each as a FaceRow."""
         ends, blob = self._ends["source"], self._blobs["source"]
         cuts = list(zip(ends[numbers].tolist(), ends[numbers + 1].tolist(), strict=True))
         if any(not 0 <= low <= high <= len(blob) for low, high in cuts):
             raise self._damaged()
         names = [decode(blob[low:high].tobytes()) for low, high in cuts]
-        known: dict[int, str | None] = {}
         codes = self.identity_codes[numbers].tolist()
-        for code in codes:
-            if code not in known:
-                known[code] = None if code < 0 else decode(self._text("identity", code))
+        identities = {code: None if code < 0 else decode(self._text("identity", code)) for code in set(codes)}
         boxes = self._numbers["box"][numbers].astype(np.float64).round(1).tolist()
-        return list(zip([known[code] for code in codes], names, self.faces[numbers].tolist(), boxes, strict=True))
+        return list(zip([identities[code] for code in codes], names, self.faces[numbers].tolist(), boxes, strict=True))
 
     def table(self, name: str) -> list[bytes]:
-        """The names that repeat (identity, root or settings), in the order of their codes."""
-        if name not in self._whole:
-            self._whole[name] = self._texts(name, 0, len(self._ends[name]) - 1)
-        return self._whole[name]
+        """The table of a coded column (identity, root or settings), in the order of the codes."""
+        if name not in self._tables:
+            self._tables[name] = self._texts(name, 0, len(self._ends[name]) - 1)
+        return self._tables[name]
 
     def columns(self, start: int, stop: int) -> Columns:
-        """Rows start to stop, column by column. Raises DamagedError."""
+        """Rows start to stop (exclusive), column by column. Raises DamagedError."""
         tables = {name: self.table(name) for name in CODED}
         codes = {name: np.array(self._codes[name][start:stop]) for name in CODED}
-        if any(len(own) and int(own.max()) >= len(tables[name]) for name, own in codes.items()):
+        if any(len(values) and int(values.max()) >= len(tables[name]) for name, values in codes.items()):
             raise self._damaged()
         numbers = {name: np.array(self._numbers[name][start:stop]) for name, _, _ in COLUMNS}
         return Columns(numbers, {name: self._texts(name, start, stop) for name in TEXTS}, codes, tables)
 
     def sources(self, start: int, stop: int) -> list[bytes]:
-        """The names of rows start to stop."""
+        """The sources of rows start to stop (exclusive)."""
         return self._texts("source", start, stop)
 
     def _coded(self, name: str, number: int) -> str | None:
@@ -198,20 +197,21 @@ class IndexRows:
         return [content[a:b] for a, b in pairwise((ends - ends[0]).tolist())]
 
     def _damaged(self) -> DamagedError:
-        return DamagedError("damaged (its names do not fit)", self.path, REBUILD_HINT)
+        return DamagedError("damaged (invalid offsets or codes of texts)", self.path, REBUILD_HINT)
 
 
 def _mapped(file: h5py.File, data: NDArray[np.uint8], name: str, kind: str, shape: tuple[int, ...] | None) -> Any:
-    """A dataset as an array over the file's bytes. Raises ValueError unless it is of that type and shape."""
-    found = file[name]
-    if not isinstance(found, h5py.Dataset) or found.dtype != np.dtype(kind) or shape not in (None, found.shape):
+    """A dataset as an array over the file's bytes. shape: None for any length. Raises ValueError for another type or
+    shape, and if the dataset is not contiguous."""
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.dtype(kind) or shape not in (None, dataset.shape):
         raise ValueError(f"{name} is not {kind} {shape}")
-    if found.ndim != (1 if shape is None else len(shape)):
-        raise ValueError(f"{name} is no row of {kind}")
-    if found.size == 0:
-        return np.zeros(found.shape, kind)
-    offset = found.id.get_offset()
-    length = found.size * found.dtype.itemsize
+    if dataset.ndim != (1 if shape is None else len(shape)):
+        raise ValueError(f"{name} is not one-dimensional {kind}")
+    if dataset.size == 0:
+        return np.zeros(dataset.shape, kind)
+    offset = dataset.id.get_offset()
+    length = dataset.size * dataset.dtype.itemsize
     if offset is None or offset < 0 or offset + length > len(data):
-        raise ValueError(f"{name} does not lie in one piece")
-    return data[offset : offset + length].view(kind).reshape(found.shape)
+        raise ValueError(f"{name} is not contiguous")
+    return data[offset : offset + length].view(kind).reshape(dataset.shape)

@@ -1,1 +1,1 @@
-"""The run folder: record, metrics, weights with their header, calibration."""
+"""The run folder of a training: record, metrics, weights with their header, calibration."""

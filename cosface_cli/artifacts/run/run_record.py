@@ -1,7 +1,7 @@
-"""The run folder: what a training run leaves, and where.
+"""The files of a run folder, with run.json and metrics.jsonl.
 
-run.json says what was asked, of which data, and whether it is finished; metrics.jsonl has one line an epoch, epoch 0
-before training. No times of day or durations stand in them: a run that was killed and went on leaves the same files.
+run.json has the settings, the data and whether the run is finished; metrics.jsonl has one line for each epoch, where
+epoch 0 is before training. They contain no times: a run that was killed and resumed writes the same files.
 """
 
 from __future__ import annotations
@@ -88,23 +88,24 @@ class RunRecord:
     model_id: str | None = None
     """Hash of the final weights."""
     best_epoch: int | None = None
-    """The epoch whose weights are kept; None for the last one."""
+    """The epoch of the saved weights; None for the last one."""
     schema: int = SCHEMA
     """Version of the format."""
 
 
 def write_record(path: Path, record: RunRecord) -> None:
-    """Write run.json, whole or not at all; names that are no UTF-8 become escapes that decode to the same name."""
+    """Write run.json, whole or not at all. Bytes of names that are not UTF-8 become escapes that decode to the same
+    name."""
     write_text(path, json.dumps(asdict(record), indent=1, ensure_ascii=True) + "\n")
 
 
 def read_record(path: Path) -> RunRecord | None:
-    """What run.json says, None where there is none. Raises CosfaceError for damage or a newer schema."""
+    """The content of run.json; None if the file is missing. Raises CosfaceError for damage or a newer schema."""
     try:
-        found = json.loads(path.read_text("utf-8"))
-        if int(found["schema"]) > SCHEMA:
+        values = json.loads(path.read_text("utf-8"))
+        if int(values["schema"]) > SCHEMA:
             raise CosfaceError("this run was written by a newer cosface", path, "pip install -U cosface")
-        record = RunRecord(**{**found, "identities": tuple(found["identities"])})
+        record = RunRecord(**{**values, "identities": tuple(values["identities"])})
         if not isinstance(record.settings, dict) or not isinstance(record.data, dict):
             raise TypeError
         return record
@@ -117,7 +118,7 @@ def read_record(path: Path) -> RunRecord | None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a torn last line is passed over. Raises CosfaceError for damage elsewhere."""
+    """The rows of metrics.jsonl; an incomplete last line is dropped. Raises CosfaceError for other damage."""
     return list(read_lines(path))
 
 

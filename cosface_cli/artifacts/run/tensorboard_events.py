@@ -1,4 +1,4 @@
-"""TensorBoard's event file: scalars by step. It is written only where the package tensorboard is installed."""
+"""TensorBoard's event file: scalars by step. It is written only if the package tensorboard is installed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cosface_cli.artifacts.files.atomic import write_errors
 def write_events(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write every number of the rows at the row's `step`, under its name. Values that are not numbers are left out.
 
-    The wall time of each event stays 0, which torch's SummaryWriter cannot do: so the same rows give the same bytes,
-    and a resumed run writes the same file as one that was not interrupted. Alone of all files it is overwritten in
-    place, since a TensorBoard that watches a run holds it open; the next epoch repairs a torn one.
+    The wall time of each event is 0, which torch's SummaryWriter cannot do. So the same rows give the same bytes, and a
+    resumed run writes the same file as an uninterrupted one. Unlike all other files it is overwritten in place, because
+    a TensorBoard that watches the run has it open; the next epoch repairs an incomplete file.
     """
     if find_spec("tensorboard") is None:
         return

@@ -1,6 +1,7 @@
-"""Rows: what is known of each face, as columns of an HDF5 file.
+"""The data of each face beside its embedding, as columns of an HDF5 file.
 
-Numbers are plain datasets; names are one blob of bytes with offsets, or, where they repeat, a code into such a table.
+Numbers are plain datasets. A text column is one blob of bytes with offsets. A column of texts that repeat is a code for
+each row, and a table of the distinct texts.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from cosface_cli.artifacts.files.hdf5 import CHUNK, damage_errors, extend, growi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceRow:
-    """What a store says of one embedding."""
+    """The row of one face in a store, beside its embedding."""
 
     source: str
     """Path of the photo or crop, relative to root, with forward slashes."""
     identity: str | None
     """First folder level of source; None if there is none."""
     root: str
-    """The folder, absolute."""
+    """Absolute path of the folder of photos or crops."""
     settings: str
-    """How the face was detected."""
+    """Detector and settings that found the face."""
     face: int
     """Number of the face in the photo, from 1."""
     box: tuple[float, float, float, float]
@@ -38,7 +39,7 @@ class FaceRow:
     score: float
     """Detection score."""
     sharpness: float
-    """Of the crop."""
+    """Sharpness of the crop."""
     hash: str
     """SHA-256 of the file."""
     size: int = 0
@@ -47,7 +48,7 @@ class FaceRow:
     """Modification time of a photo; 0 for a crop file."""
 
 
-# name in the file, type, columns: what is kept of each row as a number
+# columns of numbers: name in the file, type, shape of a value
 COLUMNS = (
     ("face", "<i4", ()),
     ("box", "<f4", (4,)),
@@ -57,10 +58,10 @@ COLUMNS = (
     ("size", "<i8", ()),
     ("mtime_ns", "<i8", ()),
 )
-TEXTS = ("source",)  # one string a row
-CODED = ("identity", "root", "settings")  # strings that repeat: a code a row, -1 for none
+TEXTS = ("source",)  # columns with one text for each row
+CODED = ("identity", "root", "settings")  # columns of texts that repeat: a code for each row, -1 for none
 
-SOURCE_KEY, FACE_KEY, KEY = 12, 20, 24  # bytes of Columns.keys that tell a source, a face of it, and all
+SOURCE_KEY, FACE_KEY, KEY = 12, 20, 24  # lengths of the prefixes of Columns.keys: source, face, and the whole key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,44 +69,47 @@ class Columns:
     """Rows, column by column."""
 
     numbers: dict[str, NDArray[Any]]
-    """As in COLUMNS."""
+    """Columns of COLUMNS, by name."""
     texts: dict[str, list[bytes]]
-    """One for each row."""
+    """Columns of TEXTS, by name: one text for each row."""
     codes: dict[str, NDArray[np.int32]]
-    """(n,) row numbers of `tables`, -1 for none."""
+    """Columns of CODED, by name: (n,) indices into the table, -1 for none."""
     tables: dict[str, list[bytes]]
-    """Texts that repeat, each once."""
+    """The distinct texts of the columns of CODED, by name."""
 
     @staticmethod
     def of(rows: Sequence[FaceRow]) -> Columns:
-        """The same rows as columns."""
+        """Rows as columns."""
         numbers = {
             name: np.array([_hash_bytes(row.hash) if name == "hash" else getattr(row, name) for row in rows], kind)
             for name, kind, _ in COLUMNS
         }
         codes, tables = {}, {}
         for name in CODED:
-            known: dict[str, int] = {}
+            table: dict[str, int] = {}
             values = [getattr(row, name) for row in rows]
-            own = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
-            codes[name] = np.array(own, np.int32)
-            tables[name] = [encode(text) for text in known]
+            indices = [-1 if value is None else table.setdefault(value, len(table)) for value in values]
+            codes[name] = np.array(indices, np.int32)
+            tables[name] = [encode(text) for text in table]
         return Columns(numbers, {name: [encode(getattr(row, name)) for row in rows] for name in TEXTS}, codes, tables)
 
     def __len__(self) -> int:
         return len(self.numbers["face"])
 
-    def kept(self, mask: NDArray[np.bool_]) -> Columns:
-        """The rows where mask (n,) is true."""
+    def select(self, mask: NDArray[np.bool_]) -> Columns:
+        """The rows for which mask (n,) is true."""
         if mask.all():
             return self
-        texts = {name: [text for text, keep in zip(own, mask, strict=True) if keep] for name, own in self.texts.items()}
+        texts = {
+            name: [text for text, selected in zip(column, mask, strict=True) if selected]
+            for name, column in self.texts.items()
+        }
         numbers = {name: values[mask] for name, values in self.numbers.items()}
         return Columns(numbers, texts, {name: codes[mask] for name, codes in self.codes.items()}, self.tables)
 
     def keys(self) -> NDArray[np.bytes_]:
-        """Digests (n,) of KEY bytes, as numpy's type S: the first SOURCE_KEY tell root and source, the first FACE_KEY
-        also the face and the content, all of them also the settings and the box."""
+        """Digests (n,) of KEY bytes, of numpy's type S. The first SOURCE_KEY bytes identify root and source, the first
+        FACE_KEY bytes also face and file content, all bytes also settings and box."""
         digests = []
         texts = {name: [table[c] if c >= 0 else b"" for c in self.codes[name]] for name, table in self.tables.items()}
         for root, source, face, content, settings, box in zip(
@@ -123,7 +127,7 @@ class Columns:
         return np.frombuffer(b"".join(digests), f"S{KEY}")
 
     def rows(self) -> Iterator[FaceRow]:
-        """One by one."""
+        """The rows one by one."""
         coded = {n: [decode(self.tables[n][c]) if c >= 0 else None for c in codes] for n, codes in self.codes.items()}
         for i in range(len(self)):
             yield FaceRow(
@@ -146,7 +150,7 @@ class RowColumns:
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self._codes: dict[str, dict[bytes, int]] = {name: {} for name in CODED}
+        self._tables: dict[str, dict[bytes, int]] = {name: {} for name in CODED}  # the code of each text
         self._ends = dict.fromkeys(TEXTS, 0)
         for name, kind, shape in COLUMNS:
             growing(file, name, kind, shape)
@@ -158,7 +162,7 @@ class RowColumns:
             growing(file, f"{name}/codes", "<i4", ())
 
     def append(self, rows: Sequence[FaceRow] | Columns) -> None:
-        """Write some rows behind the others."""
+        """Append rows."""
         columns = rows if isinstance(rows, Columns) else Columns.of(rows)
         if not len(columns):
             return
@@ -170,23 +174,23 @@ class RowColumns:
             self._ends[name] = int(ends[-1])
             extend(self._file[f"{name}/bytes"], np.frombuffer(b"".join(parts), np.uint8))
             extend(self._file[f"{name}/offsets"], ends)
-        for name, known in self._codes.items():
-            extend(self._file[f"{name}/codes"], _recoded(columns.codes[name], columns.tables[name], known))
+        for name, table in self._tables.items():
+            extend(self._file[f"{name}/codes"], _recoded(columns.codes[name], columns.tables[name], table))
 
     def finish(self) -> None:
-        """Write the tables of the names that repeat."""
-        for name, known in self._codes.items():
-            offsets = np.concatenate([[0], np.cumsum([len(part) for part in known])]).astype(np.int64)
-            blob = np.frombuffer(b"".join(known), np.uint8)
+        """Write the tables of the columns of CODED."""
+        for name, table in self._tables.items():
+            offsets = np.concatenate([[0], np.cumsum([len(part) for part in table])]).astype(np.int64)
+            blob = np.frombuffer(b"".join(table), np.uint8)
             self._file.create_dataset(f"{name}/bytes", data=blob, track_times=False)
             self._file.create_dataset(f"{name}/offsets", data=offsets, track_times=False)
 
 
 class RowReader:
-    """The rows of an HDF5 file. len(): how many."""
+    """The rows of an HDF5 file. len(): number of rows."""
 
     def __init__(self, file: h5py.File, count: int, hint: str) -> None:
-        """mend: what errors say is to be done. Raises DamagedError where the columns are not all `count` long."""
+        """hint: of errors. Raises DamagedError unless all columns have `count` rows."""
         self._file = file
         self._count = count
         self._hint = hint
@@ -203,25 +207,25 @@ class RowReader:
         return self._count
 
     def __getitem__(self, number: int) -> FaceRow:
-        return next(self.between(number, number + 1))
+        return next(self.rows(number, number + 1))
 
-    def between(self, start: int, stop: int) -> Iterator[FaceRow]:
-        """Rows start to stop, read chunk by chunk. Raises DamagedError."""
+    def rows(self, start: int, stop: int) -> Iterator[FaceRow]:
+        """Rows start to stop (exclusive), read chunk by chunk. Raises DamagedError."""
         for low in range(start, stop, CHUNK):
             with damage_errors(Path(self._file.filename), self._hint):
                 chunk = list(self._columns(low, min(low + CHUNK, stop)).rows())
             yield from chunk
 
     def columns(self, start: int, stop: int) -> Columns:
-        """Rows start to stop, column by column. Raises DamagedError."""
+        """Rows start to stop (exclusive), column by column. Raises DamagedError."""
         with damage_errors(Path(self._file.filename), self._hint):
             return self._columns(start, stop)
 
     def _columns(self, low: int, high: int) -> Columns:
         codes = {name: self._file[f"{name}/codes"][low:high] for name in CODED}
         tables = {name: self._table(name) for name in CODED}
-        if any(len(own) and int(own.max()) >= len(tables[name]) for name, own in codes.items()):
-            raise ValueError("a name is missing")
+        if any(len(values) and int(values.max()) >= len(tables[name]) for name, values in codes.items()):
+            raise ValueError("a code is not in its table")
         return Columns(
             numbers={name: self._file[name][low:high] for name, _, _ in COLUMNS},
             texts={name: self._texts(name, low, high) for name in TEXTS},
@@ -232,7 +236,7 @@ class RowReader:
     def _texts(self, name: str, low: int, high: int) -> list[bytes]:
         offsets = self._file[f"{name}/offsets"][low : high + 1]
         if (np.diff(offsets, prepend=0, append=self._file[f"{name}/bytes"].shape[0]) < 0).any():
-            raise ValueError("its names overlap")
+            raise ValueError("offsets of texts are invalid")
         blob = self._file[f"{name}/bytes"][offsets[0] : offsets[-1]].tobytes()
         cuts = (offsets - offsets[0]).tolist()
         return [blob[a:b] for a, b in pairwise(cuts)]
@@ -244,26 +248,27 @@ class RowReader:
 
 
 def face_digest(face: int, content: bytes) -> bytes:
-    """What tells a face in Columns.keys: its number in the file, and the SHA-256 of that."""
+    """The part of Columns.keys that identifies a face: digest of its number in the file and of the file's SHA-256."""
     return _digest(face.to_bytes(4, "little", signed=True) + content, FACE_KEY - SOURCE_KEY)
 
 
 def encode(text: str) -> bytes:
-    """A name as bytes, and back; what is no UTF-8 passes through."""
+    """A text as UTF-8. Lone surrogates become the bytes that they were decoded from."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def decode(content: bytes) -> str:
+    """The inverse of encode: bytes that are not UTF-8 become lone surrogates."""
     return content.decode("utf-8", "surrogateescape")
 
 
-def _recoded(codes: NDArray[np.int32], table: list[bytes], known: dict[bytes, int]) -> NDArray[np.int32]:
-    """Codes into `table` as codes into `known`, which takes up new names in the order of the rows."""
-    found, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    new = np.empty(len(found), np.int32)
+def _recoded(codes: NDArray[np.int32], table: list[bytes], target: dict[bytes, int]) -> NDArray[np.int32]:
+    """Codes of `table` as codes of `target`. New texts are added to target in the order of the rows."""
+    distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    new = np.empty(len(distinct), np.int32)
     for at in np.argsort(first):
-        code = int(found[at])
-        new[at] = -1 if code < 0 else known.setdefault(table[code], len(known))
+        code = int(distinct[at])
+        new[at] = -1 if code < 0 else target.setdefault(table[code], len(target))
     return new[inverse]
 
 

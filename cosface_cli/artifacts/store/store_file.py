@@ -1,7 +1,7 @@
-"""The embedding store: one HDF5 file, written whole and renamed into place, never changed where it lies.
+"""The embedding store: one HDF5 file, written as a whole and renamed into place, never changed in place.
 
-README.md beside this file specifies it. Only HDF5's oldest format and plain datasets are used; a file from elsewhere
-is checked before it is read: no links out of it, no sizes that it does not have.
+artifacts/README.md specifies it. It uses HDF5's oldest format and plain datasets only. A file is checked before it is
+read: links to other files and false sizes are refused.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ from cosface_cli.outcomes import Rejected
 
 SCHEMA = 1
 KIND = "cosface embedding store"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what an HDF5 file begins with
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # first bytes of an HDF5 file
 _HINT = "embed again into a new store"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreHeader:
-    """What a store says of its embeddings."""
+    """The model of a store's embeddings, and how it was applied."""
 
     model: str
     """Name of the model."""
     model_id: str
-    """Hash of what decides its vectors."""
+    """Hash of everything that decides its vectors."""
     template: str
-    """Geometry of the crops that it takes."""
+    """Geometry of the crops that the model takes."""
     flip: Flip
     """none, sum or concat."""
     size: int
-    """Numbers of an embedding."""
+    """Dimension D of an embedding."""
     precision: Precision = "fp32"
     """Number format of the network: fp32, fp16 or bf16."""
 
@@ -80,9 +80,9 @@ def write_store(
     rows: Iterable[tuple[FaceRow, NDArray[np.float32]]],
     rejects: Sequence[dict[str, Any]],
 ) -> int:
-    """Write rows with their unit vectors (D,) to path, whole or not at all, and give their number.
+    """Write rows with their unit vectors (D,) to path, whole or not at all. Returns the number of rows.
 
-    rejects: what was tried and gave no embedding. The same rows give the same bytes; memory holds one chunk.
+    rejects: the photos and crops without an embedding. The same rows give the same bytes. Memory holds one chunk.
     """
     with atomic.write_errors(path), atomic.replacing(path) as temp, NewFile(temp) as new:
         return _write(new, header, rows, rejects)
@@ -113,29 +113,29 @@ def _write(
 
 
 def chunked(rows: Iterable[tuple[FaceRow, NDArray[np.float32]]]) -> Iterator[list[tuple[FaceRow, NDArray[np.float32]]]]:
-    """The same in lists of up to CHUNK."""
+    """The rows in lists of at most CHUNK."""
     rest = iter(rows)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
 
 
 class Store:
-    """A store open for reading. len(): rows; use as a context manager."""
+    """A store open for reading. len(): number of rows; use as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Raises CosfaceError for a file that is missing, from elsewhere or of a newer schema, DamagedError else."""
+        """Raises CosfaceError for a missing file, another kind of file or a newer schema; DamagedError for damage."""
         self.path = path
         if path.is_dir():
             raise CosfaceError("this is a folder, not a store", path, "give a file written by cosface embed")
         if not path.is_file():
             raise CosfaceError("no such store", path, "make one: cosface embed ALIGNED " + str(path))
         try:
-            with path.open("rb") as head:
-                begins = head.read(len(SIGNATURE))
+            with path.open("rb") as file:
+                signature = file.read(len(SIGNATURE))
         except OSError as error:
             raise CosfaceError(f"cannot be read ({error.strerror})", path) from error
-        if begins != SIGNATURE:
-            raise CosfaceError("not a store: no HDF5 file", path, "give a file written by cosface embed")
+        if signature != SIGNATURE:
+            raise CosfaceError("not a store (not an HDF5 file)", path, "give a file written by cosface embed")
         with damage_errors(path, _HINT):
             self._file = h5py.File(path, "r", locking=False)
             try:
@@ -157,25 +157,25 @@ class Store:
         return len(self._columns)
 
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Embeddings (stop - start, D) float32, of unit length. Raises DamagedError, as the other readers do."""
+        """Embeddings (stop - start, D) float32, as stored. Raises DamagedError, as all methods that read."""
         with damage_errors(self.path, _HINT):
             return np.asarray(self._file["embeddings"][start:stop], dtype=np.float32)
 
     def blocks(self, size: int = CHUNK) -> Iterator[StoreBlock]:
-        """All rows in order, `size` at a time. Nothing of a block is read before it is asked for."""
+        """All rows in order, `size` at a time. A column of a block is read only when it is used."""
         for start in range(0, len(self), size):
             yield StoreBlock(self, start, min(start + size, len(self)))
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[FaceRow]:
-        """What is known of each embedding, chunk by chunk."""
-        return self._columns.between(start, len(self) if stop is None else stop)
+        """Rows start to stop (exclusive) without their vectors, read chunk by chunk."""
+        return self._columns.rows(start, len(self) if stop is None else stop)
 
     def columns(self, start: int, stop: int) -> Columns:
-        """Rows start to stop, column by column."""
+        """Rows start to stop (exclusive), column by column."""
         return self._columns.columns(start, stop)
 
     def pairs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[FaceRow, NDArray[np.float32]]]:
-        """Rows with their vectors (D,), chunk by chunk."""
+        """Rows with their vectors (D,), read chunk by chunk."""
         stop = len(self) if stop is None else stop
         rows = self.rows(start, stop)
         for low in range(start, stop, CHUNK):
@@ -183,7 +183,7 @@ class Store:
                 yield next(rows), vector
 
     def counts(self) -> tuple[int, int]:
-        """How many identities the rows have, and how many sources they are from."""
+        """The number of identities, and the number of sources with an embedding."""
         with damage_errors(self.path, _HINT):
             identities = self._file["identity/offsets"].shape[0] - 1
             faces = self._file["face"]
@@ -191,7 +191,7 @@ class Store:
             return identities, sum(int((part == 1).sum()) for part in parts)
 
     def rejects(self) -> list[dict[str, Any]]:
-        """What was tried and gave no embedding."""
+        """The photos and crops without an embedding."""
         with damage_errors(self.path, _HINT):
             return [dict(json.loads(text)) for text in bytes(self._file["rejects"][:]).splitlines()]
 
@@ -213,7 +213,7 @@ class Store:
 
 
 class StoreBlock:
-    """Successive rows of a store, start to stop (exclusive). Each column is read when it is first asked for.
+    """Successive rows of a store, start to stop (exclusive). Each column is read when it is first used.
 
     Reading raises DamagedError, as in Store.
     """
@@ -227,22 +227,22 @@ class StoreBlock:
 
     @cached_property
     def columns(self) -> Columns:
-        """What is known of each embedding, column by column."""
+        """The rows, column by column."""
         return self._store.columns(self.start, self.stop)
 
     @cached_property
     def rows(self) -> list[FaceRow]:
-        """The same, row by row."""
+        """The rows, one by one."""
         return list(self.columns.rows())
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
-        """Embeddings (n, D), as stored: those that are not `unit` cannot be compared."""
+        """Embeddings (n, D), as stored. Those that are not `unit` cannot be compared."""
         return self._store.vectors(self.start, self.stop)
 
     @cached_property
     def unit(self) -> NDArray[np.bool_]:
-        """Which embeddings (n,) are of unit length, within maths.unit_vectors.TOLERANCE."""
+        """Which embeddings (n,) have unit length, within maths.unit_vectors.TOLERANCE."""
         return are_unit(self.vectors)
 
     def rejected(self, wanted: NDArray[np.bool_] | None = None) -> Iterator[Rejected]:

@@ -1,4 +1,4 @@
-"""Several stores as one: they must be of one kind, and whole."""
+"""Checks of several stores that are read as one: the same model, and no unfinished run."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def common_header(stores: Sequence[Path], one_precision: bool = False) -> StoreH
 
 
 def require_finished(store: Path) -> None:
-    """Raises CosfaceError where a stopped run left a journal beside a store: its embeddings are not in it yet."""
+    """Raises CosfaceError if a store has a journal: a run has not finished, and its embeddings are not in the store."""
     if journal_of(store).exists():
         raise CosfaceError(
-            "a run that fills this store has not ended", store, "let it end, or run the same cosface embed again"
+            "a cosface embed that writes this store has not ended",
+            store,
+            "wait for it, or run the same cosface embed again",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.artifacts.run.calibration import (
     Calibration,
-    beside,
+    calibration_path,
     from_tables,
     read_calibrations,
     to_tables,
@@ -39,7 +39,7 @@ def place_of(spec: str) -> Path:
     if spec in EMBEDDERS:
         raise CosfaceError(f"{spec} has a calibration of its own", hint="name a file for this one: --out FILE")
     if path.suffix == ".onnx":
-        return beside(path)
+        return calibration_path(path)
     return path / "weights.safetensors" if path.is_dir() else path
 
 

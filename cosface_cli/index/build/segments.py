@@ -25,7 +25,7 @@ from cosface_cli.artifacts.index.index_folder import (
     publish_index_json,
     read_header,
 )
-from cosface_cli.artifacts.index.index_rows import IndexRows, RowsFile
+from cosface_cli.artifacts.index.index_rows import IndexRows, RowsWriter
 from cosface_cli.artifacts.index.vector_file import VectorFile, VectorWriter
 from cosface_cli.artifacts.store.face_rows import Columns
 from cosface_cli.engines.search import SEARCHERS, PreparedSearch, search_row, sweep_server
@@ -51,7 +51,7 @@ class RowBlock:
     def where(self, mask: NDArray[np.bool_]) -> RowBlock:
         """The rows where mask (n,) is true."""
         ids = None if self.ids is None else self.ids[mask]
-        return RowBlock(self.columns.kept(mask), self.keys[mask], self.vectors[mask], ids)
+        return RowBlock(self.columns.select(mask), self.keys[mask], self.vectors[mask], ids)
 
 
 def read_blocks(
@@ -86,7 +86,7 @@ class SegmentWriter:
         with _TemporaryFiles(self.root) as temporary:
             with (
                 VectorWriter(temporary.vectors, self.size) as vectors,
-                RowsFile(temporary.growing_rows, temporary.rows) as rows,
+                RowsWriter(temporary.growing_rows, temporary.rows) as rows,
             ):
                 for block in blocks:
                     ids = block.ids

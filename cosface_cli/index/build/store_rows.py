@@ -75,7 +75,7 @@ def read_new_rows(stores: Sequence[Path], new: Mask, emit: OnOutcome) -> Iterato
                     emit(rejected)
                 mask = wanted & block.unit
                 if mask.any():
-                    columns = times.fill_in(block.columns.kept(mask))
+                    columns = times.fill_in(block.columns.select(mask))
                     yield RowBlock(columns, columns.keys(), block.vectors[mask])
                     emit(Done(str(path), count=len(columns)))
 

@@ -134,7 +134,7 @@ def _add_rows(
 ) -> None:
     if not mask.any():
         return
-    for row in columns.kept(mask).rows():
+    for row in columns.select(mask).rows():
         plan.faces.append(f"{row.hash}:{row.face}")
         plan.sources.append((row.root, row.source))
     for vector in vectors[mask]:

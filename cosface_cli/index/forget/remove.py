@@ -52,7 +52,7 @@ def remove_from_store(path: Path, plan: Plan, selection: Selection) -> None:
 
         def remaining() -> Iterator[tuple[FaceRow, NDArray[np.float32]]]:
             for block, mask in zip(store.blocks(BLOCK), masks, strict=True):
-                yield from zip(block.columns.kept(mask).rows(), block.vectors[mask], strict=True)
+                yield from zip(block.columns.select(mask).rows(), block.vectors[mask], strict=True)
 
         write_store(path, store.header, remaining(), rejects)
 

@@ -10,7 +10,14 @@ from cosface_cli.artifacts.crops.manifest import is_crop_folder
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.index import people_file
 from cosface_cli.artifacts.index.forgotten import PLAN, write_receipt
-from cosface_cli.artifacts.index.index_folder import MAIN, IndexHeader, read_header, require_own, require_whole, sweep
+from cosface_cli.artifacts.index.index_folder import (
+    MAIN,
+    IndexHeader,
+    read_header,
+    require_index_or_empty,
+    require_whole,
+    sweep,
+)
 from cosface_cli.artifacts.store.store_series import require_finished
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.forget import ForgetConfig, ForgetReport
@@ -29,7 +36,7 @@ def forget(config: ForgetConfig, emit: OnOutcome = ignore) -> ForgetReport:
     """
     root = config.index
     read_header(root)
-    require_own(root)
+    require_index_or_empty(root)
     with atomic.lock(root / MAIN), atomic.write_errors(root):
         plan = Plan.read(root)
         if plan is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.index.index_folder import IndexHeader, Segment, read_header, require_whole
-from cosface_cli.artifacts.index.index_rows import IndexRows, Shown
+from cosface_cli.artifacts.index.index_rows import IndexRows, RowSummary
 from cosface_cli.artifacts.index.vector_file import VectorFile
 from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.engines.search import SEARCHERS, Searcher
@@ -135,14 +135,14 @@ class Gallery:
         part, local = self._at(number)
         return part.rows.identity(local)
 
-    def summaries(self, numbers: NDArray[np.int64]) -> list[Shown]:
+    def summaries(self, numbers: NDArray[np.int64]) -> list[RowSummary]:
         """Identity, source, face and box of some rows (n,)."""
         if len(self.parts) == 1:
-            return self.parts[0].rows.shown(numbers)
-        by_position: dict[int, Shown] = {}
+            return self.parts[0].rows.summaries(numbers)
+        by_position: dict[int, RowSummary] = {}
         for part in self.parts:
             positions = np.flatnonzero((numbers >= part.start) & (numbers < part.start + len(part)))
-            of_part = part.rows.shown(numbers[positions] - part.start)
+            of_part = part.rows.summaries(numbers[positions] - part.start)
             by_position.update(zip(positions.tolist(), of_part, strict=True))
         return [by_position[position] for position in sorted(by_position)]
 
