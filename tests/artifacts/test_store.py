@@ -395,8 +395,8 @@ def test_files_that_are_no_stores(tmp_path: Path):
     with h5py.File(plain, "w") as file:
         file["embeddings"] = np.zeros((3, 4), np.float32)
     for path, words in (
-        (text, "not a store (not an HDF5 file)"),
-        (empty, "not a store (not an HDF5 file)"),
+        (text, "not an HDF5 file"),
+        (empty, "not an HDF5 file"),
         (plain, "not a cosface embedding store"),
         (tmp_path, "a folder, not a store"),
         (tmp_path / "none.h5", "no such store"),

@@ -200,7 +200,7 @@ def test_what_a_stopped_run_of_another_model_left_is_not_lost(tmp_path: Path, ot
     journal = tmp_path / ".s.h5.journal"
     left = journal.read_bytes()
     with pytest.raises(
-        ModelMismatch, match=f"an interrupted run left a part of it: .*{words}; .*, or delete .s.h5.journal"
+        ModelMismatch, match=f"interrupted run left a part of it: .*{words}; .*, or delete .s.h5.journal"
     ):
         StoreUpdate(path, replace(HEADER, **other))
     assert journal.read_bytes() == left and not path.exists()

@@ -91,7 +91,7 @@ def _pack(loose: h5py.File, packed: NewFile) -> None:
 
 class IndexRows:
     """The rows of a segment. len(): number of rows N; ids: (N,) ascending; keys: (N,), see Columns.keys; hashes:
-    (N, 32) and faces: (N,) identify each face; times: (N,) of modification, in ns; identity_codes: (N,), -1 for none."""
+    (N, 32) and faces: (N,) identify each face; times: (N,) of modification, ns; identity_codes: (N,), -1 for none."""
 
     def __init__(self, path: Path, count: int) -> None:
         """Raises DamagedError for a file that is missing, damaged or of another kind."""
