@@ -59,7 +59,7 @@ class MadeUp(InnerProductHead):
         super().__init__(embedding_size, identities)
         self.temperature = temperature
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         return similarities / self.temperature
 ''',
 )

@@ -20,7 +20,7 @@ class Backbone:
     """From an embedding size D to a network, which maps (B, 3, H, W) float32, RGB, (x - mean) / std, to (B, D), not
     normalised."""
     template: str
-    """Geometry of the crops that it takes, which gives H and W."""
+    """Geometry of the crops that the network takes; it decides H and W."""
     embedding_size: int
     """The default D."""
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)

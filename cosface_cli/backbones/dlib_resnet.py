@@ -1,8 +1,8 @@
 """dlib's ResNet-29 (its dnn_face_recognition_ex), the built-in default, as a network to train on.
 
-A 7x7 stem, fourteen residual blocks, a global mean and a linear layer. There is no batch norm: the scale and shift that
-stand behind each of dlib's convolutions are folded into it. Kept apart they would train badly: the scales are 2 to 23,
-and a step on a weight behind a scale g moves the output g^2 times as far, so no learning rate fits all layers.
+A 7x7 stem, fourteen residual blocks, a global mean and a linear layer. There is no batch norm: dlib's scale and shift
+after each convolution are folded into the convolution. As separate layers they would train badly: the scales are 2 to
+23, and a step on a weight before a scale g moves the output g^2 times as far, so no learning rate fits all layers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from cosface_cli.backbones import Backbone
 
-# channels of each block's output, and whether it halves the picture
+# channels of each block's output, and whether the block halves width and height
 _BLOCKS = (
     *[(32, False)] * 3,
     (64, True), *[(64, False)] * 3,
@@ -28,10 +28,10 @@ _SIDE = 35  # of the map behind the stem and its pooling, for crops of 150
 
 
 class Block(nn.Module):
-    """relu(conv(relu(conv(x))) + x), 3x3. side: of x.
+    """relu(conv(relu(conv(x))) + x), 3x3. side: width and height of x.
 
-    Where it halves the picture, the first convolution has stride 2 and no padding, and x is averaged over 2x2; of the
-    two the smaller one is filled up with zeros behind its last channel, row and column.
+    halve: the first convolution has stride 2 and no padding, and x is averaged over 2x2. The smaller of the two
+    terms is padded with zeros after its last channel, row and column.
     """
 
     def __init__(self, inputs: int, outputs: int, halve: bool, side: int) -> None:
@@ -70,7 +70,7 @@ class DlibResNet(nn.Module):
         self._draw()
 
     def _draw(self) -> None:
-        """He's initialisation; each block adds a share that keeps the sum of all at the size of one (Zhang 2019)."""
+        """He's initialisation; blocks are scaled so that the sum of all has the size of one (Zhang 2019)."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -91,8 +91,8 @@ def named(
 ) -> dict[str, NDArray[Any]]:
     """dlib's arrays under this network's names.
 
-    convolutions: weight (out, in, h, w) and bias (out,) from the input on, scale and shift folded in; embedding:
-    (D, 256). Raises ValueError for another number of convolutions.
+    convolutions: weight (out, in, h, w) and bias (out,) in the order from the input, with scale and shift folded in;
+    embedding: (D, 256). Raises ValueError for another number of convolutions.
     """
     places = ["stem", *(f"blocks.{block}.{part}" for block in range(len(_BLOCKS)) for part in ("first", "second"))]
     tensors = {"embedding.weight": embedding}

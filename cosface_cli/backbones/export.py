@@ -17,12 +17,12 @@ def to_onnx(network: nn.Module, height: int, width: int, notes: Mapping[str, str
     """The network as ONNX: input "crops" (N, 3, H, W) float32, (x - mean) / std; output "embedding" (N, D).
 
     N is free. notes: the file's metadata, see engines.embedders.onnx_file. The same weights give the same bytes. The
-    network is left as it was.
+    network is not changed.
     """
     still = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     out = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # that the tracing exporter is the older one; the other needs onnxscript
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated, but the new one needs onnxscript
         torch.onnx.export(
             still,
             (torch.zeros(1, 3, height, width),),

@@ -1,4 +1,4 @@
-"""Pixels to what a network sees; training, validation and embedding all go through here."""
+"""Pixels of crops to the input of a network. Training, validation and embedding all use these functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def network_input(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
     """(x - mean) / std (Wang 2018, section 4.1) of RGB crops (N, H, W, 3), as (N, 3, H, W) float32.
 
-    mean, std: per channel, in pixel values 0..255, from the weights' header. Raises ValueError for other pixels.
+    mean, std: per channel, in pixel values 0..255, from the weights' header. Raises ValueError for another shape or
+    type.
     """
     _require_crops(crops)
     pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)  # (N, 3, H, W)
@@ -28,8 +29,10 @@ def network_input(crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence
 def network_tensor(
     crops: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float], device: torch.device
 ) -> torch.Tensor:
-    """The same to the bit, computed on a device, (N, 3, H, W) float32, channels last in memory: that is how they come,
-    and costs no turning around."""
+    """Bit for bit the values of network_input, computed on a device: (N, 3, H, W) float32.
+
+    The memory format is channels last, like that of the crops, so nothing is transposed.
+    """
     import torch
 
     _require_crops(crops)
@@ -41,4 +44,4 @@ def network_tensor(
 
 def _require_crops(crops: NDArray[np.uint8]) -> None:
     if crops.ndim != 4 or crops.shape[3] != 3 or crops.dtype != np.uint8:
-        raise ValueError(f"crops are (N, H, W, 3) uint8, these are {crops.shape} {crops.dtype}")
+        raise ValueError(f"crops must be (N, H, W, 3) uint8, got {crops.shape} {crops.dtype}")

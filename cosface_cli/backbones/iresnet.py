@@ -1,7 +1,7 @@
 """ArcFace's residual nets (Deng 2019, arXiv 1801.07698, section 3.1): improved units, the first map not halved.
 
-A unit is BN-conv-BN-PReLU-conv-BN, and the last map goes through BN-FC-BN. The dropout that the paper has before the FC
-is left out, as in its authors' later recipes: it is for heads that overfit, and a step would hang on random state.
+A unit is BN-conv-BN-PReLU-conv-BN, and the last map goes through BN-FC-BN. The paper's dropout before the FC is left
+out, as in the authors' later recipes: it helps against overfitting only, and a step would depend on random state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CHANNELS = (64, 128, 256, 512)
 
 
 class Unit(nn.Module):
-    """BN, 3x3, BN, PReLU, 3x3, BN, added to the input; where it halves, the second convolution and a 1x1 do."""
+    """BN, 3x3, BN, PReLU, 3x3, BN, added to the input. halve: the second 3x3 and a 1x1 shortcut have stride 2."""
 
     def __init__(self, inputs: int, outputs: int, halve: bool) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class IResNet(nn.Module):
         self.features = nn.Sequential(*layers, nn.BatchNorm2d(inputs))
         self.embedding = nn.Linear(inputs * 7 * 7, embedding_size)
         self.norm = nn.BatchNorm1d(embedding_size)
-        self.norm.weight.requires_grad_(False)  # of one length: what is compared is the direction
+        self.norm.weight.requires_grad_(False)  # fixed at 1: only the direction is compared
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):  # as the authors: variance 2 / outputs
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -53,7 +53,7 @@ class MobileFaceNet(nn.Module):
                 channels = outputs
         self.features = nn.Sequential(*layers)
         self.last = _conv(channels, 512, 1)
-        self.pool = _conv(512, 512, 7, groups=512, linear=True)  # one weight a place: the corners see no face
+        self.pool = _conv(512, 512, 7, groups=512, linear=True)  # one weight for each position: corners show no face
         self.embedding = _conv(512, embedding_size, 1, linear=True)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -12,23 +12,22 @@ if TYPE_CHECKING:
 
 
 class Loss(Protocol):
-    """A loss with its own parameters, such as class weights: a torch module built as
+    """A loss and its parameters, such as class weights: a torch module built as
     Loss(embedding_size, identities, **settings).
 
-    What a loss keeps between steps (an annealed lambda, running statistics, drawn margins) is in its buffers, so that
-    state_dict holds everything that a resumed run needs. Only in training mode does a step change them. Logits and
-    loss are never of lower precision than float32, also under autocast.
-    Raises CosfaceError when it is built with a setting out of its range.
+    State between steps (an annealed lambda, running statistics, drawn margins) is in buffers, so that state_dict has
+    everything that a resumed run needs. A step changes them in training mode only. Logits and loss have at least
+    float32 precision, also under autocast. The constructor raises CosfaceError for a setting out of its range.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]]
-    """The settings that it takes, with their default values."""
+    """The settings of the loss, with their default values."""
     EQUATION: ClassVar[str]
-    """What it computes, in one line."""
+    """The equation of the loss, in one line."""
     SOURCE: ClassVar[str]
     """Author and year, where it was published, and which equations: one line."""
     SHARDABLE: ClassVar[bool]
-    """Whether it is also a Classifier, whose columns can be spread over several processes."""
+    """Whether it is also a Classifier, whose columns can be distributed over several processes."""
     PAIRS: ClassVar[bool]
     """Whether it compares the crops of a batch with each other, so that a batch needs several of one identity."""
     MARGIN_COS: ClassVar[str | None]
@@ -38,8 +37,8 @@ class Loss(Protocol):
 
     @staticmethod
     def margin_at_right_angle(**options: float) -> float | None:
-        """What the loss subtracts from the cosine of the right identity where that cosine is 0, by its options: from
-        this the loss of an untrained network is estimated. None where it cannot be."""
+        """The amount that the loss, with these options, subtracts from the target cosine when that cosine is 0. The
+        first loss of a training is estimated from it. None if that is not possible."""
         ...
 
     @property
@@ -52,10 +51,10 @@ class Loss(Protocol):
         ...
 
     def scores(self, embeddings: torch.Tensor) -> torch.Tensor | None:
-        """The logits (B, C) without the margin, which decide the identity. None without a classifier."""
+        """The logits (B, C) without the margin; the highest one decides the identity. None without a classifier."""
         ...
 
-    def own_cosines(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
+    def target_cosines(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """The cosine (B,) between each embedding and the weight of its label, the nearest centre where there are
         several. None without a classifier."""
         ...
@@ -77,18 +76,18 @@ class Classifier(Loss, Protocol):
     """
 
     def similarities(self, embeddings: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Cosines, or inner products where lengths count, (B, C') of embeddings (B, D) with this head's class
-        weights; with rows (C',) int64 only with those rows."""
+        """Cosines, or inner products for losses that do not normalise, (B, C') of embeddings (B, D) and this shard's
+        class weights. rows: (C',) int64, only these rows of the weights."""
         ...
 
     def margined(
-        self, similarities: torch.Tensor, own: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor
+        self, similarities: torch.Tensor, target: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
         """The logits (B, C') to train on, of similarities (B, C').
 
-        own: (B,) similarity of each row with its label's column, whichever shard holds that; its gradient is needed
-        only in the shard that does. labels: (B,) int64 column of the label in 0..C'-1, or -1 where another shard holds
-        it; lengths: (B,) of the embeddings before normalisation.
+        target: (B,) similarity of each row and its label's column, in whatever shard that column is; a gradient is
+        needed only in that shard. labels: (B,) int64 column of the label in 0..C'-1, or -1 if it is in another shard.
+        lengths: (B,) lengths of the embeddings before normalisation.
         """
         ...
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cosface_cli.losses.angular_margins import angles, psi
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 _SHORTEST, _LONGEST = 0.001, 100.0  # range of the lengths, from the authors' code
 _EPSILON = 0.001  # added to the deviation
@@ -54,15 +54,15 @@ class AdaFace(ClassifierHead):
         self.register_buffer("mu", torch.tensor(20.0))
         self.register_buffer("sigma", torch.tensor(100.0))
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s f_y, s cos_j."""
         a = lengths.detach().clamp(_SHORTEST, _LONGEST)  # (B,)
         if self.training and len(a) > 1:  # a single one has no deviation
             self.mu.lerp_(a.mean().to(self.mu.dtype), 1 - self.alpha)
             self.sigma.lerp_(a.std().to(self.sigma.dtype), 1 - self.alpha)
         z = (self.h * (a - self.mu) / (self.sigma + _EPSILON)).clamp(-1, 1)  # (B,)
-        target = psi((angles(own) - self.m * z).clamp_min(0)) - self.m * (z + 1)  # (B,)
-        return self.s * with_own(similarities, labels, target)
+        margin_cosine = psi((angles(target) - self.m * z).clamp_min(0)) - self.m * (z + 1)  # (B,)
+        return self.s * with_targets(similarities, labels, margin_cosine)
 
     def measures(self) -> Mapping[str, float]:
         """Running mean and deviation of the lengths."""

@@ -12,7 +12,8 @@ class Annealing(nn.Module):
     """lambda = max(lambda_min, lambda_max (1 + gamma n)^-power) in step n = 1, 2, ..., n a buffer.
 
     The logit with the margin is (lambda cos + psi) / (1 + lambda), so that training starts almost without the margin
-    (Liu 2017, appendix). A pass in training mode counts, as in the authors' code: each slice of --accumulate is one.
+    (Liu 2017, appendix). n counts forward passes in training mode, as in the authors' code: with --accumulate each
+    slice is one.
     """
 
     iteration: Tensor

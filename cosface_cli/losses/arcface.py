@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cosface_cli.losses.angular_margins import cos_of_sum
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 
 class ArcFace(ClassifierHead):
@@ -37,6 +37,6 @@ class ArcFace(ClassifierHead):
         """-cos(pi/2 + m)."""
         return math.sin(options["m"])
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s cos(theta_y + m), s cos_j."""
-        return self.s * with_own(similarities, labels, cos_of_sum(own, self.m))
+        return self.s * with_targets(similarities, labels, cos_of_sum(target, self.m))

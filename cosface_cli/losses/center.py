@@ -54,7 +54,7 @@ class Center(InnerProductHead):
         return self.lambda_c / 2 * apart.square().sum(dim=1).mean()
 
     def _move(self, apart: Tensor, labels: Tensor) -> None:
-        """Towards the batch's embeddings. apart: (B, D) x - c_y."""
-        found, place, count = torch.unique(labels, return_inverse=True, return_counts=True)  # (U,), (B,), (U,)
-        total = apart.new_zeros(len(found), apart.shape[1]).index_add_(0, place, apart)  # (U, D)
-        self.centres.index_add_(0, found, self.alpha * total / (1 + count)[:, None])
+        """Move the centres towards the batch's embeddings. apart: (B, D) x - c_y."""
+        classes, place, count = torch.unique(labels, return_inverse=True, return_counts=True)  # (U,), (B,), (U,)
+        total = apart.new_zeros(len(classes), apart.shape[1]).index_add_(0, place, apart)  # (U, D)
+        self.centres.index_add_(0, classes, self.alpha * total / (1 + count)[:, None])

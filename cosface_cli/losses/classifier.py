@@ -22,7 +22,7 @@ class ClassifierHead(nn.Module):
     SHARDABLE: ClassVar[bool] = True
     PAIRS: ClassVar[bool] = False
     MARGIN_COS: ClassVar[str | None] = None
-    s: float = 1.0  # of the deciding logits
+    s: float = 1.0  # scale of scores()
 
     def __init__(self, embedding_size: int, identities: int) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class ClassifierHead(nn.Module):
 
     @staticmethod
     def margin_at_right_angle(**options: float) -> float | None:
-        """None: the first loss is not known."""
+        """None: the first loss cannot be estimated."""
         return None
 
     @abstractmethod
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """The logits (B, C) to train on; see losses.Classifier."""
 
     def similarities(self, embeddings: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -42,30 +42,30 @@ class ClassifierHead(nn.Module):
         return cosines(embeddings, self.weight if rows is None else self.weight[rows])
 
     def penalty(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """None: 0."""
+        """0: there is no penalty."""
         return embeddings.new_zeros(())
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The mean loss () of embeddings (B, D) with labels (B,) int64 in 0..C-1."""
         with without_autocast(embeddings):
             x = full_precision(embeddings)  # (B, D)
-            found = self.similarities(x)  # (B, C)
-            own = found.gather(1, labels[:, None])[:, 0]  # (B,)
-            logits = self.margined(found, own, labels, lengths(x))  # (B, C)
+            similarities = self.similarities(x)  # (B, C)
+            target = similarities.gather(1, labels[:, None])[:, 0]  # (B,)
+            logits = self.margined(similarities, target, labels, lengths(x))  # (B, C)
             return F.cross_entropy(logits, labels) + self.penalty(x, labels)
 
     def scores(self, embeddings: Tensor) -> Tensor:
         """s times the similarities, (B, C): the logits without the margin."""
         return self.s * self.similarities(embeddings)
 
-    def own_cosines(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def target_cosines(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """cos_y, (B,)."""
         with without_autocast(embeddings):
             x = full_precision(embeddings)
             return F.cosine_similarity(x, self.weight[labels].to(x.dtype))
 
     def measures(self) -> Mapping[str, float]:
-        """Nothing."""
+        """No values."""
         return {}
 
 
@@ -83,6 +83,6 @@ class InnerProductHead(ClassifierHead):
             weight, bias = (self.weight, self.bias) if rows is None else (self.weight[rows], self.bias[rows])
             return F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
-        """As they are: there is no margin."""
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+        """The similarities: there is no margin."""
         return similarities

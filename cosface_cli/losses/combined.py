@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cosface_cli.losses.angular_margins import angles, psi
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 
 class Combined(ClassifierHead):
@@ -50,6 +50,6 @@ class Combined(ClassifierHead):
         """m3 - psi(m1 pi/2 + m2)."""
         return options["m3"] - float(psi(torch.tensor(options["m1"] * math.pi / 2 + options["m2"])))
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s (cos(m1 theta_y + m2) - m3), s cos_j."""
-        return self.s * with_own(similarities, labels, psi(self.m1 * angles(own) + self.m2) - self.m3)
+        return self.s * with_targets(similarities, labels, psi(self.m1 * angles(target) + self.m2) - self.m3)

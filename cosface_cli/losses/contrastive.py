@@ -20,9 +20,9 @@ class Contrastive(InnerProductHead):
         + lambda_v (mean over pairs of one identity of d^2 / 2 + mean over pairs of two of max(0, m - d)^2 / 2)
     d = |x_i / |x_i| - x_j / |x_j||
 
-    m: distance from which two identities are apart enough, above 0, at most 2; lambda_v: weight of the pairs, 0 or
-    more. Distances are between unit embeddings, as they are compared later, and the two kinds of pairs weigh alike
-    however many there are of each: so lambda_v is 1, not Sun's 0.05. Not for shards: it compares whole embeddings.
+    m: distance from which pairs of two identities have no loss, above 0, at most 2; lambda_v: weight of the pairs, 0 or
+    more. Distances are between unit embeddings, as in later comparisons. Both kinds of pairs have the same weight, for
+    any numbers of pairs: so lambda_v is 1, not Sun's 0.05. Not shardable: it compares whole embeddings.
     """
 
     DEFAULTS: ClassVar[Mapping[str, float]] = {"m": 1.0, "lambda_v": 1.0}

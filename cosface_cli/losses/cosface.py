@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 
 class CosFace(ClassifierHead):
@@ -36,6 +36,6 @@ class CosFace(ClassifierHead):
         """m."""
         return options["m"]
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s (cos_y - m), s cos_j."""
-        return self.s * with_own(similarities, labels, own - self.m)
+        return self.s * with_targets(similarities, labels, target - self.m)

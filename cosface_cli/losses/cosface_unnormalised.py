@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cosface_cli.losses import normalised
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 
 class CosFaceUnnormalised(ClassifierHead):
@@ -31,9 +31,9 @@ class CosFaceUnnormalised(ClassifierHead):
         require(m >= 0, "m must be 0 or more")
         self.m = m
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """|x| (cos_y - m), |x| cos_j."""
-        return lengths[:, None] * with_own(similarities, labels, own - self.m)
+        return lengths[:, None] * with_targets(similarities, labels, target - self.m)
 
     def scores(self, embeddings: Tensor) -> Tensor:
         """|x| cos_j, (B, C)."""

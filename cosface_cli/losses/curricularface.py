@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cosface_cli.losses.angular_margins import cos_of_sum
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 
 class CurricularFace(ClassifierHead):
@@ -47,15 +47,15 @@ class CurricularFace(ClassifierHead):
         self.s, self.m, self.alpha = s, m, alpha
         self.register_buffer("t", torch.zeros(()))
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s T_y, s N_j."""
         if self.training:
-            self.t.lerp_(own.detach().mean().to(self.t.dtype), 1 - self.alpha)
-        target = cos_of_sum(own, self.m)  # (B,)
+            self.t.lerp_(target.detach().mean().to(self.t.dtype), 1 - self.alpha)
+        margin_cosine = cos_of_sum(target, self.m)  # (B,)
         t = self.t.clone()  # the gradient's own: the next step changes the buffer
-        hard = similarities > target[:, None]  # (B, C)
+        hard = similarities > margin_cosine[:, None]  # (B, C)
         others = torch.where(hard, similarities * (t + similarities), similarities)
-        return self.s * with_own(others, labels, target)
+        return self.s * with_targets(others, labels, margin_cosine)
 
     def measures(self) -> Mapping[str, float]:
         """t."""

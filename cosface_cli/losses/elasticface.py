@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 
 class ElasticFace(ClassifierHead):
@@ -51,10 +51,10 @@ class ElasticFace(ClassifierHead):
         """m, the mean margin."""
         return options["m"]
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s (cos_y - E), s cos_j."""
         if self.training:
             self.iteration += 1
         generator = torch.Generator().manual_seed(int(self.seed) + int(self.iteration))
-        drawn = torch.randn(len(own), generator=generator).to(own)  # (B,)
-        return self.s * with_own(similarities, labels, own - (self.m + self.sigma * drawn))
+        drawn = torch.randn(len(target), generator=generator).to(target)  # (B,)
+        return self.s * with_targets(similarities, labels, target - (self.m + self.sigma * drawn))

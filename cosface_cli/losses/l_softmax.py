@@ -11,7 +11,7 @@ from torch import Tensor
 from cosface_cli.losses.angular_margins import psi_of_multiple
 from cosface_cli.losses.annealing import Annealing, whole
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import full_precision, with_own, without_autocast
+from cosface_cli.losses.normalised import full_precision, with_targets, without_autocast
 
 
 class LSoftmax(ClassifierHead):
@@ -52,10 +52,10 @@ class LSoftmax(ClassifierHead):
         self.m = whole(m)
         self.annealing = Annealing(lambda_min, lambda_max, gamma, power)
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """f_y, |W_j||x| cos_j."""
         factors = lengths[:, None] * self._class_lengths(similarities.dtype)  # (B, C)
-        return factors * with_own(similarities, labels, self.annealing(own, psi_of_multiple(own, self.m)))
+        return factors * with_targets(similarities, labels, self.annealing(target, psi_of_multiple(target, self.m)))
 
     def scores(self, embeddings: Tensor) -> Tensor:
         """W_j . x, (B, C)."""

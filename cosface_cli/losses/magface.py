@@ -11,7 +11,7 @@ from torch import Tensor
 from cosface_cli.losses import normalised
 from cosface_cli.losses.angular_margins import cos_of_sum
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 
 class MagFace(ClassifierHead):
@@ -59,13 +59,13 @@ class MagFace(ClassifierHead):
         self.s, self.l_a, self.u_a, self.l_m, self.u_m, self.lambda_g = s, l_a, u_a, l_m, u_m, lambda_g
         self.register_buffer("length", torch.zeros(()))  # mean of the last batch
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s cos(theta_y + m(a)), s cos_j."""
         if self.training:
             self.length.copy_(lengths.detach().mean())
         a = lengths.clamp(self.l_a, self.u_a)  # (B,)
         m = (self.u_m - self.l_m) / (self.u_a - self.l_a) * (a - self.l_a) + self.l_m  # (B,)
-        return self.s * with_own(similarities, labels, cos_of_sum(own, m))
+        return self.s * with_targets(similarities, labels, cos_of_sum(target, m))
 
     def penalty(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """lambda_g times the mean of g(a)."""

@@ -15,7 +15,7 @@ def class_weights(identities: int, embedding_size: int) -> nn.Parameter:
 
 
 def full_precision(values: Tensor) -> Tensor:
-    """Half precision as float32: at s = 64 its logits would be off by up to 1/32. Other types as they are."""
+    """Half precision as float32, other types unchanged. In half precision logits at s = 64 have errors up to 1/32."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
@@ -27,7 +27,7 @@ def without_autocast(values: Tensor) -> torch.autocast:
 def cosines(embeddings: Tensor, weight: Tensor) -> Tensor:
     """cos_j = W_j . x / (|W_j| |x|), Wang 2018 Eq. 2, in -1..1 and never in half precision.
 
-    embeddings: (B, D); weight: (C, D). Returns (B, C). Rounding may carry a product over 1: it is clamped.
+    embeddings: (B, D); weight: (C, D). Returns (B, C). Products that rounding makes larger than 1 are clamped.
     """
     with without_autocast(embeddings):
         x = F.normalize(full_precision(embeddings))  # (B, D)
@@ -38,15 +38,15 @@ def cosines(embeddings: Tensor, weight: Tensor) -> Tensor:
 def lengths(embeddings: Tensor) -> Tensor:
     """|x|, (B,), of embeddings (B, D), never in half precision."""
     with without_autocast(embeddings):
-        found: Tensor = torch.linalg.vector_norm(full_precision(embeddings), dim=1)
-        return found
+        norms: Tensor = torch.linalg.vector_norm(full_precision(embeddings), dim=1)
+        return norms
 
 
-def with_own(similarities: Tensor, labels: Tensor, values: Tensor) -> Tensor:
-    """Similarities (B, C) in which each row's column labels (B,) holds its value of values (B,); -1 changes nothing."""
+def with_targets(similarities: Tensor, labels: Tensor, values: Tensor) -> Tensor:
+    """A copy of similarities (B, C) with values (B,) in the columns labels (B,). A label of -1 changes nothing."""
     column = labels.clamp_min(0)[:, None]  # (B, 1)
-    here = (labels >= 0)[:, None]  # (B, 1)
-    return similarities.scatter(1, column, torch.where(here, values[:, None], similarities.gather(1, column)))
+    local = (labels >= 0)[:, None]  # (B, 1)
+    return similarities.scatter(1, column, torch.where(local, values[:, None], similarities.gather(1, column)))
 
 
 def require(holds: bool, problem: str) -> None:

@@ -33,6 +33,6 @@ class NSL(ClassifierHead):
         """0: there is no margin."""
         return 0.0
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s cos_j: there is no margin."""
         return self.s * similarities

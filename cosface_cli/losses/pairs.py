@@ -17,11 +17,11 @@ def squared_distances(embeddings: Tensor) -> Tensor:
 
 
 def same_identity(labels: Tensor) -> Tensor:
-    """Which pairs (B, B) are two crops of one identity; a crop is no pair with itself."""
+    """Which pairs (B, B) are two different crops of one identity."""
     same = labels[:, None] == labels[None, :]
     return same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
 
 
 def mean_where(values: Tensor, chosen: Tensor) -> Tensor:
-    """The mean () of the values that are chosen, 0 where none is."""
+    """The mean () of the values for which chosen is true; 0 if there are none."""
     return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp_min(1)

@@ -11,7 +11,7 @@ from cosface_cli.losses import normalised
 from cosface_cli.losses.angular_margins import psi_of_multiple
 from cosface_cli.losses.annealing import Annealing, whole
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import with_own
+from cosface_cli.losses.normalised import with_targets
 
 
 class SphereFace(ClassifierHead):
@@ -52,10 +52,10 @@ class SphereFace(ClassifierHead):
         self.m = whole(m)
         self.annealing = Annealing(lambda_min, lambda_max, gamma, power)
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """f_y, |x| cos_j."""
-        target = self.annealing(own, psi_of_multiple(own, self.m))  # (B,)
-        return lengths[:, None] * with_own(similarities, labels, target)
+        margin_cosine = self.annealing(target, psi_of_multiple(target, self.m))  # (B,)
+        return lengths[:, None] * with_targets(similarities, labels, margin_cosine)
 
     def scores(self, embeddings: Tensor) -> Tensor:
         """|x| cos_j, (B, C)."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from cosface_cli.losses.angular_margins import psi_of_multiple
 from cosface_cli.losses.annealing import Annealing, whole
 from cosface_cli.losses.classifier import ClassifierHead
-from cosface_cli.losses.normalised import require, with_own
+from cosface_cli.losses.normalised import require, with_targets
 
 
 class SphereFaceNorm(ClassifierHead):
@@ -54,9 +54,9 @@ class SphereFaceNorm(ClassifierHead):
         self.s, self.m = s, whole(m)
         self.annealing = Annealing(lambda_min, lambda_max, gamma, power)
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """f_y, s cos_j."""
-        return self.s * with_own(similarities, labels, self.annealing(own, psi_of_multiple(own, self.m)))
+        return self.s * with_targets(similarities, labels, self.annealing(target, psi_of_multiple(target, self.m)))
 
     def measures(self) -> Mapping[str, float]:
         """lambda."""

@@ -15,7 +15,7 @@ from cosface_cli.losses.normalised import (
     cosines,
     full_precision,
     require,
-    with_own,
+    with_targets,
     without_autocast,
 )
 
@@ -56,11 +56,11 @@ class SubcenterArcFace(ClassifierHead):
         every = cosines(embeddings, weight.flatten(0, 1))  # (B, C K)
         return every.view(len(every), *weight.shape[:2]).amax(dim=2)
 
-    def margined(self, similarities: Tensor, own: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    def margined(self, similarities: Tensor, target: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
         """s cos(theta_y + m), s cos_j."""
-        return self.s * with_own(similarities, labels, cos_of_sum(own, self.m))
+        return self.s * with_targets(similarities, labels, cos_of_sum(target, self.m))
 
-    def own_cosines(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+    def target_cosines(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """cos_y, (B,), with the nearest centre."""
         with without_autocast(embeddings):
             x = full_precision(embeddings)[:, None]  # (B, 1, D)

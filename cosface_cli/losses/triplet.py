@@ -19,7 +19,7 @@ class Triplet(nn.Module):
     n: the nearest of another identity with |a - n|^2 > |a - p|^2; where all are nearer, the farthest
 
     alpha: margin in squared distance, above 0, below 4. There is no classifier: only the network has parameters,
-    and weight, scores and own_cosines are None. A batch without two crops of one identity, or of one identity only,
+    and weight, scores and target_cosines are None. A batch without two crops of one identity, or of one identity only,
     has loss 0.
     """
 
@@ -40,7 +40,7 @@ class Triplet(nn.Module):
 
     @staticmethod
     def margin_at_right_angle(**options: float) -> float | None:
-        """None: the first loss is not known."""
+        """None: the first loss cannot be estimated."""
         return None
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -56,13 +56,13 @@ class Triplet(nn.Module):
         return mean_where(loss, positive & (count > 0))
 
     def scores(self, embeddings: Tensor) -> None:
-        """None: nothing decides the identity."""
+        """None: there is no classifier."""
         return None
 
-    def own_cosines(self, embeddings: Tensor, labels: Tensor) -> None:
-        """None: an identity has no weight."""
+    def target_cosines(self, embeddings: Tensor, labels: Tensor) -> None:
+        """None: there are no class weights."""
         return None
 
     def measures(self) -> Mapping[str, float]:
-        """Nothing."""
+        """No values."""
         return {}

@@ -105,7 +105,11 @@ def test_info_of_a_store(invoke: Cosface, whole: Path) -> None:
 
 def test_info_of_another_file(invoke: Cosface, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "words.h5").write_text("words")
-    for path, part in ((tmp_path / "no.h5", "no such store"), (tmp_path / "words.h5", "no HDF5"), (tmp_path, "folder")):
+    for path, part in (
+        (tmp_path / "no.h5", "no such store"),
+        (tmp_path / "words.h5", "not an HDF5 file"),
+        (tmp_path, "folder"),
+    ):
         done = invoke("embed", "info", path)
         assert done.code == 2 and done.out == "" and part in done.err and len(done.err.splitlines()) == 1, done
     whole.write_bytes(whole.read_bytes()[:3000])

@@ -105,7 +105,7 @@ def test_a_damaged_index_is_told_and_no_index_is_an_error(root: Path, tmp_path: 
     path = root / read_header(root).segments[0].vectors
     path.write_bytes(path.read_bytes()[:-4])
     report = looked(root)
-    assert not report.ok and "bytes long" in report.problems[0]
+    assert not report.ok and "bytes, expected" in report.problems[0]
     with pytest.raises(CosfaceError, match="no index here"):
         looked(tmp_path)
 

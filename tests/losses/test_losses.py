@@ -117,13 +117,13 @@ def test_half_precision_gives_full_logits(name: str, dtype: torch.dtype):
     head = make(name, 32, 7)
     scores = head.scores(x)
     if scores is None:
-        assert head.weight is None and head.own_cosines(x, LABELS) is None
+        assert head.weight is None and head.target_cosines(x, LABELS) is None
         return
     assert scores.dtype == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(head.scores(x.float()), scores)
         assert torch.equal(head.similarities(x), head.similarities(x.float()))
-        assert head.own_cosines(x, LABELS).dtype == torch.float32
+        assert head.target_cosines(x, LABELS).dtype == torch.float32
         assert torch.equal(head.penalty(x, LABELS), make(name, 32, 7).penalty(x.float(), LABELS))
 
 
@@ -206,11 +206,11 @@ def test_it_learns(name: str):
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_own_cosines_are_those_of_the_weights(name: str):
+def test_target_cosines_are_those_of_the_weights(name: str):
     head = make(name, 5, 4)
     weight = head.weight if head.weight.ndim == 3 else head.weight[:, None]  # (C, K, D)
     expected = F.cosine_similarity(batch()[:, None], weight[LABELS], dim=2).amax(dim=1)
-    assert torch.allclose(head.own_cosines(batch(), LABELS), expected, atol=1e-6)
+    assert torch.allclose(head.target_cosines(batch(), LABELS), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

@@ -141,7 +141,7 @@ def whole_answer(name: str) -> dict[str, Tensor]:
     grads = {f"to {key}": p.grad for key, p in loss.named_parameters()}
     return {
         "loss": found.detach(), "to x": x.grad, **grads, **dict(loss.named_buffers()),
-        "right": right.double(), "cosine": loss.own_cosines(x, LABELS).sum().detach(),
+        "right": right.double(), "cosine": loss.target_cosines(x, LABELS).sum().detach(),
     }  # fmt: skip
 
 

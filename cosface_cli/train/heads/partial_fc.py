@@ -128,7 +128,7 @@ class PartialFC:
             with torch.no_grad():
                 best = torch.full_like(target, -torch.inf) if self._is_empty else cosines.amax(dim=1)  # (B,)
                 right = (target >= ranks.all_reduce_max(best)).sum().float()
-                target_cosines = torch.where(columns >= 0, head.own_cosines(x, columns.clamp_min(0)), 0.0)  # (B,)
+                target_cosines = torch.where(columns >= 0, head.target_cosines(x, columns.clamp_min(0)), 0.0)  # (B,)
                 cosine = ranks.all_reduce_sum(target_cosines.sum())
         return HeadOutput(loss=loss, right=right, cosine=cosine, count=len(labels))
 

@@ -60,7 +60,7 @@ class WholeHead:
     def _statistics(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The number of right answers () and the sum of target cosines ()."""
         scores = self.loss.scores(embeddings)  # (B, C)
-        target_cosines = self.loss.own_cosines(embeddings, labels)  # (B,)
+        target_cosines = self.loss.target_cosines(embeddings, labels)  # (B,)
         if scores is None or target_cosines is None:
             nan = embeddings.new_tensor(torch.nan)
             return nan, nan
