@@ -298,7 +298,7 @@ def test_a_folder_without_manifest_needs_a_template(tmp_path: Path):
         open_crops(tmp_path, "arcfase")
 
 
-def test_missing_or_foreign_weights_are_refused(tmp_path: Path):
+def test_folders_without_crops_are_refused(tmp_path: Path):
     with pytest.raises(CosfaceError, match="no such folder of crops"):
         open_crops(tmp_path / "none")
     written(tmp_path)
