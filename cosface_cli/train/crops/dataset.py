@@ -72,7 +72,7 @@ class CropReader:
         return images
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class LabelledCrops:
     """The crops of a training."""
 
@@ -199,7 +199,16 @@ def label(
     else:
         crops, labels, identities, loose = _of_folder(root, template_name, needed)
         hint = f"put crops of more people there, as {root / 'PERSON' / 'photo.jpg'}"
-    data = LabelledCrops(crops, labels, identities, needed, batch, seed, sampling, augmentation)
+    data = LabelledCrops(
+        crops=crops,
+        labels=labels,
+        identities=identities,
+        template=needed,
+        batch=batch,
+        seed=seed,
+        sampling=sampling,
+        augmentation=augmentation,
+    )
     counts = np.bincount(labels, minlength=len(identities))
     few = counts < min_images
     if few.any():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _EQUAL = 1e-6  # cosines that differ by less come from equal vectors
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class NetworkEmbedder:
     """The network in training as an Embedder."""
 
@@ -60,7 +60,7 @@ class Validation:
 
 def pair_scores(learner: Learner, size: int, pairs: PairCrops) -> NDArray[np.float64]:
     """The cosine of each pair (P,), NaN where a crop is missing. size: of the embeddings."""
-    embedder = NetworkEmbedder(learner, learner.backbone.template, size)
+    embedder = NetworkEmbedder(learner=learner, template=learner.backbone.template, size=size)
     vectors = unit_embeddings(embedder, pairs.crops).astype(np.float64)  # (N, D)
     scores: NDArray[np.float64] = (vectors[pairs.left] * vectors[pairs.right]).sum(axis=1)  # (P,)
     scores[(pairs.left < 0) | (pairs.right < 0)] = np.nan

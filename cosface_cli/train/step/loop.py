@@ -24,7 +24,7 @@ Slices = list[NDArray[np.int64]]
 """Which crops of a batch this process takes, for each slice of the batch."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class TrainState:
     """How far a run is."""
 
