@@ -17,7 +17,7 @@ from cosface_cli.registry import Row, Table
 if TYPE_CHECKING:
     from cosface_cli.command_line import Command, Group
 
-ENVIRONMENT = "COSFACE"  # COSFACE_ALIGN_DETECTOR=... stands for cosface align --detector ...
+ENVIRONMENT = "COSFACE"  # COSFACE_ALIGN_DETECTOR=x is the same as cosface align --detector x
 
 COMMANDS: Table[Command | Group] = Table(
     "command",
@@ -29,7 +29,7 @@ COMMANDS: Table[Command | Group] = Table(
     Row("paper", "cosface_cli.paper.command:paper", "The CosFace paper's figures and tables, run on your own crops."),
 )
 
-# words that stand where cosface embed and cosface verify expect their first file
+# sub-commands of embed and verify; as an argument they stand in the place of the first file
 STORE_COMMANDS: Table[Command | Group] = Table(
     "store command",
     Row("info", "cosface_cli.embed.command:info", "What a store holds."),
@@ -60,15 +60,15 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and give its exit code; an error that a user can fix becomes one line on stderr."""
+    """Run one command line and return its exit code. An error that a user can fix becomes one line on stderr."""
     try:
         code = _invoke(arguments)
     except CosfaceError as error:
-        return _fail(str(error))
+        return _report_error(str(error))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        where = context.command_path if context is not None else "cosface"
-        return _fail(f"{error.format_message().rstrip('.')}; see {where} --help")
+        command_path = context.command_path if context is not None else "cosface"
+        return _report_error(f"{error.format_message().rstrip('.')}; see {command_path} --help")
     except typer.Abort:
         code = EXIT_INTERRUPTED
     except Exception as error:  # a bug keeps its traceback; exit code 2, because 1 would mean "no"
@@ -77,22 +77,22 @@ def run(arguments: list[str]) -> int:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, KeyboardInterrupt):  # Ctrl-C during an import
-                return _interrupted()
+                return _report_interrupt()
             cause = cause.__cause__ or cause.__context__
         traceback.print_exc()
-        return _fail("this is a bug of cosface, please report it with the lines above")
+        return _report_error("this is a bug of cosface, please report it with the lines above")
     if code == EXIT_INTERRUPTED:
-        return _interrupted()
+        return _report_interrupt()
     return code if isinstance(code, int) else EXIT_DONE
 
 
-def mounted(*names: str, sub_command: tuple[str, str] | None = None, only: Collection[str] | None = None) -> Any:
-    """The command line with the named commands loaded; the others are listed in the help only, which is faster.
+def load_commands(*names: str, sub_command: tuple[str, str] | None = None, only: Collection[str] | None = None) -> Any:
+    """The command line with the named commands; the others are only listed in the help, which is faster.
 
-    sub_command: a command and the word of SUB_COMMANDS that is mounted in its place; only: of groups, the commands
-    that may be run, None for all.
+    sub_command: a command and its sub-command, such as ("embed", "info"), which is mounted instead of the command.
+    only: the commands of groups that can be run, None for all.
     """
-    from cosface_cli.command_line import mount
+    from cosface_cli.command_line import listed_only, mount
 
     app = typer.Typer(
         name="cosface",
@@ -109,11 +109,11 @@ def mounted(*names: str, sub_command: tuple[str, str] | None = None, only: Colle
             mount(group, sub_command[1], SUB_COMMANDS[row.name].load(sub_command[1]))
             app.add_typer(group, name=row.name)
         elif row.name not in names:
-            app.command(row.name, help=row.summary)(_not_loaded)
+            app.command(row.name, help=row.summary)(listed_only)
         else:
             mount(app, row.name, COMMANDS.load(row.name), row.summary, only)
     command = typer.main.get_command(app)
-    _set_variables(command)
+    _set_environment_variables(command)
     return command
 
 
@@ -123,11 +123,11 @@ def _invoke(arguments: list[str]) -> Any:
     if not asks_for_help and (os.environ.get("COSFACE_CONFIG") or os.path.exists("cosface.toml")):  # noqa: PTH110
         from cosface_cli import config_file
 
-        complete = mounted(*COMMANDS.names)
+        complete = load_commands(*COMMANDS.names)
         defaults = _with_lists(config_file.from_file(config_file.path(), _flags(complete)), complete)
     is_completion = f"_{ENVIRONMENT}_COMPLETE" in os.environ
     names = COMMANDS.names if is_completion else [word for word in arguments if word in COMMANDS]
-    command = mounted(*names, sub_command=_sub_command(arguments), only=None if is_completion else set(arguments))
+    command = load_commands(*names, sub_command=_sub_command(arguments), only=None if is_completion else set(arguments))
     return command.main(arguments or ["--help"], prog_name="cosface", standalone_mode=False, default_map=defaults)
 
 
@@ -145,22 +145,22 @@ def _sub_command(arguments: list[str]) -> tuple[str, str] | None:
     return command, word
 
 
-def _interrupted() -> int:
+def _report_interrupt() -> int:
     from cosface_cli.console import say
 
     say("cosface: interrupted; what was written is kept")
     return EXIT_INTERRUPTED
 
 
-def _fail(text: str) -> int:
+def _report_error(text: str) -> int:
     from cosface_cli.console import say
 
     say(f"cosface: {text}")
     return EXIT_FAILED
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"cosface {__version__}")
         raise typer.Exit()
 
@@ -173,12 +173,9 @@ def _root(
     """Face recognition on the command line: align photos, train, embed, index and verify."""
 
 
-def _not_loaded() -> None:
-    raise AssertionError("a command that is run was loaded before")
-
-
-def _set_variables(command: Any) -> None:
-    """Environment variables: each option has one, by the rule in the epilog; the help does not repeat them."""
+def _set_environment_variables(command: Any) -> None:
+    """Set how options are read from environment variables. The epilog has the rule for their names, so the help of an
+    option does not show them."""
     for parameter in command.params:
         parameter.show_envvar = False
         if parameter.name == "version":  # COSFACE_VERSION may be set for other reasons
@@ -186,7 +183,7 @@ def _set_variables(command: Any) -> None:
         if getattr(parameter, "multiple", False):
             parameter.split_envvar_value = _split_variable
     for sub in getattr(command, "commands", {}).values():
-        _set_variables(sub)
+        _set_environment_variables(sub)
 
 
 def _split_variable(variable: str) -> list[str]:
@@ -195,7 +192,7 @@ def _split_variable(variable: str) -> list[str]:
 
 
 def _with_lists(values: dict[str, Any], command: Any) -> dict[str, Any]:
-    """The same values, where a single value of a repeatable option is a list of one."""
+    """The values of a config file, where a single value of a repeatable option becomes a list."""
     sub_commands = getattr(command, "commands", {})
     repeatable = {parameter.name for parameter in command.params if getattr(parameter, "multiple", False)}
     lists = {name: [value] for name, value in values.items() if name in repeatable and not isinstance(value, list)}
@@ -204,7 +201,7 @@ def _with_lists(values: dict[str, Any], command: Any) -> dict[str, Any]:
 
 
 def _flags(command: Any) -> dict[str, Any]:
-    """By name, the commands of a group, and the options and arguments of a command with their parameters' names."""
+    """The flags and arguments of a command, each with its parameter's name; of a group, the same for each command."""
     sub_commands = getattr(command, "commands", None)
     if sub_commands is not None:
         return {name: _flags(sub) for name, sub in sub_commands.items()}

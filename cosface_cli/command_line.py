@@ -4,8 +4,8 @@
     def align(config: AlignConfig, terminal: Terminal) -> int:
         \"\"\"Find the faces of photos and cut them out aligned.\"\"\"
 
-The function gets one config for each class named, checked, and the terminal; what it returns is the exit code. Its
-docstring is the help text.
+The function gets a checked config of each class, and the terminal. It returns the exit code. Its docstring is the help
+text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typer.core import TyperCommand
 
 from cosface_cli.console import Terminal
 from cosface_cli.errors import CosfaceError
-from cosface_cli.options import Parameter, convert, default_in_words, parameters
+from cosface_cli.options import Parameter, convert, default_text, parameters
 
 C = TypeVar("C")
 _VALUES = {str: "<text>", int: "<int>", float: "<number>", Path: "<path>"}
@@ -30,31 +30,31 @@ _LONGEST_CHOICE = 30  # characters of "a|b|c" beside a flag; longer ones stand i
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class OptionValues:
     """The values that a user gave: by flag, by environment variable or in cosface.toml."""
 
     configs: tuple[type, ...]
-    """Those that the command can build."""
+    """The config classes that the command can build."""
     values: Mapping[str, Any]
-    """By field name; fields that were not given are missing."""
+    """By field name; without the fields that the user did not set."""
 
-    def config(self, kind: type[C], beside: str | None = None, allowed: Collection[str] = (), **filled: Any) -> C:
+    def config(self, kind: type[C], choice: str | None = None, allowed: Collection[str] = (), **extra: Any) -> C:
         """A config built from the values.
 
-        beside: what the user chose, such as "--protocol lfw": then a value that kind has no field for is an error, but
-        for the fields in `allowed`, which the command uses itself. filled: fields that the command sets. Raises
+        choice: what the user chose, such as "--protocol lfw". Then a value without a field in `kind` is an error,
+        except for the fields in `allowed`, which the command uses itself. extra: fields that the command sets. Raises
         CosfaceError naming the flag.
         """
-        names = {found.name for found in parameters(kind)}
-        if beside is not None:
+        names = {parameter.name for parameter in parameters(kind)}
+        if choice is not None:
             for name in self.values:
                 if name not in names and name not in _TERMINAL and name not in allowed:
-                    raise CosfaceError(f"{self.flag(name)} is not an option of {beside}", hint="leave it out")
-        return kind(**{name: value for name, value in self.values.items() if name in names}, **filled)
+                    raise CosfaceError(f"{self.flag(name)} is not an option of {choice}", hint="leave it out")
+        return kind(**{name: value for name, value in self.values.items() if name in names}, **extra)
 
     def flag(self, name: str) -> str:
         """The flag of a field."""
-        return next(found.flag for kind in self.configs for found in parameters(kind) if found.name == name)
+        return next(parameter.flag for kind in self.configs for parameter in parameters(kind) if parameter.name == name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,9 @@ class Command:
     configs: Callable[[], tuple[type, ...]]
     """The config classes whose fields are its options; called when the command is mounted."""
     examples: tuple[str, ...]
-    """Command lines that the help ends with."""
-    takes_given: bool = False
-    """Whether the function chooses among the configs itself: it gets Given in their place."""
+    """Command lines for the end of the help."""
+    takes_values: bool = False
+    """Whether the function gets OptionValues instead of configs, because it chooses which config to build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,11 @@ def command(*configs: type, examples: tuple[str, ...]) -> Callable[[Callable[...
     return lambda function: Command(function=function, configs=lambda: configs, examples=examples)
 
 
-def command_of(
+def multi_config_command(
     configs: Callable[[], tuple[type, ...]], examples: tuple[str, ...]
 ) -> Callable[[Callable[..., int | None]], Command]:
-    """A command that can build one of several configs: its function gets Given, and the terminal."""
-    return lambda function: Command(function=function, configs=configs, examples=examples, takes_given=True)
+    """A command that builds one of several configs. Its function gets OptionValues, and the terminal."""
+    return lambda function: Command(function=function, configs=configs, examples=examples, takes_values=True)
 
 
 def mount(
@@ -97,72 +97,79 @@ def mount(
     summary: str | None = None,
     only: Collection[str] | None = None,
 ) -> None:
-    """Add a command or a group to a Typer application. summary: its line in the list of commands; only: the names of
-    the commands of groups that may be run, None for all; the others are listed in the help only, which is faster."""
+    """Add a command or a group to a Typer application.
+
+    summary: its line in the list of commands. only: the commands of groups that can be run, None for all; the others
+    are only listed in the help, which is faster.
+    """
     if isinstance(entry, Group):
         group = typer.Typer(help=entry.help, rich_markup_mode=None)
         for inner, sub in entry.commands.items():
             if only is None or inner in only or isinstance(sub, Group):
                 mount(group, inner, sub, only=only)
             else:
-                group.command(inner, help=sub.function.__doc__)(_listed_only)
+                group.command(inner, help=sub.function.__doc__)(listed_only)
         app.add_typer(group, name=name, short_help=summary)
     else:
-        by_word = _parameters(entry)
-        app.command(name, cls=_command_class(entry, by_word), short_help=summary)(_function(entry, by_word))
+        by_name = _parameters(entry)
+        app.command(name, cls=_command_class(entry, by_name), short_help=summary)(_function(entry, by_name))
 
 
-def _listed_only() -> None:
-    raise AssertionError("a command that is run was mounted before")
+def listed_only() -> None:
+    """Stands for a command that the help lists, but that cannot be run."""
+    raise AssertionError("only listed in the help: mount the command to run it")
 
 
-_TERMINAL = {found.name for found in parameters(Terminal)}
+_TERMINAL = {parameter.name for parameter in parameters(Terminal)}
 
 
 def _parameters(entry: Command) -> dict[str, Parameter]:
-    """By name on the command line; of configs that share a field the first one counts."""
-    ordered: dict[str, Parameter] = {}
+    """The parameters by their names in the signature. If configs share a field, the first config's is used."""
+    by_name: dict[str, Parameter] = {}
     for kind in (*entry.configs(), Terminal):
-        for found in parameters(kind):
-            ordered.setdefault(_word(found), found)
-    return ordered
+        for parameter in parameters(kind):
+            by_name.setdefault(_signature_name(parameter), parameter)
+    return by_name
 
 
-def _word(parameter: Parameter) -> str:
+def _signature_name(parameter: Parameter) -> str:
+    """The name in the function's signature, which is also the key in cosface.toml: that of the long flag."""
     if parameter.option.positional:
         return parameter.name
     long = [flag for flag in parameter.option.flags if flag.startswith("--")]
     flag = (long or [parameter.flag])[0].partition("/")[0]
-    word = flag.lstrip("-").replace("-", "_")
-    return parameter.name if iskeyword(word) else word  # --from: it names a Python parameter
+    name = flag.lstrip("-").replace("-", "_")
+    return parameter.name if iskeyword(name) else name  # a keyword such as `from` cannot name a Python parameter
 
 
-def _function(entry: Command, known: Mapping[str, Parameter]) -> Callable[..., int | None]:
+def _function(entry: Command, by_name: Mapping[str, Parameter]) -> Callable[..., int | None]:
     """The function that Typer calls, with a signature made from the options."""
 
-    def run(**words: Any) -> int | None:
-        values = {
-            known[word].name: convert(known[word], value)
-            for word, value in words.items()
-            if _is_given(known[word], value)
-        }
-        given = Given(entry.configs(), values)
-        terminal = given.config(Terminal)
-        if entry.takes_given:
-            return entry.function(given, terminal)
-        return entry.function(*(given.config(kind) for kind in entry.configs()), terminal)
+    def run(**arguments: Any) -> int | None:
+        values = OptionValues(
+            entry.configs(),
+            {
+                by_name[name].name: convert(by_name[name], value)
+                for name, value in arguments.items()
+                if _is_set(by_name[name], value)
+            },
+        )
+        terminal = values.config(Terminal)
+        if entry.takes_values:
+            return entry.function(values, terminal)
+        return entry.function(*(values.config(kind) for kind in entry.configs()), terminal)
 
-    ordered = sorted(known.items(), key=lambda pair: not pair[1].option.positional)
-    annotations = {word: _annotation(found) for word, found in ordered}
+    ordered = sorted(by_name.items(), key=lambda pair: not pair[1].option.positional)
+    annotations = {name: _annotation(parameter) for name, parameter in ordered}
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
-                word,
+                name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if _is_required(found) else None,
-                annotation=annotations[word],
+                default=inspect.Parameter.empty if _is_required(parameter) else None,
+                annotation=annotations[name],
             )
-            for word, found in ordered
+            for name, parameter in ordered
         ]
     )
     run.__annotations__ = annotations
@@ -171,7 +178,7 @@ def _function(entry: Command, known: Mapping[str, Parameter]) -> Callable[..., i
     return run
 
 
-def _is_given(parameter: Parameter, value: Any) -> bool:
+def _is_set(parameter: Parameter, value: Any) -> bool:
     return value is not None and not (isinstance(value, (list, tuple)) and not value and not parameter.option.separator)
 
 
@@ -180,20 +187,20 @@ def _is_required(parameter: Parameter) -> bool:
 
 
 def _annotation(parameter: Parameter) -> Any:
-    """The annotation that Typer makes an option or an argument of. Values pass as they are; convert() reads them."""
-    said = parameter.option
-    many = (parameter.several or parameter.pairs) and not said.separator
+    """The annotation from which Typer makes an option or an argument. Typer does not convert values: convert() does."""
+    option = parameter.option
+    many = (parameter.several or parameter.pairs) and not option.separator
     kind: Any = bool if parameter.kind is bool else list[Any] if many else Any
     if not _is_required(parameter):
         kind = kind | None if kind is not Any else Any
-    shown: dict[str, Any] = {"help": _help(parameter), "show_default": False}
+    settings: dict[str, Any] = {"help": _help(parameter), "show_default": False}
     if parameter.kind is not bool:
-        shown |= {"parser": _as_it_is, "metavar": _metavar(parameter)}
-    info = typer.Argument(**shown) if said.positional else typer.Option(*_flags(parameter), **shown)
+        settings |= {"parser": _unconverted, "metavar": _metavar(parameter)}
+    info = typer.Argument(**settings) if option.positional else typer.Option(*_flags(parameter), **settings)
     return Annotated[kind, info]
 
 
-def _as_it_is(value: Any) -> Any:
+def _unconverted(value: Any) -> Any:
     return value
 
 
@@ -206,9 +213,8 @@ def _flags(parameter: Parameter) -> tuple[str, ...]:
 
 
 def _metavar(parameter: Parameter) -> str:
-    said = parameter.option
-    if said.metavar is not None:
-        return said.metavar
+    if parameter.option.metavar is not None:
+        return parameter.option.metavar
     choices = "|".join(parameter.choices)
     if choices and len(choices) <= _LONGEST_CHOICE:
         return f"<{choices}>"
@@ -216,36 +222,35 @@ def _metavar(parameter: Parameter) -> str:
 
 
 def _help(parameter: Parameter) -> str:
-    """The help text, then what applies where the option is left out, and the range."""
-    said = parameter.option
-    notes = [words] if (words := said.range_in_words) else []
+    """The help text, then the default and the range."""
+    option = parameter.option
+    notes = [option.range_text] if option.range_text else []
     default = parameter.default
-    if said.unset is not None and (default in (None, MISSING, ()) or default is False):
-        notes.insert(0, f"default: {said.unset}")
+    if option.unset is not None and (default in (None, MISSING, ()) or default is False):
+        notes.insert(0, f"default: {option.unset}")
     elif default not in (None, MISSING, ()) and default is not False:
-        notes.insert(0, f"default: {default_in_words(default)}")
+        notes.insert(0, f"default: {default_text(default)}")
     return f"{parameter.help}  [{'; '.join(notes)}]" if notes else parameter.help
 
 
-def _command_class(entry: Command, known: Mapping[str, Parameter]) -> type[TyperCommand]:
+def _command_class(entry: Command, by_name: Mapping[str, Parameter]) -> type[TyperCommand]:
     """A command whose help lists the options by group and ends with the examples."""
 
-    class HelpedCommand(TyperCommand):
+    class CommandWithGroupedHelp(TyperCommand):
         def format_options(self, ctx: Any, formatter: Any) -> None:
             groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
             last: list[tuple[str, str]] = []
-            for shown in self.get_params(ctx):
-                record = shown.get_help_record(ctx)
+            for typer_parameter in self.get_params(ctx):
+                record = typer_parameter.get_help_record(ctx)
                 if record is None:
                     continue
-                found = known.get(shown.name or "")
-                if found is None or found.name in _TERMINAL:
+                parameter = by_name.get(typer_parameter.name or "")
+                if parameter is None or parameter.name in _TERMINAL:
                     last.append(record)
+                elif parameter.option.positional:
+                    groups["Arguments"].append((_metavar(parameter) + "..." * parameter.several, record[1]))
                 else:
-                    if found.option.positional:
-                        groups["Arguments"].append((_metavar(found) + "..." * found.several, record[1]))
-                    else:
-                        groups.setdefault(found.option.group, []).append(record)
+                    groups.setdefault(parameter.option.group, []).append(record)
             output = [*groups.pop("Output", []), *last]
             for title, records in {**groups, "Output": output}.items():
                 if records:
@@ -258,4 +263,4 @@ def _command_class(entry: Command, known: Mapping[str, Parameter]) -> type[Typer
                     for example in entry.examples:
                         formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
-    return HelpedCommand
+    return CommandWithGroupedHelp

@@ -1,4 +1,4 @@
-"""cosface.toml: values of options. A flag goes before an environment variable, a variable before the file."""
+"""cosface.toml: values of options. A flag overrides an environment variable, and a variable overrides the file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NAME = "cosface.toml"
 def from_file(file: Path, commands: Mapping[str, Any]) -> dict[str, Any]:
     """The values in a cosface.toml: sections [align], [index.search] and so on, keys as the long flags.
 
-    commands: by name, the flags of each command, or the same again for a group. Raises CosfaceError for an unknown
-    section or key, with its near miss.
+    commands: by name, the flags of each command; of a group, the same for each of its commands. Raises CosfaceError for
+    an unknown section or key, with the closest one.
     """
     import tomllib
 

@@ -46,7 +46,7 @@ class PhotoError(CosfaceError):
 
 
 class ModelMismatch(CosfaceError):
-    """A file is of another model than the one that is needed."""
+    """A file belongs to another model than the one that is needed."""
 
 
 class DamagedError(CosfaceError):

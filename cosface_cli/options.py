@@ -1,4 +1,4 @@
-"""Options as data: a field of a config dataclass carries its flag, help, choices and range, and is checked by them.
+"""Options as data: a field of a config dataclass has its flag, help, choices and range, and is checked against them.
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class AlignConfig(Checked):
@@ -21,43 +21,43 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.registry import Table, suggest
+from cosface_cli.registry import Table, require_one_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What a field says about itself, beside its type and default."""
+    """The description of a config field, in addition to its type and default."""
 
     help: str
-    """One or two sentences. "{choices}" stands for the names that may be given."""
+    """One or two sentences. "{choices}" is replaced by the names to choose from."""
     flags: tuple[str, ...] = ()
     """--field-name if empty; a bool that may be None gets --name/--no-name."""
     positional: bool = False
-    """Whether it is an argument by position."""
+    """Whether it is an argument, without a flag."""
     metavar: str | None = None
-    """What stands for the value in the help; for an argument its name."""
+    """The placeholder of the value in the help, such as "<name>"; for an argument its name."""
     group: str = "Options"
     """The heading in the help under which it is listed."""
     choices: tuple[str, ...] | Table[Any] = ()
-    """All values that may be given; those of a Literal annotation need not be repeated."""
+    """All allowed values; those of a Literal annotation need not be repeated."""
     known: Table[Any] | None = None
-    """Names that may be given beside others, such as paths; "{choices}" in the help lists them."""
+    """Names for "{choices}" in the help, if other values, such as paths, are allowed too."""
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
     unset: str | None = None
-    """What applies where the default is None or empty, for the help: "from the recipe"."""
+    """The default in words, if the field's default is None or empty: "from the recipe"."""
     separator: str | None = None
-    """For a tuple: the values are written as one word with this between them; "none" is the empty tuple."""
+    """For a tuple: the character between its values, which are one argument; "none" is the empty tuple."""
     example: str | None = None
     """A value as it is written, for messages."""
 
     @property
-    def range_in_words(self) -> str:
-        """ "above 0 and at most 1"; empty where any number may be given."""
+    def range_text(self) -> str:
+        """ "above 0 and at most 1"; empty if every number is allowed."""
         limits = (("at least", self.at_least), ("above", self.above), ("at most", self.at_most), ("below", self.below))
-        return " and ".join(f"{word} {in_words(limit)}" for word, limit in limits if limit is not None)
+        return " and ".join(f"{word} {number_text(limit)}" for word, limit in limits if limit is not None)
 
     def contains(self, value: float) -> bool:
         """Whether a number is finite and in the range."""
@@ -70,8 +70,8 @@ class Option:
         )
 
 
-def in_words(number: float) -> str:
-    """A number as a person would write it: 20, 0.35."""
+def number_text(number: float) -> str:
+    """A number without superfluous digits: 20, 0.35."""
     return str(number) if isinstance(number, int) else f"{number:g}"
 
 
@@ -81,17 +81,17 @@ def option(help: str, *flags: str, **rest: Any) -> Option:
 
 
 def argument(metavar: str, help: str, **rest: Any) -> Option:
-    """An argument by position."""
+    """An argument, without a flag; rest: the other fields of Option."""
     return Option(help=help, metavar=metavar, positional=True, **rest)
 
 
-def default_in_words(value: Any) -> str:
+def default_text(value: Any) -> str:
     """A default as it stands in the help."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return in_words(value)
-    return (",".join(map(default_in_words, value)) or "none") if isinstance(value, tuple) else str(value)
+        return number_text(value)
+    return (",".join(map(default_text, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,30 +101,30 @@ class Parameter:
     name: str
     """The field's name."""
     kind: type
-    """str, int, float, bool or Path: of one value."""
+    """Type of one value: str, int, float, bool or Path."""
     optional: bool
-    """Whether None is a value of it."""
+    """Whether it can be None."""
     several: bool
     """Whether it holds a tuple of values."""
     single: bool
-    """Whether one value may also stand alone, without a tuple."""
+    """Whether one value is stored without a tuple."""
     pairs: bool
     """Whether it holds a mapping, written as NAME=VALUE."""
     default: Any
-    """MISSING where it must be given."""
+    """MISSING if the option is required."""
     literal: tuple[str, ...]
     """Values of its Literal annotation."""
     option: Option
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """All values that may be given, those of a table as they are now; empty if any may."""
-        listed = self.option.choices
-        return tuple(listed.names) if isinstance(listed, Table) else listed or self.literal
+        """All allowed values, a table's with the rows that it has now; empty if every value is allowed."""
+        choices = self.option.choices
+        return tuple(choices.names) if isinstance(choices, Table) else choices or self.literal
 
     @property
     def flag(self) -> str:
-        """How messages name it: its first flag, or an argument's name."""
+        """Its name in messages: the first flag, or the name of an argument."""
         if self.option.positional:
             return self.option.metavar or self.name.upper()
         return self.option.flags[0].partition("/")[0] if self.option.flags else "--" + self.name.replace("_", "-")
@@ -136,7 +136,7 @@ class Parameter:
 
 
 class Checked:
-    """Base of configs: their values are checked by their options when they are made."""
+    """Base class of configs, whose values are checked against their options when a config is created."""
 
     __slots__ = ()
 
@@ -145,8 +145,8 @@ class Checked:
 
 
 def parameters(config: Any) -> tuple[Parameter, ...]:
-    """The fields of a config dataclass that carry an option, in their order."""
-    return _parameters(config)
+    """The fields of a config dataclass that have an option, in order."""
+    return _parameters(config)  # mypy rejects type[T] as an argument of a cached function
 
 
 @cache
@@ -160,12 +160,12 @@ def _parameters(config: Any) -> tuple[Parameter, ...]:
 
 
 def parameter(config: type, name: str) -> Parameter:
-    """One of them."""
-    return next(found for found in parameters(config) if found.name == name)
+    """The parameter of one field."""
+    return next(parameter for parameter in parameters(config) if parameter.name == name)
 
 
 def flag_of(config: type, name: str) -> str:
-    """How messages name a field: its flag."""
+    """The name of a field in messages: its flag."""
     return parameter(config, name).flag
 
 
@@ -185,16 +185,16 @@ def check(config: Any) -> None:
 
 
 def convert(field: Parameter, value: Any) -> Any:
-    """A value of TOML or of the command line as the field holds it. Raises CosfaceError for another type."""
+    """Convert a value of TOML or of the command line to the field's type. Raises CosfaceError for a wrong type."""
     if value is None and field.optional:
         return None
     if field.pairs:
-        return _mapping(field, value)
+        return _convert_pairs(field, value)
     if field.several:
         empty = ("", "none") if field.option.separator else ("",)
-        items = tuple(_one(field, item) for item in _items(field, value) if item not in empty)
+        items = tuple(_convert_one(field, item) for item in _items(field, value) if item not in empty)
         return items[0] if field.single and len(items) == 1 else items
-    return _one(field, value)
+    return _convert_one(field, value)
 
 
 def _items(field: Parameter, value: Any) -> list[Any]:
@@ -205,18 +205,18 @@ def _items(field: Parameter, value: Any) -> list[Any]:
 
 
 def _check_one(field: Parameter, value: Any) -> None:
-    if field.choices and value not in field.choices:
-        raise CosfaceError(f"{field.flag} {value!r} is not known", hint=suggest(str(value), list(field.choices)))
+    if field.choices:
+        require_one_of(value, field.choices, field.flag)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
     if not field.option.contains(value):
-        words = field.option.range_in_words or "a finite number"
-        raise CosfaceError(f"{field.flag} must be {words}, got {in_words(value)}")
+        expected = field.option.range_text or "a finite number"
+        raise CosfaceError(f"{field.flag} must be {expected}, got {number_text(value)}")
 
 
-def _one(field: Parameter, value: Any) -> Any:
+def _convert_one(field: Parameter, value: Any) -> Any:
     """A single value of the field's kind."""
-    problem = CosfaceError(_other_type(field, value))
+    problem = CosfaceError(_type_problem(field, value))
     if field.kind is bool or isinstance(value, bool):
         if type(value) is not field.kind:
             raise problem
@@ -235,8 +235,8 @@ def _one(field: Parameter, value: Any) -> Any:
     return value
 
 
-def _other_type(field: Parameter, value: Any) -> str:
-    """What is said of a value of another type."""
+def _type_problem(field: Parameter, value: Any) -> str:
+    """The problem with a value of a wrong type."""
     one, several = _KINDS[field.kind]
     if field.option.separator is None:
         return f"{field.flag} must be {one}, got {value!r}"
@@ -246,13 +246,13 @@ def _other_type(field: Parameter, value: Any) -> str:
     return f"{field.flag} takes a comma-separated list of {several}, such as {field.option.example}; got {value!r}"
 
 
-def _mapping(field: Parameter, value: Any) -> Mapping[str, float] | None:
-    """NAME=VALUE words, or a TOML table, as numbers by name."""
+def _convert_pairs(field: Parameter, value: Any) -> Mapping[str, float] | None:
+    """NAME=VALUE arguments, or a TOML table, as numbers by name."""
     pairs: Iterable[tuple[str, Any]]
     if isinstance(value, Mapping):
         pairs = value.items()
     else:
-        pairs = [tuple(str(word).partition("=")[::2]) for word in value]  # type: ignore[misc]
+        pairs = [tuple(str(text).partition("=")[::2]) for text in value]  # type: ignore[misc]
     numbers = {}
     for name, number in pairs:
         try:
@@ -264,7 +264,7 @@ def _mapping(field: Parameter, value: Any) -> Mapping[str, float] | None:
     return numbers or None
 
 
-_KINDS = {  # of one value, of several
+_KINDS = {  # what messages call one value, and several
     str: ("text", "names"),
     int: ("a whole number", "whole numbers"),
     float: ("a number", "numbers"),
@@ -274,30 +274,32 @@ _KINDS = {  # of one value, of several
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> Parameter:
-    said = next(note for note in annotation.__metadata__ if isinstance(note, Option))
-    arms = [_bare(arm) for arm in _arms(annotation.__origin__)]
-    optional, arms = NoneType in arms, [arm for arm in arms if arm is not NoneType]
-    several = [arm for arm in arms if get_origin(arm) is tuple]
-    pairs = any(get_origin(arm) is Mapping for arm in arms)
-    inner = _bare(get_args(several[0])[0]) if several else arms[0]
+    """The parameter of a field, from its annotation: Annotated[T, Option], where T is one of the types that convert
+    supports, or a union of such types."""
+    option = next(note for note in annotation.__metadata__ if isinstance(note, Option))
+    members = [_without_annotated(member) for member in _union_members(annotation.__origin__)]
+    optional, members = NoneType in members, [member for member in members if member is not NoneType]
+    several = [member for member in members if get_origin(member) is tuple]
+    pairs = any(get_origin(member) is Mapping for member in members)
+    inner = _without_annotated(get_args(several[0])[0]) if several else members[0]
     literal = get_args(inner) if get_origin(inner) is Literal else ()
     return Parameter(
         name=name,
         kind=float if pairs else str if literal else inner,
         optional=optional,
         several=bool(several),
-        single=bool(several) and len(arms) > 1,
+        single=bool(several) and len(members) > 1,
         pairs=pairs,
         default=default,
         literal=literal,
-        option=said,
+        option=option,
     )
 
 
-def _arms(annotation: Any) -> tuple[Any, ...]:
+def _union_members(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
-def _bare(annotation: Any) -> Any:
-    """Without the Annotated around it."""
+def _without_annotated(annotation: Any) -> Any:
+    """The type within an Annotated; other types as they are."""
     return annotation.__origin__ if get_origin(annotation) is Annotated else annotation

@@ -24,7 +24,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the work is, in finer steps than inputs, such as the steps of a training."""
+    """Progress in finer steps than inputs, such as the steps of a training."""
 
     done: int
     """Steps so far."""
@@ -81,7 +81,7 @@ OnOutcome = Callable[[Outcome], None]
 
 
 def ignore(outcome: Outcome) -> None:
-    """A callback for callers that need the report only."""
+    """The callback of callers that need only the report."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from cosface_cli.app import COMMANDS, SUB_COMMANDS, mounted
+from cosface_cli.app import COMMANDS, SUB_COMMANDS, load_commands
 
 WIDTH = 100  # columns of a help text
 
@@ -19,7 +19,7 @@ HEAD = """# Commands
 
 This page is generated from the options of the configs: `python -m cosface_cli.reference > examples/cli.md`.
 Every option can also be set in cosface.toml (`[align]` then `min-face = 40`) or by an environment variable
-(`COSFACE_ALIGN_MIN_FACE=40`). A flag goes before a variable, a variable before the file.
+(`COSFACE_ALIGN_MIN_FACE=40`). A flag overrides a variable, and a variable overrides the file.
 """
 
 
@@ -32,11 +32,11 @@ def reference() -> str:
 
 
 def _helps() -> Iterator[tuple[str, str]]:
-    """Each command line with its help, groups before their commands."""
-    yield from _walk(mounted(*COMMANDS.names), "cosface", None)
+    """Each command with its help, groups before their commands."""
+    yield from _walk(load_commands(*COMMANDS.names), "cosface", None)
     for name, table in SUB_COMMANDS.items():
         for row in table:
-            group = mounted(sub_command=(name, row.name)).commands[name]
+            group = load_commands(sub_command=(name, row.name)).commands[name]
             yield from _walk(group.commands[row.name], f"cosface {name} {row.name}", None)
 
 

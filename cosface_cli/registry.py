@@ -1,4 +1,4 @@
-"""Choices by name: a table lists them, and imports one only when it is used."""
+"""Choices by name: a table lists them, and imports an entry only when it is used."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Table(Generic[T]):
         return list(self._rows)
 
     def row(self, name: str) -> Row:
-        """The row of that name. Raises CosfaceError that names the near miss or all the choices."""
+        """The row of that name. Raises CosfaceError that names the closest choice, or all choices."""
         try:
             return self._rows[name]
         except KeyError:
@@ -70,7 +70,7 @@ class Table(Generic[T]):
 
     @contextmanager
     def with_row(self, row: Row) -> Iterator[None]:
-        """Add a row for a while, in this process only."""
+        """Add a row within a with statement, for tests. Other processes do not have it."""
         before = self._rows
         self._rows = {**before, row.name: row}
         try:
@@ -80,15 +80,15 @@ class Table(Generic[T]):
 
 
 def suggest(word: str, choices: list[str]) -> str:
-    """A hint for an unknown word: its near miss if there is one, else all the choices."""
+    """A hint for an unknown word: the closest choice if one is similar, else all choices."""
     from difflib import get_close_matches
 
     near = get_close_matches(word, choices, n=1)
     return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(choices)}"
 
 
-def one_of(value: str, choices: Iterable[str], flag: str) -> None:
-    """Raises CosfaceError with the near miss unless value is one of choices."""
+def require_one_of(value: str, choices: Iterable[str], flag: str) -> None:
+    """Raises CosfaceError with the closest choice if value is not one of choices."""
     names = list(choices)
     if value not in names:
-        raise CosfaceError(f"{flag} {value!r} is not known", hint=suggest(value, names))
+        raise CosfaceError(f"{flag} {value!r} is not known", hint=suggest(str(value), names))

@@ -16,7 +16,7 @@ from cosface_cli.console import (
     Format,
     Rows,
     StageOutput,
-    following,
+    Terminal,
     json_line,
     output_rows,
     printable,
@@ -128,7 +128,7 @@ def test_outcomes_become_rows_words_and_a_summary(capsys: pytest.CaptureFixture[
     def row_of(outcome):
         return {"source": outcome.source, "reason": outcome.reason} if isinstance(outcome, Rejected) else None
 
-    with following("align", "json", False, ("source",), row_of) as emit:
+    with Terminal(format="json").stage_output("align", ("source",), row_of) as emit:
         emit(Planned(3))
         emit(Note("a note"))
         emit(Done("a", ({"source": "a", "face": 1}, {"source": "a", "face": 2})))
@@ -144,7 +144,7 @@ def test_outcomes_become_rows_words_and_a_summary(capsys: pytest.CaptureFixture[
 
 
 def test_an_interrupted_run_prints_its_table_and_no_summary(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(KeyboardInterrupt), following("align", "table", False, ("source",)) as emit:
+    with pytest.raises(KeyboardInterrupt), Terminal(format="table").stage_output("align", ("source",)) as emit:
         emit(Done("a", ({"source": "a.jpg"},)))
         raise KeyboardInterrupt
     captured = capsys.readouterr()
@@ -171,9 +171,9 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
 
 MANY = """
 import sys
-from cosface_cli.console import following
+from cosface_cli.console import Terminal
 from cosface_cli.outcomes import Done
-with following("align", sys.argv[1], False) as emit:
+with Terminal(format=sys.argv[1]).stage_output("align") as emit:
     for number in range(200_000):
         emit(Done("x", ({"source": "a" * 50, "number": number},)))
 print("not reached by a closed pipe", file=sys.stderr)

@@ -49,7 +49,7 @@ def sources() -> str:
 @cache
 def flags() -> frozenset[str]:
     """Every flag of every command."""
-    from cosface_cli.app import COMMANDS, SUB_COMMANDS, mounted
+    from cosface_cli.app import COMMANDS, SUB_COMMANDS, load_commands
 
     def of(command: object) -> set[str]:
         options = getattr(command, "params", [])
@@ -57,7 +57,9 @@ def flags() -> frozenset[str]:
         return own.union(*(of(sub) for sub in getattr(command, "commands", {}).values()))
 
     words = [(name, word) for name, table in SUB_COMMANDS.items() for word in table.names]
-    return frozenset({"--help"} | of(mounted(*COMMANDS.names)).union(*(of(mounted(sub_command=w)) for w in words)))
+    return frozenset(
+        {"--help"} | of(load_commands(*COMMANDS.names)).union(*(of(load_commands(sub_command=w)) for w in words))
+    )
 
 
 def anchors(text: str) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import pytest
 import typer
 
-from cosface_cli.command_line import Command, Given, Group, command, command_of, mount
+from cosface_cli.command_line import Command, Group, OptionValues, command, mount, multi_config_command
 from cosface_cli.console import Terminal
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import Checked, argument, check, convert, flag_of, option, parameter, parameters
@@ -181,10 +181,10 @@ class Other(Checked):
 def test_a_command_of_several_configs_refuses_what_the_chosen_one_does_not_have() -> None:
     made: list[Any] = []
 
-    @command_of(lambda: (Config, Other), examples=())
-    def go(given: Given, terminal: Terminal) -> int:
+    @multi_config_command(lambda: (Config, Other), examples=())
+    def go(values: OptionValues, terminal: Terminal) -> int:
         """Do one of two things."""
-        made.append(given.config(Other, beside="--protocol ytf"))
+        made.append(values.config(Other, choice="--protocol ytf"))
         return 0
 
     run(go, "r", "--pooling", "scores", "-q")

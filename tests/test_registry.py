@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.registry import Row, Table, one_of, suggest
+from cosface_cli.registry import Row, Table, require_one_of, suggest
 
 TABLE = Table(
     "number",
@@ -73,6 +73,6 @@ def test_suggest():
 
 
 def test_one_of():
-    one_of("sum", ("none", "sum"), "--flip")
+    require_one_of("sum", ("none", "sum"), "--flip")
     with pytest.raises(CosfaceError, match=r"^--flip 'summ' is not known; did you mean 'sum'\?$"):
-        one_of("summ", iter(("none", "sum")), "--flip")
+        require_one_of("summ", iter(("none", "sum")), "--flip")

@@ -26,6 +26,6 @@ def align(config: AlignConfig, terminal: Terminal) -> int:
     """
     from cosface_cli.align.stage import align as run
 
-    with terminal.following("align", COLUMNS) as emit:
+    with terminal.stage_output("align", COLUMNS) as emit:
         run(config, emit)
     return emit.exit_code

@@ -1,7 +1,7 @@
-"""The terminal: rows on stdout. Progress and messages go to stderr.
+"""The terminal: rows on stdout, progress and messages on stderr.
 
-Rows are NDJSON when piped and a table on a terminal. rich draws the progress on a terminal; elsewhere it is plain
-lines. NO_COLOR is obeyed.
+Rows are NDJSON when piped and a table on a terminal. Progress is a bar of rich on a terminal and plain lines elsewhere.
+NO_COLOR is respected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RowOf = Callable[[Outcome], Mapping[str, Any] | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal(Checked):
-    """The options of output that every command has, and what a command prints with."""
+    """The output options of every command, and the functions with which commands print."""
 
     format: Annotated[
         Format | None,
@@ -42,28 +42,35 @@ class Terminal(Checked):
     ] = False
 
     def rows(self, columns: tuple[str, ...] = ()) -> Rows:
-        """A writer of rows to stdout. columns: of a table or TSV, by default all keys."""
+        """A writer of rows to stdout. columns: of a table or TSV; all keys by default."""
         return Rows(self.format, columns)
 
     def print_rows(self, rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...] = ()) -> None:
-        """Write rows to stdout at once."""
+        """Write all rows to stdout."""
         writer = self.rows(columns)
         for row in rows:
             writer.write(row)
         writer.close()
 
-    def following(
+    @contextmanager
+    def stage_output(
         self, verb: str, columns: tuple[str, ...] = (), row_of: RowOf = lambda outcome: None
-    ) -> AbstractContextManager[StageOutput]:
+    ) -> Iterator[StageOutput]:
         """Print the outcomes of a stage: rows to stdout, progress and messages to stderr.
 
-        row_of: the row of a reject that the stage gave none, for a command that prints rejects.
+        row_of: makes a row for a reject without one, for a command that prints rejects.
         """
-        return following(verb, self.format, self.quiet, columns, row_of)
+        output = StageOutput(verb, self.rows(columns), self.quiet, row_of)
+        is_finished = False
+        try:
+            yield output
+            is_finished = True
+        finally:
+            output.close(is_finished)
 
-    def watching(self, verb: str) -> AbstractContextManager[StageOutput]:
+    def stage_progress(self, verb: str) -> AbstractContextManager[StageOutput]:
         """The same for a stage whose outcomes have no rows."""
-        return following(verb, "table", self.quiet)
+        return Terminal(format="table", quiet=self.quiet).stage_output(verb)
 
     def say(self, text: str) -> None:
         """Print a message on stderr."""
@@ -107,34 +114,16 @@ class StageOutput:
         if not self._stage_reports_progress:
             self._progress.at(self.tally.total, self._total, self.tally.rejected)
 
-    def close(self, finished: bool) -> None:
+    def close(self, is_finished: bool) -> None:
         """Print the table; if the stage finished, also the summary."""
         self._progress.close()
         self.rows.close()
-        if finished:
+        if is_finished:
             seconds = time.monotonic() - self.started
             rate = f", {self.tally.done / seconds:.1f}/s" if self.tally.done > 1 and seconds > 0 else ""
             say(f"{self.tally} in {seconds:.1f} s{rate}", self._quiet)
 
     @property
     def exit_code(self) -> int:
-        """Of the command, by the counts."""
+        """The exit code of the command, from the counts."""
         return self.tally.exit_code
-
-
-@contextmanager
-def following(
-    verb: str,
-    output: Format | None,
-    quiet: bool,
-    columns: tuple[str, ...] = (),
-    row_of: RowOf = lambda outcome: None,
-) -> Iterator[StageOutput]:
-    """See Terminal.following."""
-    stage_output = StageOutput(verb, Rows(output, columns), quiet, row_of)
-    finished = False
-    try:
-        yield stage_output
-        finished = True
-    finally:
-        stage_output.close(finished)

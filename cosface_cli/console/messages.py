@@ -12,12 +12,12 @@ def say(text: str, quiet: bool = False) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with everything that a terminal or log cannot show as escapes: control characters, undecoded bytes."""
+    """The text with escapes for what a terminal or a log cannot show: control characters and undecoded bytes."""
     return "".join(
         c if c.isprintable() or c == " " else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
 
 
 def without_markup(text: str) -> str:
-    """The text for rich, which would take [words] in brackets as markup."""
+    """The text escaped for rich, which reads [text] in brackets as markup."""
     return text.replace("[", r"\[")

@@ -15,15 +15,15 @@ from cosface_cli.outcomes import EXIT_DONE
 
 Format = Literal["table", "json", "tsv"]
 
-TABLE_ROWS = 50  # a table shows at most this many rows: the others are counted
-_PIPED_WIDTH = 200  # of a table that does not go to a terminal, in characters
+TABLE_ROWS = 50  # a table shows at most this many rows, and counts the others
+_PIPED_WIDTH = 200  # characters: width of a table that is not printed on a terminal
 
 
 class Rows:
     """Writes rows to stdout in one format. A closed pipe (`| head`) ends the program without an error."""
 
     def __init__(self, output: Format | None, columns: tuple[str, ...] = ()) -> None:
-        """output: by default a table on a terminal, else JSON; columns: of a table or TSV, by default all keys."""
+        """output: None: a table on a terminal, JSON elsewhere. columns: of a table or TSV; all keys by default."""
         self.output = output or ("table" if sys.stdout.isatty() else "json")
         self.columns = columns
         self._table: list[Mapping[str, Any]] = []
@@ -47,13 +47,13 @@ class Rows:
     def close(self) -> None:
         """Print the table, if there is one."""
         if self._table:
-            self._print(self._drawn_table())
+            self._print(self._table_text())
             if self._more:
                 self._print(f"... and {self._more} more rows: --format json writes them all")
         with _closed_pipe_ends_program():
             sys.stdout.flush()
 
-    def _drawn_table(self) -> str:
+    def _table_text(self) -> str:
         from rich.console import Console
         from rich.table import Table
 
@@ -65,9 +65,9 @@ class Rows:
             table.add_row(*(without_markup(_cell(row.get(column))) for column in columns))
         width = None if sys.stdout.isatty() else _PIPED_WIDTH
         terminal = Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
-        with terminal.capture() as drawn:  # if rich printed it, a closed pipe would end with exit code 1
+        with terminal.capture() as capture:  # if rich printed it, a closed pipe would end with exit code 1
             terminal.print(table)
-        return drawn.get().rstrip("\n")
+        return capture.get().rstrip("\n")
 
     def _print(self, text: str) -> None:
         with _closed_pipe_ends_program():
@@ -104,7 +104,7 @@ def _closed_pipe_ends_program() -> Iterator[None]:
 
 
 def _discard_stdout() -> None:
-    """The interpreter flushes stdout again when it ends: that must not fail."""
+    """Redirect stdout to the null device, because the interpreter flushes it again at exit, and that must not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

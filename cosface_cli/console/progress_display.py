@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, a line from time to time elsewhere."""
+"""Progress on standard error: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ class _Bar:
 
 
 class _Rate:
-    """Inputs per second in this run: what an earlier run did is not counted."""
+    """Inputs per second in this run. Inputs of an earlier run are not counted."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._first: int | None = None
 
     def at(self, done: int) -> float:
-        """The rate when so many are done; 0 at the first call."""
+        """The rate after `done` inputs."""
         if self._first is None:
             self._first = done - 1
         return (done - self._first) / max(time.monotonic() - self._started, 1e-9)

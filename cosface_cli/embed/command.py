@@ -36,7 +36,7 @@ def embed(config: EmbedConfig, terminal: Terminal) -> int:
     """
     from cosface_cli.embed.stage import embed as run
 
-    with terminal.following("embed", COLUMNS) as emit:
+    with terminal.stage_output("embed", COLUMNS) as emit:
         run(config, emit)
     return emit.exit_code
 
@@ -69,7 +69,7 @@ def merge(config: MergeConfig, terminal: Terminal) -> int:
     """
     from cosface_cli.embed.store_merge import merge as run
 
-    with terminal.watching("merge") as emit:
+    with terminal.stage_progress("merge") as emit:
         report = run(config, emit)
     terminal.print_rows([asdict(report)])
     return EXIT_DONE
@@ -86,7 +86,7 @@ def split(config: SplitConfig, terminal: Terminal) -> int:
     """
     from cosface_cli.embed.store_split import split as run
 
-    with terminal.watching("split") as emit:
+    with terminal.stage_progress("split") as emit:
         parts = run(config, emit)
     terminal.print_rows([asdict(part) for part in parts])
     return EXIT_DONE

@@ -32,7 +32,7 @@ def build(config: BuildConfig, terminal: Terminal) -> int:
     """
     from cosface_cli.index import stage
 
-    with terminal.watching("index") as emit:
+    with terminal.stage_progress("index") as emit:
         report = stage.build(config, emit)
     terminal.print_rows([asdict(report)])
     return emit.exit_code
@@ -43,7 +43,7 @@ def add(config: AddConfig, terminal: Terminal) -> int:
     """Add the rows of the stores to INDEX and keep the rows that it has from other sources."""
     from cosface_cli.index import stage
 
-    with terminal.watching("index") as emit:
+    with terminal.stage_progress("index") as emit:
         report = stage.add(config, emit)
     terminal.print_rows([asdict(report)])
     return emit.exit_code
@@ -64,7 +64,7 @@ def search(config: SearchConfig, terminal: Terminal) -> int:
     """
     from cosface_cli.index import stage
 
-    with terminal.following("search", COLUMNS, _reject_row) as emit:
+    with terminal.stage_output("search", COLUMNS, _reject_row) as emit:
         report = stage.search(config, emit)
     return EXIT_NO if emit.exit_code == EXIT_DONE and not report.hits else emit.exit_code
 

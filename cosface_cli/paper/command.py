@@ -13,7 +13,7 @@ _LFW = "--pairs pairs.txt --root ./lfw"
 
 def _figure(name: str, config_class: type[Checked], *examples: str) -> Command:
     def figure(config: Checked, terminal: Terminal) -> int:
-        with terminal.following("paper") as emit:
+        with terminal.stage_output("paper") as emit:
             for row in make_figure(name, config, emit).rows:
                 emit.rows.write(row)
         return emit.exit_code

@@ -19,7 +19,7 @@ from cosface_cli.backbones import BACKBONES
 from cosface_cli.engines.photos.photo_options import TemplateName
 from cosface_cli.engines.runtime.devices import Precision
 from cosface_cli.losses import LOSSES
-from cosface_cli.options import Checked, Option, argument, default_in_words, option
+from cosface_cli.options import Checked, Option, argument, default_text, option
 from cosface_cli.train.crops import AUGMENTATIONS, SAMPLERS
 from cosface_cli.train.step import OPTIMIZERS, SCHEDULES
 
@@ -40,7 +40,7 @@ class Setting(Option):
 
 def setting(help: str, *flags: str, fallback: Any = None, **fields: Any) -> Setting:
     """An option that a recipe may set. fields: the other fields of Setting."""
-    otherwise = "" if fallback is None else f", else {default_in_words(fallback)}"
+    otherwise = "" if fallback is None else f", else {default_text(fallback)}"
     return Setting(help=help, flags=flags, fallback=fallback, **{"unset": f"from the recipe{otherwise}", **fields})
 
 

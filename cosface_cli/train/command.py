@@ -56,7 +56,7 @@ def train(config: TrainConfig, instead: Instead, terminal: Terminal) -> int:
         terminal = Terminal(format=terminal.format, quiet=True)
     run = stage.preflight if instead.dry_run else stage.train
     try:
-        with terminal.following("train") as emit:
+        with terminal.stage_output("train") as emit:
             run(config, emit)
     except StoppedElsewhere:  # that process prints why
         return EXIT_FAILED

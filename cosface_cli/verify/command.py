@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cosface_cli.command_line import Given, command_of
+from cosface_cli.command_line import OptionValues, multi_config_command
 from cosface_cli.console import Terminal
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import Checked, argument, option
@@ -24,7 +24,7 @@ COLUMNS = ("cos", "same", "far", "far_low", "far_high", "threshold", "left", "ri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyArguments(Checked):
-    """What the command needs to know before it can choose a config."""
+    """The arguments that decide which config the command builds."""
 
     paths: Annotated[
         tuple[str, ...],
@@ -36,10 +36,10 @@ class VerifyArguments(Checked):
     protocol: Annotated[
         str | None,
         option(
-            "Protocol that SOURCE is evaluated by: {choices}.",
+            "Protocol by which SOURCE is evaluated: {choices}.",
             choices=PROTOCOLS,
             metavar="NAME",
-            unset="recognised by the files",
+            unset="recognised from the files",
             group=PROTOCOL,
         ),
     ] = None
@@ -50,7 +50,7 @@ class VerifyArguments(Checked):
     ] = None
 
 
-@command_of(
+@multi_config_command(
     lambda: (VerifyArguments, CompareConfig, *protocol_configs()),
     examples=(
         "cosface verify a.jpg b.jpg",
@@ -59,44 +59,44 @@ class VerifyArguments(Checked):
         "cosface verify faces.h5 --protocol all-pairs",
     ),
 )
-def verify(given: Given, terminal: Terminal) -> int:
+def verify(values: OptionValues, terminal: Terminal) -> int:
     """Decide whether two photos show one person (exit code 0) or two (1), or evaluate a model by a protocol.
 
     The score is the cosine of the embeddings; far is the share of pairs of two people that score as high. In a protocol
     with folds, the threshold of each is chosen on the others. A line of stdin is A<TAB>B or {"left": A, "right": B};
     or all names end in NUL. See also: cosface verify calibrate --help, cosface verify leakage --help.
     """
-    arguments = given.config(VerifyArguments)
+    arguments = values.config(VerifyArguments)
     names = [str(Path(path)) for path in arguments.paths]
-    stores: Sequence[Path] = given.values.get("stores", ())
+    stores: Sequence[Path] = values.values.get("stores", ())
     pairs, protocol = arguments.pairs, arguments.protocol
-    unjudged = _unjudged(pairs, names, bool(stores)) if pairs is not None and protocol is None else None
+    unlabelled = _unlabelled_pairs(pairs, names, bool(stores)) if pairs is not None and protocol is None else None
     is_source = len(names) == 1 and names != ["-"] and not stores
-    if unjudged is not None or (pairs is None and protocol is None and not is_source):
-        config = given.config(CompareConfig, beside="a comparison of photos", allowed=("paths", "pairs"))
-        return _compare(names, config, terminal) if unjudged is None else _compare_list(unjudged, config, terminal)
+    if unlabelled is not None or (pairs is None and protocol is None and not is_source):
+        config = values.config(CompareConfig, choice="a comparison of photos", allowed=("paths", "pairs"))
+        return _compare(names, config, terminal) if unlabelled is None else _compare_list(unlabelled, config, terminal)
     if len(names) > 1 or (names and stores) or len(stores) > 1:
         problem = f"{len(names) + len(stores)} paths are neither two photos nor one source"
         raise CosfaceError(problem, hint="give A B for two photos, or one SOURCE and --pairs or --protocol")
     source = Path(names[0]) if names else (*stores, *((pairs,) if pairs is not None else ()), Path())[0]
-    values = {**given.values, "pairs": None if pairs == source else pairs}
-    chosen = f"--protocol {protocol}"
+    options = {**values.values, "pairs": None if pairs == source else pairs}
+    choice = f"--protocol {protocol}"
     if protocol is None:
-        protocol, reason = recognise(source, values)
-        chosen = f"protocol {protocol}"
+        protocol, reason = recognise(source, options)
+        choice = f"protocol {protocol}"
         terminal.say(f"protocol {protocol}: {reason}; --protocol selects another")
     allowed = ("paths", "protocol", "report", "stores", *(("pairs",) if pairs == source else ()))
     kind: type[ProtocolConfig] = PROTOCOLS.load(protocol)
-    given = Given(given.configs, {name: value for name, value in values.items() if value is not None})
-    return _evaluate(given.config(kind, beside=chosen, allowed=allowed, source=source), arguments.report, terminal)
+    values = OptionValues(values.configs, {name: value for name, value in options.items() if value is not None})
+    return _evaluate(values.config(kind, choice=choice, allowed=allowed, source=source), arguments.report, terminal)
 
 
-def _unjudged(pairs: Path, names: list[str], in_store: bool) -> list[tuple[str, str]] | None:
-    """The pairs of a list that are to be compared; None for a list that a protocol evaluates."""
-    from cosface_cli.verify.compare.pair_lines import unjudged_pairs
+def _unlabelled_pairs(pairs: Path, names: list[str], in_store: bool) -> list[tuple[str, str]] | None:
+    """The pairs of a list that only names them, to compare; None for a list that a protocol evaluates."""
+    from cosface_cli.verify.compare.pair_lines import unlabelled_pairs
 
     root = None if in_store else Path(names[0]) if names else pairs.parent
-    return unjudged_pairs(pairs, root) if len(names) < 2 and not pairs.is_dir() else None
+    return unlabelled_pairs(pairs, root) if len(names) < 2 and not pairs.is_dir() else None
 
 
 def _compare(names: list[str], config: CompareConfig, terminal: Terminal) -> int:
@@ -111,7 +111,7 @@ def _compare(names: list[str], config: CompareConfig, terminal: Terminal) -> int
 
     left, right = names[0], names[1] if len(names) == 2 else None
     if right is None or (not config.stores and are_many(right)):
-        with terminal.following("verify", COLUMNS) as emit:
+        with terminal.stage_output("verify", COLUMNS) as emit:
             report = compare_many(left, right, config, emit)
         return EXIT_NO if emit.exit_code == EXIT_DONE and not report.same else emit.exit_code
     if config.workers:
@@ -129,7 +129,7 @@ def _compare(names: list[str], config: CompareConfig, terminal: Terminal) -> int
 def _compare_list(pairs: list[tuple[str, str]], config: CompareConfig, terminal: Terminal) -> int:
     from cosface_cli.verify.stage import compare_list
 
-    with terminal.following("verify", COLUMNS) as emit:
+    with terminal.stage_output("verify", COLUMNS) as emit:
         report = compare_list(pairs, config, emit)
     return EXIT_NO if emit.exit_code == EXIT_DONE and not report.same else emit.exit_code
 
@@ -138,7 +138,7 @@ def _evaluate(config: ProtocolConfig, page: Path | None, terminal: Terminal) -> 
     keep_blas_single_threaded()
     from cosface_cli.verify.stage import run_protocol
 
-    with terminal.following("verify") as emit:
+    with terminal.stage_output("verify") as emit:
         scores, report = run_protocol(config, emit)
         emit.rows.write(asdict(report) if emit.rows.output == "json" else report.summary())
         if page is not None:

@@ -27,7 +27,7 @@ def test_help_names_every_command_and_option(cosface: Cosface) -> None:
 
 
 def test_every_option_has_help() -> None:
-    from cosface_cli.app import COMMANDS, mounted
+    from cosface_cli.app import COMMANDS, load_commands
 
     def walk(command: object, path: str) -> None:
         for name, sub in getattr(command, "commands", {}).items():
@@ -36,7 +36,7 @@ def test_every_option_has_help() -> None:
             if parameter.name not in ("help", "install_completion", "show_completion"):
                 assert getattr(parameter, "help", None), f"{path} {parameter.name}"
 
-    walk(mounted(*COMMANDS.names), "cosface")
+    walk(load_commands(*COMMANDS.names), "cosface")
 
 
 @pytest.mark.slow

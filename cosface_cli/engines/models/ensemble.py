@@ -22,14 +22,14 @@ from cosface_cli.engines.photos.photo_embedder import PhotoEmbedder, PhotoEmbedd
 from cosface_cli.engines.photos.photo_options import Fuse
 from cosface_cli.errors import CosfaceError
 from cosface_cli.maths.unit_vectors import unit_length
-from cosface_cli.registry import one_of
+from cosface_cli.registry import require_one_of
 
 FUSES: tuple[Fuse, ...] = get_args(Fuse)
 
 
 def fuse_of(name: str, models: int) -> Fuse:
     """How the models are joined. Raises CosfaceError for an unknown name, and for concat of a single model."""
-    one_of(name, FUSES, "--fuse")
+    require_one_of(name, FUSES, "--fuse")
     if models < 2 and name != FUSES[0]:
         raise CosfaceError(
             f"--fuse {name} needs several models, got one", hint="add another --model, or leave --fuse out"

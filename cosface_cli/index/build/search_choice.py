@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from cosface_cli.artifacts.index.index_folder import IndexHeader, Segment
 from cosface_cli.engines.search import AUTO, RECALL, SEARCHERS, engine_for, products, rows_of, search_row
 from cosface_cli.errors import CosfaceError
-from cosface_cli.registry import one_of
+from cosface_cli.registry import require_one_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class SearchChoice:
         Raises CosfaceError for options that do not go together, and if a package that the engine needs is missing.
         """
         engine = engine or products()[0]
-        one_of(engine, products(), "--engine")
+        require_one_of(engine, products(), "--engine")
         rows = rows_of(engine)
         needs_uri = any(row.needs_uri for row in rows)
         if needs_uri and uri is None:
@@ -45,7 +45,7 @@ class SearchChoice:
             for row in rows:
                 SEARCHERS.load(row.name)  # a missing package is reported before any work
         else:
-            one_of(search, (AUTO, *(row.name for row in rows)), "--search")
+            require_one_of(search, (AUTO, *(row.name for row in rows)), "--search")
             if search != AUTO and not search_row(search).approximate and recall != RECALL:
                 problem = f"--search {search} is exact, so --recall has no effect"
                 raise CosfaceError(problem, hint="leave one of them out")

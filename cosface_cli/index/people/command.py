@@ -42,11 +42,11 @@ def cluster(config: ClusterConfig, terminal: Terminal) -> int:
     from cosface_cli.index.people import stage
 
     if config.evaluate:
-        with terminal.watching("cluster") as emit:
+        with terminal.stage_progress("cluster") as emit:
             report = stage.cluster(config, emit)
         terminal.print_rows([asdict(report)])
         return EXIT_DONE if report.faces else EXIT_NO
-    with terminal.following("cluster", CLUSTER_COLUMNS) as emit:
+    with terminal.stage_output("cluster", CLUSTER_COLUMNS) as emit:
         report = stage.cluster(config, emit)
     counts = f"{report.faces} faces: {report.clusters} groups ({report.fresh} new), {report.single} faces in none"
     terminal.say(f"{counts}, {report.doubtful} doubtful; merged from a mean cosine of {report.min_cos:.3f}")
@@ -65,11 +65,11 @@ def identify(config: IdentifyConfig, terminal: Terminal) -> int:
     from cosface_cli.index.people import stage
 
     if config.evaluate:
-        with terminal.watching("identify") as emit:
+        with terminal.stage_progress("identify") as emit:
             evaluation = stage.identify(config, emit)
         terminal.print_rows([asdict(evaluation)])
         return emit.exit_code
-    with terminal.following("identify", IDENTIFY_COLUMNS, _reject_row) as emit:
+    with terminal.stage_output("identify", IDENTIFY_COLUMNS, _reject_row) as emit:
         report = stage.identify(config, emit)
     assert isinstance(report, IdentifyReport)
     if report.searches:
@@ -134,7 +134,7 @@ def import_table(config: ImportNamesConfig, terminal: Terminal) -> int:
     """Name faces by a CSV file, and print the persons that changed."""
     from cosface_cli.index.people.names.names_csv import import_names
 
-    with terminal.watching("import") as emit:
+    with terminal.stage_progress("import") as emit:
         changed = import_names(config.index, config.table, emit)
     _print_persons(terminal, changed)
     return emit.exit_code

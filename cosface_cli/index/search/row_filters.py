@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cosface_cli.artifacts.store.face_rows import decode, encode
 from cosface_cli.errors import CosfaceError
 from cosface_cli.index.search.gallery import Gallery
-from cosface_cli.registry import one_of
+from cosface_cli.registry import require_one_of
 
 FIELDS = ("identity", "source")
 _BLOCK = 1 << 16
@@ -55,7 +55,7 @@ def _patterns(filters: Sequence[str]) -> dict[str, list[str]]:
         field, equals, pattern = text.partition("=")
         if not equals:
             raise CosfaceError(f"--filter must be FIELD=PATTERN, got {text!r}", hint="write --filter identity=NAME")
-        one_of(field, FIELDS, "--filter")
+        require_one_of(field, FIELDS, "--filter")
         patterns.setdefault(field, []).append(pattern)
     return patterns
 

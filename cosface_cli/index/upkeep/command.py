@@ -44,7 +44,7 @@ def merge(config: MergeConfig, terminal: Terminal) -> int:
     """Join indexes into a new one. Each row is taken once; the names of people come along."""
     from cosface_cli.index.upkeep import stage
 
-    with terminal.watching("merge") as emit:
+    with terminal.stage_progress("merge") as emit:
         report = stage.merge(config, emit)
     terminal.print_rows([asdict(report)])
     return emit.exit_code
@@ -72,7 +72,7 @@ def migrate(config: MigrateConfig, terminal: Terminal) -> int:
     """
     from cosface_cli.index.upkeep import stage
 
-    with terminal.watching("migrate") as emit:
+    with terminal.stage_progress("migrate") as emit:
         report = stage.migrate(config, emit)
     terminal.print_rows([asdict(report)])
     return emit.exit_code

@@ -45,7 +45,7 @@ from cosface_cli.index.upkeep.index_checks import compare_with_store, count_rows
 from cosface_cli.index.upkeep.model_map import common_faces, fit_map, mapped_keys, quality_sentence
 from cosface_cli.maths.linear_map import mapped
 from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, ignore
-from cosface_cli.registry import one_of
+from cosface_cli.registry import require_one_of
 
 
 def info(config: InfoConfig) -> InfoReport:
@@ -165,7 +165,7 @@ def export(config: ExportConfig) -> ExportReport:
     """Write an index to config.out, in the format of its suffix, whole or not at all. Raises CosfaceError for a suffix
     that is not known, or whose package is not installed."""
     suffix = config.out.suffix.removeprefix(".").lower()
-    one_of(suffix, EXPORTS.names, "the suffix of the file")
+    require_one_of(suffix, EXPORTS.names, "the suffix of the file")
     write = EXPORTS.load(suffix)
     gallery = Gallery(config.index)
     with atomic.write_errors(config.out), atomic.replacing(config.out) as temp:

@@ -16,7 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cosface_cli.errors import CosfaceError
-from cosface_cli.registry import one_of
+from cosface_cli.registry import require_one_of
 from cosface_cli.train.crops import AUGMENTATIONS, Augment
 
 Pixels = NDArray[np.uint8]
@@ -112,7 +112,7 @@ def augmentation(mirrored: bool, names: Sequence[str]) -> Augmentation:
     for name in names:
         if name == FLIP.name:
             raise CosfaceError("flip is on without --augment", hint="leave it out of the list; --no-flip turns it off")
-        one_of(name, AUGMENTATIONS.names, "--augment")
+        require_one_of(name, AUGMENTATIONS.names, "--augment")
     changes = tuple(AUGMENTATIONS.load(name) for name in AUGMENTATIONS.names if name in names)
     return Augmentation((FLIP, *changes) if mirrored else changes)
 

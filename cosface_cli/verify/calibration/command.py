@@ -26,7 +26,7 @@ def calibrate(config: CalibrateConfig, terminal: Terminal) -> int:
     keep_blas_single_threaded()
     from cosface_cli.verify.calibration.stage import calibrate as run
 
-    with terminal.following("calibrate", COLUMNS) as emit:
+    with terminal.stage_output("calibrate", COLUMNS) as emit:
         report = run(config, emit)
         for rate in report.rates:
             emit.rows.write({**rate, "model": report.model, "model_id": report.model_id, "flip": report.flip})

@@ -1,4 +1,4 @@
-"""Pairs of names without a judgement: on standard input, or in a list without a column for it."""
+"""Pairs of names without a label (same person or not): from standard input, or from a list without such a column."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _FORMAT = 'write A<TAB>B, {"left": A, "right": B}, or all names with NUL after e
 
 
 def split_pairs(content: bytes) -> list[tuple[str, str]]:
-    """The pairs in a list. It is split as bytes, so that NUL separates names of any bytes.
+    """The pairs of a list. It is split as bytes, so that names may contain any bytes and are separated by NUL.
 
-    Raises CosfaceError for an empty list, and naming the line that does not hold a pair.
+    Raises CosfaceError for an empty list, or for a line that is not a pair.
     """
     if b"\0" in content:
         names = [os.fsdecode(part) for part in content.removesuffix(b"\0").split(b"\0")]
@@ -30,10 +30,10 @@ def split_pairs(content: bytes) -> list[tuple[str, str]]:
     return pairs
 
 
-def unjudged_pairs(listed: Path, root: Path | None) -> list[tuple[str, str]] | None:
-    """The pairs of a list with named columns that says of none whether they are the same; None for any other list.
+def unlabelled_pairs(listed: Path, root: Path | None) -> list[tuple[str, str]] | None:
+    """The pairs of a list with named columns and without labels or scores; None for any other list.
 
-    root: what the names are relative to; None keeps them as they are. Raises CosfaceError for a damaged list.
+    root: the folder that the names are relative to; None keeps the names. Raises CosfaceError for a damaged list.
     """
     if list_kind(listed) != "csv":
         return None

@@ -25,7 +25,7 @@ def leakage(config: LeakageConfig, terminal: Terminal) -> int:
     keep_blas_single_threaded()
     from cosface_cli.verify.leakage.stage import leakage as run
 
-    with terminal.following("leakage", ("kind", "cos", "test", "train")) as emit:
+    with terminal.stage_output("leakage", ("kind", "cos", "test", "train")) as emit:
         report = run(config, emit)
         for part in report.scores:
             emit.rows.write({"kind": "score", **part})
