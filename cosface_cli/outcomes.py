@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 EXIT_DONE = 0
 EXIT_NO = 1  # the answer is no (different people, no match), or there was no input
@@ -46,7 +45,7 @@ class Done:
 
     source: str
     """Name of the input."""
-    rows: tuple[Mapping[str, Any], ...] = ()
+    rows: tuple[Mapping[str, object], ...] = ()
     """Its results: one mapping for each row of output."""
     count: int = 1
     """How many inputs this outcome stands for."""
@@ -72,7 +71,7 @@ class Rejected:
     """A code, such as no_face."""
     words: str
     """One sentence that says what is wrong and what to do."""
-    row: Mapping[str, Any] | None = None
+    row: Mapping[str, object] | None = None
     """The row of output, if the stage makes one for rejects too."""
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def write_contact_sheet(folder: Path, photo_of: Callable[[str], Place | None] = 
     return page
 
 
-def _summary(folder: Path, records: Sequence[CropRecord], rejects: Sequence[RejectRecord]) -> dict[str, Any]:
+def _summary(folder: Path, records: Sequence[CropRecord], rejects: Sequence[RejectRecord]) -> dict[str, object]:
     identities = {_identity(record.crop) for record in records} - {None}
     reasons = Counter(reject.reason for reject in rejects)
     with_crops = len({record.source for record in records})
@@ -72,7 +72,7 @@ def _summary(folder: Path, records: Sequence[CropRecord], rejects: Sequence[Reje
     }
 
 
-def _face(folder: Path, record: CropRecord, order: int) -> dict[str, Any]:
+def _face(folder: Path, record: CropRecord, order: int) -> dict[str, object]:
     """A crop for the page. landmarks: in crop pixels; misfit: root mean square of their distances to the template's
     landmarks, pixels."""
     target = template(record.template).landmarks
@@ -100,7 +100,7 @@ def _face(folder: Path, record: CropRecord, order: int) -> dict[str, Any]:
     }
 
 
-def _reject(record: RejectRecord, photo: Place | None, order: int) -> dict[str, Any]:
+def _reject(record: RejectRecord, photo: Place | None, order: int) -> dict[str, object]:
     return {
         "order": order,
         "source": record.source,

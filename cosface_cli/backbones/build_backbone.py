@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,21 +26,21 @@ def build(name: str, embedding_size: int, seed: int) -> nn.Module:
         return declaration(name)(embedding_size)
 
 
-def load(name: str, embedding_size: int, tensors: Mapping[str, NDArray[Any]]) -> nn.Module:
+def load(name: str, embedding_size: int, tensors: Mapping[str, NDArray[np.generic]]) -> nn.Module:
     """The network of that name with these weights, ready to embed. Raises CosfaceError where they do not fit it."""
     network = build(name, embedding_size, seed=0)
     put(network, tensors, f"these weights do not fit the backbone {name!r} with embedding size {embedding_size}")
     return network.eval()
 
 
-def fits(name: str, embedding_size: int, tensors: Mapping[str, NDArray[Any]]) -> bool:
+def fits(name: str, embedding_size: int, tensors: Mapping[str, NDArray[np.generic]]) -> bool:
     """Whether tensors are those of that network, by name and shape. Nothing of its size is built."""
     with torch.device("meta"):
         state = declaration(name)(embedding_size).state_dict()
     return {key: tuple(t.shape) for key, t in state.items()} == {key: t.shape for key, t in tensors.items()}
 
 
-def put(module: nn.Module, tensors: Mapping[str, NDArray[Any]], problem: str) -> None:
+def put(module: nn.Module, tensors: Mapping[str, NDArray[np.generic]], problem: str) -> None:
     """Copy tensors by name into a module, in place. Raises CosfaceError(problem) where names or shapes differ."""
     state = {name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}
     try:
@@ -50,6 +49,6 @@ def put(module: nn.Module, tensors: Mapping[str, NDArray[Any]], problem: str) ->
         raise CosfaceError(problem, hint="give the weights that were written with it") from error
 
 
-def tensors_of(module: nn.Module) -> dict[str, NDArray[Any]]:
+def tensors_of(module: nn.Module) -> dict[str, NDArray[np.generic]]:
     """The module's parameters and buffers by name, as arrays on the CPU."""
     return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in module.state_dict().items()}

@@ -8,8 +8,8 @@ after each convolution are folded into the convolution. As separate layers they 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -87,8 +87,8 @@ class DlibResNet(nn.Module):
 
 
 def named(
-    convolutions: Sequence[tuple[NDArray[Any], NDArray[Any]]], embedding: NDArray[Any]
-) -> dict[str, NDArray[Any]]:
+    convolutions: Sequence[tuple[NDArray[np.generic], NDArray[np.generic]]], embedding: NDArray[np.generic]
+) -> dict[str, NDArray[np.generic]]:
     """dlib's arrays under this network's names.
 
     convolutions: weight (out, in, h, w) and bias (out,) in the order from the input, with scale and shift folded in;

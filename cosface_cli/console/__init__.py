@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from cosface_cli.console.messages import printable as printable
 from cosface_cli.console.messages import say as say
@@ -21,7 +21,7 @@ from cosface_cli.console.progress_display import open_progress_display
 from cosface_cli.options import Checked, option
 from cosface_cli.outcomes import Done, Note, Outcome, Planned, Progress, Rejected, Tally
 
-RowOf = Callable[[Outcome], Mapping[str, Any] | None]
+RowOf = Callable[[Outcome], Mapping[str, object] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Terminal(Checked):
         """A writer of rows to stdout. columns: of a table or TSV; all keys by default."""
         return Rows(self.format, columns)
 
-    def print_rows(self, rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...] = ()) -> None:
+    def print_rows(self, rows: Iterable[Mapping[str, object]], columns: tuple[str, ...] = ()) -> None:
         """Write all rows to stdout."""
         writer = self.rows(columns)
         for row in rows:

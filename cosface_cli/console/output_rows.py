@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 from cosface_cli.console.messages import printable, without_markup
 from cosface_cli.errors import CosfaceError
@@ -26,11 +26,11 @@ class Rows:
         """output: None: a table on a terminal, JSON elsewhere. columns: of a table or TSV; all keys by default."""
         self.output = output or ("table" if sys.stdout.isatty() else "json")
         self.columns = columns
-        self._table: list[Mapping[str, Any]] = []
+        self._table: list[Mapping[str, object]] = []
         self._more = 0
         self._header_written = False
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, row: Mapping[str, object]) -> None:
         if self.output == "json":
             self._print(json_line(row))
         elif self.output == "tsv":
@@ -76,7 +76,7 @@ class Rows:
                 sys.stdout.flush()  # so that the reader of a pipe gets each row at once
 
 
-def json_line(row: Mapping[str, Any]) -> str:
+def json_line(row: Mapping[str, object]) -> str:
     """One row as JSON. Names that are not valid UTF-8 are written as escapes that decode to the same name; infinity
     and NaN become null."""
     try:
@@ -108,7 +108,7 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):

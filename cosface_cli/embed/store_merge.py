@@ -72,7 +72,7 @@ class _Owners:
                     yield row, vector
                     emit(Done(row.source))
 
-    def rejected(self) -> Iterator[dict[str, Any]]:
+    def rejected(self) -> Iterator[dict[str, object]]:
         """Rejects of sources without rows in any store, each from its owner."""
         for number, path in enumerate(self.stores):
             with Store(path) as store:

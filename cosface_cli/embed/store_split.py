@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ class _Part:
     identity: str | None = None
     ranges: list[list[int]] = field(default_factory=list)
     """Start and stop of its rows in the store."""
-    rejects: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[dict[str, object]] = field(default_factory=list)
 
 
 def split(config: SplitConfig, emit: OnOutcome = ignore) -> tuple[SplitReport, ...]:
@@ -112,7 +111,7 @@ def _by_number(store: Store, count: int) -> list[_Part]:
     ]
 
 
-def _share(items: Sequence[dict[str, Any]], number: int, count: int) -> Sequence[dict[str, Any]]:
+def _share(items: Sequence[dict[str, object]], number: int, count: int) -> Sequence[dict[str, object]]:
     return items[number * len(items) // count : (number + 1) * len(items) // count]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from cosface_cli.command_line import Group, command
 from cosface_cli.console import Terminal
@@ -69,7 +68,7 @@ def search(config: SearchConfig, terminal: Terminal) -> int:
     return EXIT_NO if emit.exit_code == EXIT_DONE and not report.hits else emit.exit_code
 
 
-def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
+def _reject_row(outcome: Outcome) -> Mapping[str, object] | None:
     if not isinstance(outcome, Rejected):
         return None
     empty = dict.fromkeys(("probe_face", "probe_score", "rank", "cos", "identity", "source", "face", "box"))

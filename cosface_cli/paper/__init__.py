@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cosface_cli.engines.photos.photo_options import FlipOption, TemplateName, WorkersOption
 from cosface_cli.options import Checked, Option, argument, option, parameter
@@ -137,7 +137,7 @@ class PaperReport:
 
     name: str
     """Of the figure or table, such as "table2"."""
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[Mapping[str, object], ...]
     """As printed; accuracies and rates in 0..1."""
     differs: tuple[str, ...] = ()
     """In which ways this is not the paper's experiment, a sentence each."""

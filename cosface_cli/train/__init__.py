@@ -338,7 +338,7 @@ class TrainReport:
     """Trained in all."""
     resumed_from: int | None
     """The step after which this call resumed; None for a run from the beginning."""
-    last: Mapping[str, Any] = field(default_factory=dict)
+    last: Mapping[str, object] = field(default_factory=dict)
     """The last row of metrics.jsonl."""
     best_epoch: int | None = None
     """Whose weights were kept, 0 for those of the start; None where no epoch was scored."""

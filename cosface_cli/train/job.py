@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ class TrainingJob:
     source: str
     """Where the crops come from, in a few words."""
     dropped: Dropped
-    facts: dict[str, Any]
+    facts: dict[str, object]
     """What run.json says of all crops."""
     schedule: Schedule
 

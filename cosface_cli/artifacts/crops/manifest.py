@@ -117,7 +117,7 @@ class Crop:
 Record = CropRecord | RejectRecord
 
 
-def line(record: Record | Mapping[str, Any]) -> str:
+def line(record: Record | Mapping[str, object]) -> str:
     """One JSON line. Names stay readable; bytes that are not UTF-8 become escapes that decode to the same name."""
     values = record if isinstance(record, Mapping) else {f.name: getattr(record, f.name) for f in fields(record)}
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))

@@ -153,7 +153,7 @@ def growing(file: h5py.File, name: str, kind: str, shape: tuple[int, ...], chunk
     file.create_dataset(name, (0, *shape), kind, maxshape=(None, *shape), chunks=(chunk, *shape), track_times=False)
 
 
-def extend(dataset: h5py.Dataset, values: NDArray[Any]) -> None:
+def extend(dataset: h5py.Dataset, values: NDArray[np.generic]) -> None:
     """Append values to a growing dataset."""
     before = dataset.shape[0]
     dataset.resize(before + len(values), axis=0)

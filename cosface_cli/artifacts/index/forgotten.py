@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ FILE = "forgotten.jsonl"
 PLAN = ".forget.json"  # exists while `cosface index forget` runs, and after it was interrupted
 
 
-def write_receipt(root: Path, receipt: Mapping[str, Any]) -> Path:
+def write_receipt(root: Path, receipt: Mapping[str, object]) -> Path:
     """Append a receipt, whole or not at all. The caller must hold the index's lock."""
     path = root / FILE
     before = path.read_bytes() if path.is_file() else b""

@@ -91,7 +91,7 @@ class IndexHeader:
     """Paths of the stores that the index was built from."""
     uri: str | None = None
     """Address of the Milvus server."""
-    mapped: dict[str, Any] | None = None
+    mapped: dict[str, object] | None = None
     """If the vectors were mapped from another model: that model, and the accuracy of the map."""
     metric: str = "cos"
     """Always cos: a higher score means more similar."""

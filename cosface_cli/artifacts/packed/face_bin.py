@@ -165,7 +165,7 @@ class _Machine:
             raise CosfaceError(f"damaged, or not an InsightFace set ({error})", self._path, _HINT) from None
         raise CosfaceError("damaged, or not an InsightFace set (it has no end)", self._path, _HINT)
 
-    def push(self, value: Any) -> None:
+    def push(self, value: object) -> None:
         self._stack.append(value)
 
     def mark(self, _: Any) -> None:

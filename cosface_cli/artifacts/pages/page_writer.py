@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -18,7 +17,7 @@ from cosface_cli.artifacts.files import atomic
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
-def write_page(path: Path, template: str, values: Mapping[str, Any]) -> None:
+def write_page(path: Path, template: str, values: Mapping[str, object]) -> None:
     """Write a page to path, whole or not at all. template: path of the template, relative to the package.
 
     Iterators among the values are consumed while the page is written, so memory does not grow with their length.

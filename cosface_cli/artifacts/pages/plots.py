@@ -20,7 +20,7 @@ INK, SOFT, LINE, SHEET = "#16191d", "#5b6470", "#dde1e6", "#ffffff"
 ACCENT, WARN = "#1f5fbf", "#b3372b"
 _VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", SHEET: "sheet", ACCENT: "accent", WARN: "warn"}
 
-_STYLE: dict[str, Any] = {
+_STYLE: dict[str, object] = {
     "svg.hashsalt": "cosface",
     "svg.fonttype": "none",  # text stays text
     "font.size": 9,

@@ -122,6 +122,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return list(read_lines(path))
 
 
-def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_metrics(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write metrics.jsonl, whole or not at all."""
     write_text(path, "".join(map(line, rows)))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from cosface_cli.artifacts.files.atomic import write_errors
 
 
-def write_events(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_events(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write every number of the rows at the row's `step`, under its name. Values that are not numbers are left out.
 
     The wall time of each event is 0, which torch's SummaryWriter cannot do. So the same rows give the same bytes, and a

@@ -59,7 +59,7 @@ class Weights:
     """Version of the format."""
 
 
-def tensors_id(tensors: Mapping[str, NDArray[Any]]) -> str:
+def tensors_id(tensors: Mapping[str, NDArray[np.generic]]) -> str:
     """The model id: SHA-256 of names, types, shapes and values, but not of the header, which may change."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -69,7 +69,9 @@ def tensors_id(tensors: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def save_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
+def save_tensors(
+    path: Path, tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors by name to a .safetensors file, whole or not at all; the same tensors give the same bytes."""
     from safetensors.numpy import save
 
@@ -77,7 +79,7 @@ def save_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapp
     write_bytes(path, save(ordered, metadata=dict(metadata) if metadata else None))
 
 
-def save_weights(path: Path, tensors: Mapping[str, NDArray[Any]], header: Weights) -> None:
+def save_weights(path: Path, tensors: Mapping[str, NDArray[np.generic]], header: Weights) -> None:
     """Write a network's tensors and its header to path."""
     save_tensors(path, tensors, {_KEY: json.dumps(asdict(header), sort_keys=True)})
 
@@ -127,7 +129,7 @@ def read_header(path: Path) -> Weights:
         raise CosfaceError("the header of these weights is damaged", path, "train or copy them again") from error
 
 
-def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+def read_tensors(path: Path) -> dict[str, NDArray[np.generic]]:
     """The tensors of a .safetensors file by name. Raises CosfaceError for a damaged file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -140,7 +142,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         raise CosfaceError("this file is damaged", path, "make or copy it again") from error
 
 
-def read_trained(path: Path) -> tuple[Path, Weights, dict[str, NDArray[Any]]]:
+def read_trained(path: Path) -> tuple[Path, Weights, dict[str, NDArray[np.generic]]]:
     """The file, header and tensors of a run folder or of its weights.safetensors.
 
     Raises CosfaceError for another kind of file, DamagedError if the tensors do not match the header's model id.

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -68,7 +67,7 @@ SOURCE_KEY, FACE_KEY, KEY = 12, 20, 24  # lengths of the prefixes of Columns.key
 class Columns:
     """Rows, column by column."""
 
-    numbers: dict[str, NDArray[Any]]
+    numbers: dict[str, NDArray[np.generic]]
     """Columns of COLUMNS, by name."""
     texts: dict[str, list[bytes]]
     """Columns of TEXTS, by name: one text for each row."""

@@ -78,7 +78,7 @@ def write_store(
     path: Path,
     header: StoreHeader,
     rows: Iterable[tuple[FaceRow, NDArray[np.float32]]],
-    rejects: Sequence[dict[str, Any]],
+    rejects: Sequence[dict[str, object]],
 ) -> int:
     """Write rows with their unit vectors (D,) to path, whole or not at all. Returns the number of rows.
 
@@ -92,7 +92,7 @@ def _write(
     new: NewFile,
     header: StoreHeader,
     rows: Iterable[tuple[FaceRow, NDArray[np.float32]]],
-    rejects: Sequence[dict[str, Any]],
+    rejects: Sequence[dict[str, object]],
 ) -> int:
     file = new.h5
     growing(file, "embeddings", "<f4", (header.size,))

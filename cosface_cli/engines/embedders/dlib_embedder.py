@@ -97,7 +97,7 @@ class Graph:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
+    def constant(self, name: str, value: NDArray[np.generic] | np.generic) -> str:
         from onnx import numpy_helper
 
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))

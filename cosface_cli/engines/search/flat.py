@@ -37,7 +37,7 @@ class Flat(Search):
         vectors: VectorFile,
         lists: str | None = None,
         uri: str | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: Mapping[str, object] | None = None,
     ) -> FlatSearcher:
         return FlatSearcher(vectors)
 

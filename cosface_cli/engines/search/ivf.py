@@ -122,7 +122,7 @@ class ListsSearcher:
             raise DamagedError("it contains row numbers that are out of range", self._path, REBUILD_HINT)
         return ids
 
-    def tuned(self, vectors: VectorFile, recall: float) -> dict[str, Any]:
+    def tuned(self, vectors: VectorFile, recall: float) -> dict[str, object]:
         """Set nprobe to the smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that reaches the recall. Returns the settings."""
         sample = Sample(vectors)
         self.nprobe, reached = 1, sample.recall(self)

@@ -64,7 +64,7 @@ class Milvus(Search):
         )
 
     def open(
-        self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, Any]
+        self, vectors: VectorFile, lists: str | None, uri: str | None, settings: Mapping[str, object]
     ) -> MilvusSearcher:
         """See Search.open. Raises CosfaceError where the server or the collection does not exist."""
         with _one_line_errors(uri):

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import h5py
 
@@ -107,7 +106,7 @@ def _texts_of_json_file(path: Path) -> Iterator[str]:
         yield from _texts_of(json.loads(part))
 
 
-def _texts_of(value: Any) -> Iterator[str]:
+def _texts_of(value: object) -> Iterator[str]:
     """Every text in a JSON value, keys included."""
     if isinstance(value, str):
         yield value

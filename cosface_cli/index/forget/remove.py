@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,12 +94,12 @@ def _rewrite(path: Path, lines: Iterator[str]) -> None:
         file.writelines(lines)
 
 
-def _is_crop_reject(plan: Plan, photos: set[str], reject: dict[str, Any]) -> bool:
+def _is_crop_reject(plan: Plan, photos: set[str], reject: dict[str, object]) -> bool:
     source = str(reject.get("source"))
     return source in photos or source.partition("/")[0] in plan.identities
 
 
-def _is_store_reject(plan: Plan, reject: dict[str, Any]) -> bool:
+def _is_store_reject(plan: Plan, reject: dict[str, object]) -> bool:
     source = str(reject.get("source"))
     is_known = (str(reject.get("root")), source) in plan.sources
     return is_known or source.partition("/")[0] in plan.identities

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosface_cli.command_line import Group, command
 from cosface_cli.console import Terminal
@@ -148,7 +148,7 @@ def _print_persons(terminal: Terminal, persons: Iterable[Person]) -> int:
     return EXIT_DONE if rows else EXIT_NO
 
 
-def _reject_row(outcome: Outcome) -> Mapping[str, Any] | None:
+def _reject_row(outcome: Outcome) -> Mapping[str, object] | None:
     if not isinstance(outcome, Rejected):
         return None
     empty = dict.fromkeys(("probe_face", "match", "candidate", "cos", "threshold", "source", "face", "candidates"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -121,7 +120,7 @@ def _write_links(root: Path, hard: bool, faces: IndexFaces, grouped: GroupedFace
         emit(Note(f"{len(missing)} photos could not be linked, the first is {missing[0]}"))
 
 
-def _face_row(row: FaceRow, person: Person | None, cos: float, is_doubtful: bool) -> dict[str, Any]:
+def _face_row(row: FaceRow, person: Person | None, cos: float, is_doubtful: bool) -> dict[str, object]:
     """The row of output of a face."""
     return {
         "cluster": None if person is None else person.id,

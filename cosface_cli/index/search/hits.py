@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +58,13 @@ class HitFinder:
 
 def hit_rows(
     gallery: Gallery, faces: Sequence[tuple[str, int, float]], hits: Sequence[Hits]
-) -> list[list[dict[str, Any]]]:
+) -> list[list[Mapping[str, object]]]:
     """The rows of output for each face of a probe, given as (probe, number of the face, detection score)."""
     numbers = np.array([number for of_face in hits for _, number in of_face], np.int64)
     summaries = iter(gallery.summaries(numbers))
     rows_of_faces = []
     for (probe, probe_face, score), of_face in zip(faces, hits, strict=True):
-        rows = []
+        rows: list[Mapping[str, object]] = []
         for rank, (cos, _) in enumerate(of_face, 1):
             identity, source, face, box = next(summaries)
             rows.append(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from cosface_cli.engines.search import AUTO, RECALL
 from cosface_cli.index import IndexArgument, RecallOption, SearchOption
@@ -59,7 +59,7 @@ class InfoReport:
     metric: str
     engine: str
     uri: str | None
-    segments: tuple[dict[str, Any], ...]
+    segments: tuple[dict[str, object], ...]
     """Of each segment: rows, search, and the settings of an approximate search."""
     stores: tuple[str, ...]
     """The stores that it was built from."""
@@ -71,7 +71,7 @@ class InfoReport:
     """Faces that are kept out because they were forgotten."""
     unfinished: bool
     """Whether a run of `index forget` was interrupted."""
-    mapped: dict[str, Any] | None
+    mapped: dict[str, object] | None
     """Where `index migrate` made the vectors: from which model, and what was measured."""
 
 

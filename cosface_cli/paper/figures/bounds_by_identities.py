@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -51,8 +51,8 @@ def bounds(config: BoundsConfig, emit: OnOutcome = ignore) -> PaperReport:
     )
 
 
-def _row(identities: int, embedding_size: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"identities": identities}
+def _row(identities: int, embedding_size: int) -> dict[str, object]:
+    row: dict[str, object] = {"identities": identities}
     for probability, published in SCALES.items():
         row[f"s_bound_{probability:g}"] = scale_lower_bound(identities, probability)
         row[f"paper_s_bound_{probability:g}"] = published if identities == IDENTITIES else None

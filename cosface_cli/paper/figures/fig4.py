@@ -54,7 +54,7 @@ class Panel:
     arrangement: Arrangement
 
     @property
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """accuracy: by the loss's logits, over the last epoch; accuracy_by_angle: share of the crops whose nearest
         class weight in angle is their own; angles and gaps in degrees."""
         by_angle = nearest_in_angle(self.features, self.weights) == self.labels
@@ -160,7 +160,7 @@ def _identities(crops: list[Crop]) -> list[str]:
     return sorted({str(crop.identity) for crop in crops})
 
 
-def _details(panels: list[Panel], crops: list[Crop]) -> dict[str, Any]:
+def _details(panels: list[Panel], crops: list[Crop]) -> dict[str, object]:
     return {
         "identities": _identities(crops),
         "points": {

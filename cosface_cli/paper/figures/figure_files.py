@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.pages.plots import png, svg
@@ -20,9 +19,9 @@ def write_figure(
     stem: Path,
     *,
     source: str,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     differs: Sequence[str] = (),
-    details: Mapping[str, Any],
+    details: Mapping[str, object],
     size: tuple[float, float],
     draw: Draw,
     emit: OnOutcome,

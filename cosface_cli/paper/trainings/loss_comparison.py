@@ -28,7 +28,7 @@ Verified = tuple[TrainedNetwork, PairAccuracy | None]
 class PlannedRow:
     """A row of a comparison before it is measured."""
 
-    label: Mapping[str, Any]
+    label: Mapping[str, object]
     """The columns that say what the row is."""
     plan: PlannedTraining
     published: Mapping[str, float]
@@ -39,11 +39,11 @@ class PlannedRow:
 class Comparison:
     """What a figure or table shows."""
 
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[dict[str, object], ...]
     """As printed."""
     differs: tuple[str, ...]
     """Differences from the paper's experiment."""
-    runs: tuple[dict[str, Any], ...]
+    runs: tuple[dict[str, object], ...]
     """A record of each training, for the figure's JSON."""
 
     def column(self, name: str) -> list[Any]:
@@ -88,7 +88,7 @@ def compare(planned: Sequence[PlannedRow], config: ComparisonConfig, emit: OnOut
     return Comparison(tuple(rows), _differences(results, test), _records(results))
 
 
-def _row(planned: PlannedRow, verified: Sequence[Verified]) -> dict[str, Any]:
+def _row(planned: PlannedRow, verified: Sequence[Verified]) -> dict[str, object]:
     scores = [score for _, score in verified if score is not None]
     accuracies = [score.accuracy for score in scores]
     train_accuracies = [
@@ -123,7 +123,7 @@ def _differences(verified: Sequence[Verified], test: VerificationPairs) -> tuple
     return (*sentences, *pair_differences(test), *lost)
 
 
-def _records(verified: Sequence[Verified]) -> tuple[dict[str, Any], ...]:
+def _records(verified: Sequence[Verified]) -> tuple[dict[str, object], ...]:
     return tuple(
         network.record
         | {"accuracy": score.accuracy if score else None, "accuracy_se": score.standard_error if score else None}

@@ -41,7 +41,7 @@ class TrainedNetwork:
     """Why it has no weights; None if it has."""
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """What the figure's JSON says of it."""
         return {
             "run": str(self.folder),

@@ -146,7 +146,7 @@ class Ranks:
             dist.recv(gathered[remote.start : remote.stop], src=rank)
         return gathered
 
-    def broadcast_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
+    def broadcast_arrays(self, arrays: Mapping[str, NDArray[np.generic]]) -> Iterator[tuple[str, NDArray[np.generic]]]:
         """The arrays of rank 0 by name, one at a time, so that no other process needs memory for all of them."""
         if self.world_size == 1:
             yield from arrays.items()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -70,6 +71,6 @@ class ClassHead(Protocol):
         """A tensor of the loss or of the optimizer state with the rows of all identities, on the CPU of rank 0."""
         ...
 
-    def local_rows(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def local_rows(self, tensor: NDArray[np.generic]) -> NDArray[np.generic]:
         """The rows of such a whole tensor that this process has."""
         ...

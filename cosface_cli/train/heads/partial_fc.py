@@ -165,7 +165,7 @@ class PartialFC:
     def gather_rows(self, tensor: Tensor) -> Tensor:
         return self.ranks.gather_rows(tensor, self.identities) if tensor.dim() else tensor.detach().cpu()
 
-    def local_rows(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def local_rows(self, tensor: NDArray[np.generic]) -> NDArray[np.generic]:
         return tensor[self.rows.start : self.rows.stop].copy() if tensor.ndim else tensor
 
     def _parameters(self) -> Iterator[tuple[str, nn.Parameter, Tensor]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class WholeHead:
     def gather_rows(self, tensor: Tensor) -> Tensor:
         return tensor.detach().cpu().contiguous()
 
-    def local_rows(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def local_rows(self, tensor: NDArray[np.generic]) -> NDArray[np.generic]:
         return tensor
 
     @torch.no_grad()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cosface_cli.outcomes import Note, OnOutcome
 from cosface_cli.train.crops.dataset import Batch
 from cosface_cli.train.job import TrainingJob
@@ -12,7 +10,7 @@ from cosface_cli.train.setup.settings import Settings
 from cosface_cli.train.step.learner import Learner
 
 
-def measured_costs(learner: Learner, job: TrainingJob, batch: Batch, emit: OnOutcome) -> dict[str, Any]:
+def measured_costs(learner: Learner, job: TrainingJob, batch: Batch, emit: OnOutcome) -> dict[str, object]:
     """Measure a step of this process with its part of a batch; emit what the run will cost it."""
     footprint = measure(learner, job.settings, batch)
     return report_costs(footprint, job.settings, len(batch.labels), job.ranks.world_size, job.schedule.steps, emit)
@@ -20,7 +18,7 @@ def measured_costs(learner: Learner, job: TrainingJob, batch: Batch, emit: OnOut
 
 def report_costs(
     footprint: Footprint, settings: Settings, batch: int, processes: int, steps: int, emit: OnOutcome
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Emit memory and time of a run on this device, and a warning for a batch that does not fit. Returns them as a row.
 
     batch: crops of a step that each process takes.

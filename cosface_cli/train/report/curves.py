@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline_svg, svg
 from cosface_cli.train.report.embedding_angles import Angles, median_in_words
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Rows = Sequence[Mapping[str, Any]]
+Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 _BINS = np.arange(0.0, 181.0, 2.0)  # degrees
 _ACCURACIES = {  # column: what the page calls it, and its colour
@@ -101,17 +103,17 @@ def of_angles(before: Mapping[str, Angles], after: Mapping[str, Angles]) -> str:
     return inline_svg(svg(paint, 4.6 * len(kinds), 4.0), f"Angles between embeddings, median: {words}") if kinds else ""
 
 
-def _column(rows: Rows, name: str) -> tuple[Any, Any]:
+def _column(rows: Rows, name: str) -> Points:
     """Steps and values of the rows that have one."""
     points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
     return np.array([step for step, _ in points], float), np.array([value for _, value in points], float)
 
 
-def _line(axes: Axes, points: tuple[Any, Any], colour: str, label: str | None = None) -> None:
+def _line(axes: Axes, points: Points, colour: str, label: str | None = None) -> None:
     axes.plot(*points, marker="o" if len(points[0]) <= 60 else "", color=colour, label=label)
 
 
-def _paint_accuracies(axes: Axes, accuracies: Mapping[str, tuple[Any, Any]], errors: Any) -> None:
+def _paint_accuracies(axes: Axes, accuracies: Mapping[str, Points], errors: NDArray[np.float64]) -> None:
     for name, (steps, values) in accuracies.items():
         words, colour = _ACCURACIES[name]
         _line(axes, (steps, values), colour, words)

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +46,7 @@ class Suspect:
     nearest_cosine: float
     """To the nearest centre."""
 
-    def row(self, data: LabelledCrops) -> dict[str, Any]:
+    def row(self, data: LabelledCrops) -> dict[str, object]:
         """As in noise.jsonl."""
         return {
             "crop": data.crops[self.crop].name,

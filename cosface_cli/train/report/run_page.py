@@ -96,7 +96,7 @@ def write_report(
     emit(Note(f"report: {folder.report}"))
 
 
-def _summary(trained: TrainedRun, audited: Audit) -> dict[str, Any]:
+def _summary(trained: TrainedRun, audited: Audit) -> dict[str, object]:
     record, header = trained.record, trained.header
     last = trained.rows[-1] if trained.rows else {}
     best = next((row for row in trained.rows if row["epoch"] == trained.best_epoch), last)
@@ -127,7 +127,7 @@ def _summary(trained: TrainedRun, audited: Audit) -> dict[str, Any]:
     }
 
 
-def _people(data: LabelledCrops, audited: Audit) -> list[dict[str, Any]]:
+def _people(data: LabelledCrops, audited: Audit) -> list[dict[str, object]]:
     """The first suspects by the identity that they are filed under, in descending order of their number; beside each
     crop a typical one of its own identity and of the nearest one."""
     listed = audited.suspects[:MOST]
@@ -149,7 +149,7 @@ def _people(data: LabelledCrops, audited: Audit) -> list[dict[str, Any]]:
 
 def _compared(
     data: LabelledCrops, audited: Audit, suspect: Suspect, thumbnails: dict[int, str | None]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     def picture(crop: int) -> str | None:
         if crop not in thumbnails:
             image = read_crop(data.crops[crop])
@@ -168,22 +168,22 @@ def _compared(
     }
 
 
-def _number(value: Any) -> str:
+def _number(value: float | None) -> str:
     """A cell of the table of epochs."""
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.5g}"
 
 
-def _short(value: Any) -> str | None:
+def _short(value: float | None) -> str | None:
     return None if value is None else f"{value:.3g}"
 
 
-def _percent(value: Any) -> str | None:
+def _percent(value: float | None) -> str | None:
     return None if value is None else f"{100 * value:.2f} %"
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, Mapping):

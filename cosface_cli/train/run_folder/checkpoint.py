@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +49,7 @@ def save_state(path: Path, learner: Learner, state: TrainState) -> None:
     Modules (the average among them), the optimizer's state of each parameter, the scale of fp16's loss, and the
     progress. Random draws follow from the seed and the progress: there is no random state to save.
     """
-    tensors: dict[str, NDArray[Any]] = {}
+    tensors: dict[str, NDArray[np.generic]] = {}
     for part, module in learner.modules.items():
         for name, tensor in module.state_dict().items():
             tensors[f"{part}/{name}"] = _gathered(learner, part, tensor)
@@ -79,7 +78,7 @@ def load_state(path: Path, learner: Learner) -> TrainState:
         learner.scaler.load_state_dict(metadata["scaler"])  # empty, and without effect, where it is not in use
     except (KeyError, ValueError, TypeError, RuntimeError):
         raise CosfaceError(problem, path, hint) from None
-    tensors: dict[str, NDArray[Any]] = {}
+    tensors: dict[str, NDArray[np.generic]] = {}
     for name, tensor in ranks.broadcast_arrays(saved):
         tensors[name] = head.local_rows(tensor) if name.startswith(("head/", "optimizer/head/")) else tensor
     for part, module in learner.modules.items():
@@ -94,13 +93,13 @@ def load_state(path: Path, learner: Learner) -> TrainState:
     return state
 
 
-def _gathered(learner: Learner, part: str, tensor: torch.Tensor) -> NDArray[Any]:
+def _gathered(learner: Learner, part: str, tensor: torch.Tensor) -> NDArray[np.generic]:
     """The whole tensor, on rank 0."""
     whole = learner.head.gather_rows(tensor) if part == "head" else tensor.detach().cpu().contiguous()
     return whole.numpy()
 
 
-def _laid_out_as(parameter: torch.Tensor, value: NDArray[Any]) -> torch.Tensor:
+def _laid_out_as(parameter: torch.Tensor, value: NDArray[np.generic]) -> torch.Tensor:
     """An optimizer's tensor in the memory layout of its parameter: an update then rounds as in a run that was not
     interrupted. AdamW's step count has no layout, and stays on the CPU as torch keeps it."""
     tensor = torch.from_numpy(np.array(value))
@@ -110,5 +109,5 @@ def _laid_out_as(parameter: torch.Tensor, value: NDArray[Any]) -> torch.Tensor:
     return out.copy_(tensor)
 
 
-def _under(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+def _under(tensors: Mapping[str, NDArray[np.generic]], prefix: str) -> dict[str, NDArray[np.generic]]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

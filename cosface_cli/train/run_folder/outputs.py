@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.files import atomic
@@ -26,10 +26,10 @@ class RunOutputs:
     record: RunRecord
     job: TrainingJob
     learner: Learner
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, object]]
     """Of metrics.jsonl, so far."""
 
-    def write_row(self, row: dict[str, Any]) -> None:
+    def write_row(self, row: dict[str, object]) -> None:
         """Add a row to metrics.jsonl, and for TensorBoard where that is installed."""
         self.rows.append(row)
         if self.learner.ranks.is_main:
@@ -59,7 +59,7 @@ class RunOutputs:
             save_weights(folder.weights, tensors, header)
             save_tensors(folder.head, class_weights, {"model_id": header.model_id})
 
-    def _header(self, tensors: Mapping[str, NDArray[Any]], threshold: float | None) -> Weights:
+    def _header(self, tensors: Mapping[str, NDArray[np.generic]], threshold: float | None) -> Weights:
         settings, backbone, start = self.job.settings, self.job.backbone, self.job.start
         return Weights(
             backbone=settings.backbone,
@@ -82,7 +82,7 @@ def begin_outputs(
 ) -> RunOutputs:
     """The outputs of a run that begins or resumes: writes run.json, and removes what only a finished or a stopped run
     has."""
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     if job.ranks.is_main:
         atomic.make_folder(folder.state.parent)
         write_record(folder.record, record)
@@ -92,7 +92,7 @@ def begin_outputs(
     return RunOutputs(folder=folder, record=record, job=job, learner=learner, rows=rows)
 
 
-def _rows_of_state(folder: RunFolder, state: TrainState, steps: int) -> list[dict[str, Any]]:
+def _rows_of_state(folder: RunFolder, state: TrainState, steps: int) -> list[dict[str, object]]:
     """The rows of the epochs that the saved state includes; the others are trained again."""
     if state.step == 0:
         return []

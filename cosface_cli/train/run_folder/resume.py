@@ -90,7 +90,7 @@ def machine_of(job: TrainingJob, threads: int | None, previous: RunRecord | None
     }
 
 
-def compare_machines(before: Mapping[str, Any], now: Mapping[str, Any], emit: OnOutcome) -> None:
+def compare_machines(before: Mapping[str, object], now: Mapping[str, object], emit: OnOutcome) -> None:
     """Emit a warning where the machine differs from the one that the run began on."""
     different = differences(before, now)
     if different:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -20,7 +20,7 @@ from cosface_cli.train.step.learner import Learner
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
-def blended(network: nn.Module, start: Mapping[str, NDArray[Any]], share: float) -> nn.Module:
+def blended(network: nn.Module, start: Mapping[str, NDArray[np.generic]], share: float) -> nn.Module:
     """start + share (network - start) as a new network, in evaluation mode; share 1 is the network itself."""
     mixed = copy.deepcopy(network).eval().requires_grad_(False)
     for name, tensor in mixed.state_dict().items():
@@ -30,7 +30,9 @@ def blended(network: nn.Module, start: Mapping[str, NDArray[Any]], share: float)
     return mixed
 
 
-def best_blend(learner: Learner, start: Mapping[str, NDArray[Any]], held_out: HeldOut) -> tuple[float, HeldOutScore]:
+def best_blend(
+    learner: Learner, start: Mapping[str, NDArray[np.generic]], held_out: HeldOut
+) -> tuple[float, HeldOutScore]:
     """Set eval_network to the mixture that scores highest on the people held out; returns its share and score. Of equal
     scores the one nearest to the start counts."""
     trained = learner.trained_network

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +52,7 @@ class HeldOutScore:
         return float(np.mean(list(self.tar.values())))
 
     @property
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """As in metrics.jsonl."""
         rates = {f"hold_out_tar_at_{far:g}": tar for far, tar in self.tar.items()}
         return {**rates, "hold_out_score": self.score}

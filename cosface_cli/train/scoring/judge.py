@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosface_cli.engines.models.starting_weights import Start
 from cosface_cli.outcomes import OnOutcome
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class EpochScore:
     """What scoring a network gave."""
 
-    row: dict[str, Any]
+    row: dict[str, object]
     """For metrics.jsonl."""
     score: float | None
     """By which epochs are compared; None where there is nothing to score on, or the network has no usable vectors."""
@@ -53,14 +53,14 @@ class Judge:
         return learner.ranks.broadcast_object(result)
 
     def _epoch(self, learner: Learner, emit: OnOutcome) -> EpochScore:
-        row: dict[str, Any] = {}
+        row: dict[str, object] = {}
         if self.settings.blend and self.held_out and self.start:
             row["blend"], _ = best_blend(learner, self.start.tensors, self.held_out)
         else:
             learner.eval_network = learner.trained_network
         return self._score(learner, row, emit)
 
-    def _score(self, learner: Learner, row: dict[str, Any], emit: OnOutcome) -> EpochScore:
+    def _score(self, learner: Learner, row: dict[str, object], emit: OnOutcome) -> EpochScore:
         value = threshold = None
         if self.pairs:
             validation = validate(learner, self.settings.embedding_size, self.pairs, emit)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosface_cli.registry import Row, Table
 
@@ -21,7 +21,7 @@ class OptimizerChoice:
 
     build: Callable[..., torch.optim.Optimizer]
     """(parameter groups, lr=, fused=, and each of `defaults` by name) -> optimizer."""
-    defaults: Mapping[str, Any]
+    defaults: Mapping[str, object]
     """Values of the settings that it takes, where neither the user nor the recipe sets them; None: it
     follows from others."""
     state_tensors: Callable[[float | None], int]

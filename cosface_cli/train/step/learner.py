@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +141,7 @@ def new_learner(
     backbone: Backbone,
     identities: int,
     device: torch.device,
-    start: Mapping[str, NDArray[Any]] | None = None,
+    start: Mapping[str, NDArray[np.generic]] | None = None,
     ranks: Ranks | None = None,
 ) -> Learner:
     """A learner whose first weights are drawn from the seed. start: the network's first weights in place of those."""

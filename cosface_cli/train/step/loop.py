@@ -171,7 +171,7 @@ def train_step(
     return StepResult(lr=lr, loss_sum=loss_sum, right=right, cosine=cosine, gradient=gradient)
 
 
-def untrained_row(learner: Learner, batch: Batch, schedule: Schedule, settings: Settings) -> dict[str, Any]:
+def untrained_row(learner: Learner, batch: Batch, schedule: Schedule, settings: Settings) -> dict[str, object]:
     """The row of epoch 0: the first batch, of which this process has its part, before any step. The learner stays as it
     is."""
     size = int(learner.ranks.all_reduce_sum(torch.tensor(len(batch.labels))))
@@ -206,7 +206,7 @@ def _first_not_finite(learner: Learner, embeddings: Tensor, loss: float) -> str:
     return "gradient" if math.isfinite(loss) else "loss"
 
 
-def _row(state: TrainState, lr: float, loss: Loss) -> dict[str, Any]:
+def _row(state: TrainState, lr: float, loss: Loss) -> dict[str, object]:
     """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean, both None without a
     classifier; and what the loss itself measures."""
     mean_loss, accuracy, target_cosine = (None if math.isnan(total) else total / state.seen for total in state.sums)

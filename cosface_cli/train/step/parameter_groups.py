@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -16,7 +14,7 @@ def optimizer_of(settings: Settings, network: nn.Module, head: nn.Module) -> tor
 
     Weight decay is on every parameter, as in the paper (Wang 2018, section 4.1).
     """
-    groups: list[dict[str, Any]] = []
+    groups: list[dict[str, object]] = []
     for module, multiple in ((network, 1.0), (head, settings.head_lr)):
         parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         if parameters:  # triplet and contrastive heads may have none
@@ -38,5 +36,4 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     """All parameters that the optimizer moves."""
-    groups: list[dict[str, Any]] = optimizer.param_groups
-    return [parameter for group in groups for parameter in group["params"]]
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cosface_cli.engines.photos.photo_options import CropsTemplateOption
 from cosface_cli.options import argument, option
@@ -48,7 +48,7 @@ class CalibrateReport:
     """Pairs of one person."""
     impostors: int
     """Pairs of two people."""
-    rates: tuple[Mapping[str, Any], ...]
+    rates: tuple[Mapping[str, object], ...]
     """For each FAR a maths.rates.Rate, with 95 % intervals that a bootstrap over people widens."""
     data: str
     """Hash of the faces."""

@@ -29,13 +29,13 @@ class ProtocolReport:
     fold_accuracy: tuple[float, ...]
     thresholds: tuple[float, ...]
     """Of each fold, or the one that was chosen on the development list."""
-    eer: Mapping[str, Any] | None
+    eer: Mapping[str, float | None] | None
     """eer, threshold, far and frr there; low and high by bootstrap over people."""
-    tar_at_far: tuple[Mapping[str, Any], ...]
+    tar_at_far: tuple[Mapping[str, float | None], ...]
     """For each FAR a maths.rates.Rate, with bootstrap_low and bootstrap_high by bootstrap over people, if known."""
     identification: Mapping[str, Any] | None
     """One against many, as the protocol defines it."""
-    details: Mapping[str, Any]
+    details: Mapping[str, object]
     """How the protocol was run."""
     missing: tuple[str, ...]
     """Names without a score."""
@@ -50,7 +50,7 @@ class ProtocolReport:
     list_hash: str | None
     """Hash of the list."""
     seconds: float
-    groups: tuple[Mapping[str, Any], ...] = ()
+    groups: tuple[Mapping[str, object], ...] = ()
     """Figures by group, see figures.subgroups."""
 
     def summary(self) -> dict[str, str | int | float | None]:

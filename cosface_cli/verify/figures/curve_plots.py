@@ -117,6 +117,6 @@ def _median(scores: Floats, counts: NDArray[np.int64]) -> float:
     return float(scores[np.searchsorted(total, total[-1] / 2)]) if total.size and total[-1] else float("nan")
 
 
-def _words(rates: Sequence[Mapping[str, Any]]) -> str:
+def _words(rates: Sequence[Mapping[str, float | None]]) -> str:
     resolved = [f"{100 * rate['tar']:.1f} % at FAR {rate['far']:g}" for rate in rates if rate["tar"] is not None]
     return "true accepts " + (", ".join(resolved) or "not resolved by so few impostor pairs")

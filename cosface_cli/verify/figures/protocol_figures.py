@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -100,7 +99,7 @@ def accuracy(
     return fold_accuracy(np.where(pairs.known, pairs.scores, -1.0), pairs.same, pairs.fold, ~pairs.known)
 
 
-def _rates(curve: Curve, draws: Draws | None) -> tuple[Mapping[str, Any], ...]:
+def _rates(curve: Curve, draws: Draws | None) -> tuple[Mapping[str, float | None], ...]:
     rates = []
     for column, far in enumerate(FARS):
         rate = asdict(tar_at_far(curve, far))
@@ -109,7 +108,7 @@ def _rates(curve: Curve, draws: Draws | None) -> tuple[Mapping[str, Any], ...]:
     return tuple(rates)
 
 
-def _equal_error(curve: Curve, draws: Draws | None) -> Mapping[str, Any]:
+def _equal_error(curve: Curve, draws: Draws | None) -> Mapping[str, float | None]:
     interval = None if draws is None else percentile_interval(draws.eer)
     return {**asdict(equal_error(curve)), **_bounds(interval, "low", "high")}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -76,11 +75,11 @@ def _provenance(report: ProtocolReport) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _hardest(pairs: PairScores, thresholds: Sequence[float]) -> list[dict[str, Any]]:
+def _hardest(pairs: PairScores, thresholds: Sequence[float]) -> list[Mapping[str, object]]:
     """The impostor pairs with the highest scores and the genuine pairs with the lowest, each with thumbnails."""
     threshold = float(np.median(thresholds)) if len(thresholds) else None
     thumbnails: dict[int, str | None] = {}
-    kinds = []
+    kinds: list[Mapping[str, object]] = []
     for name, same, sign in (
         ("Two people who look like one", False, -1.0),
         ("One person who looks like two", True, 1.0),
@@ -119,7 +118,7 @@ def _picture(file: FacePicture) -> str:
     return page_writer.picture(pictures.encode_thumbnail(face, SIDE))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """Names and values of nested mappings."""
     rows = []
     for name, value in values.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +102,8 @@ class ProtocolScores:
     """Names without a score."""
     missing_rule: Missing = "error"
     list_hash: str | None = None
-    identification: Mapping[str, Any] | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    identification: Mapping[str, object] | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
     groups: Groups | None = None
 
 

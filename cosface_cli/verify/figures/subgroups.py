@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +41,7 @@ def groups_of(rows: Sequence[PairRow], column: str, listed: Path) -> Groups:
     return left_groups, right_groups
 
 
-def rates_by_group(pairs: PairScores, groups: Groups, missing: Missing) -> tuple[Mapping[str, Any], ...]:
+def rates_by_group(pairs: PairScores, groups: Groups, missing: Missing) -> tuple[Mapping[str, object], ...]:
     """For each FAR that all pairs resolve, and each two groups: TAR and FAR of their pairs at the common threshold.
 
     A rate has an exact 95 % interval and is None without pairs. Pairs without a score count as in the other figures.
@@ -68,7 +67,7 @@ def rates_by_group(pairs: PairScores, groups: Groups, missing: Missing) -> tuple
     return tuple(rows)
 
 
-def _rate(name: str, passed: NDArray[np.bool_]) -> dict[str, Any]:
+def _rate(name: str, passed: NDArray[np.bool_]) -> dict[str, object]:
     count = {"tar": "genuine", "far": "impostors"}[name]
     if not passed.size:
         return {name: None, f"{name}_low": None, f"{name}_high": None, count: 0}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cosface_cli.engines.embedders import EMBEDDERS
 from cosface_cli.engines.photos.photo_options import (
@@ -84,7 +84,7 @@ class LeakageReport:
     """People of the test who are in the training set, by their faces."""
     by_chance: float | None
     """Pairs of people expected to reach the threshold if the sets share nobody; None for a given threshold."""
-    scores: tuple[Mapping[str, Any], ...]
+    scores: tuple[Mapping[str, object], ...]
     """Figures of the test with all faces, without those photos, and without those people: "of", tar_at_far (as
     maths.rates.Rate), and accuracy where a list with folds was scored."""
     clean: bool

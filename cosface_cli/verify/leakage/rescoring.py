@@ -25,7 +25,7 @@ from cosface_cli.verify.stage import run_protocol
 
 def score_without_shared(
     config: LeakageConfig, test: Sequence[FaceOfTest], photos: set[int], people: set[str], emit: OnOutcome
-) -> tuple[Mapping[str, Any], ...]:
+) -> tuple[Mapping[str, object], ...]:
     """Figures with all faces, without those photos, and without those people and photos."""
     parts = {"all": np.ones(len(test), bool)}
     if photos:
@@ -72,7 +72,7 @@ def _protocol(config: LeakageConfig) -> ProtocolConfig:
 
 def _all_pairs(
     test: Sequence[FaceOfTest], mask: NDArray[np.bool_], config: LeakageConfig
-) -> tuple[Mapping[str, Any], ...]:
+) -> tuple[Mapping[str, object], ...]:
     faces = [face for face, keep in zip(test, mask, strict=True) if keep and face.identity]
     if not faces:
         return ()

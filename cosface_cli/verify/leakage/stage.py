@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cosface_cli.artifacts.store.face_rows import FaceRow
 from cosface_cli.artifacts.store.store_series import require_finished
@@ -89,7 +88,7 @@ def leakage(config: LeakageConfig, emit: OnOutcome = ignore) -> LeakageReport:
 
 def _rows(
     test: Sequence[FaceOfTest], shared: SharedFaces, copies: Mapping[int, tuple[str, float, FaceRow]]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     """Rows of output: photos first, then people by falling cosine."""
     for number, row in sorted(shared.files.items()):
         yield _row("same_file", test[number], row, 1.0)
@@ -100,7 +99,7 @@ def _rows(
         yield _row("same_person", first_faces[person], shared.first_rows[trained], cos)
 
 
-def _row(kind: str, face: FaceOfTest, row: FaceRow, cos: float) -> dict[str, Any]:
+def _row(kind: str, face: FaceOfTest, row: FaceRow, cos: float) -> dict[str, object]:
     return {
         "kind": kind,
         "test": face.name,

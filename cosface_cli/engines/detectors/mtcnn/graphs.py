@@ -38,7 +38,7 @@ class _Builder:
         self.nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
         return names
 
-    def const(self, value: NDArray[Any]) -> str:
+    def const(self, value: NDArray[np.generic]) -> str:
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name

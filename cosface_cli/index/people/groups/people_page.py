@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +129,7 @@ def _group_data(
     is_doubtful: NDArray[np.bool_],
     group: _PageGroup,
     nearest: list[tuple[int, float]],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A group as the page's script reads it."""
     return {
         "id": group.person.id,
@@ -147,7 +146,9 @@ def _group_data(
     }
 
 
-def _face_data(faces: IndexFaces, number: int, cosine: float, other_cosine: float, is_doubtful: bool) -> dict[str, Any]:
+def _face_data(
+    faces: IndexFaces, number: int, cosine: float, other_cosine: float, is_doubtful: bool
+) -> dict[str, object]:
     """A face as the page's script reads it. other: the mean cosine with the nearest other group, null without one."""
     row = faces.row(int(number))
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +74,7 @@ def answer_one_person(config: IdentifyConfig, enrolled: Enrolled, batches: Batch
 
 def _answers(
     config: IdentifyConfig, enrolled: Enrolled, searches: list[Search], threshold: float
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     """For each search: match, the name or None; candidate, the best person, and the nearest photo of that person;
     candidates, the k best."""
     scores, persons = enrolled.candidates(searches, config.k)
@@ -100,5 +99,5 @@ def _nearest_photo(enrolled: Enrolled, photos: NDArray[np.float32], person: int)
     return int(rows[int(np.argmax(cosines.max(axis=1)))])
 
 
-def _row(probe: str, face: int | None, answer: dict[str, Any]) -> dict[str, Any]:
+def _row(probe: str, face: int | None, answer: dict[str, object]) -> dict[str, object]:
     return {"probe": probe, "status": "ok", "reason": None, "probe_face": face, **answer}

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.index.index_folder import MAIN, read_header
@@ -68,7 +67,7 @@ def list_people(index: Path) -> list[Person]:
     return list(read_people(index).persons.values())
 
 
-def person_row(person: Person) -> dict[str, Any]:
+def person_row(person: Person) -> dict[str, object]:
     """A person as a row of output."""
     return {"cluster": person.id, "name": person.name, "held": person.held, "faces": len(person.faces)}
 

@@ -19,7 +19,7 @@ RANKS = (1, 5, 10)
 PROBES = 1024  # probes searched for at a time
 
 
-def search_galleries(meta: MetaFiles, templates: Templates, missing: Missing) -> Mapping[str, Any] | None:
+def search_galleries(meta: MetaFiles, templates: Templates, missing: Missing) -> Mapping[str, object] | None:
     """The figures of each gallery and their mean; None where the set has no galleries or no probes.
 
     Each gallery has its own thresholds, from the probes of people who are not in it.
@@ -77,14 +77,14 @@ def _search(
     }
 
 
-def _mean(galleries: list[dict[str, Any]]) -> dict[str, Any]:
+def _mean(galleries: list[dict[str, Any]]) -> dict[str, object]:
     """The mean of the galleries' figures; None where a gallery has none."""
 
     def mean(values: list[float | None]) -> float | None:
         numbers = [value for value in values if value is not None]
         return float(np.mean(numbers)) if len(numbers) == len(values) else None
 
-    means: dict[str, Any] = {f"rank{limit}": mean([one[f"rank{limit}"] for one in galleries]) for limit in RANKS}
+    means: dict[str, object] = {f"rank{limit}": mean([one[f"rank{limit}"] for one in galleries]) for limit in RANKS}
     rates = zip(*(one["open_set"] for one in galleries), strict=True)
     means["open_set"] = [{"fpir": row[0]["fpir"], "tpir": mean([each["tpir"] for each in row])} for row in rates]
     return means

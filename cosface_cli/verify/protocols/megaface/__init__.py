@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cosface_cli.engines.photos.photo_options import WorkersOption
 from cosface_cli.errors import CosfaceError
@@ -57,7 +57,7 @@ class MegafaceConfig(ProtocolConfig):
             probes, distractors = (_open(path, opened) for path in (self.source, self.distractors))
             if probes.model is not None and distractors.model is not None:
                 distractors.model.require_same(probes.model, distractors.path, f"use the model of {probes.path}")
-            details: dict[str, Any] = {}
+            details: dict[str, object] = {}
             if self.noises is not None:
                 probes, distractors, details["noises"] = without_noises(probes, distractors, self.noises)
             if self.features is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ LEAST_MATCHED = 0.5  # share of a list of noises below which it belongs to anoth
 
 
 def score_searches(
-    probes: StoredFaces, distractors: StoredFaces, details: Mapping[str, Any], workers: int, emit: OnOutcome
+    probes: StoredFaces, distractors: StoredFaces, details: Mapping[str, object], workers: int, emit: OnOutcome
 ) -> ProtocolScores:
     """Search for each person's photos among the distractors. Raises CosfaceError where no person has two photos."""
     probes, codes = _searchable(probes, emit)
@@ -106,9 +105,9 @@ def _genuine(
 
 def _ranked(
     nearest: NDArray[np.float64], probe: NDArray[np.int64], bins: NDArray[np.float32], codes: NDArray[np.int64]
-) -> dict[str, Mapping[str, Any]]:
+) -> dict[str, Mapping[str, object]]:
     """The share of searches won at rank 1 and 10. A distractor with the same score ranks before the person's photo."""
-    out: dict[str, Mapping[str, Any]] = {}
+    out: dict[str, Mapping[str, object]] = {}
     people = codes[probe]
     trials = np.bincount(people)
     for rank in (1, RANKS):
