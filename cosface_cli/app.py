@@ -180,15 +180,8 @@ def _set_environment_variables(command: Any) -> None:
         parameter.show_envvar = False
         if parameter.name == "version":  # COSFACE_VERSION may be set for other reasons
             parameter.allow_from_autoenv = False
-        if getattr(parameter, "multiple", False):
-            parameter.split_envvar_value = _split_variable
     for sub in getattr(command, "commands", {}).values():
         _set_environment_variables(sub)
-
-
-def _split_variable(variable: str) -> list[str]:
-    """The values of a variable for a repeatable option, separated as in $PATH, since a path may contain blanks."""
-    return variable.split(os.pathsep)
 
 
 def _with_lists(values: dict[str, Any], command: Any) -> dict[str, Any]:

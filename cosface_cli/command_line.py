@@ -11,8 +11,10 @@ text.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass
+from datetime import date
 from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -42,15 +44,20 @@ class OptionValues:
         """A config built from the values.
 
         choice: what the user chose, such as "--protocol lfw". Then a value without a field in `kind` is an error,
-        except for the fields in `allowed`, which the command uses itself. extra: fields that the command sets. Raises
-        CosfaceError naming the flag.
+        except for defaults and for the fields in `allowed`, which the command uses itself. extra: fields that the
+        command sets. Raises CosfaceError naming the flag.
         """
         names = {parameter.name for parameter in parameters(kind)}
         if choice is not None:
             for name in self.values:
-                if name not in names and name not in _TERMINAL and name not in allowed:
+                if name not in names and name not in _TERMINAL and name not in allowed and self.changes(name):
                     raise CosfaceError(f"{self.flag(name)} is not an option of {choice}", hint="leave it out")
         return kind(**{name: value for name, value in self.values.items() if name in names}, **extra)
+
+    def changes(self, name: str) -> bool:
+        """Whether the value of a field is not its default."""
+        fields = (field for kind in self.configs for field in parameters(kind) if field.name == name)
+        return all(self.values[name] != field.default for field in fields)
 
     def flag(self, name: str) -> str:
         """The flag of a field."""
@@ -195,13 +202,19 @@ def _annotation(parameter: Parameter) -> Any:
         kind = kind | None if kind is not Any else Any
     settings: dict[str, Any] = {"help": _help(parameter), "show_default": False}
     if parameter.kind is not bool:
-        settings |= {"parser": _unconverted, "metavar": _metavar(parameter)}
+        parser = _as_text if parameter.kind is str and not option.separator else _unconverted
+        settings |= {"parser": parser, "metavar": _metavar(parameter)}
     info = typer.Argument(**settings) if option.positional else typer.Option(*_flags(parameter), **settings)
     return Annotated[kind, info]
 
 
 def _unconverted(value: Any) -> Any:
     return value
+
+
+def _as_text(value: Any) -> Any:
+    """Numbers and dates of cosface.toml as text: identity = 7303, since = 2024-01-01."""
+    return str(value) if isinstance(value, (int, float, date)) and not isinstance(value, bool) else value
 
 
 def _flags(parameter: Parameter) -> tuple[str, ...]:
@@ -233,10 +246,22 @@ def _help(parameter: Parameter) -> str:
     return f"{parameter.help}  [{'; '.join(notes)}]" if notes else parameter.help
 
 
+def _split_paths(variable: str) -> list[str]:
+    """The paths in an environment variable, separated as in $PATH, since a path may contain blanks."""
+    return variable.split(os.pathsep)
+
+
 def _command_class(entry: Command, by_name: Mapping[str, Parameter]) -> type[TyperCommand]:
     """A command whose help lists the options by group and ends with the examples."""
 
     class CommandWithGroupedHelp(TyperCommand):
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings)
+            for option in self.params:
+                parameter = by_name.get(option.name or "")
+                if parameter is not None and (parameter.kind is Path or parameter.option.known is not None):
+                    option.split_envvar_value = _split_paths  # type: ignore[method-assign]
+
         def format_options(self, ctx: Any, formatter: Any) -> None:
             groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
             last: list[tuple[str, str]] = []

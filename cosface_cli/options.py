@@ -223,11 +223,13 @@ def _convert_one(field: Parameter, value: Any) -> Any:
         return value
     if field.kind in (int, float) and isinstance(value, str):
         try:
-            return field.kind(value)
+            value = float(value) if field.kind is float or "." in value else int(value)
         except ValueError:
             raise problem from None
     if field.kind is float and isinstance(value, int):
         return float(value)
+    if field.kind is int and isinstance(value, float) and value.is_integer():  # "3.0" and 3.0 are 3
+        return int(value)
     if field.kind is Path and isinstance(value, (str, Path)):
         return Path(value)
     if not isinstance(value, field.kind):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +40,13 @@ class Config(Checked):
     redo: Annotated[bool, option("Again.")] = False
     report: Annotated[bool, option("A page.")] = True
     nesterov: Annotated[bool | None, option("Of sgd.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Several(Checked):
+    more: Annotated[tuple[Path, ...], option("Further files.")] = ()
+    devices: Annotated[tuple[str, ...], option("{choices}, or a path.", known=TOOLS)] = ()
+    settings: Annotated[Mapping[str, float] | None, option("Settings.", "--loss-option")] = None
 
 
 def test_a_field_knows_its_flag_kind_and_choices() -> None:
@@ -80,6 +89,8 @@ def test_the_ends_of_a_range_are_in_it() -> None:
         ("min_face", 21, 21.0),
         ("min_face", "21.5", 21.5),
         ("k", "7", 7),
+        ("k", "7.0", 7),
+        ("k", 7.0, 7),
         ("milestones", "10,16", (10, 16)),
         ("milestones", [10, 16], (10, 16)),
         ("milestones", 10, (10,)),
@@ -100,6 +111,7 @@ def test_values_of_files_and_flags_become_the_fields_type(name: str, value: Any,
     [
         ("k", "seven", "-k must be a whole number, got 'seven'"),
         ("k", 1.5, "-k must be a whole number, got 1.5"),
+        ("k", "1.5", "-k must be a whole number, got '1.5'"),
         ("min_face", True, "--min-face must be a number, got True"),
         ("faces", 3, "--faces must be text, got 3"),
         ("redo", "yes", "--redo must be true or false, got 'yes'"),
@@ -157,6 +169,30 @@ def test_defaults_of_a_file_are_typed_and_flags_go_before_them() -> None:
         run(recorded(made), "r", default_map={"go": {"min_face": "wide"}})
 
 
+def test_numbers_and_dates_of_a_file_are_text_where_text_is_asked() -> None:
+    made: list[Any] = []
+    run(recorded(made), "r", default_map={"go": {"device": date(2024, 1, 31), "model": [7303, "b"]}})
+    assert (made[0][0].device, made[0][0].models) == ("2024-01-31", ("7303", "b"))
+
+
+def test_variables_of_repeatable_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths and models are separated as in $PATH, other values by blanks."""
+    made: list[Any] = []
+    monkeypatch.setenv("TOOL_GO_MORE", os.pathsep.join(["a b", "c"]))
+    monkeypatch.setenv("TOOL_GO_DEVICES", os.pathsep.join(["my net.onnx", "saw"]))
+    monkeypatch.setenv("TOOL_GO_LOSS_OPTION", "m1=1 m2=2")
+
+    @command(Several, examples=())
+    def go(config: Several, terminal: Terminal) -> int:
+        """Do the work."""
+        made.append(config)
+        return 0
+
+    run(go, auto_envvar_prefix="TOOL")
+    expected = Several(more=(Path("a b"), Path("c")), devices=("my net.onnx", "saw"), settings={"m1": 1.0, "m2": 2.0})
+    assert made == [expected]
+
+
 def test_help_groups_options_shows_defaults_and_ends_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
     run(recorded([]), "--help")
     text = capsys.readouterr().out
@@ -190,7 +226,9 @@ def test_a_command_of_several_configs_refuses_what_the_chosen_one_does_not_have(
     run(go, "r", "--pooling", "scores", "-q")
     assert asdict(made[0]) == {"raw": "r", "pooling": "scores"}
     with pytest.raises(CosfaceError, match="--min-face is not an option of --protocol ytf; leave it out"):
-        run(go, "r", "--min-face", "20")
+        run(go, "r", "--min-face", "30")
+    run(go, "r", "--min-face", "20")  # a default changes nothing, such as one in cosface.toml
+    assert made[1] == Other(raw="r")
 
 
 def test_commands_in_a_group() -> None:

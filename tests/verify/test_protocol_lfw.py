@@ -121,6 +121,15 @@ def test_missing_photos_are_errors_or_left_out(make_store: MakeStore, pairs: Pat
         verify_protocol(LfwConfig(source=store, pairs=pairs, missing="skipp"))
 
 
+@pytest.mark.parametrize("people", ["AB", "A"])
+def test_skip_with_a_fold_without_scores(make_store: MakeStore, pairs: Path, people: str):
+    """Of fold 2, or of both folds, no pair is left."""
+    names = [name for name in PEOPLE if name[0] in people]
+    store = make_store({name: at_angle(PEOPLE[name]) for name in (names if people == "AB" else names[:1])})
+    with pytest.raises(CosfaceError, match="a fold, or all others, have no pair with two faces"):
+        verify_protocol(LfwConfig(source=store, pairs=pairs, missing="skip"))
+
+
 def test_photos_that_do_not_exist_count_as_missing(make_store: MakeStore, pairs: Path):
     with pytest.raises(CosfaceError, match=r"none of the photos of .* exist here, such as A/A_0001"):
         verify_protocol(LfwConfig(source=make_store({"Z/Z_0001.jpg": at_angle(0)}), pairs=pairs))

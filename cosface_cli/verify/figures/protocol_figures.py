@@ -82,6 +82,7 @@ def accuracy(
 
     Raises CosfaceError, which names source, where no pair is left to choose a threshold on.
     """
+    folds = np.unique(pairs.fold)
     if missing == "skip":
         pairs = pairs.subset(pairs.known)
     if dev is not None:
@@ -93,9 +94,9 @@ def accuracy(
         return Folds((), (threshold,), float(right.mean()), float("nan"))
     if not by_folds:
         return None
-    for fold in np.unique(pairs.fold):
-        if not (pairs.known & (pairs.fold != fold)).any() or not (pairs.fold == fold).any():
-            raise CosfaceError("a fold, or all others, have no pair with two faces", source, "check the photos")
+    others = (pairs.known & (pairs.fold != fold) for fold in folds)
+    if not len(pairs.scores) or not np.isin(folds, pairs.fold).all() or not all(other.any() for other in others):
+        raise CosfaceError("a fold, or all others, have no pair with two faces", source, "check the photos")
     return fold_accuracy(np.where(pairs.known, pairs.scores, -1.0), pairs.same, pairs.fold, ~pairs.known)
 
 
