@@ -260,7 +260,7 @@ def _command_class(entry: Command, by_name: Mapping[str, Parameter]) -> type[Typ
             for option in self.params:
                 parameter = by_name.get(option.name or "")
                 if parameter is not None and (parameter.kind is Path or parameter.option.known is not None):
-                    option.split_envvar_value = _split_paths  # type: ignore[method-assign]
+                    option.split_envvar_value = _split_paths  # type: ignore[assignment, method-assign]
 
         def format_options(self, ctx: Any, formatter: Any) -> None:
             groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
