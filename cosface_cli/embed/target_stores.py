@@ -11,8 +11,8 @@ from cosface_cli.embed import EmbedConfig
 from cosface_cli.engines.embedders import GPU_BATCH
 from cosface_cli.engines.embedders.open_embedder import fallback, open_embedder, require_precision
 from cosface_cli.engines.photos.limits import limits_of
-from cosface_cli.engines.photos.photo_embedder import PhotoEmbedderOpener
-from cosface_cli.engines.runners import RUNNERS, Opener, PathCheckingOpener
+from cosface_cli.engines.photos.photo_embedder import PhotoEmbedderOpener, PhotoEmbeddings, PhotoOrCrop
+from cosface_cli.engines.runners import RUNNERS, Openers, PathCheckingOpener
 from cosface_cli.engines.runtime.cpu import cpu_count
 from cosface_cli.engines.runtime.devices import CPU, device_given_out, devices, on_gpu
 from cosface_cli.errors import CosfaceError
@@ -91,7 +91,7 @@ def _header(spec: str, config: EmbedConfig) -> StoreHeader:
 
 def worker_openers(
     config: EmbedConfig, targets: Sequence[TargetStore], files: tuple[Path, ...], emit: OnOutcome
-) -> tuple[Opener | tuple[Opener, ...], int]:
+) -> tuple[Openers[list[PhotoOrCrop], list[tuple[PhotoEmbeddings, ...]]], int]:
     """The opener of all workers, or one for each device; and how many sources are in a message to a worker.
 
     files: what a worker must be able to read. Emits a note for each model that falls back to the CPU. Raises

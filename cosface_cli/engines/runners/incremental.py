@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from cosface_cli.engines.runners import Opener, Runner
+from cosface_cli.engines.runners import Openers, Result, Runner, Task
 from cosface_cli.engines.sources import Place
 from cosface_cli.engines.sources.presence import Presence
 from cosface_cli.errors import CosfaceError
@@ -26,7 +26,6 @@ from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected, Skipped, Tally
 
 T = TypeVar("T")
 K = TypeVar("K")
-Task = TypeVar("Task")
 
 Outcome = Done | Skipped | Rejected
 
@@ -67,13 +66,13 @@ class IncrementalRun:
     def results(
         self,
         runner: Runner,
-        opener: Opener | tuple[Opener, ...],
+        opener: Openers[list[Task], list[Result]],
         pending: Iterator[tuple[T, Task]],
         *,
         workers: int,
         chunk: int,
         most: int,
-    ) -> Iterator[tuple[T, Any]]:
+    ) -> Iterator[tuple[T, Result]]:
         """The result of each task, with what the caller paired it with, in the order of `pending`.
 
         Workers get the tasks alone, in lists of `chunk`, and answer with a list of results. most: how many lists there

@@ -11,23 +11,21 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, Never
 
-from cosface_cli.engines.runners import Opener
+from cosface_cli.engines.runners import Opener, Openers, Result, Task
 from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.engines.runtime.parent_process import die_with_parent
 from cosface_cli.errors import CosfaceError
 
-T = TypeVar("T")
-
 AHEAD = 4  # tasks in flight for each worker
 
-_worker: Callable[[Any], Any] | None = None  # one per worker process, set by _start
+_worker: Callable[[Any], object] | None = None  # one per worker process, set by _start
 
 
 def run(
-    tasks: Iterable[T], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
-) -> Iterator[tuple[T, Any]]:
+    tasks: Iterable[Task], opener: Openers[Task, Result], workers: int = 0, most: int = sys.maxsize
+) -> Iterator[tuple[Task, Result]]:
     """Each task with its result, in order: see Runner. With one worker, the work is done in this process.
 
     At most AHEAD tasks per worker are in flight, so memory does not grow with the number of tasks. Raises CosfaceError
@@ -48,10 +46,10 @@ def run(
         pool.close()
 
 
-class Pool:
+class Pool(Generic[Task, Result]):
     """Worker processes that stay alive between calls of map."""
 
-    def __init__(self, opener: Opener | tuple[Opener, ...], workers: int, flag: str = "--workers") -> None:
+    def __init__(self, opener: Openers[Task, Result], workers: int, flag: str = "--workers") -> None:
         """opener: for all workers, or one for each; flag: the option that sets how many there are, for messages."""
         self.flag = flag
         context = multiprocessing.get_context("spawn")
@@ -61,9 +59,9 @@ class Pool:
             numbers.put(number)
         self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(openers, numbers))
 
-    def map(self, tasks: Iterable[T], ahead: int) -> Iterator[tuple[T, Any]]:
+    def map(self, tasks: Iterable[Task], ahead: int) -> Iterator[tuple[Task, Result]]:
         """Each task with its result, in order, at most `ahead` tasks in flight. Raises CosfaceError as run does."""
-        waiting: deque[tuple[T, Future[Any]]] = deque()
+        waiting: deque[tuple[Task, Future[Result]]] = deque()
         try:
             for task in tasks:
                 waiting.append((task, _submitted(self._pool, task)))
@@ -87,7 +85,7 @@ class Pool:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
+def _submitted(pool: ProcessPoolExecutor, task: object) -> Future[Any]:
     """Submit a task. Workers start with SIGINT blocked: on Ctrl-C each would print a traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -96,7 +94,7 @@ def _submitted(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(openers: tuple[Opener, ...], numbers: SimpleQueue[int]) -> None:
+def _start(openers: tuple[Opener[Any, object], ...], numbers: SimpleQueue[int]) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=die_with_parent, daemon=True).start()
@@ -107,14 +105,14 @@ def _start(openers: tuple[Opener, ...], numbers: SimpleQueue[int]) -> None:
         _worker = _failing(error)
 
 
-def _failing(error: Exception) -> Callable[[Any], Any]:
-    def fail(task: Any) -> Any:
+def _failing(error: Exception) -> Callable[[object], Never]:
+    def fail(task: object) -> Never:
         raise error
 
     return fail
 
 
-def _work(task: Any) -> Any:
+def _work(task: object) -> Any:
     assert _worker is not None
     return _worker(task)
 
@@ -125,8 +123,8 @@ class LocalRunner:
     on_this_machine = True
 
     def __call__(
-        self, tasks: Iterable[Any], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
-    ) -> Iterator[tuple[Any, Any]]:
+        self, tasks: Iterable[Task], opener: Openers[Task, Result], workers: int = 0, most: int = sys.maxsize
+    ) -> Iterator[tuple[Task, Result]]:
         return run(tasks, opener, workers, most)
 
 

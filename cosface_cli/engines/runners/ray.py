@@ -22,18 +22,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from logging import CRITICAL
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 from ray import cloudpickle, exceptions
 from ray._private import worker as ray_worker
 
-from cosface_cli.engines.runners import Opener
+from cosface_cli.engines.runners import Openers, Result, Task
 from cosface_cli.engines.runners.local import AHEAD
 from cosface_cli.engines.runtime.cpu import cpu_count, single_threaded
 from cosface_cli.errors import CosfaceError
-
-T = TypeVar("T")
 
 RETRIES = 3
 PATIENCE = 20.0  # seconds between two checks whether the cluster still has nodes
@@ -43,12 +41,12 @@ _QUIET = {
     "RAY_task_oom_retries": str(RETRIES),  # by default it retries forever
 }
 
-_opened: tuple[bytes, Callable[[Any], Any]] | None = None  # one per worker process, for the current run
+_opened: tuple[bytes, Callable[[Any], object]] | None = None  # one per worker process, for the current run
 
 
 def run(
-    tasks: Iterable[T], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
-) -> Iterator[tuple[T, Any]]:
+    tasks: Iterable[Task], opener: Openers[Task, Result], workers: int = 0, most: int = sys.maxsize
+) -> Iterator[tuple[Task, Result]]:
     """Each task with its result, in order: see Runner. workers: tasks at a time, 0 for one per core of all nodes;
     opener: for all workers, or a tuple of one.
 
@@ -64,7 +62,7 @@ def run(
         # max_calls=0: keep the worker for the next task, also on a GPU; it would load the network again for each
         work = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=0, max_retries=RETRIES)(_work)
         recipe: bytes = cloudpickle.dumps((opener, os.getcwd()))  # type: ignore[no-untyped-call]  # noqa: PTH109
-        waiting: deque[tuple[T, Any]] = deque()
+        waiting: deque[tuple[Task, ray.ObjectRef[Result]]] = deque()
         ahead = 0
         try:
             for number, task in enumerate(tasks):
@@ -134,7 +132,7 @@ def _require_one(place: str) -> None:
         raise CosfaceError(problem, hint=hint if place == "CPU" else f"{hint}, or --device cpu")
 
 
-def _result_of(task: T, reference: Any, place: str) -> tuple[T, Any]:
+def _result_of(task: Task, reference: ray.ObjectRef[Result], place: str) -> tuple[Task, Result]:
     """The task and its result; waits for it."""
     try:
         while not ray.wait([reference], timeout=PATIENCE)[0]:
@@ -156,14 +154,14 @@ def _result_of(task: T, reference: Any, place: str) -> tuple[T, Any]:
         raise CosfaceError(problem, named(task), "run the same command again") from error
 
 
-def named(task: Any) -> str:
+def named(task: object) -> str:
     """What errors call a task: itself, or the first and last of a list."""
     if isinstance(task, list) and len(task) > 1:
         return f"{task[0]} to {task[-1]}"
     return str(task[0] if isinstance(task, list) else task)
 
 
-def _work(recipe: bytes, task: Any) -> Any:
+def _work(recipe: bytes, task: object) -> Any:
     """In a worker: do what a local worker does, in the folder where the command was started."""
     global _opened
     if _opened is None or _opened[0] != recipe:
@@ -188,8 +186,8 @@ class RayRunner:
     on_this_machine = False
 
     def __call__(
-        self, tasks: Iterable[Any], opener: Opener | tuple[Opener, ...], workers: int = 0, most: int = sys.maxsize
-    ) -> Iterator[tuple[Any, Any]]:
+        self, tasks: Iterable[Task], opener: Openers[Task, Result], workers: int = 0, most: int = sys.maxsize
+    ) -> Iterator[tuple[Task, Result]]:
         return run(tasks, opener, workers, most)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from cosface_cli.engines.runners import Opener
+from cosface_cli.engines.runners import Opener, Result, Task
 from cosface_cli.engines.runners.local import Pool
 from cosface_cli.engines.runtime.cpu import single_threaded
 
@@ -23,10 +23,10 @@ class Loader:
     def __init__(self, processes: int = 0) -> None:
         self.processes = processes
         self.waited = 0.0
-        self._pool: Pool | None = None
-        self._opener: Opener | None = None
+        self._pool: Pool[Any, Any] | None = None
+        self._opener: Opener[Any, Any] | None = None
 
-    def read(self, tasks: Iterable[Any], opener: Opener, ahead: int) -> Generator[Any, None, None]:
+    def read(self, tasks: Iterable[Task], opener: Opener[Task, Result], ahead: int) -> Generator[Result, None, None]:
         """The result of each task. ahead: tasks that are in work or done before they are needed."""
         results = self._in_processes(tasks, opener, ahead) if self.processes else _in_thread(tasks, opener, ahead)
         try:
@@ -48,7 +48,9 @@ class Loader:
             self._pool.close()
             self._pool = None
 
-    def _in_processes(self, tasks: Iterable[Any], opener: Opener, ahead: int) -> Generator[Any, None, None]:
+    def _in_processes(
+        self, tasks: Iterable[Task], opener: Opener[Task, Result], ahead: int
+    ) -> Generator[Result, None, None]:
         if self._pool is None or self._opener is not opener:
             self.close()
             self._pool, self._opener = Pool(opener, self.processes, "--loaders"), opener
@@ -56,10 +58,10 @@ class Loader:
             yield result
 
 
-def _in_thread(tasks: Iterable[Any], opener: Opener, ahead: int) -> Generator[Any, None, None]:
+def _in_thread(tasks: Iterable[Task], opener: Opener[Task, Result], ahead: int) -> Generator[Result, None, None]:
     single_threaded()
-    work: Callable[[Any], Any] = opener.open()
-    waiting: deque[Any] = deque()
+    work = opener.open()
+    waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(1, "crops") as reader:
         try:
             for task in tasks:
