@@ -34,11 +34,11 @@ SCORING, OUTPUT, MACHINE = "Scoring", "Output", "Machine"
 class Setting(Option):
     """An option that a recipe may set too. The command line takes precedence over the recipe."""
 
-    fallback: Any = None
+    fallback: object = None
     """Its value where neither the command line nor the recipe sets it; None where it follows from other settings."""
 
 
-def setting(help: str, *flags: str, fallback: Any = None, **fields: Any) -> Setting:
+def setting(help: str, *flags: str, fallback: object = None, **fields: Any) -> Setting:
     """An option that a recipe may set. fields: the other fields of Setting."""
     otherwise = "" if fallback is None else f", else {default_text(fallback)}"
     return Setting(help=help, flags=flags, fallback=fallback, **{"unset": f"from the recipe{otherwise}", **fields})

@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.errors import DamagedError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
 
 CHUNK = 1024  # rows written at a time, and of a chunk of the file
 OBJECTS = 64  # largest number of groups and datasets in a file; cosface writes fewer
@@ -102,7 +106,7 @@ class _Disk(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def write(self, content: Any) -> int:
+    def write(self, content: ReadableBuffer) -> int:
         rest = memoryview(content).cast("B")
         start, length = self._at, len(rest)
         self._size = max(self._size, start + length)
@@ -118,7 +122,7 @@ class _Disk(io.RawIOBase):
         self._at = start + length
         return length
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         target = memoryview(buffer).cast("B")
         start, stop = self._at, self._at + len(target)
         self._file.seek(start)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cosface_cli.artifacts.files import atomic
 from cosface_cli.artifacts.files.hashing import file_sha256
@@ -196,9 +195,12 @@ def _checked(header: IndexHeader) -> IndexHeader:
     return IndexHeader(**{**values, "segments": segments, "files": files, "stores": tuple(header.stores)})
 
 
-def _made(kind: Callable[..., Any], values: Any) -> Any:
+Part = TypeVar("Part", Segment, FileSum)
+
+
+def _made(kind: type[Part], values: Any) -> Part:
     made = kind(**values)
-    texts = [made.vectors, made.names, made.search, made.lists or ""] if kind is Segment else [made.sha256]
+    texts = [made.vectors, made.names, made.search, made.lists or ""] if isinstance(made, Segment) else [made.sha256]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a field has a wrong type")
     return made

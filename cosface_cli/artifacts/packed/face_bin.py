@@ -140,11 +140,11 @@ class _Machine:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stack: list[Any] = []
+        self._stack: list[object] = []
         self._marks: list[int] = []
-        self._memo: dict[int, Any] = {}
+        self._memo: dict[int, object] = {}
 
-    def run(self, file: _Bounded) -> Any:
+    def run(self, file: _Bounded) -> object:
         """The object that the pickle describes, with images as slices of the file."""
         try:
             for opcode, argument, position in pickletools.genops(file):  # type: ignore[arg-type]
@@ -168,21 +168,21 @@ class _Machine:
     def push(self, value: object) -> None:
         self._stack.append(value)
 
-    def mark(self, _: Any) -> None:
+    def mark(self, _: object) -> None:
         self._marks.append(len(self._stack))
 
-    def pop_to_mark(self) -> list[Any]:
+    def pop_to_mark(self) -> list[object]:
         """Removes and returns the values above the last mark."""
         start = self._marks.pop()
         values = self._stack[start:]
         del self._stack[start:]
         return values
 
-    def append(self, _: Any) -> None:
+    def append(self, _: object) -> None:
         value = self._stack.pop()
         self._list().append(value)
 
-    def appends(self, _: Any) -> None:
+    def appends(self, _: object) -> None:
         values = self.pop_to_mark()
         self._list().extend(values)
 
@@ -201,7 +201,7 @@ class _Machine:
             raise _Refused(argument.replace(" ", "."))
         self._stack.append(_Encode)
 
-    def call(self, _: Any) -> None:
+    def call(self, _: object) -> None:
         """Accepts only the call that Python 3 writes for bytes, with a text and "latin1"; the text is the result."""
         arguments, function = self._stack.pop(), self._stack.pop()
         if function is not _Encode or not (isinstance(arguments, tuple) and len(arguments) == 2):
@@ -211,7 +211,7 @@ class _Machine:
             raise _Refused("a call")
         self._stack.append(text)
 
-    def _list(self) -> list[Any]:
+    def _list(self) -> list[object]:
         target = self._stack[-1]
         if not isinstance(target, list):
             raise TypeError("no list to append to")

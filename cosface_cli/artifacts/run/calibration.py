@@ -90,7 +90,7 @@ class Calibration:
         return point.accepted / self.impostors, point.low if exact else above.low, point.high
 
 
-def to_tables(calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
+def to_tables(calibrations: Mapping[str, Calibration]) -> dict[str, dict[str, object]]:
     """Calibrations by flip mode as JSON values."""
     tables = {}
     for flip, calibration in sorted(calibrations.items()):

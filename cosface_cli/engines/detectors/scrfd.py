@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from cosface_cli.engines.detectors.pre_post_processing import (
 )
 from cosface_cli.engines.runtime.onnx_session import PROVIDERS, session_options
 from cosface_cli.errors import CosfaceError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 
 INPUT = 640  # pixels a side, for a file with free input size
 
@@ -51,7 +55,7 @@ class InsightfaceDetector:
         return sort_by_score(boxes[:, :4], landmarks, boxes[:, 4])
 
 
-def has_insightface_outputs(session: Any, strides: int) -> bool:
+def has_insightface_outputs(session: InferenceSession, strides: int) -> bool:
     """Whether a session has one input, and gives scores, boxes and landmarks, each at so many strides."""
     widths = [1] * strides + [4] * strides + [10] * strides
     return len(session.get_inputs()) == 1 and [output.shape[-1] for output in session.get_outputs()] == widths

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -27,6 +27,10 @@ from cosface_cli.engines.detectors.pre_post_processing import (
 )
 from cosface_cli.engines.runtime.onnx_session import open_session
 from cosface_cli.errors import CosfaceError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 
 STRIDES = (8, 16, 32)
 OUTPUTS = [f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
@@ -117,7 +121,7 @@ def open_yunet(path: Path, score: float = 0.6, overlap: float = 0.3, long_side: 
     return network
 
 
-def _recognises(session: Any) -> bool:
+def _recognises(session: InferenceSession) -> bool:
     return {output.name for output in session.get_outputs()} == set(OUTPUTS)
 
 

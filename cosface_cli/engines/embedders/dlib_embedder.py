@@ -22,6 +22,7 @@ from cosface_cli.engines.embedders.packaged import thresholds
 
 if TYPE_CHECKING:
     import onnx
+    from onnx import NodeProto, TensorProto
 
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 CONVERTER = 1  # raise it whenever the graph changes
@@ -94,8 +95,8 @@ class Graph:
     """Builds an ONNX graph. Each method adds nodes and returns the name of their output."""
 
     def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
 
     def constant(self, name: str, value: NDArray[np.generic] | np.generic) -> str:
         from onnx import numpy_helper

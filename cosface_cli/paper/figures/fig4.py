@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,7 +201,7 @@ def _draw_circle(axes: Axes, panel: Panel) -> None:
     axes.tick_params(labelsize=7)
 
 
-def _colour(label: int) -> Any:
+def _colour(label: int) -> tuple[float, float, float, float]:
     from matplotlib import colormaps
 
     return colormaps["tab10"](label % 10)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.random import Generator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cosface_cli.errors import CosfaceError
 from cosface_cli.registry import require_one_of
@@ -117,5 +116,5 @@ def augmentation(mirrored: bool, names: Sequence[str]) -> Augmentation:
     return Augmentation((FLIP, *changes) if mirrored else changes)
 
 
-def _pixels(image: Any) -> Pixels:
+def _pixels(image: ArrayLike) -> Pixels:
     return np.asarray(image, dtype=np.uint8)

@@ -79,7 +79,7 @@ class Ranks:
         """The values of all processes, in order of their ranks."""
         if self.world_size == 1:
             return values
-        gathered: list[Any] = [None] * self.world_size
+        gathered: list[tuple[T, ...]] = [()] * self.world_size
         dist.all_gather_object(gathered, values)
         return tuple(value for values in gathered for value in values)
 
@@ -156,7 +156,7 @@ class Ranks:
             dist.broadcast(torch.from_numpy(value), src=0)
             yield name, value
 
-    def _all_reduce(self, value: Tensor, operation: Any) -> Tensor:
+    def _all_reduce(self, value: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
         if self.world_size == 1:
             return value.detach()
         reduced = value.detach().clone(memory_format=torch.contiguous_format)
@@ -192,9 +192,9 @@ class _SumGradient(torch.autograd.Function):
 
 class _AllReduceSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, ranks: Ranks) -> Tensor:
+    def forward(ctx: object, value: Tensor, ranks: Ranks) -> Tensor:
         return ranks.all_reduce_sum(value)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0], None

@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -130,10 +131,10 @@ class Failure:
                 return 2, self.at
 
 
-class _StartedProcesses:
+class _StartedProcesses(Generic[T]):
     """Processes of this machine that do the work. This process emits what rank 0 emits."""
 
-    def __init__(self, work: Work[Any], config: TrainConfig, world_size: int) -> None:
+    def __init__(self, work: Work[T], config: TrainConfig, world_size: int) -> None:
         context = multiprocessing.get_context("spawn")
         # this process takes the port before it passes the number on
         self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -149,9 +150,9 @@ class _StartedProcesses:
             self.processes.append(process)
             self.pipes[reader] = rank
 
-    def follow(self, emit: OnOutcome) -> Any:
+    def follow(self, emit: OnOutcome) -> T:
         """The result of rank 0. Whatever happens, no process is left running."""
-        result = None
+        result: T | None = None
         failures: list[Failure] = []
         try:
             while self.pipes and not (failures and self._is_cause_known(failures)):
@@ -172,7 +173,7 @@ class _StartedProcesses:
                         result = value
             if failures:
                 raise self._error(min(failures, key=lambda failure: failure.order))
-            return result
+            return cast("T", result)  # of rank 0, which answered
         finally:
             for process in self.processes:
                 if failures or self.pipes:
@@ -197,7 +198,7 @@ class _StartedProcesses:
         return RuntimeError(f"{which} failed:\n{failure.trace}")
 
 
-def _start_without_interrupts(process: Any) -> None:
+def _start_without_interrupts(process: BaseProcess) -> None:
     """Start a process that ignores Ctrl-C from its beginning: this process decides when it ends."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -206,7 +207,7 @@ def _start_without_interrupts(process: Any) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(work: Work[Any], config: TrainConfig, ranks: Ranks, port: int, parent: Connection) -> None:
+def _work(work: Work[object], config: TrainConfig, ranks: Ranks, port: int, parent: Connection) -> None:
     threading.Thread(target=die_with_parent, daemon=True).start()
     store = TCPStore("127.0.0.1", port, is_master=False)
     emit: OnOutcome = (lambda outcome: parent.send(("outcome", outcome))) if ranks.is_main else ignore

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -70,11 +70,12 @@ class PartialFC:
         to 1; seed: of the sampled classes."""
         self.identities, self.ranks, self.share, self.seed = identities, ranks, share, seed
         self.rows = ranks.local_range(identities)
-        loss: Any = build(identities)
+        loss = build(identities)
         if ranks.world_size > 1:
             for parameter in loss.parameters():
                 parameter.data = parameter.data[self.rows.start : self.rows.stop].clone()
-        self.loss: Loss = loss.to(device)  # a Classifier
+        self._module = loss.to(device)
+        self.loss = cast("Loss", self._module)  # a Classifier
         self.trained: nn.Module = loss
         if share < 1:
             self.trained = build(1).to(device)  # each step puts its rows in
@@ -158,7 +159,7 @@ class PartialFC:
 
     def load_optimizer_state(self, optimizer: Optimizer, name: str, key: str, value: Tensor) -> None:
         if self.share < 1 and value.dim():
-            self._stored_rows[name][key] = value.to(self.loss.get_parameter(name).device)  # type: ignore[attr-defined]
+            self._stored_rows[name][key] = value.to(self._module.get_parameter(name).device)
         else:
             put_optimizer_state(self.trained, optimizer, name, key, value)
 
@@ -170,7 +171,7 @@ class PartialFC:
 
     def _parameters(self) -> Iterator[tuple[str, nn.Parameter, Tensor]]:
         """Each parameter of the step by its name, and its stored rows."""
-        stored = dict(self.loss.named_parameters())  # type: ignore[attr-defined]
+        stored = dict(self._module.named_parameters())
         return ((name, parameter, stored[name].data) for name, parameter in list(self.trained.named_parameters()))
 
     def _columns(self, labels: Tensor) -> Tensor:

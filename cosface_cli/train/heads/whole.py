@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ class WholeHead:
 
     is_sharded = False
 
-    def __init__(self, loss: Any, identities: int, ranks: Ranks, device: torch.device) -> None:
-        self.loss: Loss = loss.to(device)
+    def __init__(self, loss: nn.Module, identities: int, ranks: Ranks, device: torch.device) -> None:
+        self.loss = cast("Loss", loss.to(device))
         self.trained: nn.Module = loss
         self.rows = range(identities)
         self.ranks = ranks

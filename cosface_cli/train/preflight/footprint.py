@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
 
     widest = 0
 
-    def passing(module: nn.Module, inputs: Any, output: Any) -> None:
+    def passing(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal widest
         widest = max(widest, _bytes(t for t in (*inputs, output) if isinstance(t, Tensor)))
 
@@ -135,7 +135,7 @@ def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
     return sum(sizes.values()) + widest
 
 
-def _bytes(tensors: Any) -> int:
+def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

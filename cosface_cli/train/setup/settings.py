@@ -132,7 +132,7 @@ def default_out(settings: Settings) -> Path:
     return Path("runs") / "-".join([settings.loss, settings.backbone, *numbers, *start])
 
 
-def differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, str]:
+def differences(before: Mapping[str, object], asked: Mapping[str, object]) -> dict[str, str]:
     """Where two settings differ, as words by name: "0.35, asked for 0.5"."""
     names = [*asked, *(name for name in before if name not in asked)]
     return {
@@ -250,7 +250,7 @@ def _require(holds: bool, problem: str, hint: str | None = None) -> None:
         raise CosfaceError(problem, hint=hint)
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, Mapping):

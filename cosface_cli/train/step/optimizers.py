@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.optim.optimizer import ParamsT
 
 from cosface_cli.train.step import OptimizerChoice
 
 
-def _sgd(groups: Any, **settings: Any) -> torch.optim.Optimizer:
+def _sgd(groups: ParamsT, **settings: Any) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, **settings)
 
 
-def _adamw(groups: Any, fused: bool, **settings: Any) -> torch.optim.Optimizer:
+def _adamw(groups: ParamsT, fused: bool, **settings: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, **settings)
 
 

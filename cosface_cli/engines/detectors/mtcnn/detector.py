@@ -7,7 +7,7 @@ again and places the landmarks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,12 @@ from cosface_cli.engines.detectors.pre_post_processing import (
 )
 from cosface_cli.engines.runtime.onnx_session import open_session, session_options
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
 Array = NDArray[np.float32]
-Run = Mapping[Net, Any]
+Run = Mapping[Net, "InferenceSession"]
 
 # P-Net reports a face in about three neighbouring levels. In one of them, the window's side is at least 1 / 1.2 of the
 # face's side. Finer levels report only the same face and smaller faces, so they can be left out. By
@@ -102,7 +106,7 @@ def open_mtcnn(
         raise ValueError(f"out of range: {min_face=}, {factor=}, {long_side=}, {resize=}")
     options = session_options()
     options.enable_mem_pattern = False  # every level has another size
-    sessions: dict[Net, Any] = {net: open_session(graph(net), options) for net in SOURCES}
+    sessions: dict[Net, InferenceSession] = {net: open_session(graph(net), options) for net in SOURCES}
     return MTCNN(sessions, min_face, thresholds, factor, resize, long_side)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 Array = NDArray[np.float32]
 
@@ -28,8 +28,8 @@ class _Builder:
 
     def __init__(self, params: Mapping[str, Array]) -> None:
         self.params = params
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
         self.x = "x"
         self.order: NDArray[np.int64] | None = None  # of the channels of x, if it differs from the network's
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from cv2.typing import MatLike
+
 
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
@@ -51,7 +56,7 @@ class AreaResizer:
         """See Resizer."""
         return _planes([self._crop(left, top, right, bottom, side) for left, top, right, bottom in cuts.tolist()])
 
-    def _crop(self, left: int, top: int, right: int, bottom: int, side: int) -> Any:
+    def _crop(self, left: int, top: int, right: int, bottom: int, side: int) -> MatLike:
         rows, columns = self._halves[0].shape[:2]
         source = self._halved(min(right - left, bottom - top) / side)
         # pixel centres: column i of the crop is column grow i + shift of the source
@@ -61,7 +66,7 @@ class AreaResizer:
         where = np.array([[grow_x, 0, shift_x], [0, grow_y, shift_y]])
         return cv2.warpAffine(source, where, (side, side), flags=_SAMPLE, borderMode=cv2.BORDER_REPLICATE)
 
-    def _halved(self, shrink: float) -> Any:
+    def _halved(self, shrink: float) -> Pixels:
         """The picture, halved until a factor of 1 to 2 is left."""
         depth = max(0, math.frexp(shrink)[1] - 1)
         while len(self._halves) <= depth:
@@ -107,5 +112,5 @@ def _bins(start: Cuts, end: Cuts, count: int) -> tuple[Cuts, Cuts]:
     return start[:, None] + i * size // count, start[:, None] - (-(i + 1) * size // count)
 
 
-def _planes(images: list[Any]) -> Planes:
+def _planes(images: Sequence[MatLike]) -> Planes:
     return np.asarray(cv2.dnn.blobFromImages(images, 1 / 128, mean=(127.5, 127.5, 127.5)), dtype=np.float32)

@@ -114,7 +114,7 @@ def read_arrays(content: bytes) -> list[Array]:
     }
 
     class Restricted(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
+        def find_class(self, module: str, name: str) -> type:
             if (module, name) not in allowed:
                 raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
             return allowed[module, name]
@@ -136,6 +136,6 @@ class _Float32:
         if code != "f4":
             raise pickle.UnpicklingError("not a plain float32 array")
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[object, ...]) -> None:
         if state[1] != "<":
             raise pickle.UnpicklingError("not a plain float32 array")
