@@ -12,7 +12,8 @@ from cosface_cli.registry import Row, Table
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
+
+    from cosface_cli.engines.runtime.onnx_session import InferenceSession
 
 Faces = Literal["largest", "all", "center"]
 """Which faces of a photo are used."""

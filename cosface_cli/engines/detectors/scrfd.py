@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,8 @@ from cosface_cli.engines.detectors.pre_post_processing import (
     shrink,
     sort_by_score,
 )
-from cosface_cli.engines.runtime.onnx_session import PROVIDERS, session_options
+from cosface_cli.engines.runtime.onnx_session import PROVIDERS, InferenceSession, session_options
 from cosface_cli.errors import CosfaceError
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
 
 INPUT = 640  # pixels a side, for a file with free input size
 

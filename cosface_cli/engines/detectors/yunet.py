@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -25,12 +24,8 @@ from cosface_cli.engines.detectors.pre_post_processing import (
     shrink,
     sort_by_score,
 )
-from cosface_cli.engines.runtime.onnx_session import open_session
+from cosface_cli.engines.runtime.onnx_session import InferenceSession, open_session
 from cosface_cli.errors import CosfaceError
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
 
 STRIDES = (8, 16, 32)
 OUTPUTS = [f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in STRIDES]

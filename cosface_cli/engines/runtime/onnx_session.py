@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeAlias
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the package is loaded; otherwise it sends telemetry
 
@@ -15,7 +16,7 @@ PROVIDERS = ["CPUExecutionProvider"]
 _CUDA = "CUDAExecutionProvider"
 
 
-InferenceSession = onnxruntime.InferenceSession
+InferenceSession: TypeAlias = onnxruntime.InferenceSession
 SessionOptions = onnxruntime.SessionOptions
 
 
@@ -41,7 +42,7 @@ def has_cuda() -> bool:
 
 def open_session(
     path: Path, options: onnxruntime.SessionOptions | None = None, device: str = "cpu"
-) -> onnxruntime.InferenceSession:
+) -> InferenceSession:
     """The model in an ONNX file. Raises CosfaceError for a file that is missing or not a model.
 
     device: "cuda:N" where has_cuda, computed in float32 as on a CPU; anything else is the CPU.

@@ -7,7 +7,6 @@ again and places the landmarks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +23,10 @@ from cosface_cli.engines.detectors.pre_post_processing import (
     shrink,
     sort_by_score,
 )
-from cosface_cli.engines.runtime.onnx_session import open_session, session_options
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
+from cosface_cli.engines.runtime.onnx_session import InferenceSession, open_session, session_options
 
 Array = NDArray[np.float32]
-Run = Mapping[Net, "InferenceSession"]
+Run = Mapping[Net, InferenceSession]
 
 # P-Net reports a face in about three neighbouring levels. In one of them, the window's side is at least 1 / 1.2 of the
 # face's side. Finer levels report only the same face and smaller faces, so they can be left out. By
