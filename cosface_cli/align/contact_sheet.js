@@ -195,8 +195,8 @@
     if (item.isReject) return [...rows, ["rejected", item.reason], ["", item.words]];
     if (item.who) rows.push(["identity", item.who]);
     rows.push(["face", `${item.face} of ${item.faces} kept, ${item.found} detected`]);
-    for (const [key, words] of Object.entries({ score: "score", face_px: "face", sharpness: "sharpness" })) {
-      if (item[key] != null) rows.push([words === "face" ? "face size" : words, format[key](item[key])]);
+    for (const [key, label] of [["score", "score"], ["face_px", "face size"], ["sharpness", "sharpness"]]) {
+      if (item[key] != null) rows.push([label, format[key](item[key])]);
     }
     if (item.yaw != null) {
       const pose = ["yaw", "roll"].filter((angle) => item[angle] != null);

@@ -20,16 +20,16 @@ from cosface_cli.maths.geometry import apply, similarity, template
 
 PAGE = "report.html"
 THUMBNAIL_SIDE = 96  # longer side, in pixels
-MOST = 20_000  # crops, and rejects, on a page: it stays usable and below 40 MB
+MAX_ITEMS = 20_000  # crops, and as many rejects, on a page: it stays usable and below 40 MB
 
 T = TypeVar("T")
 
 
 def write_contact_sheet(folder: Path, photo_of: Callable[[str], Place | None] = lambda source: None) -> Path:
-    """Write the contact sheet of a crop folder to that folder; gives its path. The same files give the same bytes.
+    """Write the contact sheet of a crop folder to that folder; returns its path. The same files give the same bytes.
 
-    photo_of: the file of a source, for thumbnails of the rejects, or None if it is unknown. Memory holds the manifest
-    and one image. Raises CosfaceError if the folder cannot be read or written.
+    photo_of: source -> its file, for thumbnails of the rejects; None if it is unknown. Memory holds the manifest and
+    one image. Raises CosfaceError if the folder cannot be read or written.
     """
     crops = CropFolder(folder)
     records = [record for source in crops.photos for record in crops.records(source)]
@@ -79,7 +79,7 @@ def _face(folder: Path, record: CropRecord, order: int) -> dict[str, object]:
     points = np.array(record.landmarks, dtype=np.float64)
     try:
         landmarks = apply(similarity(points, target), points)
-    except ValueError:  # not written by align: it is shown with the largest misfit
+    except ValueError:  # align does not write such landmarks: the crop is shown with a large misfit
         landmarks = np.zeros_like(target)
     return {
         "order": order,
@@ -130,8 +130,8 @@ def _template_size(name: str) -> tuple[int, int]:
 
 
 def _sample(records: Sequence[T]) -> Sequence[T]:
-    """Every n-th record, so that there are at most MOST."""
-    return records[:: max(1, -(-len(records) // MOST))]
+    """Every n-th record, so that there are at most MAX_ITEMS."""
+    return records[:: max(1, -(-len(records) // MAX_ITEMS))]
 
 
 def _sampling_note(shown: int, count: int, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Names of crops: <stem>.jpg, <stem>.2.jpg for a second face; each name is used once."""
+"""Names of crops: <stem>.jpg, and <stem>.2.jpg for a second face. No two crops have the same name."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class CropNames:
                 return names
 
     def release(self, names: Sequence[str]) -> None:
-        """Make names free: their photo is aligned again."""
+        """Make names available again, because their photo is aligned again."""
         self._taken.difference_update(names)

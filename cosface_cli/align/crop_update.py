@@ -1,4 +1,4 @@
-"""A crop folder during a run of align: which photos are to be aligned, and what is written for each."""
+"""A crop folder during a run of align: which photos must be aligned, and what is written for each."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class PendingPhoto:
 
     item: Item
     saved: PhotoEntry | None
-    """What the crop folder has of it."""
+    """Its entry in the crop folder, if there is one."""
 
 
 class CropUpdate:
-    """Crops are written before their manifest line, so a line never names a missing file."""
+    """Updates a crop folder. A crop is written before its manifest line, so that no line names a missing file."""
 
     def __init__(self, config: AlignConfig, detector: str, run: IncrementalRun) -> None:
         self.config = config
@@ -52,15 +52,15 @@ class CropUpdate:
             f" crops={config.crops}{' try_rotations' if config.try_rotations else ''}"
         )
         self._names = CropNames(self.crop_names(), SUFFIXES[config.crops])
-        self._stale = list(self.folder.dropped)  # crops that no line will name
-        self._folders: set[Path] = set()  # that exist
+        self._stale = list(self.folder.dropped)  # crops that no manifest line names any more
+        self._existing_folders: set[Path] = set()
 
     def crop_names(self) -> set[str]:
         """The crops that the manifest names."""
         return {crop for saved in self.folder.photos.values() for crop in saved.crops}
 
     def require_same_settings(self) -> None:
-        """Raises CosfaceError if the folder has crops of other settings, unless they are to be replaced."""
+        """Raises CosfaceError if the folder has crops of other settings, unless config.redo replaces them."""
         others = {saved.settings for saved in self.folder.photos.values() if saved.crops} - {self._settings}
         if others and not self.config.redo:
             raise CosfaceError(
@@ -70,7 +70,7 @@ class CropUpdate:
             )
 
     def pending(self, items: Iterable[Item]) -> Iterator[tuple[PendingPhoto, AlignTask]]:
-        """The photos to align; the others are counted."""
+        """The photos to align. Unchanged photos are counted."""
         for item in items:
             saved = self.folder.photos.get(item.name)
             if saved is not None and self._is_current(item, saved):
@@ -89,7 +89,7 @@ class CropUpdate:
             return
         if result.reason in AWAY:
             self.run.require_source()
-            if saved is not None and self._has_crops(saved):  # they stay
+            if saved is not None and self._has_crops(saved):  # its crops stay
                 self.run.count(_rejected(item, result.reason, result.words))
                 return
         old = [] if saved is None else list(saved.crops)
@@ -115,13 +115,13 @@ class CropUpdate:
         self._stale += self.folder.drop(sources)
 
     def delete_stale_crops(self) -> None:
-        """Delete the crops that no line names any more."""
+        """Delete the crops that no manifest line names any more."""
         for name in set(self._stale) - self.crop_names():
             with suppress(FileNotFoundError):
                 (self.config.aligned / name).unlink()
 
     def _is_current(self, item: Item, saved: PhotoEntry) -> bool:
-        """Whether the saved result holds, without reading the photo."""
+        """Whether the saved result is still valid, judged without reading the photo."""
         if saved.settings != self._settings or saved.reason in RETRIED:
             return False
         if saved.reason is None and not self._has_crops(saved):
@@ -129,11 +129,11 @@ class CropUpdate:
         return is_unchanged(item.place, saved.size, saved.mtime_ns)
 
     def _has_crops(self, saved: PhotoEntry) -> bool:
-        """Whether the photo gave crops, and all files exist."""
+        """Whether the photo has crops, and all their files exist."""
         return bool(saved.crops) and all((self.config.aligned / crop).is_file() for crop in saved.crops)
 
     def _count_unchanged(self, item: Item, saved: PhotoEntry) -> None:
-        if saved.reason is not None:  # each run reports it
+        if saved.reason is not None:  # every run reports its rejects
             self.run.count(_rejected(item, saved.reason, saved.words))
         else:
             self.run.count(Skipped(item.display_name))
@@ -154,9 +154,9 @@ class CropUpdate:
 
     def _write_crop(self, name: str, crop: EncodedCrop, replaces: bool) -> None:
         path = self.config.aligned / name
-        if path.parent not in self._folders:
+        if path.parent not in self._existing_folders:
             atomic.make_folder(path.parent)
-            self._folders.add(path.parent)
+            self._existing_folders.add(path.parent)
         if not replaces and path.exists() and path.read_bytes() != crop.content:
             problem = "this file is in the place of a crop, and the manifest does not name it"
             raise CosfaceError(problem, path, "move it away, or choose another folder")

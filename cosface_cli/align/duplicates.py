@@ -1,4 +1,4 @@
-"""Photos with the same content, by hash: they are reported, and all of them are kept."""
+"""Photos with the same content, by hash. They are reported; each of them still gets its crops."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Iterable
 
 
 def duplicates_note(photos: Iterable[tuple[str, str]]) -> str | None:
-    """A sentence on photos, given as name and content hash, whose content an earlier one has; None if there is none."""
+    """A sentence that counts the photos whose content an earlier photo has; None if there are none.
+
+    photos: the name and the content hash of each.
+    """
     first: dict[str, str] = {}
     count, example = 0, ""
     for name, digest in photos:

@@ -58,7 +58,7 @@ def _update(update: CropUpdate, listing: Listing, runner: Runner) -> AlignReport
         opener,
         update.pending(items),
         workers=config.workers,
-        chunk=max(1, min(CHUNK, len(items) // 16)),  # if photos are few, each worker still gets some
+        chunk=max(1, min(CHUNK, len(items) // 16)),  # smaller for few photos, so that every worker gets some
         most=len(items),
     )
     try:

@@ -36,7 +36,7 @@ from cosface_cli.options import Checked, argument, option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedConfig(Checked):
-    """Crops or photos to a store. The options of the detector are for photos only."""
+    """Crops or photos to a store. The detection options apply only to photos."""
 
     source: Annotated[str, argument("SOURCE", "Crop folder, or photos: everything that align takes.")]
     store: Annotated[
@@ -81,7 +81,7 @@ class EmbedReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfoConfig(Checked):
-    """What is in a store?"""
+    """The store to describe."""
 
     store: Annotated[Path, argument("STORE", "A store written by cosface embed.")]
 
@@ -93,14 +93,14 @@ class InfoReport:
     store: str
     rows: int
     model: str
-    """Its name."""
+    """Name of the model."""
     model_id: str
     template: str
     """Geometry of the crops that the model takes."""
     flip: str
     """none, sum or concat."""
     size: int
-    """Numbers of an embedding."""
+    """Dimensions of an embedding."""
     precision: str
     """Number format that the embeddings were computed in."""
     identities: int

@@ -1,4 +1,4 @@
-"""What is to be embedded: the crops of a crop folder, or the photos of a source."""
+"""What embed works on: the crops of a crop folder, or the photos of a source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cosface_cli.engines.sources.list_photos import absolute, list_photos, unuse
 from cosface_cli.options import flag_of
 from cosface_cli.outcomes import Note, OnOutcome
 
-FOR_PHOTOS = (
+PHOTO_OPTIONS = (
     "detector", "faces", "min_face", "min_score", "max_megapixels", "min_sharpness", "max_yaw", "try_rotations", "root"
 )  # fmt: skip
 
@@ -35,13 +35,13 @@ class EmbedTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedTasks:
-    """All of a run."""
+    """All crops or photos of a run."""
 
     tasks: list[EmbedTask]
     settings: str
     """How faces are detected, as stored with each row."""
     root: str
-    """Of all keys."""
+    """The root in all keys."""
     whole: bool
     """Whether the tasks are all that the source contains."""
     files: tuple[Path, ...]
@@ -59,7 +59,7 @@ def _crop_tasks(config: EmbedConfig, emit: OnOutcome) -> EmbedTasks:
     for note in unused_every(config.source, config.every, 0):
         emit(Note(note))
     defaults = EmbedConfig(source=config.source, store=config.store)
-    unused = [flag_of(EmbedConfig, name) for name in FOR_PHOTOS if getattr(config, name) != getattr(defaults, name)]
+    unused = [flag_of(EmbedConfig, name) for name in PHOTO_OPTIONS if getattr(config, name) != getattr(defaults, name)]
     if unused:
         emit(Note(f"{config.source}: these are crops, so options for photos have no effect: {', '.join(unused)}"))
     root = absolute(config.source)

@@ -1,4 +1,4 @@
-"""The stores during a run of embed: which sources are to be embedded, and what is written for each."""
+"""The stores during a run of embed: which sources must be embedded, and what is written for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("source", "status", "reason", "identity", "face", "model")
 
 
 class RowUpdates:
-    """All rows of a source are written together."""
+    """Updates the stores. All rows of a source are written together."""
 
     def __init__(
         self, work: EmbedTasks, targets: Sequence[TargetStore], stores: Sequence[StoreUpdate], run: IncrementalRun
@@ -32,7 +32,7 @@ class RowUpdates:
         self._order = [task.key for task in work.tasks]
 
     def pending(self) -> Iterator[tuple[EmbedTask, PhotoOrCrop]]:
-        """The sources to embed; the others are counted."""
+        """The sources to embed. Unchanged sources are counted."""
         for task in self._work.tasks:
             current = [self._current(store.results.get(task.key)) for store in self._stores]
             if _is_current(task, current):
@@ -47,7 +47,7 @@ class RowUpdates:
         self._count([self._write_one(task, *part) for part in parts])
 
     def publish(self, store: StoreUpdate) -> None:
-        """Write the store, if there is anything new."""
+        """Write the store, if anything changed."""
         if store.has_changes or not store.path.exists():
             store.publish(self._order)
 
@@ -64,7 +64,7 @@ class RowUpdates:
         return len(removed)
 
     def _current(self, known: SavedResult | None) -> SavedResult | None:
-        """What is known of a source, if it was embedded with the settings of this run."""
+        """The saved result of a source, if it was embedded with the settings of this run."""
         return known if known is not None and known.settings == self._work.settings else None
 
     def _write_one(self, task: EmbedTask, target: TargetStore, store: StoreUpdate, result: PhotoEmbeddings) -> Outcome:
@@ -77,7 +77,7 @@ class RowUpdates:
                 return _outcome(task, target, result)
         rows = _rows(task, result, self._work.settings)
         vectors = np.zeros((0, target.header.size), np.float32) if result.vectors is None else result.vectors
-        news = SavedResult(
+        saved = SavedResult(
             hash=result.hash,
             size=result.size,
             mtime_ns=result.mtime_ns,
@@ -88,7 +88,7 @@ class RowUpdates:
             start=-1,
             offset=-1,
         )
-        store.add(rows, vectors, news, task.key, self._order)
+        store.add(rows, vectors, saved, task.key, self._order)
         return _outcome(task, target, result)
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
@@ -103,7 +103,7 @@ class RowUpdates:
 
 
 def _is_current(task: EmbedTask, current: Sequence[SavedResult | None]) -> bool:
-    """Whether size and time of the file say that all models embedded it. A crop is compared by its content alone."""
+    """Whether all models embedded the file, judged by its size and time. Crops are judged by their content instead."""
     files = {None if known is None else (known.size, known.mtime_ns) for known in current}
     if task.input.crop is not None or len(files) > 1:
         return False
@@ -112,7 +112,7 @@ def _is_current(task: EmbedTask, current: Sequence[SavedResult | None]) -> bool:
 
 
 def _unchanged(task: EmbedTask, known: SavedResult) -> Skipped | Rejected:
-    if known.reason is not None:  # each run reports it
+    if known.reason is not None:  # every run reports its rejects
         return rejected(task.display_name, known.reason, known.words, COLUMNS)
     return Skipped(task.display_name)
 

@@ -52,8 +52,8 @@ def embed(config: EmbedConfig, emit: OnOutcome = ignore) -> EmbedReport:
             most=-(-len(work.tasks) // chunk),
         )
         with run.explaining_errors():
-            for task, of_models in results:
-                updates.write(task, of_models)
+            for task, embeddings in results:
+                updates.write(task, embeddings)
             removed = updates.removed_photos(config.prune) if work.whole else 0
     return EmbedReport(
         rows=sum(known.rows for store in stores for known in store.results.values()),

@@ -11,7 +11,7 @@ from cosface_cli.embed import InfoConfig, InfoReport
 
 
 def info(config: InfoConfig) -> InfoReport:
-    """Look into a store. Raises CosfaceError for another file, DamagedError for a damaged store."""
+    """Describe a store. Raises CosfaceError for a file that is not a store, DamagedError for a damaged store."""
     path = config.store
     with Store(path) as store:
         identities, sources = store.counts()

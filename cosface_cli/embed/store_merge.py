@@ -23,9 +23,10 @@ from cosface_cli.outcomes import Done, OnOutcome, Planned, Skipped, ignore
 def merge(config: MergeConfig, emit: OnOutcome = ignore) -> MergeReport:
     """Write the rows and rejects of all stores to config.out, in the order of the stores.
 
-    A source (root and name) that is in several stores is taken from the last store that has rows of it, or else from
-    the last store that rejected it. Memory holds a digest of each source. Raises ModelMismatch for stores of different
-    models, CosfaceError if an interrupted run was filling a store, or if config.out is a file that is not among them.
+    A source (root and name) that is in several stores is taken from the last store that has rows of it. If none has
+    rows, it is taken from the last store that rejected it. Memory holds a digest of each source. Raises ModelMismatch
+    for stores of different models, CosfaceError if an interrupted run was filling a store, or if config.out is an
+    existing file that is not one of the stores.
     """
     header = common_header(config.stores, one_precision=True)
     for path in config.stores:
@@ -46,7 +47,7 @@ def merge(config: MergeConfig, emit: OnOutcome = ignore) -> MergeReport:
 
 
 class _Owners:
-    """Which of the stores each source is taken from. rows: of all stores; doubles, changed: as in MergeReport."""
+    """The store that each source is taken from. rows: of all stores; doubles, changed: see MergeReport."""
 
     def __init__(self, stores: tuple[Path, ...]) -> None:
         self.stores = stores

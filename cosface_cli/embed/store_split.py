@@ -1,4 +1,4 @@
-"""One store to several: by identity, or into parts of consecutive rows. Merged again they are the same store."""
+"""One store to several: by identity, or into parts of consecutive rows. The merged parts are the same store again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNNAMED = "unnamed"  # the part of rows without identity
 @dataclass(slots=True)
 class _Part:
     name: str
-    """Of its file."""
+    """Name of its file."""
     identity: str | None = None
     ranges: list[list[int]] = field(default_factory=list)
     """Start and stop of its rows in the store."""
@@ -49,17 +49,17 @@ def split(config: SplitConfig, emit: OnOutcome = ignore) -> tuple[SplitReport, .
         with atomic.lock(folder), atomic.write_errors(folder):
             emit(Planned(len(store)))
             parts = _by_identity(store) if config.by == IDENTITY else _by_number(store, int(config.by))
-            growing = atomic.partial(folder)
-            shutil.rmtree(growing, ignore_errors=True)  # of an interrupted run
+            temporary = atomic.partial(folder)
+            shutil.rmtree(temporary, ignore_errors=True)  # left by an interrupted run
             try:
-                growing.mkdir()
+                temporary.mkdir()
                 rows = [
-                    write_store(growing / part.name, store.header, _pairs(store, part, emit), part.rejects)
+                    write_store(temporary / part.name, store.header, _pairs(store, part, emit), part.rejects)
                     for part in parts
                 ]
-                growing.replace(folder)
+                temporary.replace(folder)
             except BaseException:
-                shutil.rmtree(growing, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)
                 raise
     return tuple(
         SplitReport(store=str(config.folder / part.name), identity=part.identity, rows=count, rejects=len(part.rejects))

@@ -27,16 +27,16 @@ class TargetStore:
     """The store of one model."""
 
     spec: str
-    """The model as given by --model."""
+    """The value of --model."""
     header: StoreHeader
     path: Path
 
 
 def target_stores(config: EmbedConfig) -> tuple[TargetStore, ...]:
-    """With one model config.store; with several models config.store/NAME.h5 each.
+    """For one model config.store, for several models config.store/NAME.h5.
 
-    Raises CosfaceError for an unknown model, a repeated one, two of the same name, and a folder where a file is needed
-    or the other way round.
+    Raises CosfaceError for an unknown or repeated model, for two models of the same name, for a folder where a file is
+    needed, and for a file where a folder is needed.
     """
     specs = (config.model,) if isinstance(config.model, str) else config.model
     if not specs:
@@ -92,9 +92,9 @@ def _header(spec: str, config: EmbedConfig) -> StoreHeader:
 def worker_openers(
     config: EmbedConfig, targets: Sequence[TargetStore], files: tuple[Path, ...], emit: OnOutcome
 ) -> tuple[Openers[list[PhotoOrCrop], list[tuple[PhotoEmbeddings, ...]]], int]:
-    """The opener of all workers, or one for each device; and how many sources are in a message to a worker.
+    """The opener of all workers, or one per device; and the number of sources in a message to a worker.
 
-    files: what a worker must be able to read. Emits a note for each model that falls back to the CPU. Raises
+    files: files that a worker must be able to read. Emits a note for each model that falls back to the CPU. Raises
     CosfaceError for a missing device.
     """
     opener = PhotoEmbedderOpener(
@@ -107,14 +107,16 @@ def worker_openers(
         precision=config.precision,
     )
     local = RUNNERS.load(config.engine).on_this_machine
-    where = devices(config.device, emit) if local else (device_given_out(config.device),)
-    fallbacks = [note for spec in opener.models if (note := fallback(spec, where[0])) is not None]
+    used_devices = devices(config.device, emit) if local else (device_given_out(config.device),)
+    fallbacks = [note for spec in opener.models if (note := fallback(spec, used_devices[0])) is not None]
     for note in fallbacks:
         emit(Note(note))
-    if where == CPU or len(fallbacks) == len(opener.models):
+    if used_devices == CPU or len(fallbacks) == len(opener.models):
         return PathCheckingOpener(opener, files), CHUNK
-    # a GPU embeds faster than one thread reads: each device gets its share of the workers as reading threads
-    readers = max(1, (config.workers or cpu_count()) // len(where)) if local else 1
-    gpu = on_gpu(where[0])
-    openers = tuple(PathCheckingOpener(replace(opener, device=device, readers=readers), files, gpu) for device in where)
+    # a GPU embeds faster than one thread reads, so each device gets its share of the workers as reading threads
+    readers = max(1, (config.workers or cpu_count()) // len(used_devices)) if local else 1
+    gpu = on_gpu(used_devices[0])
+    openers = tuple(
+        PathCheckingOpener(replace(opener, device=device, readers=readers), files, gpu) for device in used_devices
+    )
     return openers, GPU_BATCH if gpu else CHUNK

@@ -49,24 +49,24 @@ RecallOption = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddConfig(Checked):
-    """Rows of stores that are added to an index."""
+    """Stores whose rows are added to an index."""
 
     stores: Annotated[tuple[Path, ...], argument("STORE...", "Embedding stores (.h5) of one model.")]
-    index: Annotated[Path, argument("INDEX", "The index folder, made or brought up to date.")]
+    index: Annotated[Path, argument("INDEX", "The index folder; it is created, or updated if it exists.")]
     search: SearchOption = AUTO
     recall: RecallOption = RECALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildConfig(AddConfig):
-    """Stores whose rows an index holds, and no others."""
+    """Stores whose rows an index will hold, and no other rows."""
 
     engine: Annotated[
-        str, option(f"What searches: {', '.join(products())}.", metavar="<engine>", group=SEARCH_GROUP)
+        str, option(f"Search engine: {', '.join(products())}.", metavar="<engine>", group=SEARCH_GROUP)
     ] = products()[0]
     uri: Annotated[
         str | None,
-        option("Address of the server, for an engine that has one: http://HOST:19530.", group=SEARCH_GROUP),
+        option("Address of the engine's server, if it has one: http://HOST:19530.", group=SEARCH_GROUP),
     ] = None
     fresh: Annotated[bool, option("Write all rows again, and replace an index of another model.")] = False
 
@@ -95,7 +95,7 @@ class BuildReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeConfig(Checked):
-    """What is searched for in an index: faces of photos, crops or stores."""
+    """The probes of a search: faces of photos, crops or stores."""
 
     index: IndexArgument
     probes: Annotated[
@@ -136,7 +136,7 @@ class SearchConfig(ProbeConfig):
         option("Search only photos changed since this date or time (ISO 8601).", group=SEARCH_GROUP),
     ] = None
     exact: Annotated[
-        bool, option("Compare with every row, also where the index searches approximately.", group=SEARCH_GROUP)
+        bool, option("Compare with every row, even if the index is built for approximate search.", group=SEARCH_GROUP)
     ] = False
 
 

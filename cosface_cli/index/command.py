@@ -1,4 +1,4 @@
-"""cosface index: build a search index from stores, search it, name the people in it, and look after it."""
+"""cosface index: build a search index from stores, search it, name the people in it, and maintain it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ COLUMNS = ("probe", "probe_face", "rank", "cos", "identity", "source")
 def build(config: BuildConfig, terminal: Terminal) -> int:
     """Make INDEX hold exactly the rows of the stores.
 
-    Only rows that are new or changed are read; rows that the stores hold no longer are removed. An existing index stays
-    in place until the new one is whole.
+    Only new and changed rows are added; rows that are no longer in the stores are removed. An existing index stays in
+    place until the new one is complete.
     """
     from cosface_cli.index import stage
 
@@ -59,7 +59,7 @@ def add(config: AddConfig, terminal: Terminal) -> int:
 def search(config: SearchConfig, terminal: Terminal) -> int:
     """Print the k nearest rows of INDEX for each face of each probe, best first.
 
-    With - each path is answered as soon as it is read: one process serves a pipe, line by line.
+    With - as PROBE, each path on standard input is answered as soon as it is read.
     """
     from cosface_cli.index import stage
 
@@ -76,7 +76,7 @@ def _reject_row(outcome: Outcome) -> Mapping[str, object] | None:
 
 
 INDEX = Group(
-    "Build a search index from stores, search it, name the people in it, and look after it.",
+    "Build a search index from stores, search it, name the people in it, and maintain it.",
     {
         "build": build,
         "add": add,

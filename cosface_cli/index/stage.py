@@ -1,9 +1,10 @@
-"""The functions of the room: build an index, add to it, and search it."""
+"""The functions of index: build an index, add to it, and search it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,9 @@ from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, Rejected, Skipp
 def build(config: BuildConfig, emit: OnOutcome = ignore) -> BuildReport:
     """Make the index hold exactly the rows of the stores. An existing index stays in place until the new one is whole.
 
-    Only rows that are new or changed are read. A row that is not finite or not of unit length is Rejected; of rows
-    with the same file, face and content one is taken. Raises ModelMismatch for stores of different models, or of
-    another model than the index's; CosfaceError for a store that is still being written.
+    Only new and changed rows are added. A row that is not finite or not of unit length is Rejected. Of rows with the
+    same source, face and content one is taken. Raises ModelMismatch for stores of different models, or of another model
+    than the index's; CosfaceError for a store that is still being written.
     """
     choice = SearchChoice.of(config.search, config.recall, config.engine, config.uri)
     stores = common_header(config.stores)
@@ -50,7 +51,7 @@ def add(config: AddConfig, emit: OnOutcome = ignore) -> BuildReport:
 
 
 def search(config: SearchConfig, emit: OnOutcome = ignore) -> SearchReport:
-    """The k nearest rows of the index for each face of each probe, best first; one Done a probe.
+    """The k nearest rows of the index for each face of each probe, best first; one Done per probe.
 
     A photo without a usable face is Rejected. Raises ModelMismatch for a store, or a model, other than the index's.
     """
@@ -85,7 +86,7 @@ def _update(
 ) -> BuildReport:
     """Write an index that takes rows from stores.
 
-    existing_index: reads, under the lock, the index to start from. adding: its rows from other sources are kept.
+    existing_index: reads the index to start from, under the lock. adding: whether its rows from other sources remain.
     """
     root = config.index
     for path in config.stores:
@@ -97,12 +98,13 @@ def _update(
         old = existing_index()
         plan = plan_rows(root, old, config.stores, keep_other_sources=adding)
         new_count = int(plan.new.sum())
-        emit(Planned(plan.kept + new_count))
-        if plan.kept:
-            emit(Skipped(str(root), plan.kept))
+        emit(Planned(plan.remaining + new_count))
+        if plan.remaining:
+            emit(Skipped(str(root), plan.remaining))
         writer = SegmentWriter(root, old.size, choice, old.next_id, emit)
-        write_changes(writer, old, plan.kept_masks, lambda: read_new_rows(config.stores, plan.new, emit), new_count)
-        # a build takes all vectors from stores, so none is mapped any more (see upkeep.stage.migrate)
+        new_rows = partial(read_new_rows, config.stores, plan.new, emit)
+        write_changes(writer, old, plan.remaining_masks, new_rows, new_count)
+        # a build takes all vectors from stores, so no vector is mapped any more (see upkeep.stage.migrate)
         header = writer.header(old if adding else replace(old, mapped=None))
         paths = [str(path.absolute()) for path in config.stores]
         header = replace(header, stores=tuple(dict.fromkeys([*(old.stores if adding else ()), *paths])))
@@ -111,7 +113,7 @@ def _update(
     return build_report(
         root,
         header,
-        added=header.rows - plan.kept,
+        added=header.rows - plan.remaining,
         removed=plan.removed,
         doubles=plan.duplicates,
         forgotten=plan.forgotten,
@@ -122,7 +124,7 @@ def _emit_notes(root: Path, plan: RowPlan, emit: OnOutcome) -> None:
     if plan.duplicates:
         emit(Note(f"{plan.duplicates} rows are in the stores more than once; each was taken once"))
     if plan.removed:
-        emit(Note(f"{plan.removed} rows were removed from the index: they changed, or are in the stores no longer"))
+        emit(Note(f"{plan.removed} rows were removed from the index: they changed, or are no longer in the stores"))
     if plan.forgotten:
-        left_out = f"{plan.forgotten} rows of the stores were left out: they were forgotten once"
-        emit(Note(f"{left_out}; to take them in again, remove their line from {root / FORGOTTEN}"))
+        left_out = f"{plan.forgotten} rows of the stores were left out: their faces were forgotten"
+        emit(Note(f"{left_out}; to add them again, remove their line from {root / FORGOTTEN}"))

@@ -3,8 +3,8 @@
 from cosface_cli.paper.figures.table2 import table2
 report = table2(TableConfig(aligned=Path("aligned"), pairs=Path("pairs.txt"), root=Path("lfw")))
 
-Each one writes NAME.json, NAME.png and NAME.svg to the folder `out`. Every training is a run folder in out/runs, named
-after what was trained: figures share run folders, and the same call again does only what is missing.
+Each figure or table writes NAME.json, NAME.png and NAME.svg to the folder `out`. Every training has a run folder in
+out/runs, named after what was trained. Figures share run folders, and a repeated call does only what is missing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def train_option(name: str) -> Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig(Checked):
-    """How every network of a figure is trained, and on which crops. Each figure chooses the losses itself."""
+    """How every network of a figure is trained, and on which crops. Each figure chooses the losses."""
 
     aligned: Annotated[Path, argument("ALIGNED", "Crop folder with one sub-folder for each person.")] = Path("aligned")
     template: Annotated[TemplateName | None, train_option("template")] = None
@@ -55,7 +55,7 @@ class TrainingConfig(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonConfig(TrainingConfig):
-    """The same, where each network is then verified on pairs of photos."""
+    """How every network of a figure is trained, and how it is then verified on pairs of photos."""
 
     pairs: Annotated[Path, option("List of pairs in the format of LFW's pairs.txt.", group="Verification")]
     root: Annotated[Path, option("Folder of the crops or photos that the pairs name.", group="Verification")]
@@ -78,7 +78,7 @@ class Fig4Config(TrainingConfig):
     """Figure 4. The margins must not exceed the bound of Eq. 7."""
 
     people: Annotated[
-        int, option("How many people: those with the most crops.", at_least=2, at_most=10, group=DATA)
+        int, option("Number of people: those with the most crops.", at_least=2, at_most=10, group=DATA)
     ] = 8
     margins: Annotated[
         tuple[float, ...],
@@ -133,13 +133,13 @@ class BoundsConfig(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperReport:
-    """What was made."""
+    """A finished figure or table."""
 
     name: str
-    """Of the figure or table, such as "table2"."""
+    """Name of the figure or table, such as "table2"."""
     rows: tuple[Mapping[str, object], ...]
     """As printed; accuracies and rates in 0..1."""
     differs: tuple[str, ...] = ()
-    """In which ways this is not the paper's experiment, a sentence each."""
+    """The differences from the paper's experiment, one sentence each."""
     files: tuple[Path, ...] = ()
     """The written files."""

@@ -1,4 +1,4 @@
-"""What Wang 2018 (arXiv 1801.09414) reports. Accuracies and rates in 0..1."""
+"""Values that Wang 2018 (arXiv 1801.09414) reports. Accuracies and rates in 0..1."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TABLE1 = {
     True: _row(0.9933, 0.961, 0.7711, 0.8988),
 }
 
-# Table 2, by its name of the loss
+# Table 2, by the table's name of the loss
 TABLE2 = {
     "Softmax": _row(0.9788, 0.931, 0.5485, 0.6592),
     "Softmax+Contrastive": _row(0.9878, 0.935, 0.6521, 0.7886),

@@ -1,4 +1,4 @@
-"""Makes a figure or table of the paper by name: config in, report out."""
+"""Make a figure or table of the paper by name: config in, report out."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ FIGURES: Table[Callable[..., PaperReport]] = Table(
 
 
 def make_figure(name: str, config: Checked, emit: OnOutcome = ignore) -> PaperReport:
-    """The report of a figure or table; with config.dry_run, how long its trainings take. Raises CosfaceError."""
+    """The report of a figure or table; with config.dry_run, the time that its trainings take. Raises CosfaceError."""
     wait_briefly()
     return FIGURES.load(name)(config, emit)

@@ -180,7 +180,7 @@ def test_a_folder_of_rejects_only_and_an_empty_one(tmp_path: Path) -> None:
 
 
 def test_more_than_a_page_holds_is_sampled_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cosface_cli.align.contact_sheet.MOST", 10)
+    monkeypatch.setattr("cosface_cli.align.contact_sheet.MAX_ITEMS", 10)
     folder = crop_folder(tmp_path / "f", [record(f"{n:03}.jpg") for n in range(35)] + [reject("x.jpg")])
     document = rendered(write_contact_sheet(folder))
     assert labels(document) == [f"{n:03}.jpg" for n in range(0, 35, 4)] + ["x.jpg, rejected: no_face"]

@@ -35,7 +35,7 @@ def test_a_person_is_forgotten(invoke: Cosface, people: Path, tmp_path: Path) ->
     invoke("align", people, aligned)
     invoke("embed", aligned, store)
     built = invoke("index", "build", store, index)
-    assert built.rows[0]["forgotten"] == 3 and built.rows[0]["rows"] == 17 and "forgotten once" in built.err
+    assert built.rows[0]["forgotten"] == 3 and built.rows[0]["rows"] == 17 and "their faces were forgotten" in built.err
 
 
 def test_info_check_merge_and_export(invoke: Cosface, made: Path, tmp_path: Path) -> None:

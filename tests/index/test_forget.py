@@ -58,7 +58,7 @@ def test_the_receipt_has_hashes_only_and_keeps_the_person_away(home: Path) -> No
     told: list[Outcome] = []
     again = build(BuildConfig(stores=(home / "copy.h5",), index=home / "people.index"), told.append)
     assert (again.rows, again.forgotten) == (55, 5)
-    assert any(isinstance(n, Note) and "they were forgotten once" in n.text for n in told)
+    assert any(isinstance(n, Note) and "their faces were forgotten" in n.text for n in told)
     assert build(BuildConfig(stores=(home / "copy.h5",), index=home / "people.index", fresh=True)).rows == 55
     assert add(AddConfig(stores=(home / "copy.h5",), index=home / "people.index")).rows == 55
     (home / "people.index" / "forgotten.jsonl").write_text("")
@@ -133,7 +133,7 @@ def test_stores_of_other_models_and_stores_that_are_gone(home: Path, tmp_path: P
     (home / "faces.h5").rename(tmp_path / "away.h5")
     notes: list[Outcome] = []
     done = forget(ForgetConfig(index=home / "people.index", identity="P04 Müller", yes=True), notes.append)
-    assert done.done and done.index_rows == 5 and any("is not there" in n.text for n in notes if isinstance(n, Note))
+    assert done.done and done.index_rows == 5 and any("is missing" in n.text for n in notes if isinstance(n, Note))
     with pytest.raises(CosfaceError, match="no such store"):
         run(home, identity="P05 Müller", stores=(tmp_path / "none.h5",))
 

@@ -33,7 +33,7 @@ def test_traces_that_are_left_are_found(home: Path) -> None:
     page.write_text("see P01 Müller/2.jpg")
     report = run(home, identity="P01 Müller")
     assert not report.done and set(report.remains) == {str(hidden), str(page)} and report.receipt is None
-    with pytest.raises(CosfaceError, match="has not ended yet"):
+    with pytest.raises(CosfaceError, match="is unfinished"):
         build(BuildConfig(stores=(home / "faces.h5",), index=home / "people.index"))
     hidden.unlink(), page.unlink()
     assert run(home).done and traces(home, "P01 Müller", range(5, 10)) == []

@@ -108,7 +108,7 @@ def test_a_photo_that_is_enrolled_proves_nothing(tmp_path: Path, root: Path) -> 
     config = IdentifyConfig(index=root, probes=(str(store(tmp_path / "p.h5", [*probes, nameless])),), evaluate=True)
     report, _, notes = run(config)
     assert isinstance(report, Evaluation) and (report.mated, report.unmated) == (1, 1)
-    assert [note.partition(" ")[0] for note in notes] == ["1", "4"] and "enrolled photos themselves" in notes[1]
+    assert [note.partition(" ")[0] for note in notes] == ["1", "4"] and "they are enrolled photos" in notes[1]
     with pytest.raises(CosfaceError, match="no probe has a known identity"):
         run(replace(config, probes=(str(store(tmp_path / "q.h5", [nameless])),)))
 

@@ -111,5 +111,5 @@ def test_migrations_that_cannot_be(tmp_path: Path) -> None:
         migrate(MigrateConfig(index=tmp_path / "i", old=old, new=few, out=tmp_path / "j"))
     assert not (tmp_path / "j").exists()
     migrate(MigrateConfig(index=tmp_path / "i", old=old, new=new, out=tmp_path / "j"))
-    with pytest.raises(CosfaceError, match="made by a map already"):
+    with pytest.raises(CosfaceError, match="already mapped from another model"):
         migrate(MigrateConfig(index=tmp_path / "j", old=new, new=old, out=tmp_path / "k"))

@@ -165,7 +165,7 @@ def test_killed_while_naming(root: Path) -> None:
 @pytest.mark.slow
 def test_at_the_terminal(invoke: Cosface, root: Path, tmp_path: Path) -> None:
     done = invoke("index", "cluster", root)
-    assert done.code == 0 and len(done.rows) == 9 and "9 faces: 3 groups (0 new), 0 faces in none" in done.err
+    assert done.code == 0 and len(done.rows) == 9 and "9 faces: 3 groups (0 new), 0 faces in no group" in done.err
     named = invoke("index", "label", root, 2, "Bo")
     assert named.code == 0 and named.rows == [{"cluster": 2, "name": "Bo", "held": True, "faces": 3}]
     assert invoke("index", "people", "rename", root, "Bo", "Bob").rows[0]["name"] == "Bob"

@@ -117,7 +117,7 @@ def test_merge(root: Path, tmp_path: Path) -> None:
     gallery = Gallery(tmp_path / "all")
     assert [r.source for r in gallery.rows()] == [row(n).source for n in range(1300)]
     assert (gallery.vectors(np.arange(1300)) == vectors(4000)[:1300]).all() and looked(tmp_path / "all").ok
-    with pytest.raises(CosfaceError, match="there is an index already"):
+    with pytest.raises(CosfaceError, match="this index already exists"):
         merge(MergeConfig(indexes=(root,), out=tmp_path / "all"))
     other = replace(HEADER, model_id="another")
     build(BuildConfig(stores=(store(tmp_path / "o.h5", range(5), header=other),), index=tmp_path / "o"))

@@ -63,7 +63,7 @@ def require_no_unfinished_forget(root: Path) -> None:
     """Raises CosfaceError if a run of `cosface index forget` was interrupted before its end."""
     if (root / PLAN).exists():
         raise CosfaceError(
-            "an interrupted `cosface index forget` has not ended yet",
+            "an interrupted `cosface index forget` is unfinished",
             root,
             f"finish it first: cosface index forget {root} --yes",
         )

@@ -1,4 +1,4 @@
-"""What a build reports of the index that it wrote."""
+"""The report of a build about the index that it wrote."""
 
 from __future__ import annotations
 

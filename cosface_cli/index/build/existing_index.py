@@ -26,7 +26,7 @@ def index_to_add_to(config: AddConfig, stores: StoreHeader, choice: SearchChoice
 
 
 def index_to_update(config: BuildConfig, stores: StoreHeader, choice: SearchChoice, emit: OnOutcome) -> IndexHeader:
-    """The index of the folder if its segments can be kept; else an empty one, and all rows are written again.
+    """The index of the folder if its segments can be reused; else an empty one, and all rows are written again.
 
     Raises ModelMismatch if it holds another model's embeddings.
     """

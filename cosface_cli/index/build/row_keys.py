@@ -35,7 +35,7 @@ def is_in(keys: Keys, sorted_keys: Keys) -> Mask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AcceptedRows:
-    """Which of some rows an index takes."""
+    """Which rows an index accepts, of n rows that are offered to it."""
 
     mask: Mask
     """(n,) of the rows."""
@@ -46,8 +46,8 @@ class AcceptedRows:
 
 
 def accepted_rows(keys: Keys, root: Path) -> AcceptedRows:
-    """Decide for rows with these keys (n,): of duplicates only the first is taken, and no face that the index at root
-    forgot."""
+    """Decide which rows with these keys (n,) are accepted: of duplicates only the first, and no face that the index at
+    root forgot."""
     first = np.zeros(len(keys), bool)
     first[np.unique(_part(keys, 0, FACE_KEY), return_index=True)[1]] = True
     forgotten = first & is_in(face_keys(keys), forgotten_faces(root))

@@ -1,4 +1,4 @@
-"""Which search engine the segments of an index get, and what it is tuned for."""
+"""The search engine of the segments of an index, and the recall that it is tuned for."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from cosface_cli.registry import require_one_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchChoice:
-    """How the segments of an index are to be searched."""
+    """How the segments of an index will be searched."""
 
     product: str
-    """What --engine names, see SearchRow.product."""
+    """The value of --engine, see SearchRow.product."""
     search: str = AUTO
     """A row of SEARCHERS, or AUTO: by the number of rows."""
     uri: str | None = None
     """The server, for a product that has one."""
     recall: float = RECALL
-    """What an approximate engine is tuned for, see RECALL."""
+    """The recall that an approximate engine is tuned for, see RECALL."""
 
     @staticmethod
     def of(
         search: str = AUTO, recall: float = RECALL, engine: str | None = None, uri: str | None = None
     ) -> SearchChoice:
-        """The choice that options make. engine: the first product if None.
+        """The choice by the values of options. engine: None for the first product.
 
         Raises CosfaceError for options that do not go together, and if a package that the engine needs is missing.
         """

@@ -1,8 +1,8 @@
-"""Writing the segments of an index: those whose rows change are written again, the others are kept as they are.
+"""Writing the segments of an index: segments whose rows change are written again, the others stay.
 
-A segment at the end is joined with the rows that are added behind it if it has at most twice as many rows. So the cost
-of adding is proportional to what is added, segments stay few, and each row is rewritten only a few times while an index
-grows.
+Added rows are joined with the last segments while such a segment has at most twice as many rows. So the cost of adding
+is proportional to the number of added rows, segments stay few, and each row is rewritten only a few times while an
+index grows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BLOCK = 8192  # rows copied at a time
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowBlock:
-    """Some rows (n) on their way from a store or an index into a segment."""
+    """A block of n rows that is copied from a store or an index to a segment."""
 
     columns: Columns
     keys: NDArray[np.bytes_]
@@ -77,12 +77,12 @@ class SegmentWriter:
         self.files: dict[str, FileSum] = {}
 
     def keep(self, segment: Segment, header: IndexHeader) -> None:
-        """Take over a segment of the old index without rewriting it."""
+        """Reuse a segment of the old index without rewriting it."""
         self.segments.append(segment)
         self.files |= {name: header.files[name] for name in segment.files}
 
     def write(self, blocks: Iterable[RowBlock], like: Segment | None = None) -> None:
-        """Write a segment of these rows; nothing if there are none. like: the segment whose search engine it gets."""
+        """Write a segment of these rows, if there are any. like: the segment with the same search engine."""
         with _TemporaryFiles(self.root) as temporary:
             with (
                 VectorWriter(temporary.vectors, self.size) as vectors,
@@ -99,7 +99,7 @@ class SegmentWriter:
                 self._finish(temporary, vectors.count, self.choice if like is None else self.choice.as_in(like))
 
     def header(self, like: IndexHeader) -> IndexHeader:
-        """The header of the new state; model and stores as in `like`."""
+        """The header of the new state. like: a header with the same model and stores."""
         count = sum(segment.rows for segment in self.segments)
         return replace(like, rows=count, next_id=self.next_id, segments=tuple(self.segments), files=self.files)
 
@@ -133,7 +133,7 @@ class SegmentWriter:
 
 
 class _TemporaryFiles:
-    """The files of a segment while it is written; removed at the end, except those that got their final names."""
+    """The files of a segment while it is written. At the end they are removed, except those with their final names."""
 
     def __init__(self, root: Path) -> None:
         self.vectors, self.growing_rows, self.rows, self.lists = (
@@ -155,7 +155,7 @@ def write_changes(
     new_rows: Callable[[], Iterator[RowBlock]] = lambda: iter(()),
     count: int = 0,
 ) -> None:
-    """Write the segments of an index after a change: of each old segment the rows of its mask (N,), then `count` new
+    """Write the segments of a changed index: the rows of each old segment where its mask (N,) is true, then `count` new
     rows."""
     remaining = [int(mask.sum()) for mask in masks]
     first_joined = len(remaining)
@@ -178,7 +178,7 @@ def write_changes(
 
 
 def publish_segments(root: Path, new: IndexHeader) -> None:
-    """Make a header the index, and remove what only the old index needed, also from a server."""
+    """Publish an index by its header, and remove files and server collections that only the old index needed."""
     servers = {(new.engine, new.uri)}
     with suppress(CosfaceError):  # no old index, or a damaged one
         old = read_header(root)

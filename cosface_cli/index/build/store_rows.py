@@ -1,4 +1,4 @@
-"""The rows of stores that an index takes: which ones are new, which it keeps, and reading the new ones."""
+"""The rows that an index takes from stores: compare them with the rows that it has, and read the new ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from cosface_cli.outcomes import Done, OnOutcome
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RowPlan:
-    """Which rows an index keeps, and which it takes from the stores."""
+    """Which rows of an index remain, and which rows of the stores are added."""
 
-    kept_masks: list[Mask]
-    """For each segment, (N,): the rows that stay."""
+    remaining_masks: list[Mask]
+    """For each segment, (N,): the rows that remain."""
     new: Mask
     """(n,) over the rows of all stores in order: the rows that are added."""
-    kept: int
+    remaining: int
     removed: int
     duplicates: int
     forgotten: int
@@ -35,7 +35,7 @@ class RowPlan:
 def plan_rows(root: Path, header: IndexHeader, stores: Sequence[Path], keep_other_sources: bool) -> RowPlan:
     """Compare the keys of an index with those of stores.
 
-    keep_other_sources: rows of the index whose source is in none of the stores stay.
+    keep_other_sources: whether rows of the index whose source is in none of the stores remain.
     """
     keys = _store_keys(stores)
     accepted = accepted_rows(keys, root)
@@ -48,13 +48,13 @@ def plan_rows(root: Path, header: IndexHeader, stores: Sequence[Path], keep_othe
             mask | ~is_in(source_keys(of_segment), sources)
             for mask, of_segment in zip(masks, segment_keys, strict=True)
         ]
-    kept_keys = [of_segment[mask] for of_segment, mask in zip(segment_keys, masks, strict=True)]
-    kept = sum(map(len, kept_keys))
+    remaining_keys = [of_segment[mask] for of_segment, mask in zip(segment_keys, masks, strict=True)]
+    remaining = sum(map(len, remaining_keys))
     return RowPlan(
-        kept_masks=masks,
-        new=accepted.mask & ~is_in(keys, np.sort(np.concatenate([keys[:0], *kept_keys]))),
-        kept=kept,
-        removed=header.rows - kept,
+        remaining_masks=masks,
+        new=accepted.mask & ~is_in(keys, np.sort(np.concatenate([keys[:0], *remaining_keys]))),
+        remaining=remaining,
+        removed=header.rows - remaining,
         duplicates=accepted.duplicates,
         forgotten=accepted.forgotten,
     )

@@ -1,4 +1,4 @@
-"""index.forget: take a person out of an index, its stores and crop folders, and prove that nothing is left.
+"""index.forget: remove a person from an index, its stores and crop folders, and prove that no trace is left.
 
 from cosface_cli.index.forget import ForgetConfig
 from cosface_cli.index.forget.stage import forget
@@ -18,22 +18,20 @@ from cosface_cli.options import Checked, option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetConfig(Checked):
-    """Who is forgotten, and where."""
+    """The person or photo to forget, and the stores and crop folders to remove it from."""
 
     index: IndexArgument
     identity: Annotated[
         str | None,
         option("A person: the first folder level of the photos, or a name given by index label or index people."),
     ] = None
-    source: Annotated[str | None, option("A photo or crop: its source as rows of the index have it, or its path.")] = (
-        None
-    )
+    source: Annotated[str | None, option("A photo or crop: its source in the rows of the index, or its path.")] = None
     stores: Annotated[
         tuple[Path, ...],
         option("Another store, of any model, that may hold the person. Repeatable.", "--store"),
     ] = ()
     crops: Annotated[tuple[Path, ...], option("Another crop folder that may hold the person. Repeatable.")] = ()
-    yes: Annotated[bool, option("Do it. Without --yes only print what would be removed.")] = False
+    yes: Annotated[bool, option("Remove. Without --yes, only print what would be removed.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,7 @@ class ForgetReport:
 
     index: str
     done: bool
-    """Whether it was removed, and no trace was found afterwards."""
+    """Whether all was removed, and no trace was found afterwards."""
     index_rows: int
     store_rows: int
     crops: int

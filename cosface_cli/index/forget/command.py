@@ -1,4 +1,4 @@
-"""cosface index forget: take a person out of an index, its stores and crop folders."""
+"""cosface index forget: remove a person from an index, its stores and crop folders."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from cosface_cli.outcomes import EXIT_DONE, EXIT_NO, EXIT_PART, Note, Outcome
     ),
 )
 def forget(config: ForgetConfig, terminal: Terminal) -> int:
-    """Remove a person, or a photo, from INDEX, its stores and its crop folders, and prove that nothing is left.
+    """Remove a person, or a photo, from INDEX, its stores and its crop folders, and prove that no trace is left.
 
-    Every file of ours is searched for the bytes of the embeddings, crops and names. A receipt, hashes only, says what
-    was removed, and keeps it from coming back. If it is interrupted, run the same command again and it finishes.
+    Every file that cosface wrote is searched for the bytes of the embeddings, crops and names. A receipt, which has
+    only hashes, records what was removed, and keeps these faces out of later builds. If it is interrupted, run the same
+    command again and it finishes.
     """
     from cosface_cli.index.forget import stage
 

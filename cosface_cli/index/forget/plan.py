@@ -1,5 +1,5 @@
-"""What is to be forgotten. It is collected before anything is changed, and kept on disk until it is done, so that an
-interrupted run can be finished by the next one."""
+"""The plan of what is forgotten. It is made before anything is changed, and saved until everything is removed, so that
+the next run can finish an interrupted one."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from cosface_cli.index.forget.selection import Selection
 
 PIECE = 16  # bytes of an embedding or a crop that are searched for
 _PIECES = 16  # pieces taken from each
-_MIN_DISTINCT = 8  # different byte values in a piece: others, such as runs of zeros, are everywhere
+_MIN_DISTINCT = 8  # different byte values in a piece: others, such as runs of zeros, are common in all files
 
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What is to be removed, and what is searched for afterwards."""
+    """What is removed, and what is searched for afterwards."""
 
     faces: list[str] = field(default_factory=list)
     """"SHA-256 of the file:number of the face in it"."""
@@ -46,7 +46,7 @@ class Plan:
     crops: dict[str, list[str]] = field(default_factory=dict)
     """By crop folder, the names of its crops."""
     photos: dict[str, list[str]] = field(default_factory=dict)
-    """By crop folder, the sources of the photos that its crops are from."""
+    """By crop folder, the sources of the photos of its crops."""
     hashes: list[str] = field(default_factory=list)
     """SHA-256 of the crop files."""
     pieces: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Plan:
 
     @staticmethod
     def read(root: Path) -> Plan | None:
-        """The plan of an interrupted run, None if there was none. Raises DamagedError."""
+        """The plan of an interrupted run; None if there was no such run. Raises DamagedError."""
         path = root / PLAN
         if not path.is_file():
             return None
@@ -78,27 +78,27 @@ class Plan:
 
 
 def make_plan(config: ForgetConfig, header: IndexHeader, stores: Sequence[Path]) -> Plan:
-    """All that is to be removed: rows of the person, crops of these rows, and the same photos under other names."""
+    """Plan to remove the rows of the person, the crops of these rows, and the same photos under other names."""
     plan = Plan(stores=[str(path) for path in stores])
     if config.identity is not None:
         plan.identities.append(config.identity)
         people = read_people(config.index).persons.values()
         plan.faces += [face for person in people if person.name == config.identity for face in person.faces]
-    known = -1
-    while known != len(plan.faces) + len(plan.sources):  # the same photo may have other names: until nothing is new
-        known = len(plan.faces) + len(plan.sources)
+    previous_size = -1
+    while previous_size != (size := len(plan.faces) + len(plan.sources)):  # a photo may have other names
+        previous_size = size
         plan = _extended(plan, config, header, stores)
     plan.pieces = sorted(set(plan.pieces))
     return plan
 
 
 def selection_of(plan: Plan, source: str | None = None) -> Selection:
-    """The rows and crops that a plan removes. source: --source, besides those of the plan."""
+    """The rows and crops that a plan removes. source: a further source, the value of --source."""
     return Selection(identities=plan.identities, faces=plan.faces, sources=plan.sources, source=source)
 
 
 def _extended(plan: Plan, config: ForgetConfig, header: IndexHeader, stores: Sequence[Path]) -> Plan:
-    """A plan of all rows and crops that a plan selects."""
+    """The plan with all rows and crops that it selects."""
     extended = Plan(stores=plan.stores, identities=plan.identities)
     selection = selection_of(plan, config.source)
     folders = {path.absolute() for path in config.crops}
@@ -116,7 +116,7 @@ def _extended(plan: Plan, config: ForgetConfig, header: IndexHeader, stores: Seq
 def _all_rows(
     root: Path, header: IndexHeader, stores: Sequence[Path]
 ) -> Iterator[tuple[Columns, NDArray[np.float32], bool]]:
-    """All rows of an index and of stores with their vectors, and whether they are the index's."""
+    """All rows of an index and of stores with their vectors, and whether they are rows of the index."""
     for segment in header.segments:
         rows = IndexRows(root / segment.names, segment.rows)
         vectors = VectorFile(root / segment.vectors, header.size, segment.rows)
@@ -165,7 +165,7 @@ def _add_crops(plan: Plan, folder: Path, selection: Selection) -> None:
 
 
 def _pieces(content: bytes) -> list[str]:
-    """Evenly spaced pieces of a content, in hexadecimal, that do not occur elsewhere by chance."""
+    """Evenly spaced pieces of a file's content, in hexadecimal, that do not occur elsewhere by chance."""
     starts = range(0, len(content) - PIECE + 1, 4)
     step = max(1, len(starts) // _PIECES)
     pieces = (content[start : start + PIECE] for start in starts[::step])

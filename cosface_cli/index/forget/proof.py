@@ -1,4 +1,4 @@
-"""The proof that nothing is left: every file of ours is searched for the bytes of what was removed, at every offset."""
+"""The proof that no trace is left: the removed bytes are searched for in every file of cosface, at every offset."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _NAME_TABLES = ("source", "identity")
 
 @dataclass(slots=True)
 class Proof:
-    """What was searched, and what was found."""
+    """The result of the search for traces."""
 
     files: int = 0
     bytes: int = 0
     remains: dict[str, str] = field(default_factory=dict)
-    """By file, what of the person is still in it."""
+    """By file, the kind of trace in it."""
 
 
 def search_for_traces(root: Path, plan: Plan) -> Proof:
-    """Search the index folder, the stores with all files beside them that carry their names, and the crop folders, for
-    pieces of the embeddings and crops, and for the names.
+    """Search the index folder, the stores with their journals and copies, and the crop folders, for pieces of the
+    embeddings and crops, and for the names.
 
-    A name counts where it stands by itself: `a/1.jpg` within somebody else's `aa/1.jpg` is not a trace.
+    Only whole names and whole path endings count: `a/1.jpg` within another person's `aa/1.jpg` is not a trace.
     """
     names = {encode(name) for name in (*plan.identities, *(source for _, source in plan.sources))}
     names |= {encode(name) for folder in plan.photos.values() for name in folder}
@@ -56,10 +56,11 @@ def search_for_traces(root: Path, plan: Plan) -> Proof:
 
 
 def _files(root: Path, plan: Plan) -> Iterator[Path]:
-    """Every file of ours that could hold a trace. The plan and the receipts hold hashes and are ours to keep."""
+    """Every file that could hold a trace. Left out are the plan, which is deleted at the end, and the receipts, which
+    have only hashes."""
     for path in root.rglob("*"):
-        is_ours_to_keep = path.name in (forgotten.PLAN, forgotten.FILE) or path.name.endswith(".lock")
-        if path.is_file() and not is_ours_to_keep:
+        is_left_out = path.name in (forgotten.PLAN, forgotten.FILE) or path.name.endswith(".lock")
+        if path.is_file() and not is_left_out:
             yield path
     for store in map(Path, plan.stores):
         yield from (path for path in store.parent.iterdir() if path.is_file() and _belongs_to(store, path.name))
@@ -68,12 +69,12 @@ def _files(root: Path, plan: Plan) -> Iterator[Path]:
 
 
 def _belongs_to(store: Path, name: str) -> bool:
-    """Whether a file beside a store is the store itself, its journal, an unfinished copy or a broken one set aside."""
+    """Whether a file beside a store is the store, its journal, an unfinished copy, or a damaged copy moved aside."""
     return name == store.name or name.startswith((f"{store.name}.broken", f".{store.name}."))
 
 
 def _names_in(path: Path) -> set[bytes] | None:
-    """Every name in a file of a format of ours; None for other files, whose bytes are searched instead."""
+    """Every name in a file of one of cosface's formats; None for other files, whose bytes are searched instead."""
     try:
         if path.suffix in (".json", ".jsonl"):
             return {encode(text) for text in _texts_of_json_file(path)}
@@ -91,11 +92,11 @@ def _names_in(path: Path) -> set[bytes] | None:
                     names.update(encode(text) for text in _texts_of(json.loads(reject)))
             return names
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # its format is unknown: what was found in its bytes counts
+        return None  # an unknown format: the search of its bytes counts
 
 
 def _endings(name: bytes) -> Iterator[bytes]:
-    """A path, and the rest of it from each of its levels on."""
+    """A path, and its endings: the path without its first level, without its first two levels, and so on."""
     levels = name.split(b"/")
     return (b"/".join(levels[level:]) for level in range(len(levels)))
 

@@ -1,4 +1,5 @@
-"""Removing what a plan names from the index, from stores and from crop folders. A second run changes nothing."""
+"""Removing the rows and crops of a plan from the index, from stores and from crop folders. A second run changes
+nothing."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ from cosface_cli.index.forget.plan import Plan
 from cosface_cli.index.forget.selection import Selection
 from cosface_cli.outcomes import OnOutcome
 
-REPORT_PAGE = "report.html"  # of a crop folder, shows its crops
+REPORT_PAGE = "report.html"  # the contact sheet of a crop folder
 
 
 def remove_from_index(root: Path, header: IndexHeader, selection: Selection, emit: OnOutcome) -> None:
-    """Rewrite the segments that hold selected rows without them, and train their search again. The caller holds the
+    """Rewrite the segments with selected rows without these rows, and train their search again. The caller holds the
     index's lock."""
     masks = []
     for segment in header.segments:
@@ -57,8 +58,8 @@ def remove_from_store(path: Path, plan: Plan, selection: Selection) -> None:
 
 
 def remove_from_crops(folder: Path, plan: Plan) -> None:
-    """Remove the plan's crops of a crop folder, and their lines. Other faces of the same photo keep their lines, with
-    numbers counted again. The report page shows crops, so it is removed too."""
+    """Remove the plan's crops from a crop folder, and their manifest lines. The other faces of these photos get new
+    numbers. The contact sheet shows crops, so it is removed too."""
     crops, photos = set(plan.crops.get(str(folder), ())), set(plan.photos.get(str(folder), ()))
     with atomic.lock(folder / MANIFEST):
         if any(values.get("crop") in crops for values in read_lines(folder / MANIFEST)):
@@ -69,7 +70,7 @@ def remove_from_crops(folder: Path, plan: Plan) -> None:
         for name in sorted(crops):
             for path in (folder / name, atomic.partial(folder / name)):
                 path.unlink(missing_ok=True)
-                with suppress(OSError):  # the folder holds other crops
+                with suppress(OSError):  # a folder with other crops is not removed
                     while path.parent != folder:
                         path = path.parent
                         path.rmdir()
@@ -77,7 +78,7 @@ def remove_from_crops(folder: Path, plan: Plan) -> None:
 
 
 def _remaining_lines(manifest: Path, crops: set[str]) -> Iterator[str]:
-    # a photo that was aligned twice has lines of both runs; only the last ones count, but all belong to it
+    # a photo that was aligned twice has lines of both runs; only the last ones are valid, but all name its crops
     for _, group in groupby(read_lines(manifest), key=lambda values: values.get("source")):
         lines = list(group)
         remaining = [values for values in lines if values.get("crop") not in crops]

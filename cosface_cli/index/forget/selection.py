@@ -1,4 +1,4 @@
-"""Which rows and crops belong to what is forgotten."""
+"""The rows and crops that are forgotten, selected by identity, face or source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forgetting a person: plan, removal, proof, receipt. An interrupted run is finished by the next one."""
+"""Forgetting a person: plan, removal, proof, receipt. The next run finishes an interrupted one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def forget(config: ForgetConfig, emit: OnOutcome = ignore) -> ForgetReport:
     their rows.
 
     An interrupted run is finished first. Without config.yes nothing is changed, and the report says what would be
-    removed. Raises CosfaceError if nobody is named and no run was interrupted, or if a store is still being written.
+    removed. Raises CosfaceError if no person or photo is named and no run was interrupted, or if a store is still being
+    written.
     """
     root = config.index
     read_header(root)
@@ -42,14 +43,14 @@ def forget(config: ForgetConfig, emit: OnOutcome = ignore) -> ForgetReport:
         if plan is not None:
             if not config.yes:
                 raise CosfaceError(
-                    "an interrupted `cosface index forget` has not ended yet", root, "give --yes to finish it"
+                    "an interrupted `cosface index forget` is unfinished", root, "give --yes to finish it"
                 )
             emit(Note("an interrupted run is finished first"))
             report = _carry_out(root, plan, emit)
             if config.identity is None and config.source is None:
                 return report
         if (config.identity is None) == (config.source is None):
-            raise CosfaceError("nobody is named", hint="give one of --identity NAME and --source PATH")
+            raise CosfaceError("no person or photo is named", hint="give one of --identity NAME and --source PATH")
         header = read_header(root)
         require_whole(root, header)
         plan = make_plan(config, header, _stores(config, header, emit))
@@ -88,7 +89,7 @@ def _carry_out(root: Path, plan: Plan, emit: OnOutcome) -> ForgetReport:
         },
     )
     (root / PLAN).unlink()
-    emit(Note("cosface does not delete photos: if they are kept, align and embed find the person in them again"))
+    emit(Note("cosface does not delete photos: as long as they exist, align and embed find the person in them again"))
     return _report(root, plan, people=people, proof=proof, receipt=receipt)
 
 
@@ -100,7 +101,7 @@ def _stores(config: ForgetConfig, header: IndexHeader, emit: OnOutcome) -> Seque
             require_finished(path)
             stores[path] = None
         elif str(path) in header.stores:
-            emit(Note(f"{path}: the index was built from this store, but it is not there; nothing is forgotten in it"))
+            emit(Note(f"{path}: the index was built from this store, but the file is missing: it is not searched"))
         else:
             raise CosfaceError("no such store", path)
     return list(stores)
@@ -109,7 +110,7 @@ def _stores(config: ForgetConfig, header: IndexHeader, emit: OnOutcome) -> Seque
 def _report(
     root: Path, plan: Plan, *, people: int = 0, proof: Proof | None = None, receipt: Path | None = None
 ) -> ForgetReport:
-    """receipt: given once everything was removed and no trace was found."""
+    """receipt: None unless everything was removed and no trace was found."""
     proof = proof or Proof()
     return ForgetReport(
         index=str(root),

@@ -29,7 +29,7 @@ _CANDIDATES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig(Checked):
-    """How the faces of an index are grouped, and what is written of the groups."""
+    """How the faces of an index are grouped, and which views of the groups are written."""
 
     index: IndexArgument
     min_cos: Annotated[
@@ -75,7 +75,7 @@ class ClusterReport:
     fresh: int
     """Persons with a new id."""
     single: int
-    """Faces that are in no person."""
+    """Faces that belong to no person."""
     doubtful: int
     """Faces that may be in the wrong group."""
     min_cos: float
@@ -94,12 +94,12 @@ class ClusterReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifyConfig(ProbeConfig):
-    """Who is identified, and from which cosine a name is given."""
+    """The probes to identify, and the threshold from which a name is given."""
 
     fpir: Annotated[
         float,
         option(
-            "False positive identification rate: the share of searches by strangers that may be answered with a name.",
+            "False positive identification rate: the share of searches by strangers that are answered with a name.",
             above=0,
             below=1,
             group=_THRESHOLD,
@@ -118,7 +118,7 @@ class IdentifyConfig(ProbeConfig):
     strangers: Annotated[
         tuple[Path, ...],
         option(
-            "Stores of people who are not in INDEX, to set the threshold on. Repeatable.",
+            "Stores of people who are not in INDEX, by which the threshold is set. Repeatable.",
             unset="the people of INDEX, each left out in turn",
             group=_THRESHOLD,
         ),
@@ -145,8 +145,8 @@ class IdentifyConfig(ProbeConfig):
         check(self)
         if self.min_cos is not None and (self.strangers or self.fpir != _FPIR):
             raise CosfaceError(
-                "--min-cos sets the threshold, and --fpir or --strangers would set another one",
-                hint="leave one of them out",
+                "--min-cos sets the threshold, so --fpir and --strangers have no effect",
+                hint="leave out --min-cos, or the others",
             )
         if self.evaluate and self.k != _CANDIDATES:
             raise CosfaceError("--evaluate prints no candidates", hint="leave out -k")
@@ -167,7 +167,7 @@ class IdentifyReport:
     threshold: float
     """The cosine from which a name is given."""
     set_on: int
-    """Searches by strangers that the threshold was set on; 0 for --min-cos."""
+    """Searches by strangers by which the threshold was set; 0 for --min-cos."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,11 +191,11 @@ class Evaluation:
     cmc: tuple[float, ...]
     """The share of mated searches whose person is at rank 1, at most 2, ..."""
     dir: tuple[Mapping[str, float | None], ...]
-    """Detection and identification rate: by FPIR, measured on these strangers, the share of mated searches that get the
-    right name; None where the strangers are too few for the rate."""
+    """Detection and identification rate by FPIR: the share of mated searches that get the right name, at the threshold
+    with this FPIR on the strangers; None if there are too few strangers for the rate."""
 
 
-_WHO = "An id that cluster printed, or a name."
+_WHO = "An id printed by cosface index cluster, or a name."
 PersonArgument = Annotated[str, argument("WHO", _WHO)]
 
 
@@ -219,7 +219,7 @@ class RenameConfig(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergePeopleConfig(Checked):
-    """Persons that are one."""
+    """Persons that become one."""
 
     index: IndexArgument
     who: PersonArgument
@@ -228,7 +228,7 @@ class MergePeopleConfig(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitConfig(Checked):
-    """Photos that show somebody else."""
+    """Photos of a person that show another person."""
 
     index: IndexArgument
     who: PersonArgument

@@ -38,7 +38,7 @@ PERSON_COLUMNS = ("cluster", "name", "held", "faces")
     ),
 )
 def cluster(config: ClusterConfig, terminal: Terminal) -> int:
-    """Group the faces of INDEX by person. Persons that you named or corrected stay."""
+    """Group the faces of INDEX by person. Persons that you named or corrected keep their faces."""
     from cosface_cli.index.people import stage
 
     if config.evaluate:
@@ -48,8 +48,8 @@ def cluster(config: ClusterConfig, terminal: Terminal) -> int:
         return EXIT_DONE if report.faces else EXIT_NO
     with terminal.stage_output("cluster", CLUSTER_COLUMNS) as emit:
         report = stage.cluster(config, emit)
-    counts = f"{report.faces} faces: {report.clusters} groups ({report.fresh} new), {report.single} faces in none"
-    terminal.say(f"{counts}, {report.doubtful} doubtful; merged from a mean cosine of {report.min_cos:.3f}")
+    counts = f"{report.faces} faces: {report.clusters} groups ({report.fresh} new), {report.single} faces in no group"
+    terminal.say(f"{counts}, {report.doubtful} doubtful; groups merged from a mean cosine of {report.min_cos:.3f}")
     return emit.exit_code
 
 
@@ -113,7 +113,7 @@ def merge(config: MergePeopleConfig, terminal: Terminal) -> int:
 
 @command(SplitConfig, examples=("cosface index people split people.index 'Ann Lee' a/1.jpg a/2.jpg#2 --name Bo",))
 def split(config: SplitConfig, terminal: Terminal) -> int:
-    """Take photos out of a person and make a new person of them."""
+    """Move photos from a person to a new person."""
     from cosface_cli.index.people.names import edits
 
     return _print_persons(terminal, edits.split_person(config.index, config.who, config.sources, config.name))
@@ -121,7 +121,7 @@ def split(config: SplitConfig, terminal: Terminal) -> int:
 
 @command(ExportNamesConfig, examples=("cosface index people export people.index names.csv",))
 def export(config: ExportNamesConfig, terminal: Terminal) -> int:
-    """Write the persons of INDEX to a CSV file, one line a face."""
+    """Write the persons of INDEX to a CSV file, one line per face."""
     from cosface_cli.index.people.names.names_csv import export_names
 
     count = export_names(config.index, config.table)
@@ -131,7 +131,7 @@ def export(config: ExportNamesConfig, terminal: Terminal) -> int:
 
 @command(ImportNamesConfig, examples=("cosface index people import people.index names.csv",))
 def import_table(config: ImportNamesConfig, terminal: Terminal) -> int:
-    """Name faces by a CSV file, and print the persons that changed."""
+    """Name faces according to a CSV file, and print the persons that changed."""
     from cosface_cli.index.people.names.names_csv import import_names
 
     with terminal.stage_progress("import") as emit:

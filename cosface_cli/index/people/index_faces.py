@@ -19,7 +19,7 @@ class IndexFaces:
     """An index open for reading. len(): faces."""
 
     def __init__(self, root: Path) -> None:
-        """Raises CosfaceError for a folder that is not an index, DamagedError if its files are not what it says."""
+        """Raises CosfaceError for a folder that is not an index, DamagedError if its files do not match its header."""
         self.root = root
         self._gallery = Gallery(root)
         self.header = self._gallery.header

@@ -27,10 +27,10 @@ from cosface_cli.outcomes import Done, Note, OnOutcome, Planned, ignore
 
 
 def cluster(config: ClusterConfig, emit: OnOutcome = ignore) -> ClusterReport:
-    """Group the faces of an index and write people.jsonl; one Done a face, in the order of the index.
+    """Group the faces of an index and write people.jsonl, with one Done per face, in the order of the index.
 
-    Persons that people named, merged or split keep their faces and ids, and only gain faces. The other faces are
-    grouped again, and a group has the id of the earlier one that it shares most faces with. The same index and people
+    Persons that the user named, merged or split keep their faces and ids, and only gain faces. The other faces are
+    grouped again; a group gets the id of the earlier group with which it shares most faces. The same index and people
     give the same groups. Raises CosfaceError for a folder that is not an index, BusyError if another process writes to
     it.
     """
@@ -43,7 +43,7 @@ def cluster(config: ClusterConfig, emit: OnOutcome = ignore) -> ClusterReport:
         min_cos = merge_threshold(faces, config.min_cos, emit)
         grouped = group_faces(faces, before, min_cos, config.min_size, emit)
         views = {str(path.absolute()) for path in (config.links, config.page) if path is not None}
-        # views are recorded before they exist, so that `forget` removes them even if this run is interrupted
+        # views are recorded before they are written, so that `forget` removes them even if this run is interrupted
         write_people(config.index, replace(grouped.people, views=tuple(sorted({*before.views, *views}))))
         if config.links is not None:
             _write_links(config.links, config.hard, faces, grouped, emit)
@@ -59,10 +59,10 @@ def cluster(config: ClusterConfig, emit: OnOutcome = ignore) -> ClusterReport:
 
 
 def identify(config: IdentifyConfig, emit: OnOutcome = ignore) -> IdentifyReport | Evaluation:
-    """Answer each face of each probe with the name of an enrolled person, or with None; one Done a probe.
+    """Answer each face of each probe with the name of an enrolled person, or with None; one Done per probe.
 
-    Enrolled are the persons that people named, and faces with an identity. The threshold is set so that a share of
-    config.fpir of the searches by strangers is answered. Raises CosfaceError if they are too few for that rate.
+    Persons with a name and faces with an identity are enrolled. The threshold is set so that a share of config.fpir of
+    the searches by strangers is answered. Raises CosfaceError if there are too few strangers for that rate.
     """
     faces = IndexFaces(config.index)
     enrolled = Enrolled(faces, read_people(config.index), config.pool)
@@ -75,7 +75,7 @@ def identify(config: IdentifyConfig, emit: OnOutcome = ignore) -> IdentifyReport
 
 
 def _evaluate_groups(config: ClusterConfig, emit: OnOutcome) -> ClusterReport:
-    """Group without regard to people.jsonl, and compare with the identities of the faces."""
+    """Group without people.jsonl, and compare the groups with the identities of the faces."""
     faces = IndexFaces(config.index)
     min_cos = merge_threshold(faces, config.min_cos, emit)
     grouped = group_faces(faces, People(), min_cos, config.min_size, emit)

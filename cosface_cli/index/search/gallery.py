@@ -1,4 +1,4 @@
-"""An index opened for searching. Rows are numbered through its segments, in their order."""
+"""An index opened for searching. Rows are numbered through all segments, in order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class GalleryPart:
         return self._exact
 
     def local_numbers(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of ascending gallery row numbers those of this segment, counted from its first row."""
+        """The rows of this segment among ascending gallery row numbers, counted from the segment's first row."""
         low, high = np.searchsorted(numbers, [self.start, self.start + len(self)])
         return numbers[low:high] - self.start
 
@@ -61,9 +61,9 @@ class Gallery:
     """An index folder, opened. len(): rows."""
 
     def __init__(self, root: Path, exact: bool = False) -> None:
-        """exact: compare with every row, whatever search the index was built for.
+        """exact: compare with every row, even if the index was built for approximate search.
 
-        Raises CosfaceError for a folder that is not an index, DamagedError if its files are not what it says.
+        Raises CosfaceError for a folder that is not an index, DamagedError if its files do not match its header.
         """
         self.root, self._exact = root, exact
         while True:
@@ -72,7 +72,7 @@ class Gallery:
                 self.parts = self._open_parts()
                 return
             except CosfaceError:
-                if read_header(root) == self.header:  # otherwise another process has just replaced it: try again
+                if read_header(root) == self.header:  # else another process has just replaced the index: try again
                     raise
 
     def _open_parts(self) -> list[GalleryPart]:
@@ -126,13 +126,13 @@ class Gallery:
         return scores, ids
 
     def row(self, number: int) -> FaceRow:
-        """What the index knows of a row."""
-        part, local = self._at(number)
+        """The data of a row."""
+        part, local = self._locate(number)
         return part.rows[local]
 
     def identity(self, number: int) -> str | None:
         """The identity of a row."""
-        part, local = self._at(number)
+        part, local = self._locate(number)
         return part.rows.identity(local)
 
     def summaries(self, numbers: NDArray[np.int64]) -> list[RowSummary]:
@@ -159,7 +159,7 @@ class Gallery:
         for part in self.parts:
             yield from part.rows
 
-    def _at(self, number: int) -> tuple[GalleryPart, int]:
+    def _locate(self, number: int) -> tuple[GalleryPart, int]:
         for part in self.parts:
             if part.start <= number < part.start + len(part):
                 return part, number - part.start

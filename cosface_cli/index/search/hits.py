@@ -19,7 +19,7 @@ class HitFinder:
     """Searches a gallery as a config says."""
 
     def __init__(self, gallery: Gallery, config: SearchConfig, among: NDArray[np.int64] | None = None) -> None:
-        """among: the numbers of the rows that are searched, ascending; None for all."""
+        """among: the numbers of the rows to search, ascending; None for all rows."""
         self._gallery, self._k, self._among = gallery, config.k, among
         self._by_identity = config.by == "identity"
         self._min_cos = config.min_cos
@@ -38,7 +38,7 @@ class HitFinder:
         return [[hit for hit in of_probe if hit[0] >= self._min_cos] for of_probe in hits]
 
     def _identities(self, probes: NDArray[np.float32]) -> list[Hits]:
-        """The best row of each of the k nearest identities; a row without identity counts as one of its own."""
+        """The best row of each of the k nearest identities; a row without identity counts as an identity."""
         hits: list[Hits] = [[] for _ in probes]
         searched = len(self._gallery) if self._among is None else len(self._among)
         pending, depth = np.arange(len(probes)), _DEEPER * self._k

@@ -1,4 +1,4 @@
-"""What is searched for: faces of photos, crops, folders, stores, or paths on standard input, as vectors."""
+"""The probes of a search: faces of photos, crops, folders, stores, or paths on standard input, as vectors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Probe:
     """The faces of a photo, a crop or a store's row."""
 
     name: str
-    """The path as the user wrote it, or the source of a store's row."""
+    """The path from the command line, or the source of a store's row."""
     vectors: NDArray[np.float32]
     """(F, D): one for each face, of unit length."""
     scores: tuple[float, ...]
@@ -54,8 +54,8 @@ Batch = list[Probe | Rejected]
 
 
 def read_probes(config: ProbeConfig, header: IndexHeader, emit: OnOutcome) -> Iterator[Batch]:
-    """The probes of a config in their order, except that stores come first; each batch is what is ready together, with
-    - each path on standard input as soon as it is read.
+    """The probes of a config in order, except that stores come first. A batch has probes that were embedded together;
+    for - each path on standard input is a batch, as soon as it is read.
 
     Raises ModelMismatch for a store, or a model, other than the index's.
     """
@@ -116,7 +116,7 @@ def _photo_probes(config: ProbeConfig, photos: list[str], header: IndexHeader, e
 
 
 def _streamed_probes(embed: PhotoEmbedder, needed_template: str) -> Iterator[Batch]:
-    """Each path of standard input, answered before the next one is read."""
+    """The probes of each path on standard input, embedded before the next path is read."""
     crops = CropFinder()
     for path in stream_paths(sys.stdin.buffer):
         try:

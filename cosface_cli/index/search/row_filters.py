@@ -1,4 +1,4 @@
-"""Which rows of an index are searched: those of some identities or sources, or of photos changed since a time."""
+"""Filters of the searched rows: by identity, by source, or by the time when a photo was last changed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _BLOCK = 1 << 16
 def filtered_rows(gallery: Gallery, filters: Sequence[str], since: str | None) -> NDArray[np.int64] | None:
     """Numbers of the rows that pass, ascending; None for all rows.
 
-    filters: FIELD=PATTERN, where * and ? are wildcards. A row passes if for each field that is named one of its
-    patterns matches. since: a date or time in ISO 8601, in the local time zone if it names none; rows of photos that
-    were last changed before it, or at an unknown time, do not pass. Raises CosfaceError for anything else.
+    filters: FIELD=PATTERN, where * and ? are wildcards. A row passes if, for each field, one of its patterns matches.
+    since: a date or time in ISO 8601, in local time if it has no time zone. Rows of photos that were last changed
+    before it, or at an unknown time, do not pass. Raises CosfaceError for other values.
     """
     if not filters and since is None:
         return None
@@ -61,7 +61,7 @@ def _patterns(filters: Sequence[str]) -> dict[str, list[str]]:
 
 
 class _NameMatcher:
-    """Whether a name equals one of the patterns, or matches it by its wildcards."""
+    """Whether a name equals one of the patterns, or matches its wildcards."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._exact = {encode(pattern) for pattern in patterns}

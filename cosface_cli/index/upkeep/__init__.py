@@ -1,4 +1,4 @@
-"""index.upkeep: look after an index. Show what it holds, check it, merge, export, or move it to another model.
+"""index.upkeep: maintain an index. Show what it holds, check it, merge, export, or move it to another model.
 
 from cosface_cli.index.upkeep import CheckConfig
 from cosface_cli.index.upkeep.stage import check
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 
 class Export(Protocol):
-    """What a row of EXPORTS points to."""
+    """An entry of EXPORTS."""
 
     def __call__(self, gallery: Gallery, path: Path, vectors: bool) -> None:
-        """Write a gallery to a new file. vectors: also in a format that leaves the vectors out by default."""
+        """Write a gallery to a new file. vectors: also write them in a format that leaves them out by default."""
         ...
 
 
 EXPORTS: Table[Export] = Table(
     "export format",
     Row("npy", "cosface_cli.index.upkeep.export_rows:write_npy", "the vectors (N, D), float32, in the order of rows"),
-    Row("csv", "cosface_cli.index.upkeep.export_rows:write_csv", "one line a row; --vectors adds e0, e1, ..."),
+    Row("csv", "cosface_cli.index.upkeep.export_rows:write_csv", "one line per row; --vectors adds e0, e1, ..."),
     Row("parquet", "cosface_cli.index.upkeep.export_parquet:write_parquet", "a table with the vectors", "parquet"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfoConfig(Checked):
-    """Which index is described."""
+    """The index to describe."""
 
     index: IndexArgument
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfoReport:
-    """What an index says of itself."""
+    """What an index holds."""
 
     index: str
     rows: int
@@ -64,7 +64,7 @@ class InfoReport:
     stores: tuple[str, ...]
     """The stores that it was built from."""
     missing: tuple[str, ...]
-    """Those of the stores that are not there any more."""
+    """The stores that no longer exist."""
     bytes: int
     """Size of its files."""
     forgotten: int
@@ -72,26 +72,26 @@ class InfoReport:
     unfinished: bool
     """Whether a run of `index forget` was interrupted."""
     mapped: dict[str, object] | None
-    """Where `index migrate` made the vectors: from which model, and what was measured."""
+    """If `index migrate` made the vectors: the model that they were mapped from, and the measured quality."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckConfig(Checked):
-    """What is checked."""
+    """The index to check, and what it is compared with."""
 
     index: IndexArgument
     rows: Annotated[
-        int, option("Number of rows, evenly spaced, that must find themselves; 0 tries all.", at_least=0)
+        int, option("Number of rows, evenly spaced, for which a search must find the row itself; 0: all.", at_least=0)
     ] = 10_000
     stores: Annotated[
         tuple[Path, ...],
-        option("Compare with this store, besides those that the index was built from. Repeatable.", "--store"),
+        option("Another store to compare with, besides those that the index was built from. Repeatable.", "--store"),
     ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
-    """What a check found."""
+    """The result of a check."""
 
     index: str
     ok: bool
@@ -100,7 +100,7 @@ class CheckReport:
     searched: int = 0
     """Rows that were searched for."""
     found: int = 0
-    """Of those, rows that found themselves."""
+    """Searches that found the row itself."""
     compared: int = 0
     """Rows of stores that were compared."""
     problems: tuple[str, ...] = ()
@@ -119,11 +119,11 @@ class MergeConfig(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportConfig(Checked):
-    """What is written to which file."""
+    """What is exported, and to which file."""
 
     index: IndexArgument
     out: Annotated[Path, argument("OUT", "The file to write: .npy, .csv or .parquet.")]
-    vectors: Annotated[bool, option("In .csv also write the vectors.")] = False
+    vectors: Annotated[bool, option("Also write the vectors to a .csv file.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class MigrateConfig(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrateReport:
-    """What the linear map costs, measured on people that it was not fitted on."""
+    """The quality of the linear map, measured on people that it was not fitted on."""
 
     index: str
     rows: int

@@ -1,4 +1,4 @@
-"""cosface index info, check, merge, export and migrate: look after an index."""
+"""cosface index info, check, merge, export and migrate: maintain an index."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def info(config: InfoConfig, terminal: Terminal) -> int:
     terminal.say(f"{report.rows} faces of {report.identities} identities by {report.model}; {segments or 'empty'}")
     if report.unfinished:
         hint = f"finish it: cosface index forget {config.index} --yes"
-        terminal.say(f"an interrupted `cosface index forget` has not ended yet; {hint}")
+        terminal.say(f"an interrupted `cosface index forget` is unfinished; {hint}")
     return EXIT_DONE
 
 
 @command(CheckConfig, examples=("cosface index check people.index", "cosface index check people.index --rows 0"))
 def check(config: CheckConfig, terminal: Terminal) -> int:
-    """Check INDEX: its files, its rows, that rows find themselves, and that its stores hold the same."""
+    """Check INDEX: its files and rows, that a search for a row finds it, and that its stores have the same rows."""
     from cosface_cli.index.upkeep import stage
 
     report = stage.check(config)
@@ -35,13 +35,13 @@ def check(config: CheckConfig, terminal: Terminal) -> int:
     for problem in report.problems:
         terminal.say(problem)
     if report.ok:
-        terminal.say(f"{report.rows} rows, {report.found} of {report.searched} tried find themselves, nothing is wrong")
+        terminal.say(f"{report.rows} rows, {report.found} of {report.searched} searched rows found, no problem")
     return EXIT_DONE if report.ok else EXIT_NO
 
 
 @command(MergeConfig, examples=("cosface index merge a.index b.index all.index",))
 def merge(config: MergeConfig, terminal: Terminal) -> int:
-    """Join indexes into a new one. Each row is taken once; the names of people come along."""
+    """Join indexes into a new one. Each row is taken once; the names of people are copied."""
     from cosface_cli.index.upkeep import stage
 
     with terminal.stage_progress("merge") as emit:
@@ -66,7 +66,7 @@ def export(config: ExportConfig, terminal: Terminal) -> int:
 
 @command(MigrateConfig, examples=("cosface index migrate old.index new.index --from old.h5 --to new.h5",))
 def migrate(config: MigrateConfig, terminal: Terminal) -> int:
-    """Move INDEX to another model without its photos, by a linear map. What that costs is measured and printed.
+    """Move INDEX to another model without its photos, by a linear map. The loss of accuracy is measured and printed.
 
     The map is fitted on faces that are in both stores, and measured on people that it was not fitted on.
     """

@@ -46,7 +46,7 @@ def write_npy(gallery: Gallery, path: Path, vectors: bool) -> None:
 
 
 def write_csv(gallery: Gallery, path: Path, vectors: bool) -> None:
-    """One line a row, UTF-8; names that are not UTF-8 keep their bytes."""
+    """One line per row, UTF-8; names that are not UTF-8 keep their bytes."""
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow([*FIELDS, *(f"e{i}" for i in range(gallery.header.size if vectors else 0))])

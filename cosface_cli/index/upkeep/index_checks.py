@@ -1,4 +1,4 @@
-"""What can be wrong with an index: rows of a segment, rows that do not find themselves, stores that differ."""
+"""Checks of an index: the rows of its segments, searches that must find a row itself, and the stores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROBES = 256  # rows searched for at a time
 
 
 def row_problems(gallery: Gallery) -> Iterator[str]:
-    """What is wrong with ids, vectors and keys."""
+    """Problems with ids, vectors and keys."""
     for part in gallery.parts:
         yield from _part_problems(part, keys_are_of_rows=gallery.header.mapped is None)
     ends = [int(part.rows.ids[at]) for part in gallery.parts for at in (0, -1)]
@@ -29,8 +29,8 @@ def row_problems(gallery: Gallery) -> Iterator[str]:
 
 
 def count_rows_that_find_themselves(gallery: Gallery, count: int, emit: OnOutcome) -> tuple[int, int]:
-    """How many rows were searched for (`count`, evenly spaced; 0: all), and how many found themselves, or a row with
-    the same vector."""
+    """How many rows were searched for (`count`, evenly spaced; 0: all), and how many searches found the row itself or a
+    row with the same vector."""
     count = len(gallery) if count == 0 else min(count, len(gallery))
     numbers = np.unique(np.linspace(0, max(0, len(gallery) - 1), count).astype(np.int64))
     successes = 0
@@ -45,7 +45,7 @@ def count_rows_that_find_themselves(gallery: Gallery, count: int, emit: OnOutcom
 
 
 def compare_with_store(gallery: Gallery, path: Path, problems: list[str]) -> int:
-    """Whether the rows of a store are in the index, with the same vectors; returns the number of rows compared.
+    """Add a problem if rows of a store are not in the index with the same vectors; returns the number of rows compared.
 
     An index whose vectors were mapped from another model's (`index migrate`) is not compared. Raises ModelMismatch.
     """

@@ -16,7 +16,7 @@ from cosface_cli.index.build.segments import BLOCK
 from cosface_cli.maths.linear_map import mapped, rank1, ridge
 
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-_FIT, _CHOOSE = 0.6, 0.2  # shares of the people; the cost is measured on the rest
+_FIT, _CHOOSE = 0.6, 0.2  # shares of the people; the quality is measured on the rest
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -35,7 +35,7 @@ class CommonFaces:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapQuality:
-    """What a map costs, see MigrateReport."""
+    """The quality of a map, see MigrateReport."""
 
     fitted: int
     held_out: int
@@ -70,8 +70,8 @@ def common_faces(old: Path, new: Path) -> CommonFaces:
 
 
 def fit_map(faces: CommonFaces, old: Path, new: Path) -> tuple[NDArray[np.float64], MapQuality]:
-    """The map (A, B) fitted by ridge regression on some people, its strength chosen on others, its quality measured on
-    the rest. old, new: the stores, for messages. Raises CosfaceError if the faces are too few."""
+    """The map (A, B) fitted by ridge regression on some people, with the strength that is best on others, and its
+    quality on the rest. old, new: the stores, for messages. Raises CosfaceError if there are too few faces."""
     x, y = faces.old_vectors, faces.new_vectors
     count = int(faces.people.max()) + 1 if len(faces.people) else 0
     order = np.random.default_rng(0).permutation(count)
@@ -112,15 +112,15 @@ def quality_sentence(quality: MapQuality, model: str) -> str:
 
 
 def mapped_keys(keys: Keys) -> Keys:
-    """Keys of the same faces that differ from the keys of all stores' rows, so that rows that the new model embeds
-    itself replace the mapped ones."""
+    """Keys of the same faces that differ from the keys of any store's rows, so that rows embedded by the new model
+    replace the mapped ones."""
     digits = np.array(np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), KEY))
     digits[:, FACE_KEY:] ^= 0xFF
     return digits.view(f"S{KEY}").reshape(-1)
 
 
 def _faces_of(store: Store) -> tuple[Keys, list[str]]:
-    """The face part of each row's key, and the row's person; a row without identity is a person of its own."""
+    """The face part of each row's key, and the row's person; a row without identity counts as a person."""
     keys, names = [np.zeros(0, f"S{FACE_KEY - SOURCE_KEY}")], []
     for block in store.blocks(BLOCK):
         keys.append(face_keys(block.columns.keys()))

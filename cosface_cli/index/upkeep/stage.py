@@ -76,10 +76,10 @@ def info(config: InfoConfig) -> InfoReport:
 
 
 def check(config: CheckConfig, emit: OnOutcome = ignore) -> CheckReport:
-    """Check the content of the files, the rows of every segment, and that rows find themselves, or a row with the same
-    vector, with the search that the index is built for; then compare with its stores, if they are still there.
+    """Check the content of the files and the rows of every segment. Check that a search for a row, by the method that
+    the index is built for, finds it or a row with the same vector. Compare with the stores that still exist.
 
-    Raises CosfaceError for a folder that is not an index; everything else that is wrong is in the report.
+    Raises CosfaceError for a folder that is not an index; all other problems are in the report.
     """
     root = str(config.index)
     try:
@@ -95,7 +95,7 @@ def check(config: CheckConfig, emit: OnOutcome = ignore) -> CheckReport:
     problems += row_problems(gallery)
     searched, successes = count_rows_that_find_themselves(gallery, config.rows, emit)
     if successes < searched:
-        problems.append(f"{searched - successes} of {searched} rows do not find themselves")
+        problems.append(f"{searched - successes} of {searched} searches for a row do not find it")
     compared = 0
     for path in dict.fromkeys([*map(Path, gallery.header.stores), *(path.absolute() for path in config.stores)]):
         if path.is_file() or path in config.stores:
@@ -114,7 +114,7 @@ def check(config: CheckConfig, emit: OnOutcome = ignore) -> CheckReport:
 def merge(config: MergeConfig, emit: OnOutcome = ignore) -> BuildReport:
     """Write the rows of all indexes to config.out, in their order, without faces that one of them forgot.
 
-    Of rows with the same file, face and content the first is taken. Names of people come along. Raises ModelMismatch
+    Of rows with the same source, face and content the first is taken. Names of people are copied. Raises ModelMismatch
     for indexes of different models, CosfaceError if config.out exists.
     """
     choice = SearchChoice.of(config.search, config.recall)
@@ -174,11 +174,10 @@ def export(config: ExportConfig) -> ExportReport:
 
 
 def migrate(config: MigrateConfig, emit: OnOutcome = ignore) -> MigrateReport:
-    """Write an index with vectors as the new model would give them, as far as a linear map can. Names of people come
-    along.
+    """Write an index whose vectors approximate those of the new model, by a linear map. Names of people are copied.
 
-    Rows that the new model embeds itself replace mapped ones when they are built in or added. Raises ModelMismatch if
-    the index is not of the old model, CosfaceError if too few faces are in both stores.
+    A later build or add replaces mapped rows by rows that the new model embedded. Raises ModelMismatch if the index is
+    not of the old model, CosfaceError if too few faces are in both stores.
     """
     choice = SearchChoice.of(config.search, config.recall)
     header = read_header(config.index)
@@ -188,7 +187,7 @@ def migrate(config: MigrateConfig, emit: OnOutcome = ignore) -> MigrateReport:
     faces = common_faces(config.old, config.new)
     faces.old.identity.require_same(header.identity, config.old, "give a store of the index's model with --from")
     if header.mapped is not None:
-        problem = "its vectors were made by a map already"
+        problem = "its vectors were already mapped from another model"
         raise CosfaceError(problem, config.index, "migrate the index that it was made from")
     _require_new(config.out)
     matrix, quality = fit_map(faces, config.old, config.new)
@@ -241,4 +240,4 @@ def _write_new_index(
 
 def _require_new(root: Path) -> None:
     if (root / MAIN).exists():
-        raise CosfaceError("there is an index already", root, "give a new folder")
+        raise CosfaceError("this index already exists", root, "give a new folder")

@@ -1,1 +1,1 @@
-"""One figure or table of the paper a file: what is trained for it, its rows, and how it is drawn."""
+"""One file per figure or table of the paper: the trainings, the rows, and the drawing."""

@@ -22,7 +22,7 @@ def bounds(config: BoundsConfig, emit: OnOutcome = ignore) -> PaperReport:
     """A row for each number of identities: the lower bound of s by probability, the upper bound of m in 2 and in K
     dimensions.
 
-    m_far_below: there are more identities than K + 1, so that the largest m is far below m_bound = C / (C - 1).
+    m_far_below: whether there are more than K + 1 identities; then the largest m is far below m_bound = C / (C - 1).
     Raises CosfaceError if no number of identities is given.
     """
     if not config.identities:

@@ -1,4 +1,4 @@
-"""How classes of 2-D features are arranged on the unit circle."""
+"""The arrangement of classes of 2-D features on the unit circle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EDGE = 5.0  # percent of a class's features that may lie beyond its edge, on ea
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrangement:
-    """Of N features in C classes."""
+    """The arrangement of N features in C classes."""
 
     circle: Array
     """(N, 2) the features at unit length."""
@@ -43,30 +43,32 @@ def arrangement_of(features: Array, labels: NDArray[np.int64]) -> Arrangement:
     means = np.stack([circle[labels == label].mean(axis=0) for label in range(classes)])  # (C, 2)
     centres = np.degrees(np.arctan2(means[:, 1], means[:, 0]))
     angles = np.degrees(np.arctan2(circle[:, 1], circle[:, 0]))
-    off = _wrapped(angles - centres[labels])  # (N,), -180..180
-    edges = np.stack([np.percentile(off[labels == label], [_EDGE, 100 - _EDGE]) for label in range(classes)])  # (C, 2)
+    offsets = _wrapped(angles - centres[labels])  # (N,), -180..180
+    edges = np.stack(
+        [np.percentile(offsets[labels == label], [_EDGE, 100 - _EDGE]) for label in range(classes)]
+    )  # (C, 2)
 
     order = np.argsort(centres)
-    after = np.roll(order, -1)
-    apart = (centres[after] - centres[order]) % 360.0
-    between = np.abs(_wrapped(centres[:, None] - centres[None, :]))[~np.eye(classes, dtype=bool)]
+    successors = np.roll(order, -1)
+    centre_steps = (centres[successors] - centres[order]) % 360.0
+    centre_distances = np.abs(_wrapped(centres[:, None] - centres[None, :]))[~np.eye(classes, dtype=bool)]
     return Arrangement(
         circle=circle,
         centres=centres,
-        mean_angle=float(np.abs(off).mean()),
-        max_cosine=math.cos(math.radians(float(between.min()))),
-        gaps=apart + edges[after, 0] - edges[order, 1],
+        mean_angle=float(np.abs(offsets).mean()),
+        max_cosine=math.cos(math.radians(float(centre_distances.min()))),
+        gaps=centre_steps + edges[successors, 0] - edges[order, 1],
     )
 
 
 def nearest_in_angle(features: Array, weights: Array) -> NDArray[np.int64]:
-    """For each of features (N, 2), the class (N,) whose weight of weights (C, 2) is nearest in angle."""
+    """The class (N,) of each feature (N, 2) whose weight, of weights (C, 2), is nearest in angle."""
     unit = weights / np.linalg.norm(weights, axis=1, keepdims=True)
     nearest: NDArray[np.int64] = np.argmax(features @ unit.T, axis=1)
     return nearest
 
 
 def _wrapped(degrees: Array) -> Array:
-    """Angles in -180..180."""
+    """The angles, in degrees, wrapped to -180..180."""
     wrapped: Array = (degrees + 180.0) % 360.0 - 180.0
     return wrapped

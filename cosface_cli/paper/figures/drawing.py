@@ -24,8 +24,9 @@ def side_by_side(
     error_kind: str,
     paper: Sequence[float | None],
 ) -> None:
-    """A row for each label, from the top: the measured accuracy in percent with its error, and on a second axis the
-    paper's. error_kind: what the errors are, in words; None: the training was stopped, or the paper has no value."""
+    """Draw a row for each label, from the top: the measured accuracy in percent with its error, and on a second axis
+    the paper's. ours: None for a training that was stopped. error_kind: what the errors are. paper: None for no value.
+    """
     left, right = figure.subplots(1, 2, sharey=True)
     positions = range(len(labels))
     for position, value, error in zip(positions, ours, errors, strict=True):
@@ -48,7 +49,7 @@ def side_by_side(
 
 
 def square(axes: Axes, low: float, high: float) -> None:
-    """Both axes from low to high, with the same scale."""
+    """Draw both axes from low to high, with the same scale."""
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")

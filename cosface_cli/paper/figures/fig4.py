@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-STEPS, BATCH = 900, 16  # the defaults here: the epochs of a recipe are for thousands of crops
+STEPS, BATCH = 900, 16  # the defaults of this figure: the epochs of a recipe are for thousands of crops
 CLASS_WEIGHTS_RATE = 0.1  # learning rate of the class weights, relative to the network's
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Panel:
-    """One loss."""
+    """The column of one loss."""
 
     name: str
     network: TrainedNetwork
@@ -55,8 +55,8 @@ class Panel:
 
     @property
     def row(self) -> dict[str, object]:
-        """accuracy: by the loss's logits, over the last epoch; accuracy_by_angle: share of the crops whose nearest
-        class weight in angle is their own; angles and gaps in degrees."""
+        """The row of the loss. accuracy: by the loss's logits, over the last epoch; accuracy_by_angle: share of the
+        crops that are nearest in angle to the weight of their class; angles and gaps in degrees."""
         by_angle = nearest_in_angle(self.features, self.weights) == self.labels
         return {
             "loss": self.name,
@@ -95,7 +95,7 @@ def trainings(config: Fig4Config) -> dict[str, PlannedTraining]:
 
 
 def prepare(config: Fig4Config, folder: Path) -> tuple[Fig4Config, list[Crop]]:
-    """Copy the crops of the people with the most crops to a folder; gives the config for them, and those crops."""
+    """Copy the crops of the people with the most crops to a folder; returns the config for them, and those crops."""
     crops = crops_of_largest_identities(config.aligned, config.template, config.people)
     steps = STEPS if config.epochs is None and config.steps is None else config.steps
     return replace(config, aligned=copy_crops(crops, folder), batch=config.batch or BATCH, steps=steps), crops
@@ -172,10 +172,10 @@ def _details(panels: list[Panel], crops: list[Crop]) -> dict[str, object]:
 
 
 def _differences(network: TrainedNetwork) -> list[str]:
-    """The paper gives neither the people nor the length nor the network of its toy experiment."""
+    """Differences from the paper, which does not name the people, the length and the network of this experiment."""
     data = f"data: {network.identities} people, {network.images} crops; the paper does not name its 8 people"
-    length = f"network and length: {network.settings['backbone']}, {network.steps} steps; the paper gives neither"
-    start = "start: the others start from softmax's network and each person's mean; the paper does not say how"
+    length = f"network and length: {network.settings['backbone']}, {network.steps} steps; the paper names neither"
+    start = "start: NSL and LMCL start from softmax's network and the mean of each person; the paper names no start"
     return [data, length, *scale_differences(network), *([start] if network.plan.after else [])]
 
 

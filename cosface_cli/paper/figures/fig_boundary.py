@@ -1,6 +1,6 @@
 """Figure 2: decision boundaries of softmax, NSL, A-Softmax and LMCL between two classes, in the plane of the cosines.
 
-Each is given in closed form and also found numerically from the logits of the loss as it is trained.
+Each is computed in closed form, and also numerically from the logits of the loss that is used for training.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ _WIDTHS_AT = (0.5, 0.8)  # cosines at which the margin's width is reported
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRule:
-    """When a loss decides for class 1: its boundary is where the logits of both classes are equal."""
+    """The decision of a loss between two classes. Its boundary is where the logits of both classes are equal."""
 
     name: str
     equation: str
-    """Of the boundary, for the table."""
+    """Equation of the boundary, for the table."""
     loss: str
     """A name of LOSSES."""
     options: Mapping[str, float]
-    """Of that loss."""
+    """Options of that loss."""
     closed_form: Callable[[Array], Array]
-    """cos theta_1 on the boundary, by cos theta_2 (N,); NaN where no cosine is large enough."""
+    """cos theta_2 (N,) -> cos theta_1 (N,) on the boundary; NaN where no cosine is large enough."""
     ratio: float = 1.0
     """|W_1| / |W_2|, for the loss that does not normalise its weights."""
 
 
 def rules(m: float, factor: int, ratio: float) -> tuple[DecisionRule, ...]:
-    """The four of Figure 2 (section 3.2)."""
+    """The four losses of Figure 2 (section 3.2)."""
 
     def additive(cos: Array) -> Array:
         return np.where(cos + m <= 1, cos + m, np.nan)
@@ -85,7 +85,8 @@ def rules(m: float, factor: int, ratio: float) -> tuple[DecisionRule, ...]:
 
 def fig_boundary(config: BoundaryConfig, emit: OnOutcome = ignore) -> PaperReport:
     """A row for each loss. margin_at_C: distance between the boundaries of the two classes where their mean cosine is
-    C, negative if they overlap. largest_difference: between closed form and logits, over all cosines of class 2."""
+    C, negative if they overlap. largest_difference: the largest difference between the boundaries in closed form and by
+    logits, over all cosines of class 2."""
     four = rules(config.m, config.factor, config.ratio)
     cos = np.cos(np.linspace(0, math.pi, _POINTS))  # of theta_2
     rows, points = [], {}
@@ -142,7 +143,7 @@ def width(rule: DecisionRule, cos: float) -> float:
 
 def logit_difference(rule: DecisionRule, cos_1: Array, cos_2: Array) -> Array:
     """The logit of class 1 minus that of class 2 (N,), for a unit feature of class 1 with these cosines (N,) to the
-    class weights, from the loss as it is trained: N pairs of weights around one feature."""
+    class weights, from the loss that is used for training, with N pairs of weights around one feature."""
     count = len(cos_1)
     head: Any = build(rule.loss, 3, 2 * count, rule.options, seed=0).double().eval()
     assert isinstance(head, ClassifierHead)
@@ -164,8 +165,8 @@ def _finite(value: float) -> float | None:
 
 
 def _draw(axes: Axes, rule: DecisionRule) -> None:
-    """Class 1 on the right, class 2 at the top as its mirror image; the margin between them is grey, or hatched where
-    the classes overlap."""
+    """Draw class 1 on the right and class 2 at the top, as its mirror image. The margin between them is grey; where the
+    classes overlap it is hatched."""
     cos = np.linspace(0, 1, _POINTS)
     edge = rule.closed_form(cos)  # cos theta_1 on class 1's boundary, by cos theta_2
     reached = np.isfinite(edge)

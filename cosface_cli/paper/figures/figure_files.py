@@ -26,13 +26,13 @@ def write_figure(
     draw: Draw,
     emit: OnOutcome,
 ) -> PaperReport:
-    """Write stem.json and the figure, and emit how it differs from the paper.
+    """Write stem.json, stem.png and stem.svg, and emit the differences from the paper.
 
-    source: the figure or table of the paper; rows: as printed; details: what else the JSON contains; size: of the
+    source: the figure or table of the paper; rows: as printed; details: further values for the JSON; size: of the
     figure in inches.
     """
     atomic.make_folder(stem.parent)
-    record, pixels, lines = (stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "png", "svg"))
+    json_file, png_file, svg_file = (stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "png", "svg"))
     values = {
         "schema": SCHEMA,
         "name": stem.name,
@@ -41,11 +41,11 @@ def write_figure(
         "differs": list(differs),
         **details,
     }
-    atomic.write_text(record, json.dumps(values, indent=1, ensure_ascii=True, allow_nan=False) + "\n")
-    atomic.write_bytes(pixels, png(draw, *size))
-    atomic.write_text(lines, svg(draw, *size))
+    atomic.write_text(json_file, json.dumps(values, indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+    atomic.write_bytes(png_file, png(draw, *size))
+    atomic.write_text(svg_file, svg(draw, *size))
     for sentence in differs:
         emit(Note(f"differs from the paper: {sentence}"))
-    files = (record, pixels, lines)
+    files = (json_file, png_file, svg_file)
     emit(Note(f"written: {', '.join(map(str, files))}"))
     return PaperReport(name=stem.name, rows=tuple(rows), differs=tuple(differs), files=files)

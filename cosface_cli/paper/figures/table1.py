@@ -37,7 +37,7 @@ def table1(config: TableConfig, emit: OnOutcome = ignore) -> PaperReport:
         ours, paper = result.column("accuracy"), result.column("paper_lfw")
         side_by_side(figure, ["without", "with"], ours, result.errors, result.error_kind, paper)
 
-    start = "without normalisation: after softmax, for as many steps again; the paper does not give its number"
+    start = "without normalisation: starts from softmax and has as many steps; the paper does not give the number"
     return write_figure(
         config.out / "table1",
         source="Table 1",

@@ -29,8 +29,9 @@ _LAMBDA_MAX, _LAMBDA_MIN, _GAMMA = 1000.0, 5.0, 0.12
 
 
 def annealing(steps: int) -> dict[str, float]:
-    """SphereFace's lambda, faster if it would not reach its minimum in the first third of the steps: until then the
-    margin has little effect. L-Softmax uses the same, since its own (Liu 2016) needs tens of thousands of steps."""
+    """The options of SphereFace's annealing. lambda falls faster than published if it would not reach its minimum in
+    the first third of the steps, because until then the margin has little effect. L-Softmax uses the same annealing,
+    since the published one (Liu 2016) needs tens of thousands of steps."""
     gamma = max(_GAMMA, 3 * (_LAMBDA_MAX / _LAMBDA_MIN - 1) / steps)
     return {"lambda_min": _LAMBDA_MIN, "lambda_max": _LAMBDA_MAX, "gamma": gamma, "power": 1.0}
 
@@ -69,8 +70,8 @@ def table2(config: TableConfig, emit: OnOutcome = ignore) -> PaperReport:
     differs = (
         *result.differs,
         *margin_differences(config.m),
-        f"A-Softmax, L-Softmax: lambda anneals as SphereFace's{faster}",
-        "pairs, triplets: of 4 crops of each person",
+        f"A-Softmax, L-Softmax: the annealing of lambda is SphereFace's{faster}",
+        "pairs, triplets: from 4 crops of each person in a batch",
     )
     return write_figure(
         config.out / "table2",

@@ -1,1 +1,1 @@
-"""The trainings behind the figures: which there are, what they cost, how well each verifies pairs."""
+"""The trainings of the figures: their plans, their costs, their runs, and the accuracy of each network on pairs."""

@@ -30,7 +30,7 @@ def crops_of_largest_identities(aligned: Path, template: str | None, count: int)
 
 
 def copy_crops(crops: list[Crop], folder: Path) -> Path:
-    """Make a crop folder with copies of these crops, completely or not at all; one that has them already stays.
+    """Make a crop folder with copies of these crops, completely or not at all. A folder that already has them stays.
 
     Raises CosfaceError if the folder has other crops.
     """
@@ -43,15 +43,15 @@ def copy_crops(crops: list[Crop], folder: Path) -> Path:
             raise CosfaceError("this folder has other people's crops", folder, "choose another --out")
         return folder
     atomic.make_folder(folder.parent)
-    part = atomic.partial(folder)
+    temporary = atomic.partial(folder)
     with atomic.write_errors(folder):
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         for crop in crops:
-            (part / crop.name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(crop.path, part / crop.name)
+            (temporary / crop.name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(crop.path, temporary / crop.name)
         records = [crop.record for crop in crops if crop.record is not None]
         if records:
             text = "".join(line(record) for record in records)
-            (part / MANIFEST).write_bytes(text.encode("utf-8", "surrogateescape"))
-        part.rename(folder)
+            (temporary / MANIFEST).write_bytes(text.encode("utf-8", "surrogateescape"))
+        temporary.rename(folder)
     return folder

@@ -29,7 +29,7 @@ class PlannedRow:
     """A row of a comparison before it is measured."""
 
     label: Mapping[str, object]
-    """The columns that say what the row is."""
+    """The columns that name the row, such as the loss."""
     plan: PlannedTraining
     published: Mapping[str, float]
     """The paper's columns; empty if the paper has none."""
@@ -37,7 +37,7 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a figure or table shows."""
+    """The content of a figure or table."""
 
     rows: tuple[dict[str, object], ...]
     """As printed."""
@@ -53,18 +53,18 @@ class Comparison:
     @property
     def errors(self) -> list[float | None]:
         """The error of each row's accuracy. With several seeds: standard deviation over the seeds, None for a row with
-        only one left. With one seed: standard error over the folds."""
+        one finished training. With one seed: standard error over the folds."""
         return self.column("accuracy_sd" if max(self.column("seeds")) > 1 else "accuracy_se")
 
     @property
     def error_kind(self) -> str:
-        """What the errors are, for the figure."""
+        """The kind of the errors, for the figure."""
         seeds = max(self.column("seeds"))
         return f"deviation over {seeds} seeds" if seeds > 1 else "standard error over the folds"
 
 
 def compare(planned: Sequence[PlannedRow], config: ComparisonConfig, emit: OnOutcome) -> Comparison:
-    """Train and verify what is missing.
+    """Train and verify the networks of all rows, as far as this is not done already.
 
     A row has accuracy (mean over the seeds, 0..1), accuracy_se (standard error over the folds, mean over the seeds),
     accuracy_sd (standard deviation over the seeds, None for one), train_accuracy (of the last epoch, mean over the

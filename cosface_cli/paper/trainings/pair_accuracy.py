@@ -1,4 +1,4 @@
-"""How well a trained network verifies pairs, by verify's LFW protocol. The result is saved, by weights and photos."""
+"""The accuracy of a trained network on pairs, by verify's LFW protocol. Results are saved by weights and photos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cosface_cli.verify.stage import verify_protocol
 
 @dataclass(frozen=True, slots=True)
 class VerificationPairs:
-    """The pairs that every network of a figure is verified on."""
+    """The pairs on which every network of a figure is verified."""
 
     file: Path
     pairs: int
@@ -33,12 +33,12 @@ class VerificationPairs:
 
 @dataclass(frozen=True, slots=True)
 class PairAccuracy:
-    """Of one network."""
+    """The accuracy of one network."""
 
     accuracy: float
     """0..1, mean over the folds."""
     standard_error: float
-    """Of the accuracy, over the folds."""
+    """Standard error of the accuracy, over the folds."""
     missing: int
     """Photos without a face."""
 
@@ -56,7 +56,7 @@ def find_pairs_and_photos(config: ComparisonConfig) -> VerificationPairs:
 def verify_network(
     network: TrainedNetwork, config: ComparisonConfig, test: VerificationPairs, emit: OnOutcome
 ) -> PairAccuracy:
-    """The accuracy of a network, from out/scores/RUN.json if that is of the same weights and photos."""
+    """The accuracy of a network, from out/scores/RUN.json if that has the same weights and photos."""
     file = config.out / "scores" / f"{network.folder.name}.json"
     subject = {"model_id": network.model_id, "photos": test.fingerprint}
     saved = _read(file)
@@ -97,7 +97,8 @@ def _read(file: Path) -> Mapping[str, Any] | None:
 
 
 def _notes_of(name: str, emit: OnOutcome) -> OnOutcome:
-    """A callback for the verify stage: its notes get the run's name; the photos are not inputs of the figure."""
+    """A callback for the verify stage. It adds the run's name to notes, and drops the outcomes of photos, which are not
+    inputs of the figure."""
 
     def on_outcome(outcome: Outcome) -> None:
         match outcome:

@@ -1,4 +1,4 @@
-"""In which ways an experiment is not the paper's, as sentences that a figure lists."""
+"""The differences of an experiment from the paper's, as sentences that a figure lists."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def margin_differences(m: float) -> list[str]:
 
 
 def pair_differences(test: VerificationPairs) -> list[str]:
-    """Differences from LFW's View 2, and from how the paper embeds its photos."""
+    """Differences from LFW's View 2, and from the paper's way to embed photos."""
     sentences = []
     if (test.pairs, test.folds) != (published.PAIRS, published.FOLDS):
         sentences.append(

@@ -1,4 +1,4 @@
-"""The trainings that a figure needs: which there are, in which order, and what the train stage is called with."""
+"""The trainings that a figure needs, their order, and the config of the train stage for each."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ TRIPLET = PlannedTraining("triplet", "triplet", _BALANCED)
 
 
 def lmcl(m: float) -> PlannedTraining:
-    """LMCL with that margin; with m = 0 it is NSL."""
+    """LMCL with this margin; m = 0 is NSL."""
     return PlannedTraining(f"cosface-m{m:g}", "cosface", {"m": m}) if m else PlannedTraining("nsl", "nsl")
 
 
 def in_order(plans: Sequence[PlannedTraining], seeds: Sequence[int]) -> list[tuple[PlannedTraining, int]]:
-    """Each training once with each seed, after the one that it starts from."""
+    """Each training once with each seed. A training comes after the one that it starts from."""
     order: dict[str, PlannedTraining] = {}
     for plan in plans:
-        for one in (*_predecessors(plan), plan):
-            order.setdefault(one.name, one)
+        for each in (*_predecessors(plan), plan):
+            order.setdefault(each.name, each)
     return [(plan, seed) for seed in dict.fromkeys(seeds) for plan in order.values()]
 
 
@@ -57,7 +57,7 @@ def run_folder(plan: PlannedTraining, seed: int, out: Path) -> Path:
 
 
 def train_config(plan: PlannedTraining, config: TrainingConfig, seed: int) -> TrainConfig:
-    """What the train stage is called with."""
+    """The config of the train stage for a training with one seed."""
     overrides = dict(plan.overrides)
     if "s" in LOSSES.load(plan.loss).DEFAULTS and config.s is not None:
         overrides.setdefault("s", config.s)
@@ -65,7 +65,7 @@ def train_config(plan: PlannedTraining, config: TrainingConfig, seed: int) -> Tr
         aligned=config.aligned,
         template=config.template,
         out=run_folder(plan, seed, config.out),
-        # with a start, train would choose the recipe for fine-tuning: all trainings of a figure use the same recipe
+        # all trainings of a figure use one recipe; by itself train would choose another one for those with a start
         recipe=config.recipe or _recipe(config.aligned),
         start=None if plan.after is None else str(run_folder(plan.after, seed, config.out)),
         loss=plan.loss,
@@ -84,12 +84,12 @@ def train_config(plan: PlannedTraining, config: TrainingConfig, seed: int) -> Tr
 
 
 def without_start(plan: PlannedTraining) -> PlannedTraining:
-    """The same from new weights: to look at a training before the one that it starts from was run."""
+    """The training with new weights, for estimates before the training that it starts from was run."""
     return replace(plan, after=None)
 
 
 def step_count(config: TrainingConfig, plan: PlannedTraining = SOFTMAX) -> int:
-    """How many steps the training has. Raises CosfaceError if it cannot be run."""
+    """The number of steps of a training. Raises CosfaceError if it cannot be run."""
     job = training_job(train_config(without_start(plan), replace(config, out=Path()), 0), ignore)
     with closing(job.data.loader):
         return job.schedule.steps

@@ -1,4 +1,4 @@
-"""How long the trainings of a figure take, measured before they start."""
+"""The time that the trainings of a figure take, estimated before they start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cosface_cli.train import stage
 def cost_report(
     name: str, plans: Sequence[PlannedTraining], config: TrainingConfig, seeds: Sequence[int], emit: OnOutcome
 ) -> PaperReport:
-    """A row for each training: its time on this device, from a few timed steps; 0 minutes if it is finished."""
+    """A row for each training: its time on this device, estimated from a timed step; 0 minutes if it is finished."""
     rows = []
     for plan, seed in in_order(plans, seeds):
         rows.append(_cost(plan, config, seed, emit))

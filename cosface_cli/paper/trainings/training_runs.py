@@ -1,4 +1,4 @@
-"""Runs the trainings of a figure: each is a run folder, which is resumed if it is unfinished and kept if it is done."""
+"""Run the trainings of a figure. Each has a run folder; an unfinished run is resumed, and a finished run stays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TrainedNetwork:
 
     @property
     def record(self) -> dict[str, object]:
-        """What the figure's JSON says of it."""
+        """Its entry in the figure's JSON."""
         return {
             "run": str(self.folder),
             "seed": self.seed,
@@ -58,8 +58,8 @@ def train_all(
 ) -> Iterator[TrainedNetwork]:
     """Run each training with each seed, unless it is finished already. Raises CosfaceError as the train stage does.
 
-    A training whose loss became infinite or not a number is emitted as rejected and is among the results; so is one
-    that would start from its weights. All trainings are checked before the first one starts.
+    A training whose loss became infinite or not a number is Rejected and is among the results; so is a training that
+    would start from its weights. All trainings are checked before the first one starts.
     """
     order = in_order(plans, seeds)
     for plan, _ in in_order(plans, [0]):
@@ -85,8 +85,8 @@ def _train(plan: PlannedTraining, config: TrainingConfig, seed: int, emit: OnOut
         is_same = record_before is not None and record_before.finished and record_before.model_id == report.model_id
         emit(Skipped(name) if is_same else Done(name))
     except CosfaceError as error:
-        if _mtime_ns(folder.stopped) in (None, stopped_before):  # not the error of a training that diverged
-            if "--resume" in (error.hint or ""):  # the run has another length; all of a figure have the same
+        if _mtime_ns(folder.stopped) in (None, stopped_before):  # the training did not diverge: another error
+            if "--resume" in (error.hint or ""):  # the run has another length than the figure's other runs
                 raise CosfaceError(error.problem, error.path, "choose another --out") from None
             raise
         stopped = error.problem
@@ -117,9 +117,10 @@ def _skipped_without_start(plan: PlannedTraining, start: TrainedNetwork, out: Pa
 
 
 def _under_name(name: str, emit: OnOutcome) -> OnOutcome:
-    """A callback for the train stage, as one input among several: notes get the run's name, progress passes through.
+    """A callback for the train stage, whose run is one input of the figure. It adds the run's name to notes, and passes
+    progress on.
 
-    Notes wait until a step was done, so that nothing is said about a run that is finished already.
+    Notes are delayed until a step was done, so that a finished run emits none.
     """
     waiting: list[Note] = []
 
@@ -143,7 +144,7 @@ def _under_name(name: str, emit: OnOutcome) -> OnOutcome:
 
 
 def _overall_progress(emit: OnOutcome, number: int, count: int) -> OnOutcome:
-    """A callback that turns the progress of run `number` into the progress of all, in thousandths of a run."""
+    """A callback that converts the progress of run `number` to the progress of all runs, in thousandths of a run."""
 
     def on_outcome(outcome: Outcome) -> None:
         if isinstance(outcome, Progress):

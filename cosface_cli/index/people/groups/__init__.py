@@ -1,1 +1,1 @@
-"""Grouping the faces of an index: linkage, persons of the groups, and the page that shows them."""
+"""Grouping the faces of an index: linkage, the persons of the groups, and the page that shows them."""

@@ -1,4 +1,4 @@
-"""The mean cosine from which two groups of faces are the same person's."""
+"""The mean cosine from which two groups of faces are of the same person."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from cosface_cli.errors import CosfaceError
 from cosface_cli.index.people.index_faces import IndexFaces
 from cosface_cli.outcomes import Note, OnOutcome
 
-# By model and flip, from 6,253 faces of 299 CelebA people: where pairwise F and BCubed F are best on average over three
-# collections, all faces, 50 of the people, and everybody with one photo or a few: about .01 below each one's own best.
-# tests/bench/cluster.py --choose computes it.
+# By model and flip, from 6,253 faces of 299 CelebA people: the threshold with the best pairwise F and BCubed F on
+# average over three collections: all faces, 50 of the people, and one or a few photos of each person. Both are about
+# .01 below the best of each single collection. tests/bench/cluster.py --choose computes it.
 MEASURED = {
     ("dlib-resnet29-55533b28a95800a5", "none"): 0.922,
     ("dlib-resnet29-55533b28a95800a5", "sum"): 0.926,
     ("dlib-resnet29-55533b28a95800a5", "concat"): 0.921,
     ("dlib-resnet29-int8-a7bf5e19970a7d15", "none"): 0.922,
 }
-# The estimate is so many deviations above the cosines of strangers: on the same collections .034 below the packaged
-# network's best, which is at 2.1, and .024 below that of a MobileFaceNet trained by others, which is at 3.
+# The estimate is this number of deviations above the median cosine of strangers. On the same collections its F is .034
+# below the packaged network's best, which is at 2.1 deviations, and .024 below that of a public MobileFaceNet, at 3.
 DEVIATIONS = 2.4
 _PAIRS = 200_000
-_MIN_FACES = 100  # with fewer faces their cosines say nothing about strangers
+_MIN_FACES = 100  # fewer faces are too few to estimate the cosines of strangers
 
 
 def merge_threshold(faces: IndexFaces, min_cos: float | None, emit: OnOutcome) -> float:
-    """min_cos if it is given, else the threshold measured for the model, else one estimated from the faces.
+    """min_cos; if it is None, the threshold measured for the model, or else an estimate from the faces.
 
-    The estimate takes most pairs of faces for pairs of strangers, so it needs dozens of people; a Note says so.
-    Raises CosfaceError if there are too few faces for it.
+    The estimate assumes that most pairs of faces are pairs of strangers, so it needs dozens of people; a Note says so.
+    Raises CosfaceError if there are too few faces for an estimate.
     """
     if min_cos is not None:
         return min_cos
@@ -50,7 +50,8 @@ def merge_threshold(faces: IndexFaces, min_cos: float | None, emit: OnOutcome) -
 
 
 def estimate(faces: IndexFaces) -> float:
-    """From median and median absolute deviation of the cosines between randomly drawn faces, the same at each run."""
+    """Estimate the threshold from the median and the median absolute deviation of the cosines between randomly drawn
+    faces, which are the same in each run."""
     rng = np.random.default_rng(0)
     sample = np.unique(rng.integers(0, len(faces), 2048))
     vectors = faces.take(sample).astype(np.float64)

@@ -1,4 +1,4 @@
-"""An HTML page to look through the groups: each with its doubtful faces first, and its nearest groups."""
+"""An HTML page for reviewing the groups: each with its doubtful faces first, and with its nearest groups."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEAREST = 3  # groups named beside each group
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _PageGroup:
-    """A group that is a person, as the page shows it."""
+    """A group with a person, as the page shows it."""
 
     person: Person
     number: int
@@ -42,7 +42,7 @@ class _PageGroup:
 
 
 def write_people_page(path: Path, faces: IndexFaces, grouped: GroupedFaces) -> None:
-    """Write the page. Memory holds one picture; the same files give the same bytes.
+    """Write the page. Memory holds one picture. The same files give the same bytes.
 
     Raises CosfaceError if it cannot be written.
     """
@@ -85,7 +85,7 @@ def write_people_page(path: Path, faces: IndexFaces, grouped: GroupedFaces) -> N
 def _page_groups(
     groups: Groups, person_of: Sequence[Person | None], is_doubtful: NDArray[np.bool_]
 ) -> Iterator[_PageGroup]:
-    """The groups that are persons, the largest first."""
+    """The groups with a person, the largest first."""
     order = np.argsort(groups.group_of, kind="stable")
     ends = np.cumsum(np.bincount(groups.group_of, minlength=len(groups.counts)))
     persons = []
@@ -130,11 +130,10 @@ def _group_data(
     group: _PageGroup,
     nearest: list[tuple[int, float]],
 ) -> dict[str, object]:
-    """A group as the page's script reads it."""
+    """A group as the page's script reads it. near: the nearest groups."""
     return {
         "id": group.person.id,
         "name": group.person.name,
-        "held": group.person.held,
         "size": group.size,
         "doubtful": group.doubtful,
         "cos": group.cos,
@@ -154,7 +153,6 @@ def _face_data(
     return {
         "source": row.source,
         "face": row.face,
-        "folder": row.identity,
         "cos": round(float(cosine), 3),
         "other": None if other_cosine <= -1.0 else round(float(other_cosine), 3),
         "doubtful": is_doubtful,
@@ -163,13 +161,13 @@ def _face_data(
 
 
 def thumbnail(row: FaceRow) -> str | None:
-    """The picture of a face for the page, None if its file cannot be read any more."""
+    """The picture of a face for the page; None if its file can no longer be read."""
     path = Path(row.root) / row.source
     try:
         photo = pictures.decode(pictures.read(path), path)
     except (PhotoError, OSError):
         return None
-    image = pictures.cut_out(photo.image, row.box) if row.size else photo.image  # of a photo only the face
+    image = pictures.cut_out(photo.image, row.box) if row.size else photo.image  # rows of crops have no file size
     return page_writer.picture(pictures.encode_thumbnail(image, SIDE))
 
 

@@ -1,4 +1,4 @@
-"""The persons of grouped faces: groups keep the ids and names that their faces had before."""
+"""The persons of grouped faces. A group gets the id and the name that its faces had before."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class GroupedFaces:
 
     groups: Groups
     people: People
-    """All persons, also those whose faces are not in the index at present."""
+    """All persons, including those whose faces are not in the index at present."""
     person_of: list[Person | None]
     """(N): the person of each face; None in a group that is too small."""
     min_cos: float
 
     @property
     def is_doubtful(self) -> NDArray[np.bool_]:
-        """(N,): whether a face of a person is nearer to another group than to its own, or far from its own."""
+        """(N,): whether a face of a person is nearer to another group than to its group, or far from its group."""
         has_person = np.array([person is not None for person in self.person_of], bool)
         return has_person & ((self.groups.cosine < self.min_cos) | (self.groups.other_cosine > self.groups.cosine))
 
@@ -65,8 +65,8 @@ def group_faces(faces: IndexFaces, people: People, min_cos: float, min_size: int
 
 
 def _start_groups(people: People, numbers: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """By number of a distinct face, the group that it starts in: that of its held person, else its own. And by group
-    whether it is a held person's."""
+    """By number of a distinct face, its first group: that of its held person, else a group of one face. By group,
+    whether it belongs to a held person."""
     start_group = np.full(len(numbers), -1, np.int64)
     held_count = 0
     for person in people.persons.values():
@@ -84,8 +84,8 @@ def _start_groups(people: People, numbers: dict[str, int]) -> tuple[NDArray[np.i
 def _person_ids(
     people: People, group_of_key: dict[str, int], members: dict[int, list[str]], min_size: int
 ) -> tuple[dict[int, int], int]:
-    """The id of the person of each group, and the next free id. A group gets the id of the person that it shares most
-    faces with; other groups of min_size or more get new ids, the largest first."""
+    """The id of the person of each group, and the next free id. A group gets the id of the person with whom it shares
+    most faces; other groups of at least min_size faces get new ids, the largest first."""
     ids: dict[int, int] = {}
     shared: Counter[tuple[int, int]] = Counter()
     for person in people.persons.values():
@@ -108,7 +108,7 @@ def _person_ids(
 
 
 def _persons(people: People, members: dict[int, list[str]], ids: dict[int, int]) -> dict[int, Person]:
-    """All persons by id. A held person keeps faces that the index does not hold at present."""
+    """All persons by id. A held person keeps faces that are not in the index at present."""
     persons = {person.id: person for person in people.persons.values() if person.held}
     for group, number in ids.items():
         held_person = persons.get(number)

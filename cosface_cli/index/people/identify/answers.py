@@ -17,7 +17,7 @@ Batches = Iterator[Batch]
 
 
 def answer_each_face(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, emit: OnOutcome) -> IdentifyReport:
-    """Answer each face of each probe by itself."""
+    """Answer each face of each probe separately."""
     threshold, set_on = threshold_of(config, enrolled, 1, emit)
     tally = Tally()
     searches = known = 0
@@ -45,7 +45,7 @@ def answer_each_face(config: IdentifyConfig, enrolled: Enrolled, batches: Batche
 
 
 def answer_one_person(config: IdentifyConfig, enrolled: Enrolled, batches: Batches, emit: OnOutcome) -> IdentifyReport:
-    """Answer all probes together, as one search. A photo with several faces is Rejected: it shows several people."""
+    """Answer all probes together, as one search. A photo with several faces is Rejected."""
     probes: list[Probe] = []
     rejected = 0
     for probe in (probe for batch in batches for probe in batch):
@@ -75,8 +75,8 @@ def answer_one_person(config: IdentifyConfig, enrolled: Enrolled, batches: Batch
 def _answers(
     config: IdentifyConfig, enrolled: Enrolled, searches: list[Search], threshold: float
 ) -> Iterator[dict[str, object]]:
-    """For each search: match, the name or None; candidate, the best person, and the nearest photo of that person;
-    candidates, the k best."""
+    """For each search: match (the name, or None), candidate (the best person, with that person's nearest photo) and
+    candidates (the k best persons)."""
     scores, persons = enrolled.candidates(searches, config.k)
     for (photos, _), cosines, places in zip(searches, scores.tolist(), persons.tolist(), strict=True):
         row = enrolled.faces.row(_nearest_photo(enrolled, photos, places[0]))

@@ -1,4 +1,4 @@
-"""The people whom an index knows by name, ready to be compared with probes."""
+"""The named people of an index, ready to be compared with probes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Vectors = NDArray[np.float32]
 Candidates = tuple[NDArray[np.float64], Ints]  # cosines (S, K) and places in Enrolled.names (S, K), best first
 Search = tuple[Vectors, NDArray[np.float64]]  # photos (M, D) of one person, and the weight (M,) of each
 
-# The detector's score to that power. On CelebA identification is then a little better than with equal weights; weights
-# by sharpness or by the size of the face make it worse.
+# A weight is the detection score to this power. On CelebA identification is a little better with it than with equal
+# weights, and worse with weights by sharpness or by the size of the face.
 QUALITY_POWER = 4
-_SPARE = 16  # the last bits of a product depend on the batch: so many more are scored again in double precision
+_SPARE = 16  # further templates scored in float64, since the last bits of a float32 product depend on the batch
 _DEEPER = 4  # factor by which the search is widened while it finds too few people
 
 
@@ -39,7 +39,7 @@ class Enrolled:
     """
 
     def __init__(self, faces: IndexFaces, people: People, pool: Pool) -> None:
-        """The name of a face is that of its person if people named the person, else its identity.
+        """The name of a face is its person's name, if the person has one, else the identity of the face.
 
         Raises CosfaceError if no face has a name.
         """
@@ -64,7 +64,7 @@ class Enrolled:
         self._templates = None if pool == "max" else self._pool_persons()
 
     def candidates(self, searches: Sequence[Search], k: int) -> Candidates:
-        """The K = min(k, persons) best persons for each of S searches; equal ones in the order of their names."""
+        """The K = min(k, persons) best persons for each of S searches; those of equal cosine by name."""
         k = min(k, len(self.names))
         if not searches:
             return np.zeros((0, k)), np.zeros((0, k), np.int64)
@@ -128,7 +128,7 @@ def _by_template(templates: Vectors, probes: Vectors, k: int) -> Candidates:
 
 
 def _best_of(scores: NDArray[np.float64], persons: Ints) -> Candidates:
-    """Of the candidates (M, K) of a person's photos the K best, each by its best photo."""
+    """The K best of the candidates (M, K) of M photos of one person, each by its best photo."""
     best: dict[int, float] = {}
     for score, person in zip(scores.ravel().tolist(), persons.ravel().tolist(), strict=True):
         best[person] = max(score, best.get(person, -np.inf))

@@ -23,10 +23,10 @@ SAME_PHOTO = 1.0 - 1e-6  # cosine from which a probe is an enrolled photo itself
 
 
 def evaluate(config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[Batch], emit: OnOutcome) -> Evaluation:
-    """Rates at the threshold, and over all thresholds.
+    """Rates at the threshold, and at all thresholds.
 
-    The first face of each probe counts. A probe without identity, or one that is an enrolled photo itself, is left out,
-    and a Note says how many. Raises CosfaceError if no probe is left.
+    The first face of each probe is used. Probes without identity, and probes that are enrolled photos, are left out,
+    and a Note says how many. Raises CosfaceError if no probe remains.
     """
     groups = _groups(config, enrolled, batches, emit)
     if not groups:
@@ -59,7 +59,7 @@ def evaluate(config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[Batch
 def _groups(
     config: IdentifyConfig, enrolled: Enrolled, batches: Iterator[Batch], emit: OnOutcome
 ) -> list[tuple[int, list[Probe]]]:
-    """The searches: the place of the person in enrolled.names, -1 for a stranger, and the probes."""
+    """The searches: the position of the person in enrolled.names, -1 for a stranger, and the probes."""
     places = {name: place for place, name in enumerate(enrolled.names)}
     groups: dict[object, tuple[int, list[Probe]]] = {}
     unknown = enrolled_photos = 0
@@ -82,7 +82,7 @@ def _groups(
     if unknown:
         emit(Note(f"{unknown} probes without identity were left out"))
     if enrolled_photos:
-        emit(Note(f"{enrolled_photos} probes were left out: they are enrolled photos themselves"))
+        emit(Note(f"{enrolled_photos} probes were left out: they are enrolled photos"))
     return list(groups.values())
 
 

@@ -1,4 +1,4 @@
-"""The threshold from which a search is answered, set so that strangers are answered at a wanted rate."""
+"""The threshold from which a search is answered, set so that strangers are answered at a given rate."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MAX_SEARCHES = 10_000  # searches by strangers that a threshold is set on
 
 
 def threshold_of(config: IdentifyConfig, enrolled: Enrolled, photos: int, emit: OnOutcome) -> tuple[float, int]:
-    """The threshold, and the number of searches by strangers that it was set on: 0 for --min-cos.
+    """The threshold, and the number of searches by strangers by which it was set: 0 for --min-cos.
 
-    photos: of each search, as many as a search by a probe has: pooled photos score higher, also of strangers. Raises
-    CosfaceError if the strangers are too few for config.fpir.
+    photos: the number of photos in each search by a stranger. It must be that of the probes' searches, since pooled
+    photos have higher scores. Raises CosfaceError if there are too few strangers for config.fpir.
     """
     if config.min_cos is not None:
         return config.min_cos, 0
@@ -40,11 +40,12 @@ def threshold_of(config: IdentifyConfig, enrolled: Enrolled, photos: int, emit: 
 def left_out_scores(enrolled: Enrolled, photos: int, most: int = MAX_SEARCHES) -> NDArray[np.float64]:
     """The best scores of searches by each enrolled person, as if that person were not enrolled.
 
-    The person is left out of the answer; the rest of the gallery is as it is. photos: of each search, or all of a
-    person's if nobody has so many; most: searches, evenly spaced. Raises CosfaceError for one person alone.
+    The person is left out of the answer; the rest of the gallery is unchanged. photos: the number of photos in each
+    search; if no person has so many, all photos of each person. most: the largest number of searches, evenly spaced.
+    Raises CosfaceError for fewer than two persons.
     """
     if len(enrolled.names) < 2:
-        problem = "one enrolled person alone says nothing about strangers"
+        problem = "only one person is enrolled, so there are no strangers to set a threshold by"
         hint = "give strangers with --strangers, or a cosine with --min-cos"
         raise CosfaceError(problem, enrolled.faces.root, hint)
     groups = [
@@ -66,8 +67,8 @@ def search_by(probes: list[Probe]) -> Search:
 
 
 def _store_scores(config: IdentifyConfig, enrolled: Enrolled, photos: int, emit: OnOutcome) -> NDArray[np.float64]:
-    """The best scores of the strangers in stores. A row without identity is a person of its own; people with the name
-    of an enrolled person are left out."""
+    """The best scores of the strangers in stores. A row without identity counts as a person; people with the name of an
+    enrolled person are left out."""
     names = set(enrolled.names)
     people: dict[str | int, list[Probe]] = {}
     left_out = 0

@@ -1,4 +1,4 @@
-"""Names and corrections of groups by people. Each edit replaces people.jsonl in one step."""
+"""Names and corrections of groups by the user. Each edit replaces people.jsonl in one step."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def label(index: Path, who: str, name: str) -> Person:
 
 
 def merge_people(index: Path, who: str, others: Sequence[str]) -> Person:
-    """Make one person of several: with the id of the first, and its name or else the first name among the others."""
+    """Make one person of several, with the id of the first one, and the first name among all of them."""
     with _editing(index) as edit:
-        persons = {person.id: person for person in (edit.people.find(called, index) for called in (who, *others))}
+        persons = {person.id: person for person in (edit.people.find(each, index) for each in (who, *others))}
         if len(persons) < 2:
-            raise CosfaceError("these are one person already", index, "name two or more persons, by id or name")
+            raise CosfaceError("these are already one person", index, "give two or more persons, by id or name")
         first = next(iter(persons.values()))
         names = [person.name for person in persons.values() if person.name is not None]
         faces = sorted(face for person in persons.values() for face in person.faces)
@@ -40,9 +40,9 @@ def merge_people(index: Path, who: str, others: Sequence[str]) -> Person:
 
 
 def split_person(index: Path, who: str, sources: Sequence[str], name: str | None = None) -> tuple[Person, Person]:
-    """Take the faces of some photos out of a person and make a new person of them; returns the old and the new one.
+    """Move the faces of some photos from a person to a new person; returns the old and the new person.
 
-    sources: as the index has them; with `#2` behind them only the second face of the photo.
+    sources: as in the index; a source with the ending `#2` means only the second face of the photo.
     """
     if name is not None:
         require_name(name)

@@ -1,4 +1,4 @@
-"""Names as a CSV file, one line a face. What is exported can be imported into any index of the same photos."""
+"""Names as a CSV file, one line per face. An exported file can be imported into any index of the same photos."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class _Line:
 
 
 def export_names(index: Path, table: Path) -> int:
-    """Write all persons to a CSV file (UTF-8, one line a face, in order of ids); returns the number of faces.
+    """Write all persons to a CSV file (UTF-8, one line per face, in order of ids); returns the number of faces.
 
-    A face that the index does not hold at present has no source.
+    A face that is not in the index at present has no source.
     """
     people = read_people(index)
     sources: dict[str, str] = {}
@@ -53,11 +53,11 @@ def export_names(index: Path, table: Path) -> int:
 
 
 def import_names(index: Path, table: Path, emit: OnOutcome = ignore) -> list[Person]:
-    """Name faces by a CSV file; one outcome a line. Returns the persons that were changed or are new.
+    """Name faces according to a CSV file, with one outcome per line. Returns the changed and the new persons.
 
-    Columns: name, and hash (with face) or source; without `face` all faces of a source are meant. A face moves from
-    its person to the person of that name, who is made if there is none. Lines without a name are skipped; one whose
-    face is not in the index is Rejected. All changes are written in one step.
+    Columns: name, and hash (with face) or source; without `face` a line is for all faces of its source. A face moves
+    from its person to the person of that name, who is created if there is none. Lines without a name are skipped; a
+    line whose face is not in the index is Rejected. All changes are written in one step.
     """
     lines = list(_read_lines(table))
     with atomic.lock(index / MAIN):
@@ -90,7 +90,7 @@ def _outcome(table: Path, line: _Line, key: str, faces: list[str], index: Path) 
 
 
 def _renamed(persons: dict[int, Person], next_id: int, names: dict[str, str]) -> dict[int, Person]:
-    """The persons that change if faces (by key) get names; without faces where they lose all."""
+    """The persons that change when faces (by key) get names; a person that loses all faces has none."""
     changed: dict[int, Person] = {}
     for person in persons.values():
         remaining = tuple(face for face in person.faces if names.get(face, person.name) == person.name)
