@@ -1,11 +1,11 @@
 """train: a crop folder in, a run folder out.
 
-The run folder has weights.safetensors (all that embedding needs: of the best epoch where epochs are scored, else of the
-last one), last.safetensors (of the last epoch, where epochs are scored), head.safetensors (the class weights), state/
-(to resume from), metrics.jsonl (one line per epoch) and the same for TensorBoard, run.json (the settings and the data),
-model.onnx, report.html (a page to look at) and noise.jsonl (crops whose labels look wrong).
+The run folder has weights.safetensors (the weights for embedding: of the best epoch if epochs are scored, else of the
+last one), last.safetensors (of the last epoch, if epochs are scored), head.safetensors (the class weights), state/ (to
+resume from), metrics.jsonl (one line per epoch) and the same for TensorBoard, run.json (the settings and the data),
+model.onnx, report.html (a page about the run) and noise.jsonl (crops whose labels look wrong).
 
-If a run is interrupted, run the same command again: it resumes, and ends with the same files as without interruption.
+If a run is interrupted, run the same command again: it resumes, and ends with the same files as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Setting(Option):
     """An option that a recipe may set too. The command line takes precedence over the recipe."""
 
     fallback: object = None
-    """Its value where neither the command line nor the recipe sets it; None where it follows from other settings."""
+    """Its value if neither the command line nor the recipe sets it; None if it depends on other settings."""
 
 
 def setting(help: str, *flags: str, fallback: object = None, **fields: Any) -> Setting:
@@ -46,7 +46,7 @@ def setting(help: str, *flags: str, fallback: object = None, **fields: Any) -> S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig(Checked):
-    """What to train, on which crops. None: as the recipe says."""
+    """What to train, on which crops. None: the recipe's value."""
 
     aligned: Annotated[
         Path | tuple[Path, ...],
@@ -148,7 +148,7 @@ class TrainConfig(Checked):
     sample_rate: Annotated[
         float | None,
         setting(
-            "Share of the classes in the loss of a step; those of its crops are always among them (Partial FC).",
+            "Share of the classes in the loss of a step; they always include the classes of its crops (Partial FC).",
             above=0,
             at_most=1,
             fallback=1.0,
@@ -240,7 +240,7 @@ class TrainConfig(Checked):
     hold_out: Annotated[
         float | None,
         setting(
-            "Share of the people that is not trained on, but scored after each epoch.",
+            "Share of the people who are not trained on, but on whom each epoch is scored.",
             at_least=0,
             below=1,
             fallback=0.0,
@@ -256,7 +256,7 @@ class TrainConfig(Checked):
         ),
     ] = None
     validate: Annotated[
-        Path | None, option("File of pairs that is scored before training and after each epoch.", group=SCORING)
+        Path | None, option("List of pairs to score before training and after each epoch.", group=SCORING)
     ] = None
     validate_root: Annotated[
         Path | None, option("Folder of the crops or photos that the pairs name.", group=SCORING)
@@ -284,12 +284,12 @@ class TrainConfig(Checked):
         int,
         option("Seed of the first weights, the order of the crops and the augmentation.", at_least=0, below=2**63),
     ] = 0
-    device: Annotated[Device, option("What computes: {choices}.", group=MACHINE)] = "auto"
+    device: Annotated[Device, option("Device that trains: {choices}.", group=MACHINE)] = "auto"
     precision: Annotated[
         Precision | None, setting("Number format of the network: {choices}.", fallback="fp32", group=MACHINE)
     ] = None
     channels_last: Annotated[
-        bool | None, setting("Memory order of the pictures: channels last.", fallback=True, group=MACHINE)
+        bool | None, setting("Use the channels-last memory format.", fallback=True, group=MACHINE)
     ] = None
     compile: Annotated[
         bool | None, setting("Use torch.compile, which needs a C++ compiler.", fallback=False, group=MACHINE)
@@ -329,18 +329,18 @@ class TrainReport:
     out: Path
     """Run folder."""
     weights: Path
-    """The file in it for --model."""
+    """Its file of weights, for --model."""
     model_id: str
     """Hash of the weights."""
     identities: int
     images: int
     epochs: int
-    """Trained in all."""
+    """Epochs trained in all."""
     resumed_from: int | None
     """The step after which this call resumed; None for a run from the beginning."""
     last: Mapping[str, object] = field(default_factory=dict)
     """The last row of metrics.jsonl."""
     best_epoch: int | None = None
-    """Whose weights were kept, 0 for those of the start; None where no epoch was scored."""
+    """The epoch whose weights are in `weights`, 0 for the start; None if no epoch was scored."""
     suspects: int | None = None
-    """Crops whose labels look wrong; None where there is no report."""
+    """Crops whose labels look wrong; None if there is no report."""

@@ -1,4 +1,4 @@
-"""What is trained on what: recipe, start, settings, device and crops, put together."""
+"""A training job: settings, starting weights, device and crops, made from a config and its recipe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cosface_cli.train.step.schedule import Schedule, schedule_of
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TrainingJob:
-    """A training that can begin."""
+    """All that a training needs."""
 
     settings: Settings
     backbone: Backbone
@@ -36,13 +36,13 @@ class TrainingJob:
     ranks: Ranks
     device: torch.device
     data: LabelledCrops
-    """The crops to train on, without those of the people held out."""
+    """The crops to train on, without those of held-out people."""
     held_out: HeldOut | None
     source: str
-    """Where the crops come from, in a few words."""
+    """Short name of the folder or files of the crops."""
     dropped: Dropped
     facts: dict[str, object]
-    """What run.json says of all crops."""
+    """The entry of run.json about all crops."""
     schedule: Schedule
 
 
@@ -125,6 +125,6 @@ def first_batch(job: TrainingJob) -> Batch:
 
 
 def learner_of(job: TrainingJob) -> Learner:
-    """The learner as it begins."""
+    """The learner before its first step."""
     tensors = job.start.tensors if job.start else None
     return new_learner(job.settings, job.backbone, len(job.data.identities), job.device, tensors, job.ranks)

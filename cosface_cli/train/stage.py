@@ -1,4 +1,4 @@
-"""The stage: from a crop folder to a run folder."""
+"""The functions of train: from a crop folder to a run folder, and the estimate before it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from cosface_cli.train.step.throughput import Throughput
 def train(config: TrainConfig, emit: OnOutcome = ignore) -> TrainReport:
     """Train a network on a crop folder, or resume a run that was interrupted.
 
-    Emits a Done for each epoch, whose row is the line of metrics.jsonl, images_per_second, and wait: the share 0..1
-    of the time in which the network waited for crops. Raises CosfaceError for crops or settings that cannot be trained
-    with, for a run folder of another run, and where the loss is not finite.
+    Emits a Done for each epoch. Its row has the line of metrics.jsonl, images_per_second, and wait: the share 0..1 of
+    the time in which the network waited for crops. Raises CosfaceError for crops or settings that cannot be used, for a
+    run folder of another run, and if the loss is not finite.
     """
     return run_in_processes(train_in_process, config, emit)
 
 
 def preflight(config: TrainConfig, emit: OnOutcome = ignore) -> dict[str, Any]:
-    """What can be known before the first step, as notes and as a row: the crops, the bounds of s and m, the first loss,
+    """What is known before the first step, as notes and as a row: the crops, the bounds of s and m, the first loss, and
     memory and time of each process. Writes nothing. Raises CosfaceError as train does."""
     return run_in_processes(_preflight, config, emit)
 
@@ -61,7 +61,7 @@ def train_in_process(config: TrainConfig, ranks: Ranks, emit: OnOutcome) -> Trai
         if previous:
             compare_machines(previous.machine, machine, emit)
         elif ranks.is_main:
-            folder.state.unlink(missing_ok=True)  # without its run.json nobody knows of which run it is
+            folder.state.unlink(missing_ok=True)  # without run.json the run of this state is unknown
         record = RunRecord(
             settings=job.settings.as_json(), data=job.facts, identities=job.data.identities, machine=machine
         )
@@ -98,11 +98,11 @@ def _run(
             is_best = state.add_score(row["epoch"], scored.score)
             outputs.write_weights(scored.threshold, is_best)
             outputs.write_row(row | scored.row)
-            checkpoints.save()  # the last of the files: with it the epoch counts as done
+            checkpoints.save()  # written last: with it the epoch counts as done
             emit(Done(f"epoch {row['epoch']}", (row | scored.row | measured,)))
     except NotFinite as error:
         if not job.ranks.is_main:
-            raise StoppedElsewhere("process 0 prints why") from None
+            raise StoppedElsewhere("process 0 prints the error") from None
         raise write_stopped(folder, error, settings, state.best_epoch) from None
 
     if state.is_patience_over(settings.patience):
@@ -114,7 +114,8 @@ def _run(
 
 
 def _before_first_step(outputs: RunOutputs, state: TrainState, judge: Judge, emit: OnOutcome) -> None:
-    """What a new run costs, and the row of epoch 0. With a start, also its weights: no epoch may be worse."""
+    """Emit the costs of a new run, and write the row of epoch 0. With a start, also write its weights, which stay if no
+    epoch is better."""
     job, learner = outputs.job, outputs.learner
     batch = first_batch(job)
     measured_costs(learner, job, batch, emit)
@@ -146,7 +147,7 @@ def _locked(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
     if not ranks.is_main:
         yield
         return
-    place = folder.root.absolute()
-    atomic.make_folder(place.parent)
-    with atomic.lock(place):
+    root = folder.root.absolute()
+    atomic.make_folder(root.parent)
+    with atomic.lock(root):
         yield

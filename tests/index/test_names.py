@@ -69,7 +69,7 @@ def test_what_cannot_be_done_changes_nothing(root: Path) -> None:
         (lambda: label(root, "2", "77"), "only digits"),
         (lambda: label(root, "2", " "), "cannot be a name"),
         (lambda: label(root, "2", "a\nb"), "cannot be a name"),
-        (lambda: merge_people(root, "1", ["Ann"]), "one person already"),
+        (lambda: merge_people(root, "1", ["Ann"]), "already one person"),
         (lambda: split_person(root, "1", ["bo/0.jpg"]), "Ann has no face in 'bo/0.jpg'"),
         (lambda: split_person(root, "1", ["ann/0.jpg#2"]), "no face"),
         (lambda: split_person(root, "1", [f"ann/{n}.jpg" for n in range(4)]), "all faces"),

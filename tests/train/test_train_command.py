@@ -35,7 +35,9 @@ def test_as_in_the_readme(invoke: Cosface, tmp_path: Path):
 
     other = invoke(*asked, "--lr", "0.05", cwd=tmp_path)
     assert (other.code, other.out) == (2, ""), other
-    assert other.err.splitlines()[-1].startswith(f"cosface: {RUN}: another run is here (lr: 0.1, asked for 0.05)")
+    assert other.err.splitlines()[-1].startswith(
+        f"cosface: {RUN}: this folder has another run (lr: 0.1, asked for 0.05)"
+    )
 
     more = invoke(*asked, "--milestones", "a", cwd=tmp_path)
     assert more.code == 2
@@ -49,7 +51,7 @@ def test_a_flat_folder(invoke: Cosface, tmp_path: Path):
     assert result.out == ""
     assert result.err.splitlines()[-1] == (
         f"cosface: {tmp_path}/flat: the crops are not in identity folders; "
-        f"put them in one folder a person: {tmp_path}/flat/PERSON/photo.jpg"
+        f"put them in one folder per person: {tmp_path}/flat/PERSON/photo.jpg"
     )
     assert not (tmp_path / "runs").exists()
 
@@ -98,7 +100,7 @@ def test_records_balanced_and_augmented(invoke: Cosface, tmp_path: Path):
 
     other = invoke(*asked, "--images-per-identity", "2", "--augment", "none", cwd=tmp_path)
     assert other.code == 2
-    assert "another run is here (augment: crop,jpeg, asked for flip)" in other.err
+    assert "this folder has another run (augment: crop,jpeg, asked for flip)" in other.err
     few = invoke(*asked, "--images-per-identity", "1", cwd=tmp_path)
     assert few.err.splitlines()[-1].startswith("cosface: --batch 4 with --images-per-identity 1 needs 4 identities")
     lost = invoke("train", "shards-{000..001}.tar", cwd=tmp_path)

@@ -233,7 +233,10 @@ def test_a_balanced_epoch_leaves_no_crops_out(make_crops: MakeCrops, tiny: str, 
 @pytest.mark.parametrize(
     ("asked", "words"),
     (
-        ({"warmup": 9}, "the rise of 9 (--warmup) is longer than the run's 8 steps: the rate never gets to 0.1"),
+        (
+            {"warmup": 9},
+            "the warm-up of 9 steps (--warmup) is longer than the run's 8 steps: the learning rate never reaches 0.1",
+        ),
         ({"milestones": (1, 2, 3)}, "1 of 3 milestones lie beyond the run's 8 steps"),
         ({"warmup": 8, "milestones": (2,)}, None),
     ),
@@ -315,7 +318,7 @@ def test_slices_of_one_are_refused(make_crops: MakeCrops, tiny: str, plain: str)
         (3, {"batch": 2}, "3 processes get 0 crops each of a step's 2; raise --batch, or take fewer processes"),
         (3, {"batch": 6, "accumulate": 3}, "3 processes get 0 crops each of a step's 6 in 3 slices;"),
         (2, {"batch": 2, "sync_bn": False}, "get 1 crops each of a step's 2, too few for batch norm;"),
-        (5, {"batch": 8}, "5 processes share the weights of 4 identities; take 4 at most"),
+        (5, {"batch": 8}, "5 processes are more than the 4 identities; use at most 4 processes"),
         (2, {"batch": 2}, None),
         (1, {"batch": 2, "sync_bn": False}, None),
     ],

@@ -175,7 +175,7 @@ def test_a_cosine_that_is_drawn_out_is_said(config: TrainConfig, heard: Heard):
     train(config)
     train(changed(config, epochs=3, resume=True), heard)
     assert "follows the new plan of 3 epochs" in heard.notes
-    with pytest.raises(CosfaceError, match="12 steps, 3 epochs, are done already"):
+    with pytest.raises(CosfaceError, match="12 steps, 3 epochs, are already done"):
         train(changed(config, epochs=1, resume=True))
 
 
@@ -190,7 +190,7 @@ def test_a_recipe_s_milestones_move_with_a_length_that_is_gone_on_to(config: Tra
     assert "follows the new plan of 4 epochs" in heard.notes
     rows = read_metrics(config.out / "metrics.jsonl")
     assert [row["lr"] for row in rows[1:]] == pytest.approx([0.1, 0.01, 0.01, 0.01])
-    with pytest.raises(CosfaceError, match=r"another run is here .milestones: 2, asked for 1"):
+    with pytest.raises(CosfaceError, match=r"this folder has another run .milestones: 2, asked for 1"):
         train(changed(stepped, epochs=4, milestones=(1,)))
 
 
@@ -206,7 +206,7 @@ def test_a_finished_run_without_its_state_is_not_begun_anew(config: TrainConfig)
 @pytest.mark.parametrize(
     ("asked", "words"),
     (
-        ({"m": 0.2}, "another run is here (s, m and the loss's options: m 0.35 s 64, asked for m 0.2 s 64)"),
+        ({"m": 0.2}, "this folder has another run (s, m and the loss's options: m 0.35 s 64, asked for m 0.2 s 64)"),
         ({"seed": 7, "lr": 0.05}, "(lr: 0.1, asked for 0.05; seed: 0, asked for 7)"),
         ({"seed": 7, "resume": True}, "seed: 0, asked for 7"),
     ),

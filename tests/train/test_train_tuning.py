@@ -212,7 +212,7 @@ def test_a_start_that_does_not_go_together(config: TrainConfig, begun: TrainRepo
         train(replace(config, start="defolt"))
     train(config)
     other = train(replace(config, out=config.out.parent / "other", keep="last", blend=False))
-    with pytest.raises(CosfaceError, match=r"another run is here \(start: "):
+    with pytest.raises(CosfaceError, match=r"this folder has another run \(start: "):
         train(replace(config, start=str(other.out)))
 
 

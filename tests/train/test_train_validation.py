@@ -125,7 +125,7 @@ def test_the_score_in_training_is_that_of_the_weights_alone(
     assert read_header(report.weights).threshold == pytest.approx(best_threshold(alone, pairs.same), abs=1e-6)
 
     before = contents(tmp_path / "run")
-    with pytest.raises(CosfaceError, match=r"another run is here \(validate: .*pairs\.txt, asked for none"):
+    with pytest.raises(CosfaceError, match=r"this folder has another run \(validate: .*pairs\.txt, asked for none"):
         train(replace(config, validate=None, validate_root=None))
     assert contents(tmp_path / "run") == before
 

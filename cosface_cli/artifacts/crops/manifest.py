@@ -103,7 +103,7 @@ class Crop:
         return head if slash else None
 
     @property
-    def given(self) -> str:
+    def display_name(self) -> str:
         """The name in errors."""
         return str(self.path)
 

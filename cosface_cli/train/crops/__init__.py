@@ -1,4 +1,4 @@
-"""Labelled crops as training reads them: which ones, in which order, with which augmentation.
+"""Labelled crops for training: which crops, in which order, with which augmentation.
 
 A new sampler or augmentation is a function in sampling.py or augment.py, and a row here.
 """
@@ -23,8 +23,8 @@ class Sampler(Protocol):
     def __call__(
         self, labels: NDArray[np.int64], steps: int, batch_size: int, images: int, draw: Generator
     ) -> NDArray[np.int64]:
-        """The crops of an epoch (steps * batch_size,), in their order, by labels (N,). images: of an identity in a
-        batch, where the sampler takes that."""
+        """The crops of an epoch (steps * batch_size,), in order, from labels (N,). images: crops of an identity in a
+        batch, if the sampler uses it."""
         ...
 
 
@@ -33,11 +33,11 @@ class Augment:
     """One way to change a crop at random."""
 
     name: str
-    """As in its table."""
+    """Its name in AUGMENTATIONS."""
     change: Callable[[NDArray[np.uint8], Generator], NDArray[np.uint8]]
-    """(H, W, 3) uint8 RGB and a random generator to a picture of the same size."""
+    """(H, W, 3) uint8 RGB and a random generator -> a picture of the same size."""
     chance: float
-    """0..1: how often a crop is changed."""
+    """0..1: probability that a crop is changed."""
 
 
 def _sampler(name: str, summary: str) -> Row:
@@ -54,7 +54,7 @@ SAMPLERS: Table[Sampler] = Table(
     _sampler("balanced", "the same number of crops of each identity in a batch (Schroff 2015)"),
 )
 
-# in the order in which they are applied: position of the face, light, then what a camera and a file do to it
+# in the order in which they are applied: position of the face, light, then the effects of a camera and of a file
 AUGMENTATIONS: Table[Augment] = Table(
     "augmentation",
     _augment("crop", "shifted by up to 4 pixels"),

@@ -1,6 +1,6 @@
 """Random changes of crops: the entries of AUGMENTATIONS, and mirroring.
 
-What is drawn depends on (seed, epoch, index) only: neither the number of processes nor an interruption changes it.
+The changes depend only on (seed, epoch, index), not on the number of processes or on an interruption.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ JPEG = Augment("jpeg", jpeg, chance=0.2)
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Changes that are applied one after another, each with its chance."""
+    """Changes that are applied one after another, each with its probability."""
 
     changes: tuple[Augment, ...] = (FLIP,)
 
@@ -107,7 +107,7 @@ UNCHANGED = Augmentation(())
 
 
 def augmentation(mirrored: bool, names: Sequence[str]) -> Augmentation:
-    """Mirroring if wanted, then the named changes in the order of their table. Raises CosfaceError for other names."""
+    """Mirroring if `mirrored`, then the named changes in the order of their table. Raises CosfaceError for other names."""
     for name in names:
         if name == FLIP.name:
             raise CosfaceError("flip is on without --augment", hint="leave it out of the list; --no-flip turns it off")

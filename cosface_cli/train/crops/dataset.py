@@ -1,6 +1,6 @@
 """Labelled crops with their order and augmentation, from a crop folder or from packed files.
 
-Order and augmentation depend on (seed, epoch, index) only, so that a run can be resumed at any step.
+Order and augmentation depend only on (seed, epoch, index), so that a run can be resumed at any step.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _PIECE = 32  # crops that are read as one task
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Crops of one step."""
+    """The crops of one step."""
 
     images: Pixels
     """(B, H, W, 3) uint8 RGB."""
     labels: Labels
     """(B,) int64."""
     names: tuple[str, ...]
-    """Of the crops, relative to their folder or file."""
+    """Names of the crops, relative to their folder or file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +51,12 @@ class CropReader:
 
     crops: Sequence[LabelledCrop]
     template: Template
-    """Of the network."""
+    """The network's template."""
     seed: int
     augmentation: Augmentation
 
     def augmented(self, epoch: int, index: int) -> Pixels:
-        """Crop `index` as it is in that epoch."""
+        """Crop `index` with the augmentation of that epoch."""
         crop = self.crops[index]
         image = recrop(read_crop(crop), crop.template, self.template, crop.landmarks)
         return self.augmentation(image, generator(Stream.AUGMENTATION, self.seed, epoch, index))
@@ -83,14 +83,14 @@ class LabelledCrops:
     identities: tuple[str, ...]
     """In order of their names or numbers."""
     template: Template
-    """Of the network."""
+    """The network's template."""
     batch: int
-    """Crops per step, as asked for."""
+    """Crops per step, by the settings."""
     seed: int
     sampling: Sampling = SHUFFLED
     augmentation: Augmentation = MIRRORED
     loader: Loader = field(default_factory=Loader)
-    """What reads them: by default a thread."""
+    """Reads the crops; by default in a thread."""
     reader: CropReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,11 +107,11 @@ class LabelledCrops:
         return self.sampling.steps(len(self.crops), self.batch)
 
     def order(self, epoch: int) -> Labels:
-        """The crops of an epoch, (steps * batch_size,), in their order."""
+        """The crops of an epoch (steps * batch_size,), in order."""
         return self.sampling.order(self.labels, self.batch, generator(Stream.ORDER, self.seed, epoch))
 
     def augmented(self, epoch: int, index: int) -> Pixels:
-        """Crop `index` as it is in that epoch."""
+        """Crop `index` with the augmentation of that epoch."""
         return self.reader.augmented(epoch, index)
 
     def batches(self, epoch: int, begin: int = 0, part: slice | Labels = slice(None)) -> Iterator[Batch]:
@@ -132,7 +132,7 @@ class LabelledCrops:
             read.close()
 
     def of_identities(self, chosen: NDArray[np.bool_]) -> LabelledCrops:
-        """The crops of some identities (C,), which are numbered again in their order."""
+        """The crops of the identities where chosen (C,) is true. Their labels are numbered again, in order."""
         indices = np.flatnonzero(chosen[self.labels])
         crops: Sequence[LabelledCrop]
         if isinstance(self.crops, Packed):
@@ -145,14 +145,14 @@ class LabelledCrops:
 
 
 def read_crop(crop: LabelledCrop) -> Pixels:
-    """The pixels of a crop. Raises CosfaceError where it is not a picture, or not of its template's size."""
-    image = decode(crop.read(), crop.given).image
+    """The pixels of a crop. Raises CosfaceError if it is not a picture, or not of its template's size."""
+    image = decode(crop.read(), crop.display_name).image
     height, width = image.shape[:2]
     if (width, height) != (crop.template.width, crop.template.height):
         raise CosfaceError(
             f"is {width} x {height}, crops of template {crop.template.name} are "
             f"{crop.template.width} x {crop.template.height}",
-            crop.given,
+            crop.display_name,
             "run cosface align on the photos",
         )
     return image
@@ -160,14 +160,14 @@ def read_crop(crop: LabelledCrop) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What was left out."""
+    """Crops and identities that were left out."""
 
     loose: int
     """Crops outside of identity folders."""
     identities: int
-    """With fewer than min_images crops."""
+    """Identities with fewer than min_images crops."""
     images: int
-    """Crops of these."""
+    """Crops of these identities."""
 
 
 def label(
@@ -181,10 +181,10 @@ def label(
     augmentation: Augmentation = MIRRORED,
     emit: OnOutcome = ignore,
 ) -> tuple[LabelledCrops, Dropped]:
-    """The crops of a folder, whose first level is the identity, or of .rec or .tar files, with their own labels.
+    """The labelled crops of a folder, whose first level is the identity, or of .rec or .tar files, which have labels.
 
     needed: the network's template; min_images: identities with fewer crops are left out. Raises CosfaceError for a
-    folder without identity folders, for fewer than two identities, for crops that show less than the template, for a
+    folder without identity folders, for fewer than two identities, for crops that do not cover the template, and for a
     damaged file.
     """
     sources = (source,) if isinstance(source, Path) else tuple(source)
@@ -223,12 +223,12 @@ def label(
 def _of_folder(
     root: Path, template_name: str | None, needed: Template
 ) -> tuple[tuple[Crop, ...], Labels, tuple[str, ...], int]:
-    """The crops in order of their names, their labels, the identities in order of their names; and the number of crops
+    """The crops in order of their names, their labels, the identities in order of their names, and the number of crops
     outside of identity folders."""
     flat = CosfaceError(
         "the crops are not in identity folders",
         root,
-        f"put them in one folder a person: {root / 'PERSON' / 'photo.jpg'}",
+        f"put them in one folder per person: {root / 'PERSON' / 'photo.jpg'}",
     )
     if root.is_dir() and any(root.iterdir()) and not any(path.is_dir() for path in root.iterdir()):
         raise flat  # before open_crops asks for the template: these may be photos
@@ -246,15 +246,15 @@ def _of_folder(
 
 
 def source_name(source: Path | Sequence[Path]) -> str:
-    """A source in a few words."""
+    """A short name for a source, for messages."""
     if isinstance(source, Path):
         return str(source)
     return str(source[0]) if len(source) == 1 else f"{source[0]} and {len(source) - 1} more"
 
 
 def fingerprint(data: LabelledCrops) -> str:
-    """SHA-256 over the names of the crops and what they were made from: the photo's hash and the settings from the
-    manifest, or the crop's own hash without one; of packed files over labels, offsets and some pictures."""
+    """SHA-256 over the names of the crops and their origins: the photo's hash and the settings from the manifest, or
+    the hash of the crop if there is no manifest. For packed files: over labels, offsets and some pictures."""
     digest = hashlib.sha256()
     if isinstance(data.crops, Packed):
         digest.update(data.labels.tobytes())

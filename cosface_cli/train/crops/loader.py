@@ -1,4 +1,4 @@
-"""Reading ahead: a thread or processes that work beside the training."""
+"""Reading crops ahead of the training, in a thread or in processes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cosface_cli.engines.runtime.cpu import single_threaded
 class Loader:
     """Turns tasks into results in their order, ahead of the training.
 
-    processes: that read; 0: one thread of this process, which starts at once and shares its cores. They stay from one
-    call to the next until close. waited: seconds for which the training waited for results.
+    processes: number of reading processes, which stay between calls until close; 0: one thread of this process, which
+    starts at once and shares its cores. waited: seconds for which the training waited for results.
     """
 
     def __init__(self, processes: int = 0) -> None:
@@ -27,7 +27,7 @@ class Loader:
         self._opener: Opener[Any, Any] | None = None
 
     def read(self, tasks: Iterable[Task], opener: Opener[Task, Result], ahead: int) -> Generator[Result, None, None]:
-        """The result of each task. ahead: tasks that are in work or done before they are needed."""
+        """The result of each task. ahead: tasks that are started before their results are needed."""
         results = self._in_processes(tasks, opener, ahead) if self.processes else _in_thread(tasks, opener, ahead)
         try:
             while True:

@@ -1,7 +1,7 @@
 """Crops packed into few large files, MXNet's train.rec or WebDataset's tars: their offsets and labels.
 
-Files are indexed once, by their headers; then every crop is read by its offset, in any order. A crop takes forty bytes
-of memory and its name.
+The headers of a file are read once; then every crop is read by its offset, in any order. Memory holds forty bytes and
+the name of each crop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cosface_cli.outcomes import Note, OnOutcome
 
 ENDINGS = (".rec", ".tar")
 _MAX_IMAGE = 64 << 20  # bytes: above any crop
-_SPAN = -1  # instead of a record's skip: the picture is a plain range of bytes
+_SPAN = -1  # in place of a record's skip: the picture is a plain range of bytes
 _BY_SIZE = {(t.width, t.height): t for t in (TEMPLATES["arcface"], TEMPLATES["sphereface"])}
 _SAMPLED = 64  # pictures whose bytes are part of the fingerprint, besides all offsets
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -37,8 +37,8 @@ class LabelledCrop(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def given(self) -> str:
-        """How errors name it."""
+    def display_name(self) -> str:
+        """Its name in errors."""
         ...
 
     @property
@@ -62,7 +62,7 @@ class PackedCrop:
     landmarks: None = None
 
     @property
-    def given(self) -> str:
+    def display_name(self) -> str:
         if self.record.skip == _SPAN:
             return f"{self.file}, sample {self.name.partition('/')[2]}"
         return f"{self.file}, record {self.record.number}"
@@ -71,17 +71,17 @@ class PackedCrop:
         """Raises PhotoError (unreadable, truncated, empty_file)."""
         try:
             if self.record.skip != _SPAN:
-                return require_content(recordio.read_image(self.file, self.record), self.given)
+                return require_content(recordio.read_image(self.file, self.record), self.display_name)
             with self.file.open("rb") as handle:
                 handle.seek(self.record.offset)
                 content = handle.read(self.record.size)
         except OSError as error:
-            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.given) from error
+            raise PhotoError("unreadable", f"cannot be read ({error.strerror})", self.display_name) from error
         except PhotoError as error:
-            raise PhotoError(error.reason, error.problem, self.given, error.hint) from None
+            raise PhotoError(error.reason, error.problem, self.display_name, error.hint) from None
         if len(content) != self.record.size:
-            raise PhotoError("truncated", "the archive ends within it", self.given, "copy it again")
-        return require_content(content, self.given)
+            raise PhotoError("truncated", "the archive ends within it", self.display_name, "copy it again")
+        return require_content(content, self.display_name)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -96,7 +96,7 @@ class Packed(Sequence[PackedCrop]):
     ends: NDArray[np.int64]
     """(M,): where each key ends."""
     chosen: NDArray[np.int64]
-    """(N,): the rows that are used."""
+    """(N,): the rows of the crops of this sequence."""
     template: Template
 
     def __len__(self) -> int:
@@ -117,11 +117,11 @@ class Packed(Sequence[PackedCrop]):
         return PackedCrop(path, f"{path.name}/{key}", self.template, recordio.Record(offset, number, 0.0, skip, size))
 
     def take(self, chosen: NDArray[np.int64]) -> Packed:
-        """Some of them, by their indices."""
+        """The crops with these indices."""
         return replace(self, chosen=self.chosen[chosen])
 
     def fingerprint_parts(self) -> Iterator[bytes]:
-        """What distinguishes these crops from others: their offsets and keys, and the bytes of some of them."""
+        """The values that identify these crops: their offsets and keys, and the bytes of some of them."""
         yield "\0".join([self.template.name, *(path.name for path in self.files)]).encode("utf-8", "surrogateescape")
         yield self.rows[self.chosen].tobytes()
         yield self.keys
@@ -130,10 +130,10 @@ class Packed(Sequence[PackedCrop]):
 
 
 def packed_files(sources: Sequence[Path]) -> tuple[Path, ...]:
-    """The packed files of these sources, in order of their paths; none where a source is a crop folder.
+    """The packed files of these sources, in order of their paths; none if the source is a crop folder.
 
-    A source is a .rec or .tar, several of them as shards-{000..010}.tar, or a folder that holds such files and no
-    folders. Raises CosfaceError where a named file is missing, or where sources of several kinds are mixed.
+    A source is a .rec or .tar file, several of them as shards-{000..010}.tar, or a folder with such files and without
+    folders. Raises CosfaceError if a named file is missing, or if sources of several kinds are mixed.
     """
     files: set[Path] = set()
     for source in (path for pattern in sources for path in _expanded(pattern)):
@@ -159,11 +159,11 @@ def packed_files(sources: Sequence[Path]) -> tuple[Path, ...]:
 def open_packed(
     files: Sequence[Path], template_name: str | None, emit: OnOutcome
 ) -> tuple[Packed, NDArray[np.int64], tuple[str, ...]]:
-    """The crops of packed files, their labels (N,) and the identities' names: in order of their numbers, or, where one
-    is not a number, of their names. The same label in two files is the same identity.
+    """The crops of packed files, their labels (N,), and the names of the identities, in order of their numbers; if one
+    is not a number, in alphabetical order. The same label in two files is the same identity.
 
-    template_name: None: from the first picture's size, as 112 x 112 (arcface). Raises CosfaceError naming file and
-    record for damage, for labels that are not whole numbers, for pictures of a hostile size.
+    template_name: None: by the size of the first picture, such as 112 x 112 (arcface). Raises CosfaceError naming file
+    and record for damage, for labels that are not whole numbers, and for pictures larger than a crop can be.
     """
     columns = array("q")
     keys, ends, labels = bytearray(), array("q"), []
@@ -196,9 +196,11 @@ def open_packed(
 
 
 def _template_of(crop: PackedCrop) -> Template:
-    height, width = decode(crop.read(), crop.given).image.shape[:2]
+    height, width = decode(crop.read(), crop.display_name).image.shape[:2]
     if (width, height) not in _BY_SIZE:
-        raise CosfaceError(f"is {width} x {height}, the size of no template", crop.given, "name the crops' --template")
+        raise CosfaceError(
+            f"is {width} x {height}, the size of no template", crop.display_name, "name the crops' --template"
+        )
     return _BY_SIZE[width, height]
 
 
@@ -229,7 +231,7 @@ def _of_tar(path: Path) -> Iterator[tuple[str, int | str, int, int, int, int]]:
 
 
 def _expanded(source: Path) -> Iterator[Path]:
-    """shards-{000..010}.tar as its eleven files, where the shell has not expanded it."""
+    """The eleven files of shards-{000..010}.tar, if the shell did not expand it."""
     match = _RANGE.search(str(source))
     if match is None or source.exists():
         yield source

@@ -1,4 +1,4 @@
-"""Which crops an epoch has, in which order: the entries of SAMPLERS, and the batches that they give."""
+"""The crops of an epoch and their order: the entries of SAMPLERS, and the size of batches."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class Sampling:
     """A sampler and the size of its batches."""
 
     name: str = "shuffled"
-    """From SAMPLERS."""
+    """A name of SAMPLERS."""
     images: int = IMAGES
     """Crops of each identity in a balanced batch."""
 
     @property
     def is_balanced(self) -> bool:
-        """Whether a batch has the same number of crops of each of its identities, and repeats crops for that."""
+        """Whether a batch has the same number of crops of each of its identities; crops are repeated if necessary."""
         return self.name == _BALANCED
 
     def batch_size(self, count: int, batch: int) -> int:
-        """Crops per step: the batch that was asked for, or all `count` crops where they are fewer."""
+        """Crops per step: `batch`, or all `count` crops if they are fewer."""
         return batch if self.is_balanced else min(batch, count)
 
     def steps(self, count: int, batch: int) -> int:
-        """Steps of an epoch. Crops that do not fill the last batch are left out: others in each epoch."""
+        """Steps of an epoch. Crops that do not fill the last batch are left out; they are others in each epoch."""
         return max(1, count // self.batch_size(count, batch))
 
     def order(self, labels: Ints, batch: int, draw: Generator) -> Ints:
-        """The crops of an epoch (steps * batch_size,) in their order, by labels (N,)."""
+        """The crops of an epoch (steps * batch_size,), in order, from labels (N,)."""
         count = len(labels)
         choose = SAMPLERS.load(self.name)
         return choose(labels, self.steps(count, batch), self.batch_size(count, batch), self.images, draw)
@@ -70,15 +70,15 @@ def shuffled(labels: Ints, steps: int, batch_size: int, images: int, draw: Gener
 def balanced(labels: Ints, steps: int, batch_size: int, images: int, draw: Generator) -> Ints:
     """P x K: every batch has K = images crops of each of P = batch_size / K identities (Schroff 2015, section 3.2).
 
-    All identities come equally often, up to one. All crops of an identity come, in a random order, before one comes
-    again; an identity with fewer than K is repeated within a batch.
+    The numbers of times that identities are used differ by at most one. All crops of an identity are used, in random
+    order, before one is used again; crops of an identity with fewer than K are repeated within a batch.
     """
     people = batch_size // images
     counts = np.bincount(labels)
     by_identity = np.lexsort((draw.permutation(len(labels)), labels))  # (N,): one identity after another, each shuffled
     begins = np.cumsum(counts) - counts  # (C,)
 
-    # a round has each identity once; those that do not fill a batch wait for another round
+    # a round has each identity once, without those that do not fill a batch
     of_round = len(counts) // people * people
     rounds = [draw.permutation(len(counts))[:of_round] for _ in range(-(-steps * people // of_round))]
     who = np.concatenate(rounds)[: steps * people]  # (steps * P,)
@@ -86,7 +86,7 @@ def balanced(labels: Ints, steps: int, batch_size: int, images: int, draw: Gener
     ranked = np.argsort(who, kind="stable")
     first = np.searchsorted(who[ranked], who[ranked])
     times = np.empty_like(who)
-    times[ranked] = np.arange(len(who)) - first  # how often this identity came before
+    times[ranked] = np.arange(len(who)) - first  # how often this identity was used before
     turn = times[:, None] * images + np.arange(images)  # (steps * P, K)
     return by_identity[begins[who][:, None] + turn % counts[who][:, None]].ravel().astype(np.int64)
 
@@ -95,7 +95,7 @@ SHUFFLED = Sampling()
 
 
 def sampling(name: str, images: int | None) -> Sampling:
-    """A sampling by its name. images: K, None for 4. Raises CosfaceError for a K that has no effect."""
+    """A sampling by its name. images: K; None for 4. Raises CosfaceError for a K that has no effect."""
     SAMPLERS.row(name)
     if images is None:
         return Sampling(name)

@@ -1,4 +1,4 @@
-"""Batch norm over the whole batch, where several processes have parts of it.
+"""Batch norm over the whole batch, if several processes have parts of it.
 
 torch's SyncBatchNorm computes on GPUs only; this one computes the same on a CPU.
 """

@@ -1,6 +1,6 @@
-"""The collective operations of the processes that share a training, in the words of torch.distributed.
+"""The collective operations of the processes that share a training, named as in torch.distributed.
 
-With one process each operation returns what it was given.
+With one process, each operation returns its argument.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Ranks:
     """One process among those that share a training. All of them call each method, in the same order."""
 
     rank: int = 0
-    """Of this process, 0..world_size-1."""
+    """Number of this process, 0..world_size-1."""
     world_size: int = 1
     """Number of processes."""
     local_rank: int = 0
-    """Of this process among those of its machine."""
+    """Number of this process among those of its machine."""
     local_world_size: int = 1
     """Number of processes on its machine."""
 
@@ -39,20 +39,20 @@ class Ranks:
         return self.rank == 0
 
     def local_range(self, total: int) -> range:
-        """The contiguous rows of `total` that belong to this process; the processes' shares differ by at most one."""
+        """The contiguous rows of `total` that belong to this process; the numbers of rows differ by at most one."""
         return range(self.rank * total // self.world_size, (self.rank + 1) * total // self.world_size)
 
     def local_slices(self, size: int, slices: int) -> list[NDArray[np.int64]]:
         """The crops of a batch that this process takes, for each slice of the batch (gradient accumulation).
 
-        The parts of all processes, in order of their ranks, are the slice in its order.
+        The parts of all processes, in order of their ranks, make up the slice in order.
         """
         return [
             np.array_split(slice_, self.world_size)[self.rank] for slice_ in np.array_split(np.arange(size), slices)
         ]
 
     def broadcast_object(self, value: T) -> T:
-        """The value of rank 0. value: of this process; it counts on rank 0 only."""
+        """The value of rank 0. The values of other ranks are ignored."""
         if self.world_size == 1:
             return value
         box = [value]
@@ -60,7 +60,7 @@ class Ranks:
         return box[0]
 
     def broadcast_bool(self, value: bool) -> bool:
-        """The same for a bool: one byte, without pickling."""
+        """The bool of rank 0: one byte, without pickling."""
         if self.world_size == 1:
             return value
         flag = torch.tensor(value, dtype=torch.uint8)
@@ -111,15 +111,15 @@ class Ranks:
         return gathered
 
     def sum_gradient(self, value: Tensor) -> Tensor:
-        """A value that all processes have, of which each computes another part of the loss: its gradient is the sum of
-        their gradients."""
+        """A value that all processes have, and from which each computes another part of the loss. Its gradient is the
+        sum of the gradients in all processes."""
         if self.world_size == 1:
             return value
         same: Tensor = _SumGradient.apply(value, self)  # type: ignore[no-untyped-call]
         return same
 
     def all_reduce_sum_with_grad(self, value: Tensor) -> Tensor:
-        """The sum over all processes, from which each computes the same loss: each process keeps its own gradient."""
+        """The sum over all processes, from which each computes the same loss; gradients are not summed."""
         if self.world_size == 1:
             return value
         total: Tensor = _AllReduceSum.apply(value, self)  # type: ignore[no-untyped-call]
@@ -131,8 +131,8 @@ class Ranks:
             dist.broadcast(value, src=0)
 
     def gather_rows(self, local_rows: Tensor, total: int) -> Tensor:
-        """All rows (total, ...), of which each process has those of its `local_range`, on the CPU of rank 0; the other
-        processes get their own rows."""
+        """On rank 0 all rows (total, ...), on the CPU, of which each process has those of its `local_range`. The other
+        processes get their local rows."""
         local = local_rows.detach().to(_CPU).contiguous()
         if self.world_size == 1:
             return local
@@ -147,7 +147,7 @@ class Ranks:
         return gathered
 
     def broadcast_arrays(self, arrays: Mapping[str, NDArray[np.generic]]) -> Iterator[tuple[str, NDArray[np.generic]]]:
-        """The arrays of rank 0 by name, one at a time, so that no other process needs memory for all of them."""
+        """The arrays of rank 0 by name, one at a time, so that the other processes need no memory for all of them."""
         if self.world_size == 1:
             yield from arrays.items()
             return

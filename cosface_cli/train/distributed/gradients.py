@@ -9,8 +9,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def distributed_network(network: nn.Module, device: torch.device, sync_bn: bool) -> DistributedDataParallel:
-    """The network by DDP, with the sum of all processes' gradients after each backward pass: DDP's default is their
-    mean, but here the loss is already the mean over the crops of all processes.
+    """The network wrapped by DDP, which sums the gradients of all processes after each backward pass. DDP's default is
+    their mean, but our loss is already the mean over the crops of all processes.
 
     sync_bn: whether batch norm is over the crops of all processes. If not, all continue from rank 0's statistics.
     """

@@ -1,6 +1,6 @@
-"""A stage in several processes: those that torchrun started, or as many as were asked for, started here.
+"""A stage in several processes: those of torchrun, or config.processes that are started by this process.
 
-Rank 0 emits outcomes and writes files. The first process that fails gives the error, and all are ended.
+Rank 0 emits outcomes and writes files. If a process fails, its error is raised, and all processes are ended.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ T = TypeVar("T")
 Work = Callable[[TrainConfig, Ranks, OnOutcome], T]
 
 _TIMEOUT = timedelta(hours=12)  # the other processes wait while rank 0 validates
-_GRACE = 3.0  # seconds in which the process that failed first can report it, when another one noticed earlier
+_GRACE = 3.0  # seconds to wait for the error of the process that failed first, after another one noticed a failure
 _HINT = "run the same command again to resume from the last saved state"
 
 
 class StoppedElsewhere(CosfaceError):
-    """Another process of this run failed, and gives the error."""
+    """Another process of this run failed, and reports the error."""
 
 
 def run_in_processes(work: Work[T], config: TrainConfig, emit: OnOutcome) -> T:
     """The result of a stage's work, done in this process or in several.
 
-    Raises CosfaceError as the work does; in a process that torchrun started, StoppedElsewhere where another one gives
-    the error.
+    Raises CosfaceError as the work does, and in a process of torchrun StoppedElsewhere if another process reports the
+    error.
     """
     if is_distributed():
         return _run_under_torchrun(work, config, emit)
@@ -55,7 +55,7 @@ def run_in_processes(work: Work[T], config: TrainConfig, emit: OnOutcome) -> T:
 
 
 def is_distributed(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether torchrun, or something like it, started this process as one of several."""
+    """Whether torchrun, or another launcher, started this process as one of several."""
     return "RANK" in environment and int(environment.get("WORLD_SIZE", 1)) > 1
 
 
@@ -113,13 +113,13 @@ class Failure:
     at: float
     """Seconds of the monotonic clock."""
     error: Exception | None
-    """None where it was killed."""
+    """None if the process was killed."""
     trace: str = ""
 
     @property
     def order(self) -> tuple[int, float]:
-        """Which failure is reported: first a CosfaceError, which the user can correct, then a killed process, then
-        other errors, and last those that only noticed that another process failed."""
+        """The order in which failures are reported: a CosfaceError, which the user can correct, then a killed process,
+        then other errors, and last the errors of processes that noticed the failure of another one."""
         match self.error:
             case StoppedElsewhere():
                 return 3, self.at
@@ -136,11 +136,11 @@ class _StartedProcesses(Generic[T]):
 
     def __init__(self, work: Work[T], config: TrainConfig, world_size: int) -> None:
         context = multiprocessing.get_context("spawn")
-        # this process takes the port before it passes the number on
+        # this process opens the port before the others get its number
         self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         self.processes = []
         self.pipes: dict[Connection, int] = {}
-        """The rank that writes to each."""
+        """The rank that writes to each pipe."""
         for rank in range(world_size):
             reader, writer = context.Pipe(duplex=False)
             ranks = Ranks(rank=rank, world_size=world_size, local_rank=rank, local_world_size=world_size)
@@ -221,5 +221,5 @@ def _work(work: Work[object], config: TrainConfig, ranks: Ranks, port: int, pare
 
 
 def _sendable(error: Exception) -> Exception:
-    """What can be sent to another process: a CosfaceError as it is, of others their message."""
+    """The error in a form that can be sent to another process: a CosfaceError, or a RuntimeError with the message."""
     return error if isinstance(error, CosfaceError) else RuntimeError(str(error))

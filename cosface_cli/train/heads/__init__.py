@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cosface_cli.losses import Loss
 
 OptimizerState = dict[str, dict[str, "Tensor"]]
-"""What an optimizer keeps of parameters: by the parameter's name, then by the optimizer's own key."""
+"""The state of an optimizer: by the parameter's name, then by the optimizer's key."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -24,7 +24,7 @@ class HeadOutput:
     loss: Tensor
     """Mean over the crops ()."""
     right: Tensor
-    """How many crops have the highest logit, without the margin, at their own class (); NaN without a classifier."""
+    """Number of crops whose highest logit, without the margin, is that of their class (); NaN without a classifier."""
     cosine: Tensor
     """Sum of the target cosines (); NaN without a classifier."""
     count: int
@@ -37,7 +37,7 @@ class ClassHead(Protocol):
     loss: Loss
     """The module with the class weights that this process has."""
     trained: nn.Module
-    """The module whose parameters the optimizer moves: `loss` itself, or a copy with the rows of one step."""
+    """The module whose parameters the optimizer updates: `loss`, or a copy with the rows of one step."""
     rows: range
     """The identities whose weights this process has."""
     is_sharded: bool
@@ -60,11 +60,11 @@ class ClassHead(Protocol):
         ...
 
     def optimizer_state(self, optimizer: torch.optim.Optimizer) -> OptimizerState:
-        """What the optimizer keeps of the class weights that this process has."""
+        """The state of the optimizer for the class weights that this process has."""
         ...
 
     def load_optimizer_state(self, optimizer: torch.optim.Optimizer, name: str, key: str, value: Tensor) -> None:
-        """Restore one tensor of that state, which lies on the CPU. name: of the parameter."""
+        """Restore one tensor of that state, which is on the CPU. name: of the parameter."""
         ...
 
     def gather_rows(self, tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which class head a run has."""
+"""Choosing the class head of a run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from cosface_cli.train.setup.settings import Settings
 
 
 def build_head(settings: Settings, identities: int, device: torch.device, ranks: Ranks) -> ClassHead:
-    """Class weights drawn from the run's seed: spread over the processes where the loss allows it, sampled where the
-    settings ask for it, else whole in each process."""
+    """The class head, with weights drawn from the run's seed: sharded over the processes if the loss allows it, sampled
+    if the settings ask for it, else whole in each process."""
 
     def build(count: int) -> nn.Module:
         return build_loss.build(settings.loss, settings.embedding_size, count, settings.loss_options, settings.seed + 1)

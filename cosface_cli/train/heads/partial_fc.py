@@ -1,4 +1,4 @@
-"""Partial FC: class weights spread over the processes, and a share of the classes in each step (An 2021)."""
+"""Partial FC: class weights sharded over the processes, and a share of the classes in each step (An 2021)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sampled_classes(
 ) -> NDArray[np.int64]:
     """The classes of a step in ascending order: those of the batch, and random others up to that share of all.
 
-    present: the classes of the batch, each once. The result depends on these and (seed, step) only, not on the number
+    present: the classes of the batch, each once. The result depends only on these and (seed, step), not on the number
     of processes.
     """
     priority = generator(Stream.CLASSES, seed, step).random(identities)  # float64: no two are equal
@@ -38,7 +38,7 @@ def sampled_classes(
 def cross_entropy(logits: Tensor, columns: Tensor, ranks: Ranks) -> Tensor:
     """The mean () of log sum_j e^{z_j} - z_y over logits (B, C') of which each process has other columns.
 
-    columns: (B,) int64 of the right class, -1 where another process has it. Stable: the maximum is subtracted first.
+    columns: (B,) int64 of the right class, -1 if another process has it. Stable: the maximum is subtracted first.
     """
     shifted = logits - ranks.all_reduce_max(logits.amax(dim=1))[:, None]  # (B, C'), up to 0
     right = torch.where(columns >= 0, shifted.gather(1, columns.clamp_min(0)[:, None])[:, 0], 0.0)  # (B,)
@@ -50,9 +50,9 @@ def cross_entropy(logits: Tensor, columns: Tensor, ranks: Ranks) -> Tensor:
 class PartialFC:
     """A Classifier whose parameters are split by identity over the processes; its buffers are the same in each.
 
-    Where a step takes a share of the classes only, the rows of all classes and their optimizer state are stored, and
-    `trained` has the rows of the step: gradients and logits are of these only. A class that was not sampled keeps its
-    weights, without decay and momentum. The statistics of a step are over its sampled classes.
+    If a step takes only a share of the classes, the rows of all classes and their optimizer state are stored, and
+    `trained` has the rows of the step, for which gradients and logits are computed. A class that was not sampled keeps
+    its weights, without decay and momentum. The statistics of a step are over its sampled classes.
     """
 
     is_sharded = True
@@ -66,8 +66,8 @@ class PartialFC:
         share: float = 1.0,
         seed: int = 0,
     ) -> None:
-        """build: number of identities -> loss with freshly drawn weights; share: of the classes in a step, above 0, up
-        to 1; seed: of the sampled classes."""
+        """build: number of identities -> loss with random weights; share: of the classes in a step, above 0, up to 1;
+        seed: of the sampled classes."""
         self.identities, self.ranks, self.share, self.seed = identities, ranks, share, seed
         self.rows = ranks.local_range(identities)
         loss = build(identities)
@@ -78,7 +78,7 @@ class PartialFC:
         self.loss = cast("Loss", self._module)  # a Classifier
         self.trained: nn.Module = loss
         if share < 1:
-            self.trained = build(1).to(device)  # each step puts its rows in
+            self.trained = build(1).to(device)  # each step sets its rows
             loss.requires_grad_(False)
             for module, twin in zip(loss.modules(), self.trained.modules(), strict=True):
                 for name, buffer in module.named_buffers(recurse=False):
@@ -86,11 +86,11 @@ class PartialFC:
         self._sampled: Tensor | None = None
         """(C',) rows of this process in the step, ascending; None for all."""
         self._is_empty = False
-        """Whether no class of the step is among this process's rows: then one row takes part with no effect."""
+        """Whether no class of the step is among this process's rows. Then one row takes part without effect."""
         self._stored_rows: OptimizerState = {name: {} for name, _ in loss.named_parameters()}
 
     def begin_step(self, optimizer: Optimizer, labels: Tensor, step: int) -> None:
-        """Sample the classes of the step and take their rows out of the stored ones."""
+        """Sample the classes of the step and copy their stored rows to `trained`."""
         if self.share == 1:
             return
         present = np.unique(self.ranks.all_gather_rows(labels).cpu().numpy())
@@ -121,7 +121,7 @@ class PartialFC:
             shared = ranks.sum_gradient(x)
             cosines = head.similarities(shared)  # (B, C')
             local = torch.where(columns >= 0, cosines.gather(1, columns.clamp_min(0)[:, None])[:, 0], 0.0)  # (B,)
-            target = local + (ranks.all_reduce_sum(local) - local.detach())  # with a gradient in its own process
+            target = local + (ranks.all_reduce_sum(local) - local.detach())  # has a gradient in the target's process
             logits = head.margined(cosines, target, columns, lengths(shared))  # (B, C')
             if self._is_empty:
                 logits = logits * 0.0 + _NEGLIGIBLE
@@ -134,7 +134,7 @@ class PartialFC:
         return HeadOutput(loss=loss, right=right, cosine=cosine, count=len(labels))
 
     def sync_gradients(self) -> None:
-        """Nothing: no class is in two processes, and the buffers follow from what all processes have."""
+        """Does nothing: no class is in two processes, and all processes compute the same buffers."""
 
     def end_step(self, optimizer: Optimizer) -> None:
         """Store the rows of the step."""
@@ -153,7 +153,7 @@ class PartialFC:
                 stored[self._sampled] = parameter.data
 
     def optimizer_state(self, optimizer: Optimizer) -> OptimizerState:
-        """The stored rows take precedence over what the last step left with the optimizer."""
+        """The stored rows, and the optimizer's state for what is not stored by rows."""
         last = optimizer_state_of(self.trained, optimizer)
         return {name: last[name] | rows for name, rows in self._stored_rows.items()}
 
@@ -175,7 +175,7 @@ class PartialFC:
         return ((name, parameter, stored[name].data) for name, parameter in list(self.trained.named_parameters()))
 
     def _columns(self, labels: Tensor) -> Tensor:
-        """The column (B,) of each label in this process's logits, -1 where another process has it."""
+        """The column (B,) of each label in this process's logits, -1 if another process has it."""
         row = labels - self.rows.start
         if self._sampled is None:
             return torch.where((row >= 0) & (row < len(self.rows)), row, -1)

@@ -1,4 +1,4 @@
-"""The class head that has all class weights in every process."""
+"""The class head with all class weights in every process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cosface_cli.train.heads import HeadOutput, OptimizerState
 
 
 class WholeHead:
-    """All class weights in one process, or the same copy in each of several; the loss is over the crops of all."""
+    """All class weights in one process, or a copy of them in each of several. The loss is over the crops of all."""
 
     is_sharded = False
 
@@ -69,7 +69,7 @@ class WholeHead:
 
 
 def optimizer_state_of(module: nn.Module, optimizer: Optimizer) -> OptimizerState:
-    """What an optimizer keeps of a module's parameters; torch keeps no momentum of a parameter without a gradient."""
+    """The state of an optimizer for a module's parameters; torch has no momentum for a parameter without a gradient."""
     return {
         name: {key: value for key, value in optimizer.state.get(parameter, {}).items() if value is not None}
         for name, parameter in module.named_parameters()

@@ -1,1 +1,1 @@
-"""What can be known before the first step: checks of crops and settings, the bounds of s and m, memory and time."""
+"""Before the first step: checks of crops and settings, the bounds of s and m, memory and time."""

@@ -1,4 +1,4 @@
-"""What a run will cost: memory and time."""
+"""The costs of a run: memory and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cosface_cli.train.step.learner import Learner
 
 
 def measured_costs(learner: Learner, job: TrainingJob, batch: Batch, emit: OnOutcome) -> dict[str, object]:
-    """Measure a step of this process with its part of a batch; emit what the run will cost it."""
+    """Measure a step of this process with its part of a batch, and emit the costs of the run."""
     footprint = measure(learner, job.settings, batch)
     return report_costs(footprint, job.settings, len(batch.labels), job.ranks.world_size, job.schedule.steps, emit)
 
@@ -19,9 +19,9 @@ def measured_costs(learner: Learner, job: TrainingJob, batch: Batch, emit: OnOut
 def report_costs(
     footprint: Footprint, settings: Settings, batch: int, processes: int, steps: int, emit: OnOutcome
 ) -> dict[str, object]:
-    """Emit memory and time of a run on this device, and a warning for a batch that does not fit. Returns them as a row.
+    """Emit memory and time of a run on this device, and a warning for a batch that does not fit; returns them as a row.
 
-    batch: crops of a step that each process takes.
+    batch: crops of each process in a step.
     """
     slice_size = -(-batch // settings.accumulate)
     activations = slice_size * footprint.per_crop
@@ -53,7 +53,7 @@ def report_costs(
 
 
 def _size(count: int) -> str:
-    """Bytes in words."""
+    """A number of bytes with its unit."""
     for size, unit in ((2**30, "GB"), (2**20, "MB")):
         if count >= size:
             return f"{count / size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""What a run is trained on: the crops, what was left out, the bounds of s and m, the first loss."""
+"""A summary of the data of a run: the crops, what was left out, the bounds of s and m, the first loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBABILITIES = (0.9, 0.99, 0.999)  # of a class centre's own identity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What can be known before the first step, without computing one."""
+    """What is known before the first step, without computing a step."""
 
     identities: int
     images: int
@@ -59,8 +59,8 @@ class Summary:
 
 
 def summarise(job: TrainingJob, emit: OnOutcome) -> Summary:
-    """Emit what is trained on, what was left out and why, identities with too few crops, the bounds, and what the run
-    is too short for. Raises CosfaceError where a step cannot be cut into its slices."""
+    """Emit the crops to train on, what was left out and why, identities with too few crops, the bounds, and warnings if
+    the run is too short for its schedule. Raises CosfaceError if a step cannot be divided into its slices."""
     data, held_out, settings = job.data, job.held_out, job.settings
     counts = np.bincount(data.labels, minlength=len(data.identities))
     least, median, most = int(counts.min()), float(np.median(counts)), int(counts.max())
@@ -101,22 +101,22 @@ def _note_dropped(job: TrainingJob, emit: OnOutcome) -> None:
         emit(Note(f"left out {dropped.identities} identities with {fewer}"))
     rest = len(data.crops) - data.steps * data.batch_size
     if rest and not settings.sampling.is_balanced:  # which repeats crops too
-        emit(Note(f"each epoch leaves out {rest} crops that do not fill a batch, others each time"))
+        emit(Note(f"each epoch leaves out {rest} crops that do not fill a batch; they are others in each epoch"))
 
 
 def _note_few_crops(data: LabelledCrops, counts: NDArray[np.int64], settings: Settings, emit: OnOutcome) -> None:
     if LOSSES.load(settings.loss).PAIRS and not settings.sampling.is_balanced:
-        emit(Note(f"{settings.loss} compares crops within a batch: --sampler balanced has several of each person"))
+        emit(Note(f"{settings.loss} compares crops within a batch: --sampler balanced takes several of each person"))
     single = int((counts < 2).sum())
     if single:
-        needs = "and a margin needs two to pull together: --min-images 2 leaves them out"
-        emit(Note(f"warning: {single} identities have one crop only, {needs}"))
+        emit(Note(f"warning: {single} identities have only one crop; --min-images 2 leaves them out"))
     if data.batch_size < settings.batch:
         emit(Note(f"fewer crops than --batch {settings.batch}: each step takes all {data.batch_size}"))
 
 
 def _classes_of_a_step(data: LabelledCrops, settings: Settings) -> int:
-    """Of the first step: all classes, or the sampled share, which always includes those of the step's crops."""
+    """The number of classes in the first step: all, or the sampled share, which always includes those of the step's
+    crops."""
     if settings.sample_rate == 1:
         return len(data.identities)
     present = np.unique(data.labels[data.order(1)[: data.batch_size]]).size
@@ -165,15 +165,15 @@ def _note_low_scale(summary: Summary, settings: Settings, emit: OnOutcome) -> No
     missed = [probability for probability, bound in summary.s_bounds.items() if s is not None and s < bound]
     if missed:
         bound = f"{summary.s_bounds[missed[0]]:.4g}, which {summary.identities} identities need"
-        reason = f"for a probability of {missed[0]:g} (Wang 2018 Eq. 6): the loss cannot fall far"
+        reason = f"for a probability of {missed[0]:g} (Wang 2018 Eq. 6): the loss will stay high"
         emit(Note(f"warning: s {s:g} is below {bound} {reason}"))
 
 
 def _note_short_run(schedule: Schedule, emit: OnOutcome) -> None:
     steps = f"the run's {schedule.steps:,} steps"
     if schedule.warmup > schedule.steps:
-        rise = f"the rise of {schedule.warmup:,} (--warmup)"
-        emit(Note(f"warning: {rise} is longer than {steps}: the rate never gets to {schedule.lr:g}"))
+        warmup = f"the warm-up of {schedule.warmup:,} steps (--warmup)"
+        emit(Note(f"warning: {warmup} is longer than {steps}: the learning rate never reaches {schedule.lr:g}"))
     beyond = [milestone for milestone in schedule.milestones if milestone > schedule.steps]
     if beyond:
         emit(Note(f"warning: {len(beyond)} of {len(schedule.milestones)} milestones lie beyond {steps}"))

@@ -1,4 +1,4 @@
-"""What a step costs on this device: memory by counting what its pass keeps, time by measuring it."""
+"""The costs of a step on this device: memory, by counting the tensors that a pass keeps, and time, by measuring it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from cosface_cli.train.step import OPTIMIZERS
 from cosface_cli.train.step.discarded_pass import discarded_pass
 from cosface_cli.train.step.learner import Learner
 
-_TIMED = 16  # crops at most: with more, each takes as long
-# what allocator and convolutions need besides: of 32 crops 1.1 to 1.5 times the count, of 128 nothing (tests/bench)
-_BESIDE = 1.5
+_TIMED = 16  # crops at most: with more of them, the time per crop is the same
+# memory that allocator and convolutions use, relative to the counted bytes: 1.1 to 1.5 for 32 crops, 1 for 128
+# (tests/bench)
+_OVERHEAD = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,35 +29,35 @@ class Footprint:
     """Bytes and seconds of a training step on this device."""
 
     per_crop: int
-    """Activations of one crop: kept for the backward pass, or passing through the widest layer."""
+    """Activations of one crop: those kept for the backward pass, and the inputs and outputs of the widest layer."""
     network: int
     """Weights with their gradients."""
     head: int
     """Class weights with their gradients."""
     optimizer: int
-    """Its state."""
+    """State of the optimizer."""
     average: int
     """The moving average of the weights."""
     available: int | None
-    """Free memory; None where it is not known."""
+    """Free memory; None if it is not known."""
     seconds_per_crop: float
-    """Forward and backward."""
+    """Time of the forward and backward pass."""
 
     @property
     def fixed(self) -> int:
-        """Bytes whatever the batch."""
+        """Bytes that do not depend on the batch."""
         return self.network + self.head + self.optimizer + self.average
 
     @property
     def largest_batch(self) -> int | None:
-        """About how many crops fit at once, None where the free memory is not known."""
+        """About how many crops fit at once; None if the free memory is not known."""
         if self.available is None:
             return None
-        return max(0, int((self.available - self.fixed) / (_BESIDE * max(1, self.per_crop))))
+        return max(0, int((self.available - self.fixed) / (_OVERHEAD * max(1, self.per_crop))))
 
 
 def measure(learner: Learner, settings: Settings, batch: Batch) -> Footprint:
-    """The footprint by passes over a few crops of a batch; the learner stays as it is."""
+    """The footprint, measured by passes over a few crops of a batch. The learner is unchanged afterwards."""
     with learner.untouched():
         few, more = (_kept_bytes(learner, batch, count) for count in (2, 4))
         size = min(_TIMED, len(batch.labels) // settings.accumulate)
@@ -85,7 +86,7 @@ def measure(learner: Learner, settings: Settings, batch: Batch) -> Footprint:
 
 
 def available_memory(device: torch.device) -> int | None:
-    """Free bytes on the device: for a CPU of the machine or the container; None where it is not known."""
+    """Free bytes on the device; for a CPU those of the machine or the container. None if this is not known."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     known = [value for value in (_free_of_machine(), _free_of_container()) if value is not None]
@@ -100,13 +101,13 @@ def _share_of(available: int | None, learner: Learner) -> int | None:
 
 
 def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
-    """Bytes that autograd keeps of a forward pass, weights aside, and those that go into and out of the widest layer;
-    each piece of memory counts once."""
+    """Bytes that autograd keeps of a forward pass, without the weights, and the inputs and outputs of the widest layer.
+    Each piece of memory counts once."""
     sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in ours:
+        if storage.data_ptr() not in of_weights:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -118,16 +119,16 @@ def _kept_bytes(learner: Learner, batch: Batch, size: int) -> int:
 
     leaves = [module for module in learner.network.modules() if not list(module.children())]
     hooks = [module.register_forward_hook(passing) for module in leaves]
-    pick = np.arange(size) % len(batch.labels)  # fewer crops than that are seen twice
-    labels = torch.from_numpy(batch.labels[pick]).to(learner.device)  # (b,)
-    compute, learner.compute = learner.compute, learner.network  # compiled code keeps its tensors elsewhere
+    chosen = np.arange(size) % len(batch.labels)  # a smaller batch is repeated
+    labels = torch.from_numpy(batch.labels[chosen]).to(learner.device)  # (b,)
+    compute, learner.compute = learner.compute, learner.network  # compiled code does not call the hooks
     learner.head.begin_step(learner.optimizer, labels, 0)
     modules = (*learner.modules.values(), learner.head.trained)
-    ours = {p.untyped_storage().data_ptr() for module in modules for p in module.parameters()}
+    of_weights = {p.untyped_storage().data_ptr() for module in modules for p in module.parameters()}
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            answer = learner.head(learner.forward(batch.images[pick]), labels)
-        del answer
+            output = learner.head(learner.forward(batch.images[chosen]), labels)
+        del output
     finally:
         learner.compute = compute
         for hook in hooks:

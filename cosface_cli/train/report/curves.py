@@ -1,4 +1,4 @@
-"""The figures of a run's report, each as an element of the page."""
+"""The figures of a run's report, each as an SVG element."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosface_cli.artifacts.pages.plots import ACCENT, INK, SOFT, WARN, inline_svg, svg
-from cosface_cli.train.report.embedding_angles import Angles, median_in_words
+from cosface_cli.train.report.embedding_angles import Angles, median_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +27,9 @@ _ACCURACIES = {  # column: what the page calls it, and its colour
 
 
 def of_epochs(rows: Rows, schedule: str, best_epoch: int | None) -> list[str]:
-    """Loss, learning rate and accuracies by step, from the rows of metrics.jsonl; without those that no row has.
+    """Figures of the loss, the learning rate and the accuracies by step, if a row of metrics.jsonl has values for them.
 
-    best_epoch: whose weights were kept; marked in each figure.
+    best_epoch: the epoch whose weights were kept; it is marked in each figure.
     """
     kept_step = next((row["step"] for row in rows if row["epoch"] == best_epoch), None)
 
@@ -73,7 +73,7 @@ def of_epochs(rows: Rows, schedule: str, best_epoch: int | None) -> list[str]:
 
 
 def of_angles(before: Mapping[str, Angles], after: Mapping[str, Angles]) -> str:
-    """Histograms, a column for each kind of crops: before training above, after it below."""
+    """Histograms of angles, with a column for each kind of crops: before training above, after it below."""
 
     def paint(figure: Figure) -> None:
         grid = figure.subplots(2, len(kinds), squeeze=False, sharex=True)
@@ -95,8 +95,8 @@ def of_angles(before: Mapping[str, Angles], after: Mapping[str, Angles]) -> str:
 
     kinds = [kind for kind in before if kind in after]
     words = "; ".join(
-        f"{kind}, {when}: one person {median_in_words(angles[kind].genuine)}, "
-        f"two people {median_in_words(angles[kind].impostors)}"
+        f"{kind}, {when}: one person {median_text(angles[kind].genuine)}, "
+        f"two people {median_text(angles[kind].impostors)}"
         for kind in kinds
         for when, angles in (("before", before), ("after", after))
     )

@@ -1,4 +1,4 @@
-"""The angles between embeddings of one person and of two people, which a margin is to separate."""
+"""The angles between embeddings of one person, and of two people. A margin separates them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from cosface_cli.engines.photos.pair_photos import PairCrops
 
 FAR = 0.01
-_CROPS = 1024  # of which all pairs are used
-_EACH = 4  # crops of a person, more where there are few people
-_PAIRS = 500  # genuine pairs and impostor pairs that are taken from a list
+_CROPS = 1024  # crops whose pairs are used
+_EACH = 4  # crops of a person; more if there are few people
+_PAIRS = 500  # genuine pairs, and as many impostor pairs, that are taken from a list
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Angles:
-    """In degrees, 0..180."""
+    """Angles in degrees, 0..180."""
 
     genuine: Floats
     """(P,): pairs of one person."""
@@ -42,7 +42,7 @@ class Angles:
 
     @property
     def tar(self) -> float | None:
-        """True accept rate at a false accept rate of FAR; None where the pairs do not resolve it."""
+        """True accept rate at a false accept rate of FAR; None if the pairs do not resolve it."""
         threshold = threshold_at_far(-self.impostors, FAR)
         if threshold is None or not self.genuine.size:
             return None
@@ -50,16 +50,16 @@ class Angles:
         return accepted / of
 
 
-def median_in_words(angles: Floats) -> str:
-    """The median in words."""
+def median_text(angles: Floats) -> str:
+    """The median with its unit."""
     return f"{np.median(angles):.0f} degrees" if angles.size else "none"
 
 
 def measure(
     learner: Learner, data: LabelledCrops, held_out: HeldOut | None, pairs: PairCrops | None, size: int
 ) -> dict[str, Angles]:
-    """The angles by the learner's eval_network, by kind of crops: trained on, of people held out, of a list of pairs;
-    without the kinds that have no pair. size: of the embeddings."""
+    """The angles by the learner's eval_network, by kind of crops: those trained on, those of held-out people, and those
+    of a list of pairs. Kinds without a pair are left out. size: of the embeddings."""
     angles = {"crops trained on": _of_crops(learner, data.crops, data.labels, data.template, data.seed, data.loader)}
     if held_out:
         angles["people held out"] = _of_crops(
@@ -68,7 +68,7 @@ def measure(
     if pairs:
         sample = _sample_pairs(pairs)
         angles["validation pairs"] = of_cosines(pair_scores(learner, size, sample), sample.same)
-    return {kind: found for kind, found in angles.items() if found.genuine.size or found.impostors.size}
+    return {kind: measured for kind, measured in angles.items() if measured.genuine.size or measured.impostors.size}
 
 
 def of_cosines(cosines: Floats, same: NDArray[np.bool_]) -> Angles:
@@ -90,7 +90,7 @@ def sample_crops(labels: Ints, seed: int) -> Ints:
 def _of_crops(
     learner: Learner, crops: Sequence[LabelledCrop], labels: Ints, shape: Template, seed: int, loader: Loader
 ) -> Angles:
-    """Of all pairs of a sample of the crops."""
+    """The angles of all pairs of a sample of the crops."""
     sample = sample_crops(labels, seed)
     if not len(sample):
         return Angles(np.zeros(0), np.zeros(0))
@@ -100,7 +100,7 @@ def _of_crops(
 
 
 def _sample_pairs(pairs: PairCrops) -> PairCrops:
-    """Up to 500 genuine pairs and 500 impostor pairs, evenly spaced over the list, with the crops that they need."""
+    """Up to 500 genuine and 500 impostor pairs, evenly spaced over the list, with their crops."""
     is_complete = (pairs.left >= 0) & (pairs.right >= 0)
     kinds = (np.flatnonzero(is_complete & pairs.same), np.flatnonzero(is_complete & ~pairs.same))
     sample = np.concatenate([kind[np.linspace(0, len(kind) - 1, min(_PAIRS, len(kind))).astype(int)] for kind in kinds])

@@ -1,9 +1,8 @@
-"""The audit of labels: crops that are nearer to another identity's centre than to their own.
+"""The audit of labels: crops that are nearer to the centre of another identity than to that of their label.
 
-The centre of an identity is the mean of its unit vectors, at unit length; the centre of a crop's own identity is
-computed without the crop. Wrong crops move the centre of the identity that they are filed under: so suspects are left
-out of the centres, and all crops are judged again. A network that is trained for long memorises wrong labels, and then
-they are not found.
+The centre of an identity is the mean of its unit vectors, at unit length; for a crop's label it is computed without the
+crop. Mislabelled crops move the centre of their label, so suspects are left out of the centres, and all crops are
+judged again. A network that was trained for long memorises wrong labels, which are then not detected.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from cosface_cli.train.scoring.crop_vectors import embedded
 from cosface_cli.train.step.learner import Learner
 
 ROUNDS = 2
-_DOUBTFUL = 0.2  # share of suspects from which the network is to blame, not the labels
-_CELLS = 1 << 23  # cosines at once, and numbers of vectors
+_DOUBTFUL = 0.2  # share of suspects above which the network is the likely cause, not the labels
+_CELLS = 1 << 23  # cosines, or values of vectors, that are computed at a time
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,16 +37,16 @@ class Suspect:
     crop: int
     """Its index."""
     label: int
-    """The identity that it is filed under."""
+    """The identity of its label."""
     nearest: int
     """The identity whose centre is nearest."""
     label_cosine: float
-    """To the centre of its identity."""
+    """Cosine to the centre of its label."""
     nearest_cosine: float
-    """To the nearest centre."""
+    """Cosine to the nearest centre."""
 
     def row(self, data: LabelledCrops) -> dict[str, object]:
-        """As in noise.jsonl."""
+        """The line of noise.jsonl."""
         return {
             "crop": data.crops[self.crop].name,
             "identity": data.identities[self.label],
@@ -62,21 +61,21 @@ class Audit:
     """The result of an audit."""
 
     suspects: tuple[Suspect, ...]
-    """The clearest first."""
+    """The clearest suspects first."""
     judged: int
-    """Crops: all but those that are the only one of their identity or have no vector."""
+    """Number of judged crops: all except those without a vector, and those that are the only crop of their identity."""
     typical: Ints
-    """(C,): of each identity the crop nearest to its centre, preferably not a suspect; -1 where none was judged."""
+    """(C,): the crop of each identity nearest to its centre, preferably not a suspect; -1 if none was judged."""
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether there are so many suspects that the network, not the labels, is the likely reason."""
+        """Whether there are so many suspects that the network, not the labels, is the likely cause."""
         return len(self.suspects) > _DOUBTFUL * self.judged
 
 
 def audit(learner: Learner, data: LabelledCrops, folder: Path) -> Audit:
-    """Judge every crop by the learner's eval_network. folder: for a temporary file without a name that has the vectors,
-    so that memory holds the centres and a part of the vectors only."""
+    """Judge every crop by the learner's eval_network. folder: for an unnamed temporary file with the vectors, so that
+    memory holds only the centres and a part of the vectors."""
     size = 0
     with write_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
         for vectors in embedded(learner, data.crops, data.template, np.arange(len(data.crops)), data.loader):
@@ -93,7 +92,7 @@ def audit(learner: Learner, data: LabelledCrops, folder: Path) -> Audit:
 
 
 def judge(parts: Parts, labels: Ints, identities: int, device: torch.device) -> Audit:
-    """Judge by unit vectors (N, D), which each call of parts yields in their order; labels: (N,)."""
+    """Judge crops by their unit vectors (N, D) and labels (N,). Each call of parts yields the vectors, in order."""
     count = len(labels)
     left_out = np.zeros(count, bool)  # of the centres
     label_cosines, nearest_cosines, nearest = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
@@ -116,7 +115,7 @@ def judge(parts: Parts, labels: Ints, identities: int, device: torch.device) -> 
         is_judged = np.isfinite(label_cosines) & np.isfinite(nearest_cosines)
         is_suspect = is_judged & (nearest_cosines > label_cosines)
         clean = np.bincount(labels[~is_suspect], minlength=identities)
-        left_out = is_suspect & (clean[labels] > 0)  # an identity with suspects only keeps all of them
+        left_out = is_suspect & (clean[labels] > 0)  # if all crops of an identity are suspects, all of them count
     order = np.lexsort((np.arange(count), label_cosines - nearest_cosines))
     suspects = tuple(
         Suspect(
@@ -151,7 +150,7 @@ def _highest_of_each(values: Floats, labels: Ints, identities: int) -> Ints:
     highest = np.full(identities, -1)
     ascending = np.argsort(np.nan_to_num(values, nan=-np.inf), kind="stable")
     ascending = ascending[np.isfinite(values[ascending])]
-    highest[labels[ascending]] = ascending  # of several the last one remains
+    highest[labels[ascending]] = ascending  # the last crop of an identity overwrites the others
     return highest
 
 

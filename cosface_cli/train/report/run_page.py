@@ -27,8 +27,8 @@ from cosface_cli.train.step.learner import Learner
 if TYPE_CHECKING:
     from cosface_cli.engines.photos.pair_photos import PairCrops
 
-SIDE = 96  # of a small picture, pixels
-MOST = 200  # suspects that the page shows; noise.jsonl has all
+SIDE = 96  # pixels of a thumbnail's longer side
+MAX_SUSPECTS = 200  # suspects on the page; noise.jsonl has all
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -36,22 +36,22 @@ class TrainedRun:
     """The result of a run."""
 
     network: nn.Module
-    """With the kept weights."""
+    """The network with the weights that the run folder keeps."""
     header: Weights
-    """Of the kept weights."""
+    """Header of these weights."""
     record: RunRecord
     rows: Sequence[Mapping[str, Any]]
-    """Of metrics.jsonl."""
+    """The rows of metrics.jsonl."""
     best_epoch: int | None
-    """Whose weights were kept; None where no epoch was scored."""
+    """The epoch of these weights; None if no epoch was scored."""
 
 
 def write_report(
     folder: RunFolder, job: TrainingJob, learner: Learner, pairs: PairCrops | None, trained: TrainedRun, emit: OnOutcome
 ) -> None:
-    """Write noise.jsonl and report.html. pairs: that the run was validated on.
+    """Write noise.jsonl and report.html. pairs: the pairs on which the run was validated.
 
-    The network is built again as it began, so that a resumed run gives the same page.
+    The untrained network is built again from the seed, so that a resumed run gives the same page.
     """
     settings, data = job.settings, job.data
     first = build(settings.backbone, settings.embedding_size, settings.seed)
@@ -80,12 +80,12 @@ def write_report(
             "suspects": len(audited.suspects),
             "judged": audited.judged,
             "doubtful": audited.is_doubtful,
-            "shown": min(MOST, len(audited.suspects)),
+            "shown": min(MAX_SUSPECTS, len(audited.suspects)),
             "people": _people(data, audited),
             "columns": list(dict.fromkeys(name for row in trained.rows for name in row)),
             "rows": trained.rows,
             "number": _number,
-            "middle": embedding_angles.median_in_words,
+            "median": embedding_angles.median_text,
         },
     )
     if audited.is_doubtful:
@@ -128,9 +128,9 @@ def _summary(trained: TrainedRun, audited: Audit) -> dict[str, object]:
 
 
 def _people(data: LabelledCrops, audited: Audit) -> list[dict[str, object]]:
-    """The first suspects by the identity that they are filed under, in descending order of their number; beside each
-    crop a typical one of its own identity and of the nearest one."""
-    listed = audited.suspects[:MOST]
+    """The first suspects by the identity of their label, in descending order of their number, each with a typical crop
+    of its label and of the nearest identity."""
+    listed = audited.suspects[:MAX_SUSPECTS]
     counts = Counter(suspect.label for suspect in audited.suspects)
     thumbnails: dict[int, str | None] = {}
     people = []
@@ -163,8 +163,8 @@ def _compared(
     return {
         **suspect.row(data),
         "picture": picture(suspect.crop),
-        "own": typical_picture(suspect.label),
-        "other": typical_picture(suspect.nearest),
+        "label_picture": typical_picture(suspect.label),
+        "nearest_picture": typical_picture(suspect.nearest),
     }
 
 

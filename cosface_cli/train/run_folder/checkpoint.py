@@ -19,35 +19,34 @@ from cosface_cli.train.heads.whole import optimizer_state_of
 from cosface_cli.train.step.learner import Learner
 from cosface_cli.train.step.loop import TrainState
 
-_KEY = "cosface-state"  # the only one: safetensors writes several in no fixed order
+_KEY = "cosface-state"  # a single key, because safetensors writes several in random order
 
 
 class Checkpoints:
-    """Saves the state of a run: at the end of each epoch, and within it every so many seconds."""
+    """Saves the state of a run: at the end of each epoch, and within an epoch every `seconds` seconds."""
 
     def __init__(self, path: Path, learner: Learner, state: TrainState, seconds: float) -> None:
         self.path, self.learner, self.state, self.seconds = path, learner, state, seconds
         self.saved_at = time.monotonic()
 
     def save(self) -> None:
-        """Save it now."""
+        """Save the state now."""
         save_state(self.path, self.learner, self.state)
         self.saved_at = time.monotonic()
 
     def save_if_due(self) -> None:
-        """Save it if the last time was so many seconds ago, and every number is finite. All processes call it; rank 0
-        decides."""
+        """Save the state if the interval has passed and every number is finite. All processes call it."""
         is_due = time.monotonic() - self.saved_at >= self.seconds
         if self.learner.ranks.broadcast_bool(is_due) and self.learner.is_finite:
             self.save()
 
 
 def save_state(path: Path, learner: Learner, state: TrainState) -> None:
-    """Write everything that a run resumes from to path, whole or not at all. Rank 0 writes, the others send it their
-    part, so that the run can resume in any number of processes.
+    """Write the state that a run resumes from to path, completely or not at all. The other processes send their parts
+    to rank 0, which writes, so that the run can resume in any number of processes.
 
-    Modules (the average among them), the optimizer's state of each parameter, the scale of fp16's loss, and the
-    progress. Random draws follow from the seed and the progress: there is no random state to save.
+    The state has the modules (with the average), the optimizer's state of each parameter, the scale of fp16's loss, and
+    the progress. Random draws are functions of the seed and the progress, so there is no random state.
     """
     tensors: dict[str, NDArray[np.generic]] = {}
     for part, module in learner.modules.items():
@@ -59,7 +58,7 @@ def save_state(path: Path, learner: Learner, state: TrainState) -> None:
     }
     for part, optimizer_state in optimizer_states.items():
         for name, entries in optimizer_state.items():
-            for key in sorted(entries):  # in the same order in all processes: each tensor is gathered from all
+            for key in sorted(entries):  # gathering needs the same order in all processes
                 tensors[f"optimizer/{part}/{name}/{key}"] = _gathered(learner, part, entries[key])
     metadata = {"progress": asdict(state), "scaler": learner.scaler.state_dict()}
     if learner.ranks.is_main:
@@ -75,7 +74,7 @@ def load_state(path: Path, learner: Learner) -> TrainState:
     try:
         metadata = json.loads(ranks.broadcast_object(read_metadata(path)[_KEY] if ranks.is_main else ""))
         state = TrainState(**metadata["progress"])
-        learner.scaler.load_state_dict(metadata["scaler"])  # empty, and without effect, where it is not in use
+        learner.scaler.load_state_dict(metadata["scaler"])  # empty and without effect if the scaler is not used
     except (KeyError, ValueError, TypeError, RuntimeError):
         raise CosfaceError(problem, path, hint) from None
     tensors: dict[str, NDArray[np.generic]] = {}
@@ -87,8 +86,8 @@ def load_state(path: Path, learner: Learner) -> TrainState:
     for name, parameter in learner.network.named_parameters():
         for key, value in _under(of_network, f"{name}/").items():
             learner.optimizer.state[parameter][key] = _laid_out_as(parameter, value)
-    for place, value in _under(tensors, "optimizer/head/").items():
-        name, _, key = place.rpartition("/")
+    for path_in_head, value in _under(tensors, "optimizer/head/").items():
+        name, _, key = path_in_head.rpartition("/")
         head.load_optimizer_state(learner.optimizer, name, key, torch.from_numpy(np.array(value)))
     return state
 

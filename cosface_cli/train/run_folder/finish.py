@@ -1,4 +1,4 @@
-"""How a run ends: an ONNX export of the weights that were kept, the report page, and the result for the caller."""
+"""The end of a run: an ONNX export of the kept weights, the report page, and the result for the caller."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def note_kept_epoch(state: TrainState, settings: Settings, start: Start | None, emit: OnOutcome) -> None:
-    """Emit which weights are kept, where epochs were scored."""
+    """Emit which weights are kept, if epochs were scored."""
     if settings.keep != "best" or state.best is None:
         return
     if state.best_epoch == 0 and start is not None:
-        emit(Note("no epoch did better than the start on people it was not trained on: the start's weights are kept"))
+        emit(Note("no epoch has a better score than the start: the start's weights are kept"))
     else:
         emit(Note(f"kept: the weights of epoch {state.best_epoch}, score {state.best:.4g}"))
 
 
 def finish_run(outputs: RunOutputs, pairs: PairCrops | None, state: TrainState, report: bool, emit: OnOutcome) -> None:
-    """On rank 0: export the kept network, write the report page if wanted, and record that the run is finished. pairs:
-    that it was validated on."""
+    """On rank 0: export the kept network, write the report page if `report`, and record that the run is finished.
+    pairs: the pairs on which it was validated."""
     folder, job = outputs.folder, outputs.job
     shape = template(job.backbone.template)
     header = read_header(folder.weights)
@@ -56,7 +56,7 @@ def finish_run(outputs: RunOutputs, pairs: PairCrops | None, state: TrainState, 
 
 
 def report_of(folder: RunFolder, record: RunRecord, job: TrainingJob, resumed_from: int | None) -> TrainReport:
-    """The result for the caller, that of rank 0 in all processes."""
+    """The result for the caller. All processes get that of rank 0."""
     rows = read_metrics(folder.metrics) if job.ranks.is_main else []
     report = TrainReport(
         out=folder.root,

@@ -1,4 +1,4 @@
-"""What a run writes for others to read: weights with their header, class weights, and a row per epoch."""
+"""The outputs of a run: weights with their header, class weights, and a row per epoch."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class RunOutputs:
     job: TrainingJob
     learner: Learner
     rows: list[dict[str, object]]
-    """Of metrics.jsonl, so far."""
+    """The rows of metrics.jsonl so far."""
 
     def write_row(self, row: dict[str, object]) -> None:
-        """Add a row to metrics.jsonl, and for TensorBoard where that is installed."""
+        """Add a row to metrics.jsonl, and for TensorBoard if that is installed."""
         self.rows.append(row)
         if self.learner.ranks.is_main:
             write_metrics(self.folder.metrics, self.rows)
             write_events(self.folder.events, self.rows)
 
     def write_weights(self, threshold: float | None, is_best: bool) -> None:
-        """Write the scored network: as last.safetensors where epochs are scored, and as weights.safetensors with its
-        class weights where it is the best, or every epoch's is kept.
+        """Write the scored network: as last.safetensors if epochs are scored, and as weights.safetensors, with its
+        class weights, if it is the best, or if --keep is last.
 
-        threshold: cosine from which two crops count as one person; None where no pairs were scored.
+        threshold: cosine from which two crops count as one person; None if no pairs were scored.
         """
         settings, learner, folder = self.job.settings, self.learner, self.folder
         is_kept = is_best or settings.keep == "last" or not folder.weights.exists()
@@ -80,8 +80,8 @@ class RunOutputs:
 def begin_outputs(
     folder: RunFolder, record: RunRecord, job: TrainingJob, learner: Learner, state: TrainState
 ) -> RunOutputs:
-    """The outputs of a run that begins or resumes: writes run.json, and removes what only a finished or a stopped run
-    has."""
+    """The outputs of a run that begins or resumes. Writes run.json, and removes the files that only a finished or a
+    stopped run has."""
     rows: list[dict[str, object]] = []
     if job.ranks.is_main:
         atomic.make_folder(folder.state.parent)

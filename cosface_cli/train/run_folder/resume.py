@@ -1,4 +1,4 @@
-"""Whether a run folder is empty, has the run that was asked for, or another one; and where a run resumes."""
+"""Resuming a run: whether a run folder is empty, has this run, or another one; and the state to resume from."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LENGTHS = ("epochs", "steps")
 
 
 def previous_run(folder: RunFolder, job: TrainingJob, resume: bool, emit: OnOutcome) -> RunRecord | None:
-    """The run in the folder, if it is the one that was asked for; None where there is none yet.
+    """The run in the folder, if it has the settings of the job; None if there is no run yet.
 
-    resume: it may have been of another length. Raises CosfaceError naming what differs.
+    resume: whether its length may differ. Raises CosfaceError naming what differs.
     """
     root, settings = folder.root, job.settings.as_json()
     record = read_record(folder.record)
@@ -45,7 +45,7 @@ def previous_run(folder: RunFolder, job: TrainingJob, resume: bool, emit: OnOutc
         words = "; ".join(
             f"{_JSON_WORDS.get(name, name.replace('_', '-'))}: {text}" for name, text in different.items()
         )
-        raise CosfaceError(f"another run is here ({words})", root, "choose another --out")
+        raise CosfaceError(f"this folder has another run ({words})", root, "choose another --out")
     if record.data.get("fingerprint") != job.facts["fingerprint"]:
         raise CosfaceError(
             f"this run was on other crops ({record.data.get('crops')} of {record.data.get('folder')}, "
@@ -65,7 +65,7 @@ def previous_run(folder: RunFolder, job: TrainingJob, resume: bool, emit: OnOutc
 
 
 def is_finished(folder: RunFolder, record: RunRecord, settings: Settings, report: bool) -> bool:
-    """Whether the run ended at that length, and all its files are there; those of a report if it is wanted."""
+    """Whether the run ended at that length and all its files exist, with `report` also those of the report."""
     files = [folder.weights, folder.head, folder.onnx, folder.metrics]
     files += [folder.last] if settings.is_scored else []
     files += [folder.noise, folder.report] if report else []
@@ -74,8 +74,8 @@ def is_finished(folder: RunFolder, record: RunRecord, settings: Settings, report
 
 
 def machine_of(job: TrainingJob, threads: int | None, previous: RunRecord | None) -> dict[str, Any]:
-    """What the last bits of the weights depend on. threads: as asked for; otherwise a resumed run keeps its number, if
-    the number of processes is the same."""
+    """The properties of the machine on which the last bits of the weights depend. threads: the value of --threads; if
+    None, a resumed run keeps its number, if the number of processes is the same."""
     ranks = job.ranks
     recorded = None
     if previous is not None and previous.machine.get("processes", 1) == ranks.world_size:
@@ -91,7 +91,7 @@ def machine_of(job: TrainingJob, threads: int | None, previous: RunRecord | None
 
 
 def compare_machines(before: Mapping[str, object], now: Mapping[str, object], emit: OnOutcome) -> None:
-    """Emit a warning where the machine differs from the one that the run began on."""
+    """Emit a warning if the machine differs from the one on which the run began."""
     different = differences(before, now)
     if different:
         words = "; ".join(f"{name} {text.replace('asked for', 'now')}" for name, text in different.items())
@@ -99,16 +99,16 @@ def compare_machines(before: Mapping[str, object], now: Mapping[str, object], em
 
 
 def resumed_state(folder: RunFolder, job: TrainingJob, learner: Learner, emit: OnOutcome) -> TrainState:
-    """The saved state, loaded into the learner; a new one where none was saved. Raises CosfaceError where the run is
-    longer already than was asked for."""
+    """The saved state, loaded into the learner; a new state if none was saved. Raises CosfaceError if the run already
+    has more steps than the job."""
     if not job.ranks.broadcast_bool(folder.state.exists()):
         return TrainState()
     state = load_state(folder.state, learner)
     if state.step == 0:
         return state
     if state.step > job.schedule.steps:
-        done = f"{state.step} steps, {state.epochs_done} epochs, are done already"
-        raise CosfaceError(done, folder.root, "ask for as many or more")
+        done = f"{state.step} steps, {state.epochs_done} epochs, are already done"
+        raise CosfaceError(done, folder.root, "give as many or more")
     emit(Note(f"{folder.root}: resuming after step {state.step}, in epoch {state.epoch}"))
     if job.ranks.world_size > 1:
         warm_up_ddp(learner, first_batch(job))
@@ -116,10 +116,10 @@ def resumed_state(folder: RunFolder, job: TrainingJob, learner: Learner, emit: O
 
 
 def _require_empty(folder: RunFolder, resume: bool) -> None:
-    """Raises CosfaceError for a folder without a run that has other files, or that was to be continued."""
+    """Raises CosfaceError for a folder without a run, if it has other files or if `resume` needs a run."""
     root = folder.root
     if resume:
         raise CosfaceError("no run to continue", root, "leave out --resume to begin one, or name its --out")
-    # state/ and temporary files are what a run leaves that was killed at once
+    # a run that was killed immediately leaves state/ and temporary files
     if root.is_dir() and any(path.name != "state" and not path.name.startswith(".") for path in root.iterdir()):
         raise CosfaceError("this folder has other files", root, "choose another --out")

@@ -1,4 +1,4 @@
-"""What a run leaves that stopped because a number was not finite: stopped.json, and the error."""
+"""A run that stopped because a number was not finite: its stopped.json, and the error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cosface_cli.train.step.loop import NotFinite
 
 _NAMED_CROPS = 3  # in the error; stopped.json names the whole batch
 
-_CAUSES = {  # by what was not finite first
+_CAUSES = {  # by the first of these that was not finite
     "weights": "the weights diverged: lower --lr",
     "embeddings": "the network's output is too large: lower --lr, or a longer --warmup",
     "loss": "the loss's own settings: lower --s or --m",
@@ -22,7 +22,7 @@ _HALF = "fp16 holds no number above 65,504: --precision bf16 or fp32"
 
 
 def write_stopped(folder: RunFolder, error: NotFinite, settings: Settings, best_epoch: int | None) -> CosfaceError:
-    """Write what stopped the run to stopped.json; returns the error with the likely cause."""
+    """Write the cause of the stop to stopped.json; returns the error with the likely cause."""
     is_overflow = settings.precision == "fp16" and error.where in ("embeddings", "gradient")
     cause = _HALF if is_overflow else _CAUSES[error.where]
     facts = {

@@ -1,1 +1,1 @@
-"""The score of an epoch: pairs of a file, held-out identities, mixtures of start and trained weights."""
+"""The score of an epoch: pairs of a list, held-out people, mixtures of start and trained weights."""

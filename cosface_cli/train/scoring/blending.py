@@ -1,7 +1,7 @@
 """Mixtures of the start's weights and the trained ones (WiSE-FT, Wortsman 2022).
 
-Training on a few hundred people improves a network on these people and harms it on strangers. Weights between the two
-are better on both; the people held out decide which.
+Training on a few hundred people makes a network better on these people and worse on strangers. A mixture of both
+weights is better on both; its share is chosen on held-out people.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ def blended(network: nn.Module, start: Mapping[str, NDArray[np.generic]], share:
     return mixed
 
 
-def best_blend(
     learner: Learner, start: Mapping[str, NDArray[np.generic]], held_out: HeldOut
-) -> tuple[float, HeldOutScore]:
-    """Set eval_network to the mixture that scores highest on the people held out; returns its share and score. Of equal
-    scores the one nearest to the start counts."""
+    """Set eval_network to the mixture with the highest score on the held-out people; returns its share and score. Of
+    equal scores, the mixture nearest to the start is used."""
     trained = learner.trained_network
     best: tuple[float, HeldOutScore, nn.Module] | None = None
     for share in SHARES:

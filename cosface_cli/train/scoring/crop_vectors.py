@@ -31,7 +31,7 @@ def embedded(
 ) -> Iterator[NDArray[np.float32]]:
     """The vectors (b, D) of the chosen crops by the learner's eval_network, BATCH after BATCH.
 
-    A vector of length 0, or not finite, is returned as it is.
+    A vector of length 0, or one that is not finite, is returned unchanged.
     """
     reader = CropReader(crops, shape, 0, UNCHANGED)
     tasks = ((0, chosen[begin : begin + BATCH]) for begin in range(0, len(chosen), BATCH))
@@ -41,7 +41,7 @@ def embedded(
 
 @contextmanager
 def evaluating(learner: Learner, network: nn.Module) -> Iterator[None]:
-    """Within it the learner embeds by another network of its backbone."""
+    """Within this context the learner embeds by another network of its backbone."""
     before = learner.eval_network
     learner.eval_network = network.to(learner.device).to(memory_format=learner.memory_format)  # type: ignore[call-overload]
     try:

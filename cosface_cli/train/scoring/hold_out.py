@@ -1,4 +1,4 @@
-"""People held out: they are not trained on, but scored, so that what is learned of others does not harm strangers."""
+"""Held-out people: they are not trained on; the score on them shows whether training helps or harms on strangers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cosface_cli.train.crops.dataset import LabelledCrops, read_crop
 from cosface_cli.train.crops.records import LabelledCrop
 
 _FARS = (1e-1, 1e-2, 1e-3, 1e-4)
-_RESOLVED = 10  # impostor pairs above the threshold that a false accept rate needs at least
-_MOST_PEOPLE, _MOST_CROPS = 200, 20  # of them, and of one of them: 8 million pairs
+_RESOLVED = 10  # impostor pairs above the threshold that are needed to measure a false accept rate
+_MAX_PEOPLE, _MAX_CROPS = 200, 20  # held-out people, and crops of each: 8 million pairs
 _BATCH = 64
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -32,7 +32,7 @@ class HeldOut:
     labels: NDArray[np.int64]
     """(N,)."""
     template: Template
-    """Of the network."""
+    """The network's template."""
 
     @property
     def people(self) -> int:
@@ -41,14 +41,14 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
-    """Of all pairs of crops of the people held out."""
+    """The score over all pairs of crops of the held-out people."""
 
     tar: dict[float, float]
     """True accept rate, 0..1, by false accept rate."""
 
     @property
     def score(self) -> float:
-        """The mean of the rates: a network is better if it tells strangers apart at every false accept rate."""
+        """The mean of the rates."""
         return float(np.mean(list(self.tar.values())))
 
     @property
@@ -59,9 +59,9 @@ class HeldOutScore:
 
 
 def split(data: LabelledCrops, share: float) -> tuple[LabelledCrops, HeldOut]:
-    """Split that share of the identities off the data: those whose names have the lowest hashes, whatever the seed, so
-    that runs can be compared. Raises CosfaceError where too few are left, or too few pairs to score."""
-    count = min(_MOST_PEOPLE, max(2, round(share * len(data.identities))))
+    """Split a share of the identities off the data: those whose names have the lowest hashes, independent of the seed,
+    so that runs can be compared. Raises CosfaceError if too few identities remain, or if there are too few pairs."""
+    count = min(_MAX_PEOPLE, max(2, round(share * len(data.identities))))
     if len(data.identities) - count < 2:
         raise CosfaceError(
             f"{len(data.identities)} identities are too few to hold {count} of them out", hint="--hold-out 0"
@@ -70,7 +70,7 @@ def split(data: LabelledCrops, share: float) -> tuple[LabelledCrops, HeldOut]:
     is_out = np.zeros(len(data.identities), bool)
     is_out[by_hash[:count]] = True
     remaining = data.of_identities(~is_out)
-    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MOST_CROPS] for person in np.flatnonzero(is_out)])
+    chosen = np.concatenate([np.flatnonzero(data.labels == person)[:_MAX_CROPS] for person in np.flatnonzero(is_out)])
     held_out = HeldOut(tuple(data.crops[int(i)] for i in chosen), data.labels[chosen], data.template)
     genuine, impostors = _pair_counts(held_out.labels)
     if genuine < 1 or impostors < _RESOLVED:
@@ -82,14 +82,14 @@ def split(data: LabelledCrops, share: float) -> tuple[LabelledCrops, HeldOut]:
 
 
 def score(embed: Embed, held_out: HeldOut) -> HeldOutScore:
-    """TAR over all pairs of crops of the people held out, at each false accept rate that their pairs resolve."""
+    """TAR over all pairs of crops of the held-out people, at each false accept rate that the pairs resolve."""
     vectors = np.concatenate(
         [embed(_read(held_out, slice(begin, begin + _BATCH))) for begin in range(0, len(held_out.crops), _BATCH)]
     ).astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # (N, D)
     upper = np.triu_indices(len(vectors), 1)
-    cosines = np.nan_to_num((vectors @ vectors.T)[upper], nan=-1.0)  # (P,): without a vector no match
+    cosines = np.nan_to_num((vectors @ vectors.T)[upper], nan=-1.0)  # (P,): a crop without a vector matches none
     same = (held_out.labels[:, None] == held_out.labels)[upper]  # (P,)
     impostors = cosines[~same]
     resolved = [far for far in _FARS[1:] if far * impostors.size >= _RESOLVED] or [_FARS[0]]

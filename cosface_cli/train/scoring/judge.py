@@ -1,4 +1,4 @@
-"""The score of an epoch: on pairs of a file, on people held out, or on both. If both, the people held out decide."""
+"""The score of an epoch: on a list of pairs, or on held-out people. If both exist, the held-out people decide."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EpochScore:
-    """What scoring a network gave."""
+    """The result of scoring a network."""
 
     row: dict[str, object]
-    """For metrics.jsonl."""
+    """Values for metrics.jsonl."""
     score: float | None
-    """By which epochs are compared; None where there is nothing to score on, or the network has no usable vectors."""
+    """The value by which epochs are compared; None without pairs and people, or without usable vectors."""
     threshold: float | None
     """Best cosine threshold of the pairs; None without pairs."""
 
@@ -38,7 +38,7 @@ class Judge:
 
     settings: Settings
     pairs: PairCrops | None
-    """To validate on, if asked for; on rank 0 only."""
+    """Pairs to validate on, if there are any; only on rank 0."""
     held_out: HeldOut | None
     start: Start | None
 

@@ -43,14 +43,14 @@ class NetworkEmbedder:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Of a list of pairs. All None where the network gives no usable vectors."""
+    """The result on a list of pairs. All values are None if the network gives no usable vectors."""
 
     accuracy: float | None
     """Mean over the folds, 0..1."""
     error: float | None
     """Its standard error."""
     threshold: float | None
-    """Best on all pairs."""
+    """The best threshold on all pairs."""
 
     @property
     def row(self) -> dict[str, object]:
@@ -59,7 +59,7 @@ class Validation:
 
 
 def pair_scores(learner: Learner, size: int, pairs: PairCrops) -> NDArray[np.float64]:
-    """The cosine of each pair (P,), NaN where a crop is missing. size: of the embeddings."""
+    """The cosine of each pair (P,), NaN if a crop is missing. size: of the embeddings."""
     embedder = NetworkEmbedder(learner=learner, template=learner.backbone.template, size=size)
     vectors = unit_embeddings(embedder, pairs.crops).astype(np.float64)  # (N, D)
     scores: NDArray[np.float64] = (vectors[pairs.left] * vectors[pairs.right]).sum(axis=1)  # (P,)
@@ -68,8 +68,8 @@ def pair_scores(learner: Learner, size: int, pairs: PairCrops) -> NDArray[np.flo
 
 
 def validate(learner: Learner, size: int, pairs: PairCrops, emit: OnOutcome) -> Validation:
-    """Accuracy by folds, each at the threshold that is best on the others (Huang 2007); a pair without a score
-    counts as an error. Warns where all embeddings are equal."""
+    """Accuracy by folds, each at the threshold that is best on the others (Huang 2007). A pair without a score counts
+    as an error. Emits a warning if all embeddings are equal."""
     scores = pair_scores(learner, size, pairs)
     wrong = ~np.isfinite(scores)
     if wrong.all():
@@ -89,13 +89,13 @@ def all_equal(scores: NDArray[np.float64]) -> bool:
 
 
 def pairs_of(config: TrainConfig, backbone: Backbone, emit: OnOutcome) -> PairCrops | None:
-    """The crops of the pairs to validate on; None if none are asked for. Raises CosfaceError for pairs of one fold:
-    there is no other fold to choose its threshold on."""
+    """The crops of the pairs to validate on; None without --validate. Raises CosfaceError for pairs in one fold,
+    because its threshold must be chosen on another fold."""
     if config.validate is None or config.validate_root is None:
         return None
     from cosface_cli.engines.photos.pair_photos import load_pair_crops  # opens a detector's runtime
 
-    def emit_rejects(outcome: Outcome) -> None:  # the inputs that train counts are its epochs
+    def emit_rejects(outcome: Outcome) -> None:  # photos are not inputs of train, which counts epochs
         if isinstance(outcome, Rejected):
             emit(Note(outcome.words))
 

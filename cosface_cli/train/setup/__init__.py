@@ -1,1 +1,1 @@
-"""What a training is asked to do: recipes, settings with every default filled in, the device."""
+"""The setup of a training: recipes, settings with every default filled in, the device."""

@@ -1,4 +1,4 @@
-"""Which device computes, and how it is made to compute the same bits each time."""
+"""The device of a training, and the settings that make its results the same bits in each run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _MOST_LOADERS = 8
 
 
 def choose_device(name: Device, emit: OnOutcome, ranks: Ranks | None = None) -> torch.device:
-    """The device of that name. "auto" takes a GPU if there is one, and emits a note if there is none. Each process of a
-    machine takes a GPU of its own.
+    """The device of that name. "auto" is a GPU; if there is none, it is the CPU, and a note is emitted. Each process of
+    a machine gets a different GPU.
 
     Raises CosfaceError for a device that this machine does not have.
     """
@@ -41,12 +41,12 @@ def choose_device(name: Device, emit: OnOutcome, ranks: Ranks | None = None) -> 
     return torch.device(kind, ranks.local_rank)
 
 
-def loaders_for(device: torch.device, asked: int | None, local_world_size: int = 1) -> int:
-    """How many processes read crops: none beside a network on the CPU, which needs the cores itself.
+def loaders_for(device: torch.device, loaders: int | None, local_world_size: int = 1) -> int:
+    """The number of processes that read crops: `loaders`; if None, 0 for a network on the CPU, which needs the cores.
 
     local_world_size: number of networks that share the machine."""
-    if asked is not None:
-        return asked
+    if loaders is not None:
+        return loaders
     if device.type == "cpu":
         return 0
     return max(1, min(_MOST_LOADERS, cpu_count() // local_world_size - 1))
@@ -73,7 +73,7 @@ def deterministic(device: torch.device, threads: int) -> Iterator[None]:
     filled_before = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
-    # otherwise torch writes NaN into all memory before its use, to reveal who reads too early: a fifth of each step
+    # otherwise torch fills all new memory with NaN, to detect reads before writes, which takes a fifth of each step
     memory.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):

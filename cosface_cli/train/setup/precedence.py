@@ -1,7 +1,7 @@
 """Which value of a setting applies: fallback < recipe < command line.
 
-A value that depends on another setting does not outlive a change of it: the margin of one loss is not passed on to
-another loss. RESETS is that rule as data.
+A value that depends on another setting is dropped when that setting changes: the margin of one loss is not used for
+another loss. RESETS has these dependencies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RESETS: Mapping[str, tuple[str, ...]] = {
     "epochs": ("steps",),
     "steps": ("epochs",),
 }
-"""Where a setting is changed by a source of higher precedence, these settings of the sources below it are dropped."""
+"""If a source of higher precedence changes a setting, these settings of the sources below it are dropped."""
 
 FALLBACKS: Mapping[str, Any] = {
     name: parameter.option.fallback
@@ -35,9 +35,9 @@ FALLBACKS: Mapping[str, Any] = {
 
 
 def with_recipe(config: TrainConfig, recipe: Recipe) -> TrainConfig:
-    """The configuration with each setting that it leaves open as the recipe says, or as its fallback."""
-    asked = {name: getattr(config, name) for name in FIELDS if getattr(config, name) is not None}
-    values = _override(_override(FALLBACKS, recipe.values), asked)
+    """The configuration, where settings that are None get the recipe's value or their fallback."""
+    from_command_line = {name: getattr(config, name) for name in FIELDS if getattr(config, name) is not None}
+    values = _override(_override(FALLBACKS, recipe.values), from_command_line)
     return replace(config, **{**OPTIMIZERS.load(values["optimizer"]).defaults, **values})
 
 
@@ -57,7 +57,7 @@ def _override(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, A
 
 
 def _at_same_shares(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> tuple[int, ...]:
-    """The lower milestones at the same shares of the upper length."""
+    """The milestones of `lower`, moved to the same shares of the length of `upper`."""
     length = upper.get("steps") or upper["epochs"]
     scaled = {round(milestone * length / (lower.get("steps") or lower["epochs"])) for milestone in lower["milestones"]}
     return tuple(sorted(milestone for milestone in scaled if milestone >= 1)) or (1,)

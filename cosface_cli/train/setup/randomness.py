@@ -1,4 +1,4 @@
-"""The random streams of a run. Each is a function of the run's seed and a place in the run, so that a run can be
+"""The random streams of a run. Each is a function of the run's seed and a position in the run, so that a run can be
 resumed at any step without a saved random state."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What is drawn. A number must not change: run folders would not be reproducible. 2 is free."""
+    """What is drawn. The numbers must not change, or run folders would not be reproducible. 2 is not used."""
 
     ORDER = 0
     """The order of an epoch's crops: by epoch."""
@@ -19,6 +19,6 @@ class Stream(IntEnum):
     """The classes of a step of Partial FC: by step."""
 
 
-def generator(stream: Stream, seed: int, *place: int) -> np.random.Generator:
-    """The generator of a stream at one place of the run."""
-    return np.random.default_rng([seed, int(stream), *place])
+def generator(stream: Stream, seed: int, *position: int) -> np.random.Generator:
+    """The generator of a stream at one position in the run."""
+    return np.random.default_rng([seed, int(stream), *position])

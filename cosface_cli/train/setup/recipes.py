@@ -26,31 +26,31 @@ FIELDS: Mapping[str, Parameter] = {
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One file."""
+    """The content of a recipe file."""
 
     name: str
-    """Of the file, without its ending."""
+    """Name of the file, without its ending."""
     summary: str
     """What it is for."""
     values: Mapping[str, Any]
-    """Of TrainConfig's fields."""
+    """Values of fields of TrainConfig."""
 
 
 NO_RECIPE = Recipe("", "", {})
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
+    """The names of the recipes in the package."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def all_recipes() -> Iterator[Recipe]:
-    """The same, read."""
+    """The recipes in the package."""
     return (read_recipe(_FOLDER / f"{name}.toml") for name in recipe_names())
 
 
 def load_recipe(name: str) -> Recipe:
-    """A recipe by its name, or by the path of a TOML file. Raises CosfaceError with the near miss."""
+    """A recipe by its name, or by the path of a TOML file. Raises CosfaceError with the closest name."""
     if name in recipe_names():
         return read_recipe(_FOLDER / f"{name}.toml")
     path = Path(name)
@@ -60,7 +60,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a file. Raises CosfaceError for an unknown field, with the near miss, and for a value of another
+    """The recipe in a file. Raises CosfaceError for an unknown field, with the closest one, and for a value of a wrong
     type or out of range."""
     import tomllib
 
@@ -87,7 +87,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def count_crops(aligned: Path | tuple[Path, ...]) -> tuple[int, str]:
-    """How many crops there are, by the folder's listing or the size of packed files; and the same in words."""
+    """The number of crops, by the folder's listing or the size of packed files; and a text with it."""
     sources = (aligned,) if isinstance(aligned, Path) else aligned
     packed = packed_files(sources)
     if packed:
@@ -102,7 +102,7 @@ def count_crops(aligned: Path | tuple[Path, ...]) -> tuple[int, str]:
 
 
 def recipe_by_size(images: int) -> tuple[Recipe, str]:
-    """The recipe for that many crops, and why it is that one."""
+    """The recipe for this number of crops, and the reason."""
     if images < _SMALL:
         return load_recipe("small"), f"fewer than {_SMALL:,}"
     if images < _LARGE:

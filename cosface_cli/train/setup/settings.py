@@ -1,4 +1,4 @@
-"""The settings of a run: everything that decides the weights, with every value known."""
+"""The settings of a run: everything that decides the weights, with every default filled in."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from cosface_cli.train.step import OPTIMIZERS, SCHEDULES
 
 T = TypeVar("T")
 
-_JSON_NAMES = {"loss_options": "head"}  # in run.json since its first version
+_JSON_NAMES = {"loss_options": "head"}  # the name in run.json since its first version
 _ADD_SCORE = "add --validate PAIRS or --hold-out 0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The fields of TrainConfig that decide the weights; see there. run.json has them."""
+    """The fields of TrainConfig that decide the weights. run.json has them."""
 
     loss: str
     loss_options: Mapping[str, float]
@@ -41,14 +41,14 @@ class Settings:
     blend: bool
     sample_rate: float
     epochs: int | None
-    """None where the length is in steps."""
+    """None if the length is in steps."""
     steps: int | None
-    """None where the length is in epochs."""
+    """None if the length is in epochs."""
     batch: int
     accumulate: int
     optimizer: str
     momentum: float | None
-    """None where the optimizer has none."""
+    """None if the optimizer has no momentum."""
     nesterov: bool | None
     lr: float
     head_lr: float
@@ -56,7 +56,7 @@ class Settings:
     """None: the first epoch, 200 steps at most."""
     schedule: str
     milestones: tuple[int, ...]
-    """In epochs, or in steps where the length is."""
+    """In the unit of the length: epochs or steps."""
     weight_decay: float
     clip: float
     ema: float
@@ -75,7 +75,7 @@ class Settings:
     validate_root: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """As read back from run.json."""
+        """The settings as in run.json."""
         values = {_JSON_NAMES.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         sampler = f"balanced {self.sampling.images}" if self.sampling.is_balanced else self.sampling.name
         return {
@@ -88,7 +88,7 @@ class Settings:
 
     @property
     def is_scored(self) -> bool:
-        """Whether there are pairs or people to score each epoch on."""
+        """Whether there are pairs or held-out people on which each epoch is scored."""
         return self.hold_out > 0 or self.validate is not None
 
 
@@ -102,7 +102,7 @@ class StartNetwork:
 
 
 def resolve(asked: TrainConfig, recipe: Recipe = NO_RECIPE, start: StartNetwork | None = None) -> Settings:
-    """The settings of a configuration by a recipe. start: of the weights that it begins with.
+    """The settings of a configuration with a recipe. start: the network of the weights to begin with.
 
     Raises CosfaceError for settings that contradict each other, or that the chosen loss, schedule, optimizer or start
     would ignore.
@@ -125,7 +125,7 @@ def resolve(asked: TrainConfig, recipe: Recipe = NO_RECIPE, start: StartNetwork 
 
 
 def default_out(settings: Settings) -> Path:
-    """runs/cosface-mobilefacenet-m0.35-s30: the same command finds it again."""
+    """runs/cosface-mobilefacenet-m0.35-s30: the same for the same command, so that a run is resumed."""
     options = settings.loss_options
     numbers = [f"{name}{options[name]:g}" for name in ("m", "s") if name in options]
     start = ["tuned"] if settings.start else []
@@ -133,7 +133,7 @@ def default_out(settings: Settings) -> Path:
 
 
 def differences(before: Mapping[str, object], asked: Mapping[str, object]) -> dict[str, str]:
-    """Where two settings differ, as words by name: "0.35, asked for 0.5"."""
+    """The differences between two settings, as a text by name: "0.35, asked for 0.5"."""
     names = [*asked, *(name for name in before if name not in asked)]
     return {
         name: f"{_words(before.get(name))}, asked for {_words(asked.get(name))}"
@@ -169,7 +169,7 @@ def _nesterov(config: TrainConfig) -> bool | None:
 
 
 def _check_combinations(config: TrainConfig, asked: TrainConfig) -> None:
-    """Raises CosfaceError for settings that another one leaves without effect."""
+    """Raises CosfaceError for settings that have no effect because of another one."""
     batch, accumulate = _set(config.batch), _set(config.accumulate)
     _require(
         batch // accumulate >= 2,
@@ -240,7 +240,7 @@ def _is_scored(config: TrainConfig) -> bool:
 
 
 def _set(value: T | None) -> T:
-    """A setting that the recipe or its fallback has set."""
+    """A setting that is not None, because with_recipe has filled it in."""
     assert value is not None
     return value
 

@@ -17,25 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerChoice:
-    """What a row of OPTIMIZERS holds."""
+    """An entry of OPTIMIZERS."""
 
     build: Callable[..., torch.optim.Optimizer]
     """(parameter groups, lr=, fused=, and each of `defaults` by name) -> optimizer."""
     defaults: Mapping[str, object]
-    """Values of the settings that it takes, where neither the user nor the recipe sets them; None: it
-    follows from others."""
+    """Default values of the settings that it takes; None for a setting that depends on others."""
     state_tensors: Callable[[float | None], int]
-    """Momentum -> tensors that it keeps of each parameter."""
+    """Momentum -> number of tensors that it keeps for each parameter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleChoice:
-    """What a row of SCHEDULES holds: the learning rate after the warm-up, as a multiple of the highest one."""
+    """An entry of SCHEDULES: the learning rate after the warm-up, as a multiple of the highest one."""
 
     factor: Callable[[float], float] | None
     """Share 0..1 of the steps after the warm-up -> factor; None: a tenth after each milestone."""
     follows_length: bool
-    """Whether the rates change where the run is continued to another length."""
+    """Whether the rates change if the run is continued to another length."""
 
 
 OPTIMIZERS: Table[OptimizerChoice] = Table(

@@ -1,6 +1,6 @@
 """The first class weights of a network that was trained before: the mean of each person's embeddings.
 
-Random ones would distort a good network until they have moved to their people.
+Random class weights would distort a good network until they are near their people.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST = 8  # crops of a person that are used
 
 
 def begin_at_centres(learner: Learner, data: LabelledCrops) -> bool:
-    """Set this process's class weights (C, D) to unit means of unit embeddings; False where the loss has no such
+    """Set this process's class weights (C, D) to unit means of unit embeddings; returns False if the loss has no such
     weights."""
     weight, people = learner.head.loss.weight, learner.head.rows
     if weight is None or weight.ndim != 2:

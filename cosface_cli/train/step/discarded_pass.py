@@ -19,7 +19,7 @@ def discarded_pass(learner: Learner, batch: Batch, size: int) -> None:
 
 
 def warm_up_ddp(learner: Learner, batch: Batch) -> None:
-    """One pass before a resumed run: after its first pass DDP sums the gradients in another order of buckets, and a run
-    that resumes must have the later order from its first step on."""
+    """One pass before a resumed run. After its first pass DDP sums the gradients in another order of buckets, and a
+    resumed run needs that order from its first step on."""
     with learner.untouched():
         discarded_pass(learner, batch, len(batch.labels))

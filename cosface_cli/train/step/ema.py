@@ -11,7 +11,7 @@ from torch import nn
 class WeightAverage:
     """average <- d average + (1 - d) weights after each step, over parameters and batch norm's statistics alike.
 
-    d: the decay, or (1 + t) / (10 + t) at step t where that is less, so that the first weights lose their influence.
+    d: the decay, or (1 + t) / (10 + t) at step t if that is less, so that the first weights lose their influence.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

@@ -1,4 +1,4 @@
-"""Layers of a network that was trained before, which are not trained further."""
+"""Freezing the first layers of a network that was trained before."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from torch import nn
 
 
 def freeze(network: nn.Module, share: float) -> tuple[nn.Module, ...]:
-    """Freeze that share (0..1) of the convolutions and linear layers, from the input on, and everything before the
-    first trained one: batch norms, activations. Returns the frozen modules: they stay in evaluation mode."""
+    """Freeze a share (0..1) of the convolutions and linear layers, from the input on, and all modules before the first
+    trained one, such as batch norms. Returns the frozen modules, which stay in evaluation mode."""
     leaves = [module for module in network.modules() if not list(module.children())]
     weighted = [module for module in leaves if isinstance(module, (nn.Conv2d, nn.Linear))]
     count = int(share * len(weighted))

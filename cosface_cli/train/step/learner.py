@@ -1,4 +1,4 @@
-"""What is trained: a network and its class head, with their optimizer, on a device."""
+"""The learner: a network and its class head, with their optimizer, on a device."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ class Learner:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     backbone: Backbone
-    """What the network takes: size and normalisation of its crops."""
+    """Size and normalisation of the network's crops."""
     device: torch.device
     compute: Callable[[Tensor], Tensor]
     """The network as a training step calls it: compiled, or wrapped by DDP."""
     ddp: DistributedDataParallel | None
-    """What sums the network's gradients, where processes share it."""
+    """Sums the network's gradients over the processes; None for one process."""
     dtype: torch.dtype | None
-    """Of autocast; None for float32."""
+    """Type of autocast; None for float32."""
     memory_format: torch.memory_format
     frozen: tuple[nn.Module, ...]
     """Modules of the network that are not trained."""
     average: WeightAverage | None
     """The moving average of the weights, if there is one."""
     eval_network: nn.Module
-    """The network that is scored and saved: the trained one, its average or a blend."""
+    """The network that is scored and saved: the trained network, its average, or a blend."""
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -69,7 +69,7 @@ class Learner:
 
     @property
     def trained_network(self) -> nn.Module:
-        """The weights that training came to: their average, if there is one."""
+        """The trained network: the average of the weights, if there is one."""
         return self.average.network if self.average else self.network
 
     @property
@@ -102,8 +102,8 @@ class Learner:
         return nullcontext() if is_last_slice or self.ddp is None else self.ddp.no_sync()
 
     def clip_gradient(self, max_norm: float) -> Tensor:
-        """Scale the gradient down to that norm, 0 for no limit; returns the norm () that it had, over all parameters in
-        all processes."""
+        """Scale the gradient down to a norm of at most max_norm, 0 for no limit; returns its norm () before that, over
+        all parameters in all processes."""
         parameters = parameters_of(self.optimizer)
         if self.ranks.world_size > 1 and self.head.is_sharded:
             network, head = _norm(self.network.parameters()), _norm(self.head.trained.parameters())
@@ -144,7 +144,8 @@ def new_learner(
     start: Mapping[str, NDArray[np.generic]] | None = None,
     ranks: Ranks | None = None,
 ) -> Learner:
-    """A learner whose first weights are drawn from the seed. start: the network's first weights in place of those."""
+    """A learner whose first weights are drawn from the seed. start: first weights of the network, instead of random
+    ones."""
     ranks = ranks or Ranks()
     if settings.compile:
         _check_compiler(device)
@@ -188,7 +189,7 @@ def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:
 
 
 def _check_compiler(device: torch.device) -> None:
-    """Raises CosfaceError where torch.compile has nothing to compile with."""
+    """Raises CosfaceError if torch.compile has no compiler."""
     if device.type == "cuda":
         if find_spec("triton") is None:
             raise CosfaceError("--compile needs the package triton", hint="pip install triton, or leave out --compile")

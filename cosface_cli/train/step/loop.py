@@ -26,30 +26,30 @@ Slices = list[NDArray[np.int64]]
 
 @dataclass(slots=True, kw_only=True)
 class TrainState:
-    """How far a run is."""
+    """The progress of a run."""
 
     epoch: int = 1
-    """The current one, from 1."""
+    """The current epoch, from 1."""
     position: int = 0
-    """Batches of it that are done."""
+    """Batches of the epoch that are done."""
     step: int = 0
-    """Batches done in all."""
+    """Batches of all epochs that are done."""
     seen: int = 0
     """Crops of the epoch that are done."""
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    """Over these crops: loss, right answers without the margin, target cosines."""
+    """Sums over these crops: loss, right answers without the margin, target cosines."""
     best: float | None = None
     """The highest score of an epoch so far."""
     best_epoch: int | None = None
-    """Whose score that is."""
+    """The epoch with that score."""
 
     @property
     def epochs_done(self) -> int:
-        """Epochs that are done or begun, except for the current one where it has not begun."""
+        """The number of epochs that have begun."""
         return self.epoch - (self.position == 0)
 
     def add_step(self, result: StepResult, crops: int) -> None:
-        """Count a step of so many crops."""
+        """Count a step. crops: of all processes."""
         self.seen += crops
         self.sums = [a + b for a, b in zip(self.sums, (result.loss_sum, result.right, result.cosine), strict=True)]
         self.position += 1
@@ -59,25 +59,25 @@ class TrainState:
         self.epoch, self.position, self.seen, self.sums = self.epoch + 1, 0, 0, [0.0, 0.0, 0.0]
 
     def add_score(self, epoch: int, score: float | None) -> bool:
-        """Count an epoch's score, None for no score; whether it is the best so far. Of equal ones the earlier stays."""
+        """Add an epoch's score, None for no score; returns whether it is higher than all scores before."""
         if score is None or (self.best is not None and score <= self.best):
             return False
         self.best, self.best_epoch = score, epoch
         return True
 
     def is_patience_over(self, patience: int) -> bool:
-        """Whether that many epochs brought no better score; 0 is never."""
+        """Whether the last `patience` epochs had no better score; for 0 never."""
         return bool(patience) and self.epochs_done - (self.best_epoch or 0) >= patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """Of one step, over the crops of all processes."""
+    """The result of one step, over the crops of all processes."""
 
     lr: float
     loss_sum: float
     right: float
-    """How many answers are right, without the margin."""
+    """Number of right answers, without the margin."""
     cosine: float
     """Sum of the target cosines."""
     gradient: float
@@ -85,8 +85,8 @@ class StepResult:
 
 
 class NotFinite(Exception):
-    """The loss, its gradient or the network is not finite. where: weights, embeddings, loss or gradient, the first of
-    them; names: of the step's crops."""
+    """The loss, its gradient or the network is not finite. where: the first of weights, embeddings, loss and gradient
+    that is not finite; names: of the step's crops."""
 
     def __init__(
         self, state: TrainState, lr: float, loss: float, gradient: float, where: str, names: tuple[str, ...] = ()
@@ -106,9 +106,9 @@ def train_epoch(
 ) -> dict[str, Any]:
     """Train from where state is to the end of its epoch, or to the schedule's last step; returns the epoch's row.
 
-    after_step is called after each step but the epoch's last. Where processes share a run, each computes its part of
-    every batch; loss, gradient and row are those of the whole. Raises NotFinite before the step that would spoil the
-    network.
+    after_step is called after each step except the epoch's last. If processes share a run, each computes its part of
+    every batch; loss, gradient and row are those of the whole batch. Raises NotFinite before a step with a loss or
+    gradient that is not finite is applied, or if the weights are not finite at the end.
     """
     ranks = learner.ranks
     slices = ranks.local_slices(data.batch_size, settings.accumulate)
@@ -172,8 +172,8 @@ def train_step(
 
 
 def untrained_row(learner: Learner, batch: Batch, schedule: Schedule, settings: Settings) -> dict[str, object]:
-    """The row of epoch 0: the first batch, of which this process has its part, before any step. The learner stays as it
-    is."""
+    """The row of epoch 0, computed on the first batch before any step. batch: this process's part. The learner is
+    unchanged afterwards."""
     size = int(learner.ranks.all_reduce_sum(torch.tensor(len(batch.labels))))
     slices = learner.ranks.local_slices(size, settings.accumulate)
     sums, seen = torch.zeros(3, device=learner.device), 0
@@ -198,7 +198,7 @@ def _sums(output: HeadOutput) -> Tensor:
 
 
 def _first_not_finite(learner: Learner, embeddings: Tensor, loss: float) -> str:
-    """What was not finite first."""
+    """The first of weights, embeddings, gradient and loss that is not finite."""
     if not learner.is_finite:
         return "weights"
     if not learner.ranks.all_true(bool(torch.isfinite(embeddings).all())):
@@ -207,8 +207,8 @@ def _first_not_finite(learner: Learner, embeddings: Tensor, loss: float) -> str:
 
 
 def _row(state: TrainState, lr: float, loss: Loss) -> dict[str, object]:
-    """loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean, both None without a
-    classifier; and what the loss itself measures."""
+    """The row of an epoch. loss: mean; lr: of the last step; accuracy: 0..1, without the margin; target_cosine: mean;
+    both are None without a classifier; and the loss's own measures."""
     mean_loss, accuracy, target_cosine = (None if math.isnan(total) else total / state.seen for total in state.sums)
     return {
         "epoch": state.epoch,

@@ -1,4 +1,4 @@
-"""One optimizer over the parameters of the network and of the class weights, which have learning rates of their own."""
+"""One optimizer for the parameters of the network and the class weights, which have different learning rates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def optimizer_of(settings: Settings, network: nn.Module, head: nn.Module) -> tor
     choice = OPTIMIZERS.load(settings.optimizer)
     return choice.build(
         groups,
-        # in one pass; but where the first step of fp16 overflows, torch leaves the momentum uninitialised
+        # one pass over the parameters; not for fp16: if its first step overflows, torch leaves the momentum unset
         fused=settings.precision != "fp16",
         **{name: getattr(settings, name) for name in choice.defaults},
     )
@@ -35,5 +35,6 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """All parameters that the optimizer moves."""
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    """All parameters that the optimizer updates."""
+    groups: list[dict[str, Any]] = optimizer.param_groups
+    return [parameter for group in groups for parameter in group["params"]]

@@ -13,7 +13,7 @@ _LONGEST_WARMUP = 200  # steps
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A linear rise over the first steps, then by name:
+    """A linear warm-up, then by name:
 
     cosine: lr (1 + cos(pi t)) / 2; poly: lr (1 - t)^2, with t from 0 to 1 over the remaining steps;
     step: a tenth after each milestone; constant: lr.
@@ -25,7 +25,7 @@ class Schedule:
     steps: int
     """Optimizer steps in all."""
     warmup: int = 0
-    """Steps of the rise."""
+    """Steps of the warm-up."""
     milestones: tuple[int, ...] = ()
     """Steps after which the rate drops."""
 
@@ -40,8 +40,8 @@ class Schedule:
 
 
 def schedule_of(settings: Settings, steps_per_epoch: int) -> Schedule:
-    """The schedule of a run. The default rise is the first epoch, at most 200 steps: not a share of all steps, because
-    a run that is continued to more epochs must have had the same rise."""
+    """The schedule of a run. The default warm-up is the first epoch, at most 200 steps. It is not a share of all steps,
+    because a run that is continued to more epochs must have had the same warm-up."""
     by_steps = settings.steps is not None
     unit = 1 if by_steps else steps_per_epoch
     return Schedule(

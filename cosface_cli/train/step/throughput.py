@@ -1,4 +1,4 @@
-"""How fast an epoch was trained."""
+"""The speed of training in an epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cosface_cli.train.step.loop import TrainState
 
 
 class Throughput:
-    """Measures from when it is made."""
+    """Measures the time from its creation."""
 
     def __init__(self, state: TrainState, data: LabelledCrops) -> None:
         self.state, self.data = state, data
