@@ -1,4 +1,4 @@
-"""verify: are two photos of one person, and how well does a model distinguish people by a protocol of the field?
+"""verify: compare two photos, or evaluate a model by a published protocol.
 
 from cosface_cli.verify import CompareConfig
 from cosface_cli.verify.stage import compare_two
@@ -8,7 +8,7 @@ from cosface_cli.verify.protocols.lfw import LfwConfig
 from cosface_cli.verify.stage import verify_protocol
 report = verify_protocol(LfwConfig(source=Path("lfw"), pairs=Path("pairs.txt")))
 
-The config of each protocol is in its file, see protocols.PROTOCOLS. calibration and leakage have stages of their own.
+The config of each protocol is in its file, see protocols.PROTOCOLS. calibration and leakage have their own stages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Configs in, reports out: photos or rows of stores compared, and a model evaluated by a protocol."""
+"""The functions of verify: compare photos or rows of stores, and evaluate a model by a protocol."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:  # h5py and scipy are loaded only where they are needed
 
 
 def compare_two(left: str, right: str, config: CompareConfig, emit: OnOutcome = ignore) -> tuple[Match, ...]:
-    """The faces of two photos or crops: one match, or with faces="all" one for each two faces, the best first.
+    """Compare two photos or crops: one match, or with faces="all" one for each two faces, best first.
 
-    Raises CosfaceError where a photo has no usable face, and where neither the model nor the config gives a threshold.
+    Raises CosfaceError if a photo has no usable face, and if neither the model nor the config has a threshold.
     """
     if config.stores:
         from cosface_cli.verify.compare.fused_stores import FusedStores
@@ -48,10 +48,10 @@ def compare_two(left: str, right: str, config: CompareConfig, emit: OnOutcome = 
 
 
 def compare_many(left: str, right: str | None, config: CompareConfig, emit: OnOutcome = ignore) -> ManyReport:
-    """One photo with each of many: those of a folder, archive, crop folder, pattern or store, or all rows of
+    """Compare one photo with many: those of a folder, archive, crop folder, pattern or store, or all rows of
     config.stores.
 
-    Rows are emitted at the end, best first. Raises CosfaceError where the photo has no usable face.
+    Rows are emitted at the end, best first. Raises CosfaceError if the photo has no usable face.
     """
     if config.stores:
         from cosface_cli.verify.compare.fused_stores import FusedStores
@@ -81,7 +81,7 @@ def compare_many(left: str, right: str | None, config: CompareConfig, emit: OnOu
 
 
 def compare_list(pairs: Sequence[tuple[str, str]], config: CompareConfig, emit: OnOutcome = ignore) -> ManyReport:
-    """Each pair of photos, or of names of config.stores; each photo is read once. Rows are emitted in order."""
+    """Compare pairs of photos, or of names in config.stores. Each photo is read once. Rows are emitted in order."""
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     emit(Planned(len(pairs)))
     if config.stores:
@@ -95,20 +95,20 @@ def compare_list(pairs: Sequence[tuple[str, str]], config: CompareConfig, emit: 
     return compare_pairs(pairs, faces.photos(names), matcher, emit)
 
 
-def are_many(word: str) -> bool:
-    """Whether it names many photos rather than one: a folder, an archive, a video, a store or a pattern."""
-    path = Path(word)
-    if path.is_dir() or _names_store(word):
+def are_many(argument: str) -> bool:
+    """Whether an argument names many photos, not one: a folder, an archive, a video, a store or a pattern."""
+    path = Path(argument)
+    if path.is_dir() or _names_store(argument):
         return True
     if path.suffix.lower() in PHOTOS or not path.is_file():
-        return not path.exists() and any(letter in word for letter in "*?[")
-    return [item.place for item in list_photos(word).items] != [File(path)]
+        return not path.exists() and any(letter in argument for letter in "*?[")
+    return [item.place for item in list_photos(argument).items] != [File(path)]
 
 
 def embedding_like_store(config: CompareConfig, store: StoreFaces) -> tuple[CompareConfig, Embedding]:
-    """What embeds photos so that they can be compared with a store, by its model and flip, and the config that says so.
+    """The config with the model and flip of a store, and its embedding, for photos to compare with the store.
 
-    Raises ModelMismatch where the config names another model or flip.
+    Raises ModelMismatch if the config names another model or flip.
     """
     flip = store.model.flip or "none"
     if config.flip not in ("none", flip):
@@ -138,7 +138,7 @@ def run_protocol(config: ProtocolConfig, emit: OnOutcome = ignore) -> tuple[Prot
     started = time.monotonic()
     protocol, file = name_of(config), config.scores_file()
     if file is not None and not file.parent.is_dir():
-        raise CosfaceError("no such folder to write to", file.parent, "make it first")
+        raise CosfaceError("no such folder", file.parent, "create it first")
     scores = config.score(emit)
     if file is not None:
         if scores.pairs is None:
@@ -154,6 +154,6 @@ def run_protocol(config: ProtocolConfig, emit: OnOutcome = ignore) -> tuple[Prot
     return scores, report_of(protocol, scores, config.source, time.monotonic() - started)
 
 
-def _names_store(word: str) -> bool:
-    """Whether a word of the command line names a store, by its ending: h5py is not loaded for it."""
-    return word.endswith(".h5") and Path(word).is_file()
+def _names_store(argument: str) -> bool:
+    """Whether an argument names a store, judged by its ending, because h5py should not be loaded for this."""
+    return argument.endswith(".h5") and Path(argument).is_file()

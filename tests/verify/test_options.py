@@ -87,4 +87,6 @@ def test_crops_need_no_detector(packaged_photos: Path, tmp_path: Path) -> None:
     verify_protocol(config, outcomes.append)
     assert not [one for one in outcomes if isinstance(one, Note) and "holds crops" in one.text]
     verify_protocol(CsvConfig(source=config.source, pairs=config.pairs, workers=1, min_face=50.0), outcomes.append)
-    assert any(isinstance(one, Note) and "holds crops: --min-face has no effect" in one.text for one in outcomes)
+    assert any(
+        isinstance(one, Note) and "options for photos have no effect: --min-face" in one.text for one in outcomes
+    )

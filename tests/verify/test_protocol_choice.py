@@ -54,7 +54,7 @@ def test_protocols_recognise_their_files(make_store: MakeStore, tmp_path: Path):
     }
     for words, (name, source, options) in cases.items():
         assert recognise(source, options)[0] == name, words
-    with pytest.raises(CosfaceError, match=r"no protocol is recognised by these files; .*--protocol lfw\|ytf"):
+    with pytest.raises(CosfaceError, match=r"no protocol recognises these files; .*--protocol lfw\|ytf"):
         recognise(tmp_path, {})
     with pytest.raises(CosfaceError, match=r"odd\.txt: no protocol is recognised"):
         recognise(photos, {"pairs": made("odd.txt", "one two\n")})

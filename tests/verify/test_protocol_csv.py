@@ -58,7 +58,7 @@ def test_lists_that_lack_a_column_are_errors(make_store: MakeStore, tmp_path: Pa
     def run(text: str) -> None:
         verify_protocol(CsvConfig(source=store, pairs=written(tmp_path / "p.csv", text)))
 
-    with pytest.raises(CosfaceError, match="not every row says whether the two are the same"):
+    with pytest.raises(CosfaceError, match="not every row has a label"):
         run("left,right\na/1.jpg,b/1.jpg\n")
     with pytest.raises(CosfaceError, match="not every row names two photos"):
         run("score,same\n0.1,1\n")

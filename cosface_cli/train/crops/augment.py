@@ -107,7 +107,7 @@ UNCHANGED = Augmentation(())
 
 
 def augmentation(mirrored: bool, names: Sequence[str]) -> Augmentation:
-    """Mirroring if `mirrored`, then the named changes in the order of their table. Raises CosfaceError for other names."""
+    """Mirroring if `mirrored`, then the named changes in the order of the table. Raises CosfaceError for others."""
     for name in names:
         if name == FLIP.name:
             raise CosfaceError("flip is on without --augment", hint="leave it out of the list; --no-flip turns it off")

@@ -1,4 +1,4 @@
-"""verify.calibration: what a model's scores mean, from all pairs of people whom it has not seen.
+"""verify.calibration: thresholds and false accept rates of a model, from all pairs of people it was not trained on.
 
 from cosface_cli.verify.calibration.stage import calibrate
 report = calibrate(CalibrateConfig(source=Path("people"), models=("runs/mine",)))
@@ -18,7 +18,7 @@ from cosface_cli.verify.faces import EmbeddingConfig, OneFaceOption
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrateConfig(EmbeddingConfig):
-    """People whom the model was not trained on and will not be tested on, by folder, and where the table is kept."""
+    """Photos of people who are in no training set or test set of the model, and the file for its table."""
 
     source: Annotated[
         Path, argument("PEOPLE", "Store, crops or photos of people new to the model, one folder per person.")
@@ -49,6 +49,6 @@ class CalibrateReport:
     impostors: int
     """Pairs of two people."""
     rates: tuple[Mapping[str, object], ...]
-    """For each FAR a maths.rates.Rate, with 95 % intervals that a bootstrap over people widens."""
+    """For each FAR a maths.rates.Rate, with 95 % intervals that take into account that pairs share people."""
     data: str
     """Hash of the faces."""

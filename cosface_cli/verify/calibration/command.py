@@ -18,7 +18,7 @@ COLUMNS = ("far", "threshold", "far_low", "far_high", "tar", "low", "high", "imp
     ),
 )
 def calibrate(config: CalibrateConfig, terminal: Terminal) -> int:
-    """Measure what a model's scores mean: thresholds for false accept rates of 1e-2 to 1e-6, over all pairs of PEOPLE.
+    """Measure a model's thresholds for false accept rates of 1e-2 to 1e-6, over all pairs of PEOPLE.
 
     Intervals are 95 %; they take into account that many pairs share a person. Use people who are neither in the model's
     training set nor in a test set, in photos like those that the model will be used on.

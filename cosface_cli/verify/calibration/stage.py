@@ -1,4 +1,4 @@
-"""From all pairs of people whom a model has not seen to a table of its thresholds."""
+"""From all pairs of people whom a model was not trained on, to a table of its thresholds."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from cosface_cli.verify.faces.source import FaceTable, first_level, read_faces
 
 
 def calibrate(config: CalibrateConfig, emit: OnOutcome = ignore) -> CalibrateReport:
-    """Embed the faces of config.source and write the table of all their pairs to where the model's is kept.
+    """Embed the faces of config.source, and write the table of all their pairs to config.out or to the model's file.
 
-    Raises CosfaceError where the source has no two people, or nobody with two photos; ModelMismatch where the source is
-    of another model, or a table that exists already.
+    Raises CosfaceError if the source has fewer than two people, or no person with two photos; ModelMismatch if the
+    source, or an existing table, is of another model.
     """
     with open_faces(config, config.source, config.crops_template, emit) as faces:
         _require_place(config, faces.model)
@@ -71,7 +71,7 @@ def calibrate(config: CalibrateConfig, emit: OnOutcome = ignore) -> CalibrateRep
 
 
 def _photos_of_people(config: CalibrateConfig, photos: Sequence[str]) -> list[str]:
-    """The photos in a person's folder, without those left out. Raises CosfaceError for less than two people."""
+    """The photos in folders of people, without people left out. Raises CosfaceError for fewer than two people."""
     people = {first_level(photo) for photo in photos} - {""}
     if unknown := set(config.leave_out) - people:
         raise CosfaceError(f"no person is called {min(unknown)}", config.source, "correct --leave-out")
@@ -83,16 +83,16 @@ def _photos_of_people(config: CalibrateConfig, photos: Sequence[str]) -> list[st
 
 
 def _people(table: FaceTable, emit: OnOutcome) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.str_]]:
-    """The rows (M,) that count, the number of the person of each (M,), and the people's names (K,)."""
+    """The rows to use (M,), the number of the person of each (M,), and the names of the people (K,)."""
     usable = np.flatnonzero(table.usable)
     names = np.array([first_level(table.names[row]) for row in usable])
     rows = _without_doubles(table.vectors[usable], names, emit)
-    known, codes = np.unique(names[rows], return_inverse=True)
-    return usable[rows], codes.astype(np.int64), known
+    person_names, codes = np.unique(names[rows], return_inverse=True)
+    return usable[rows], codes.astype(np.int64), person_names
 
 
 def _without_doubles(vectors: NDArray[np.float32], names: NDArray[np.str_], emit: OnOutcome) -> NDArray[np.int64]:
-    """The rows (M,) without doubles: a photo counts once, and not at all if it is in two people's folders."""
+    """The rows (M,) without doubles: each photo is used once, or not at all if it is in the folders of two people."""
     _, first, codes = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
     owners: list[set[str]] = [set() for _ in first]
     for code, name in zip(codes, names, strict=True):
@@ -111,7 +111,7 @@ def _note_similar_people(
     calibration: Calibration,
     emit: OnOutcome,
 ) -> None:
-    """Name two people whose photos have a mean score that only one impostor pair in a thousand reaches."""
+    """Emit a note on each two people with a mean score that only one impostor pair in a thousand reaches."""
     threshold = calibration.threshold(1e-3)
     sums = np.zeros((len(names), vectors.shape[1]))
     np.add.at(sums, people, vectors)
@@ -124,13 +124,13 @@ def _note_similar_people(
 
 
 def _require_place(config: CalibrateConfig, model: ModelIdentity) -> None:
-    """Before any work: raises CosfaceError where the table could not be written."""
+    """Raises CosfaceError, before any work, if the table cannot be written."""
     if config.out is not None:
         if config.out.exists():
             read_calibrations(config.out, model)
         return
     if len(config.models) > 1:
-        raise CosfaceError("the table of several models has no place of its own", hint="name a file for it: --out FILE")
+        raise CosfaceError("there is no default file for the table of several models", hint="add --out FILE")
     (spec,) = config.models or DEFAULT_MODELS
     place_of(spec)
     wanted = identity_of(open_embedder(spec), model.flip or "none")
@@ -138,7 +138,7 @@ def _require_place(config: CalibrateConfig, model: ModelIdentity) -> None:
 
 
 def _write(config: CalibrateConfig, calibration: Calibration) -> Path:
-    """Write it beside the model's tables for other flips."""
+    """Add the calibration to the file with the model's tables for other flips; returns the file."""
     if config.out is not None:
         tables = read_calibrations(config.out, calibration.identity) if config.out.exists() else {}
         write_calibrations(config.out, {**tables, calibration.flip: calibration})

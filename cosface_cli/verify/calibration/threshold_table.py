@@ -1,4 +1,4 @@
-"""From all pairs of unit vectors to the calibration of a model: thresholds of given rates, and a curve between them."""
+"""From all pairs of unit vectors to the calibration of a model: thresholds of some rates, and a curve between them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PER_DECADE = 16  # points of the curve
 def calibration_of(
     vectors: NDArray[np.float32], people: NDArray[np.int64], empty: Calibration, workers: int = 0
 ) -> Calibration | None:
-    """The calibration by unit vectors (N, D) of people (N,); None without both genuine and impostor pairs.
+    """The calibration from unit vectors (N, D) of people (N,); None without both genuine and impostor pairs.
 
-    empty: the same without its table: what is calibrated, and on what.
+    empty: the calibration without its table, with the model and the data.
     """
     counts = count_all_pairs(lambda start, stop: vectors[start:stop], people, ignore, workers)
     genuine, impostors = int(counts.genuine.sum()), int(counts.impostors.sum())
@@ -49,7 +49,7 @@ def calibration_of(
 
 
 def _steps(accepted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bins at which all impostor pairs are accepted, then fewer by a constant factor each, then none."""
+    """The bins at which all impostor pairs are accepted, then a constant factor fewer at each, then none."""
     impostors = int(accepted[0])
     decades = np.arange(0, np.log10(impostors) + 1 / _PER_DECADE, 1 / _PER_DECADE)
     wanted = np.append(np.floor(impostors / 10**decades), 0)

@@ -1,4 +1,4 @@
-"""verify.compare: are two photos of one person? Two photos, one with many, or a list of pairs; photos or store rows."""
+"""verify.compare: whether photos show one person. Two photos, one with many, or pairs of a list; or store rows."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class CompareConfig(EmbeddingConfig):
 
 @dataclass(frozen=True, slots=True)
 class MatchWarning:
-    """Why a score may mean less than it seems."""
+    """The reason why a score is less reliable than it seems."""
 
     code: WarningCode
     photo: str | None
-    """The photo that it is about; None for both."""
+    """The photo with the problem; None for both."""
     words: str
     """One sentence."""
 
@@ -65,7 +65,7 @@ class Match:
     right: str
     status: Literal["ok", "rejected"]
     reason: str | None
-    """Code of why they were rejected."""
+    """Code of the reason for a rejection."""
     cos: float | None
     """Cosine of the embeddings, -1..1."""
     threshold: float | None
@@ -77,7 +77,7 @@ class Match:
     """Lower end of its 95 % interval."""
     far_high: float | None
     left_face: int | None
-    """Number of the face in the photo, from 1, where all faces were compared."""
+    """Number of the face in the photo, from 1, if all faces were compared."""
     right_face: int | None
     model: str
     model_id: str

@@ -15,7 +15,7 @@ from cosface_cli.verify.faces.source import EmbeddedPhoto
 
 
 def compare_faces(left: EmbeddedPhoto, right: EmbeddedPhoto, matcher: Matcher, emit: OnOutcome) -> tuple[Match, ...]:
-    """The faces of two photos, the best match first. Raises CosfaceError where a photo has no usable face."""
+    """The matches of the faces of two photos, best first. Raises CosfaceError if a photo has no usable face."""
     require_face(left)
     require_face(right)
     matches = sorted(matcher.matches(left, right), key=_falling_cosine)
@@ -27,7 +27,7 @@ def compare_faces(left: EmbeddedPhoto, right: EmbeddedPhoto, matcher: Matcher, e
 def compare_with_many(
     photo: EmbeddedPhoto, others: Iterator[EmbeddedPhoto], count: int, matcher: Matcher, emit: OnOutcome
 ) -> ManyReport:
-    """One photo with each of `count` others. Rows are emitted at the end, best first."""
+    """Compare a photo with each of `count` others. Rows are emitted at the end, best first."""
     require_face(photo)
     for warning in warnings_of_face(photo):
         emit(Note(warning.words))
@@ -52,7 +52,7 @@ def compare_with_many(
 def compare_pairs(
     pairs: Sequence[tuple[str, str]], photos: Iterator[EmbeddedPhoto], matcher: Matcher, emit: OnOutcome
 ) -> ManyReport:
-    """Each pair of a list, in order. photos: each photo of the list once, in any order."""
+    """Compare each pair of a list, in order. photos: each photo of the list once, in any order."""
     uses = Counter(name for pair in pairs for name in pair)
     by_name: dict[str, EmbeddedPhoto] = {}
     rejected = same = 0
@@ -71,7 +71,7 @@ def compare_pairs(
             emit(Done(f"{left} {right}", tuple(map(asdict, matches))))
         for name in (left, right):
             uses[name] -= 1
-            if not uses[name]:  # no later pair needs it
+            if not uses[name]:  # no later pair uses it
                 by_name.pop(name, None)
     return ManyReport(len(pairs) - rejected, same, rejected)
 

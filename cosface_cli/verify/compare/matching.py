@@ -34,9 +34,9 @@ class Matcher:
         calibrations: Mapping[str, Calibration],
         thresholds: Mapping[str, float],
     ) -> None:
-        """calibrations: the model's own, by flip; thresholds: the same of a model that has only those.
+        """calibrations: of the model, by flip; thresholds: by flip, for a model without calibrations.
 
-        Raises CosfaceError where neither they nor the config give a threshold, ModelMismatch for a calibration file of
+        Raises CosfaceError if neither they nor the config have a threshold, ModelMismatch for a calibration file of
         another model.
         """
         self.model = model
@@ -50,7 +50,7 @@ class Matcher:
         self.threshold = self._threshold(config, thresholds)
 
     def matches(self, left: EmbeddedPhoto, right: EmbeddedPhoto) -> Iterator[Match]:
-        """Each face of one photo with each face of the other; one rejected match where a photo has no face."""
+        """Each face of one photo with each face of the other; one rejected match if a photo has no face."""
         for photo in (left, right):
             if not photo.has_face:
                 yield self._rejected(left.name, right.name, photo.vectors.reason or "no_face")
@@ -107,9 +107,9 @@ class Matcher:
         )
 
     def _threshold(self, config: CompareConfig, thresholds: Mapping[str, float]) -> float:
-        far_named = "far" in config.changed()
+        has_far = "far" in config.changed()
         if config.threshold is not None:
-            if far_named:
+            if has_far:
                 raise CosfaceError("--far and --threshold exclude each other", hint="leave one of them out")
             return config.threshold
         if self.calibration is not None:
@@ -118,7 +118,7 @@ class Matcher:
                 problem = f"{self.calibration.impostors} impostor pairs do not resolve --far {config.far:g}"
                 raise CosfaceError(problem, hint="give a higher --far, or calibrate on more people")
             return threshold
-        if self._flip in thresholds and not far_named:
+        if self._flip in thresholds and not has_far:
             return thresholds[self._flip]
         raise CosfaceError(
             f"no threshold is known for {self.model.name} with --flip {self._flip}",
@@ -127,7 +127,7 @@ class Matcher:
 
 
 def matcher_of_photos(embedding: Embedding, config: CompareConfig) -> Matcher:
-    """For photos, by what is known of the model that embeds them."""
+    """A matcher for photos, with the calibrations or thresholds of the model that embeds them."""
     if len(embedding.embedders) > 1:
         return Matcher(embedding.model, config, {}, {})
     (spec,), (embedder,) = config.models or DEFAULT_MODELS, embedding.embedders
@@ -135,9 +135,10 @@ def matcher_of_photos(embedding: Embedding, config: CompareConfig) -> Matcher:
 
 
 def matcher_of_stores(stores: FusedStores, config: CompareConfig) -> Matcher:
-    """For rows of stores, by what is known of the packaged model that they name, or of those that the config names.
+    """A matcher for rows of stores, with the calibrations or thresholds of the config's model, or of the packaged model
+    that the stores name.
 
-    Raises ModelMismatch where the config names other models than the stores'.
+    Raises ModelMismatch if the config names other models than the stores'.
     """
     models = [store.model for store in stores.stores]
     if config.flip not in ("none", models[0].flip):

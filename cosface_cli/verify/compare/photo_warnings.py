@@ -1,4 +1,4 @@
-"""Why a score may mean less than it seems: one of several faces, a tiny or blurred face, two copies of one photo."""
+"""Reasons why a score is less reliable than it seems: one of several faces, a tiny or blurred face, or copies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLURRED = {"dlib": 6.0, "wide": 4.5, "arcface": 24.0, "sphereface": 26.0}
 
 
 def warnings_of_face(photo: EmbeddedPhoto, face: int = 0) -> Iterator[MatchWarning]:
-    """About one face of a photo."""
+    """Warnings about one face of a photo."""
     count = photo.vectors.detected
     if count > 1 and photo.choice != "all":
         chosen = "most central" if photo.choice == "center" else photo.choice
@@ -39,7 +39,7 @@ def warnings_of_face(photo: EmbeddedPhoto, face: int = 0) -> Iterator[MatchWarni
 def warning_of_pair(
     left: EmbeddedPhoto, right: EmbeddedPhoto, left_face: int = 0, right_face: int = 0
 ) -> MatchWarning | None:
-    """Why a high score of two photos proves little. Only for pairs that score high: copies always do."""
+    """The reason why a high score of two photos proves little: copies always have a high score."""
     names = f"{left.name} and {right.name}"
     if left.vectors.hash == right.vectors.hash and left_face == right_face:
         return MatchWarning("identical_files", None, f"{names} are the same file")

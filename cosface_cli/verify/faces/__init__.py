@@ -1,4 +1,4 @@
-"""verify.faces: faces by the names of their photos, with embeddings of one model, from photos, crops or stores."""
+"""verify.faces: faces by the names of their photos, with embeddings by one model, from photos, crops or stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cosface_cli.options import Checked, changed_fields, option
 
 __all__ = ["DEFAULT_MODELS", "EmbeddingConfig", "Faces", "Fuse", "OneFaceOption", "keep_blas_single_threaded"]
 
-DEFAULT_MODELS = ("dlib",)  # for photos, where no model is named
+DEFAULT_MODELS = ("dlib",)  # for photos, if no model is named
 OneFaceOption = Annotated[
     Literal["largest", "center"],
     option("Which face of a photo to use: the largest, or the one at the center (LFW's rule).", group=DETECTION),
@@ -47,5 +47,5 @@ class EmbeddingConfig(Checked):
 
 
 def keep_blas_single_threaded() -> None:
-    """Let numpy start no threads of its own: the cores are used by our workers. Call it before numpy is imported."""
+    """Keep numpy from starting threads, because worker processes use all cores. Call it before numpy is imported."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

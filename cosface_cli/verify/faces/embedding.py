@@ -1,4 +1,4 @@
-"""Files to embeddings as a config says: by one model or several, in this process or in worker processes."""
+"""Files to embeddings: by one model or several, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Embedding:
     """Embeds files by the models of a config."""
 
     def __init__(self, config: EmbeddingConfig, thumbnails: bool = False) -> None:
-        """thumbnails: whether thumbnails of the faces are kept, by which copies are recognised.
+        """thumbnails: whether to make thumbnails of the faces, by which copies are recognised.
 
-        Raises CosfaceError for a wrong model, detector or way to fuse, before any file is read.
+        Raises CosfaceError for an unknown model, detector or fusion, before any file is read.
         """
         models = config.models or DEFAULT_MODELS
         fuse = fuse_of(config.fuse, len(models))
@@ -44,9 +44,10 @@ class Embedding:
 
     def require_cover(self, inputs: Sequence[PhotoOrCrop]) -> None:
         """Raises CosfaceError for crops that do not show all that a model needs."""
-        for have, path in {item.crop.template: item.crop.path for item in inputs if item.crop is not None}.items():
+        paths = {item.crop.template: item.crop.path for item in inputs if item.crop is not None}
+        for crop_template, path in paths.items():
             for embedder in self.embedders:
-                require_cover(have, template(embedder.template), path)
+                require_cover(crop_template, template(embedder.template), path)
 
     def in_this_process(self, inputs: Sequence[PhotoOrCrop]) -> list[PhotoEmbeddings]:
         """The embeddings of a few files."""

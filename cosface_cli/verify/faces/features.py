@@ -1,4 +1,4 @@
-"""Faces whose embeddings are MegaFace's feature files, one file each below a folder."""
+"""Faces whose embeddings are MegaFace's feature files, one file per face below a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cosface_cli.artifacts.packed.feature_bin import find_features, read_feature
 from cosface_cli.errors import CosfaceError
 from cosface_cli.verify.faces.source import StoredFaces
 
-ALGORITHM = "cosface"  # in the names of the files that we write
+ALGORITHM = "cosface"  # part of the names of written files
 
 
 def read_features(folder: Path) -> StoredFaces:
@@ -41,7 +41,7 @@ def read_features(folder: Path) -> StoredFaces:
 
 
 def write_features(faces: StoredFaces, folder: Path) -> int:
-    """Write each embedding as a feature file below a new or empty folder, and return their number."""
+    """Write each embedding as a feature file below a new or empty folder; returns the number of files."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CosfaceError("the folder for features is not empty", folder, "name a new folder")
     for number, name in enumerate(faces.names):

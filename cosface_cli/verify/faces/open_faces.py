@@ -1,4 +1,4 @@
-"""From a path to the faces below it."""
+"""Opening the faces below a path: a store, crops, or photos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # h5py is loaded only for a store
     from cosface_cli.verify.faces.store import StoreFaces
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # the first bytes of an HDF5 file
-FOR_PHOTOS = frozenset({"detector", "faces", "min_face"})  # options that crops and stores do not need
+PHOTO_OPTIONS = frozenset({"detector", "faces", "min_face"})  # without effect on crops and stores
 
 
 def is_store(path: Path) -> bool:
@@ -33,8 +33,8 @@ def is_store(path: Path) -> bool:
 def open_faces(config: EmbeddingConfig, root: Path, crops_template: str | None, emit: OnOutcome) -> FaceSource:
     """The faces below root: a store, a crop folder, or photos.
 
-    crops_template: root is a folder of crops of this template, without a manifest. Raises CosfaceError where there are
-    none, and for options that change nothing about them.
+    crops_template: template of the crops in root, which has no manifest. Raises CosfaceError if there is no face, or
+    for options without effect on them.
     """
     if is_store(root):
         return open_store(config, root, crops_template)
@@ -42,20 +42,20 @@ def open_faces(config: EmbeddingConfig, root: Path, crops_template: str | None, 
 
 
 def open_inputs(config: EmbeddingConfig, root: Path, inputs: Mapping[str, PhotoOrCrop], emit: OnOutcome) -> PhotoFaces:
-    """Photos or crops by name. Says which options change nothing about crops."""
+    """Photos or crops by name. Emits a note on options without effect on crops."""
     faces = PhotoFaces(root, inputs, config)
-    unused = sorted(config.changed() & FOR_PHOTOS)
+    unused = sorted(config.changed() & PHOTO_OPTIONS)
     if unused and faces.all_crops:
         flags = ", ".join(flag_of(type(config), name) for name in unused)
-        emit(Note(f"{root} holds crops: {flags} has no effect"))
+        emit(Note(f"{root}: these are crops, so options for photos have no effect: {flags}"))
     return faces
 
 
 def open_store(config: EmbeddingConfig, path: Path, crops_template: str | None = None) -> StoreFaces:
-    """The faces of a store, once the run that fills it has ended.
+    """The faces of a store that no run is filling.
 
-    Raises ModelMismatch where the config names another model or flip than the store's, CosfaceError for an option that
-    only photos and crops need.
+    Raises ModelMismatch if the config names another model or flip than the store's, CosfaceError for an option that
+    applies only to photos and crops.
     """
     from cosface_cli.artifacts.store.store_series import require_finished
     from cosface_cli.engines.embedders.open_embedder import open_embedder
@@ -73,7 +73,7 @@ def open_store(config: EmbeddingConfig, path: Path, crops_template: str | None =
     if "flip" in changed and config.flip != faces.model.flip:
         problem = f"made with --flip {faces.model.flip}, expected --flip {config.flip}"
         raise ModelMismatch(problem, path, "leave --flip out, or embed again")
-    for name in sorted(changed & {"fuse", *FOR_PHOTOS}):
+    for name in sorted(changed & {"fuse", *PHOTO_OPTIONS}):
         raise CosfaceError(f"{flag_of(type(config), name)} has no effect on a store", path, "leave it out")
     if crops_template is not None:
         raise CosfaceError("--template has no effect on a store", path, "leave it out")

@@ -1,4 +1,4 @@
-"""Faces in photos and crops, by name, embedded when they are asked for."""
+"""Faces in photos and crops, by name, embedded on request."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FEW = 2  # photos that are embedded in this process: starting workers would take
 
 
 class PhotoFaces:
-    """Photos and crops as a FaceSource. They are embedded in the order that is asked for, by worker processes."""
+    """Photos and crops as a FaceSource. They are embedded in the requested order, by worker processes."""
 
     def __init__(
         self, path: Path, inputs: Mapping[str, PhotoOrCrop], config: EmbeddingConfig, embedding: Embedding | None = None
     ) -> None:
-        """embedding: what embeds them, made from the config if None.
+        """embedding: embeds them; made from the config if None.
 
-        Raises CosfaceError for a wrong model, detector or way to fuse, and for crops that do not show all that a model
+        Raises CosfaceError for an unknown model, detector or fusion, and for crops that do not show all that a model
         needs.
         """
         self.path = path
@@ -49,7 +49,7 @@ class PhotoFaces:
 
     @property
     def all_crops(self) -> bool:
-        """Whether none of them needs a detector."""
+        """Whether all of them are crops, which need no detector."""
         return all(item.crop is not None for item in self._inputs.values())
 
     def find(self, name: str) -> str | None:

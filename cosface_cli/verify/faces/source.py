@@ -1,4 +1,4 @@
-"""What a source of faces offers, and how the embeddings of many photos are gathered from it."""
+"""The protocol of a source of faces, and reading the embeddings of many photos from it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from cosface_cli.verify.faces import Faces
 
 @dataclass(frozen=True, slots=True)
 class FacePicture:
-    """A file in which a face can be looked at."""
+    """A file that shows a face."""
 
     place: Place
     box: tuple[float, ...] | None
-    """Left, top, right and bottom of the face in pixels; None for a crop, and where no face was found."""
+    """Left, top, right and bottom of the face in pixels; None for a crop, and if no face was detected."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -37,13 +37,13 @@ class EmbeddedPhoto:
 
     name: str
     picture: FacePicture
-    """Where its first face can be looked at."""
+    """The picture of its first face."""
     vectors: PhotoEmbeddings
     """Embeddings of its faces, or the reason why there are none."""
     template: str
-    """Of the crop whose sharpness is known."""
+    """Template of the crop whose sharpness was measured."""
     choice: Faces
-    """Which of its faces were taken."""
+    """Which of its faces were embedded."""
     photo_hash: str | None = None
     """Hash of the photo that a crop was cut out of, if it is known."""
 
@@ -54,25 +54,25 @@ class EmbeddedPhoto:
 
 
 class FaceSource(Protocol):
-    """Photos by name with the embeddings of their faces. A context manager; a store is open until it ends."""
+    """Photos by name with the embeddings of their faces. A context manager: a store is closed at its end."""
 
     @property
     def path(self) -> Path:
-        """The folder, file or store; errors name it."""
+        """The folder, file or store, for errors."""
         ...
 
     @property
     def model(self) -> ModelIdentity:
-        """What embeds the faces, or has embedded them."""
+        """The model of the embeddings."""
         ...
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the photos, each once, in order."""
+        """The names of the photos, each once, in order."""
         ...
 
     def find(self, name: str) -> str | None:
-        """The photo that a list means by a name: of the same name, or of the same name without the ending."""
+        """The photo for a name in a list: the photo with the same name, or with the same name without its ending."""
         ...
 
     def photos(self, names: Sequence[str]) -> Iterator[EmbeddedPhoto]:
@@ -94,7 +94,7 @@ class FaceTable:
     vectors: NDArray[np.float32]
     """(N, D) of unit length, NaN for a photo without an embedding."""
     scores: NDArray[np.float64]
-    """(N,) of the detector; 0 for crops."""
+    """(N,) scores of the detector; 0 for crops."""
     pictures: tuple[FacePicture, ...]
     data: str
     """Hash of the names and of the files behind them."""
@@ -111,7 +111,7 @@ class FaceTable:
 
 
 def read_faces(source: FaceSource, names: Iterable[str], emit: OnOutcome) -> FaceTable:
-    """Embed or read the first face of each photo; each photo is emitted. A name that comes twice counts once."""
+    """Embed or read the first face of each photo; each photo is emitted. A repeated name is used once."""
     names = tuple(dict.fromkeys(names))
     emit(Planned(len(names)))
     place = {name: number for number, name in enumerate(names)}
@@ -138,21 +138,21 @@ def read_faces(source: FaceSource, names: Iterable[str], emit: OnOutcome) -> Fac
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class StoredFaces:
-    """Faces by number whose embeddings can be read again and again, in blocks."""
+    """Faces by number, whose embeddings can be read repeatedly, in blocks."""
 
     path: Path
     names: tuple[str, ...]
     """The photo of each face."""
     identities: tuple[str, ...]
-    """Who each face shows, "" where that is not known."""
+    """The identity of each face, "" if it is not known."""
     hashes: tuple[str, ...]
-    """Of the photo or the file of each face."""
+    """Hash of the photo or the file of each face."""
     read: Callable[[NDArray[np.int64]], NDArray[np.float32]]
     """Embeddings (n, D) of some faces, as stored."""
     model: ModelIdentity | None
-    """None where the files do not record it."""
+    """None if the files do not record it."""
     normalized: bool = True
-    """Whether they are stored at unit length, so that one which is not is damaged."""
+    """Whether they are stored at unit length. Then an embedding of another length is damaged."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -172,7 +172,7 @@ class StoredFaces:
         return vectors
 
     def subset(self, faces: NDArray[np.int64]) -> StoredFaces:
-        """Only some faces, in that order."""
+        """The faces with these numbers, in this order."""
 
         def of(column: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(column[face] for face in faces)
@@ -189,7 +189,7 @@ class StoredFaces:
 
 
 def names_by_stem(names: Iterable[str]) -> dict[str, str]:
-    """Full names by those without ending; the first of several."""
+    """Full names by names without ending; the first of several."""
     full: dict[str, str] = {}
     for name in names:
         full.setdefault(stem(name), name)
@@ -205,6 +205,6 @@ def hash_of_files(names: Iterable[str], hashes: Iterable[str]) -> str:
 
 
 def first_level(name: str) -> str:
-    """Who a photo shows where each person has a folder: the first level of its name, "" without one."""
+    """The identity of a photo in a folder per person: the first level of its name, "" if it has one level."""
     head, slash, _ = name.partition("/")
     return head if slash else ""

@@ -1,4 +1,4 @@
-"""Faces whose embeddings a store holds, by the names of their photos."""
+"""The faces of a store, by the names of their photos."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _StoredFace = tuple[FaceRow, NDArray[np.float32]]
 
 
 class StoreFaces:
-    """A store as a FaceSource. It is the only reader of a store's rows by name; it is open until the context ends."""
+    """A store as a FaceSource. It reads rows by the names of their photos. The store is closed at the context's end."""
 
     def __init__(self, path: Path, choice: Choice = "first") -> None:
         """choice: which of the faces of one photo. Raises CosfaceError for a file that is not a store."""
@@ -34,7 +34,7 @@ class StoreFaces:
         self._store = Store(path)
         self.header = self._store.header
         self.model = self._store.model
-        self._roots: dict[str, set[str]] = {}  # photos by the folder that they were in
+        self._roots: dict[str, set[str]] = {}  # photos by their root folder
 
     @cached_property
     def _numbers(self) -> dict[str, list[int]]:
@@ -102,7 +102,7 @@ class StoreFaces:
                     yield self._photo(name, collected.pop(name))
 
     def each_face(self) -> Iterator[tuple[int, EmbeddedPhoto]]:
-        """Every face by itself, with its number in its photo, from 1; in the order of the store."""
+        """Every face separately, with its number in its photo, from 1; in the order of the store."""
         for row, vector in self._store.pairs():
             yield row.face, self._photo(row.source, [(row, vector)])
 
@@ -115,7 +115,7 @@ class StoreFaces:
         return self.missing_photo(name)
 
     def stored_faces(self) -> StoredFaces:
-        """All faces by number, also several of one photo. Its embeddings can be read while the store is open."""
+        """All faces by number, including several of one photo. Embeddings can be read while the store is open."""
         names, identities, hashes = [], [], []
         for row in self._store.rows():
             names.append(row.source)
@@ -136,7 +136,7 @@ class StoreFaces:
         )
 
     def missing_photo(self, name: str) -> EmbeddedPhoto:
-        """What stands for a photo that the store does not hold."""
+        """The result for a photo that is not in the store."""
         words = f"{self.path}: the store has no row of {name}"
         nothing = PhotoEmbeddings(hash="", size=0, mtime_ns=0, reason="not_in_store", words=words)
         picture = FacePicture(File(Path(name)), None)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtocolReport:
-    """How well a model does by a protocol. A figure that the protocol does not define, or that its pairs do not
+    """The figures of a model by a protocol. A figure that the protocol does not define, or that its pairs do not
     resolve, is None."""
 
     protocol: str
@@ -28,7 +28,7 @@ class ProtocolReport:
     """Its standard error: the standard deviation (n - 1) of the folds over root n."""
     fold_accuracy: tuple[float, ...]
     thresholds: tuple[float, ...]
-    """Of each fold, or the one that was chosen on the development list."""
+    """The threshold of each fold, or the one that was chosen on the development list."""
     eer: Mapping[str, float | None] | None
     """eer, threshold, far and frr there; low and high by bootstrap over people."""
     tar_at_far: tuple[Mapping[str, float | None], ...]

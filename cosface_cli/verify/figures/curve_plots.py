@@ -1,4 +1,4 @@
-"""The plots of a report's page, each as an SVG element."""
+"""The plots of a protocol's page, each as an SVG element."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def draw_det(band: RocBand) -> str:
             axis.set_ticks([float(ndtri(tick)) for tick in shown], [f"{100 * tick:g} %" for tick in shown])
         axes.set(title="DET", xlabel="false accept rate", ylabel="false reject rate")
 
-    return inline_svg(svg(paint, 4.6, 3.4), "DET: false rejects over false accepts, the other side of the ROC")
+    return inline_svg(svg(paint, 4.6, 3.4), "DET: false rejects over false accepts")
 
 
 def draw_scores(curve: Curve, thresholds: Sequence[float]) -> str:
@@ -112,7 +112,7 @@ def draw_scores(curve: Curve, thresholds: Sequence[float]) -> str:
 
 
 def _median(scores: Floats, counts: NDArray[np.int64]) -> float:
-    """The median of falling scores, each of which comes `counts` times."""
+    """The median of descending scores, each of which occurs `counts` times."""
     total = counts.cumsum()
     return float(scores[np.searchsorted(total, total[-1] / 2)]) if total.size and total[-1] else float("nan")
 

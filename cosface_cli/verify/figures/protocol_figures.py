@@ -1,4 +1,4 @@
-"""From the scores of a protocol to the figures of its report, the same for every protocol."""
+"""From the scores of a protocol to the figures of its report, in the same way for every protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
 def report_of(protocol: str, scores: ProtocolScores, source: Path, seconds: float) -> ProtocolReport:
-    """The report of a protocol. Raises CosfaceError where no pair has a score, or a fold has none left."""
+    """The report of a protocol. Raises CosfaceError if no pair has a score, or no pair of a fold."""
     pairs, missing = scores.pairs, scores.missing_rule
     folds = None if pairs is None else accuracy(pairs, missing, source, scores.by_folds, scores.dev)
     curve = scores.curve if pairs is None else curve_of(pairs, missing)
@@ -58,7 +58,7 @@ def report_of(protocol: str, scores: ProtocolScores, source: Path, seconds: floa
 
 
 def curve_of(pairs: PairScores, missing: Missing) -> Curve | None:
-    """The ROC of the pairs that count, see PairScores.counted; None without both genuine and impostor pairs."""
+    """The ROC of the counted pairs, see PairScores.counted; None without both genuine and impostor pairs."""
     counted = pairs.subset(pairs.counted(missing))
     if counted.same.all() or not counted.same.any():
         return None
@@ -66,7 +66,7 @@ def curve_of(pairs: PairScores, missing: Missing) -> Curve | None:
 
 
 def draws_of(pairs: PairScores, missing: Missing) -> Draws | None:
-    """TAR at FARS and equal error rate of resampled people; None where people are not known, or pairs are too many."""
+    """TAR at FARS and equal error rate of resampled people; None if people are not known, or pairs are too many."""
     counted = pairs.subset(pairs.counted(missing))
     people = counted.people()
     draws = affordable_draws(len(counted.scores))
@@ -78,9 +78,9 @@ def draws_of(pairs: PairScores, missing: Missing) -> Draws | None:
 def accuracy(
     pairs: PairScores, missing: Missing, source: Path, by_folds: bool, dev: PairScores | None = None
 ) -> Folds | None:
-    """Accuracy by folds, or at the threshold that is best on dev; None where neither is defined.
+    """Accuracy by folds, or at the threshold that is best on dev; None if neither is defined.
 
-    Raises CosfaceError, which names source, where no pair is left to choose a threshold on.
+    Raises CosfaceError, which names source, if no pair remains to choose a threshold on.
     """
     folds = np.unique(pairs.fold)
     if missing == "skip":

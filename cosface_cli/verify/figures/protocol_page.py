@@ -1,4 +1,4 @@
-"""The page of an evaluation: curves with bands, scores, rates, the hardest errors, and how to run it again."""
+"""The page of an evaluation: curves with bands, scores, rates, the hardest errors, and the command that made it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDE = 112  # pixels of a thumbnail
 
 
 def write_report(path: Path, scores: ProtocolScores, report: ProtocolReport, command: str = "") -> None:
-    """Write one self-contained HTML file, whole or not at all. command: how to run it again."""
+    """Write one self-contained HTML file, completely or not at all. command: the command that made it."""
     pairs = scores.pairs
     curve = scores.curve if pairs is None else curve_of(pairs, report.missing_rule)
     band = None if curve is None else roc_band(curve)
@@ -101,15 +101,15 @@ def _hardest(pairs: PairScores, thresholds: Sequence[float]) -> list[Mapping[str
     return kinds
 
 
-def _thumbnail(pairs: PairScores, name: int, known: dict[int, str | None]) -> str | None:
-    """The face in the middle file of those behind a name; None where it cannot be read any more."""
-    if name not in known:
-        known[name] = None
+def _thumbnail(pairs: PairScores, name: int, thumbnails: dict[int, str | None]) -> str | None:
+    """The face in the middle one of the files of a name; None if it can no longer be read."""
+    if name not in thumbnails:
+        thumbnails[name] = None
         files = pairs.pictures[name] if pairs.pictures else ()
         with suppress(PhotoError):
             if files:
-                known[name] = _picture(files[len(files) // 2])
-    return known[name]
+                thumbnails[name] = _picture(files[len(files) // 2])
+    return thumbnails[name]
 
 
 def _picture(file: FacePicture) -> str:

@@ -1,4 +1,4 @@
-"""Scored pairs: what every protocol gives, and what its figures are computed from."""
+"""Scored pairs: the result of every protocol, from which its figures are computed."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class PairScores:
     """P pairs of N things that are compared: photos, clips or templates."""
 
     scores: NDArray[np.float64]
-    """(P,) cosines, NaN where a side has no embedding."""
+    """(P,) cosines, NaN if a side has no embedding."""
     same: NDArray[np.bool_]
     """(P,) which pairs are genuine."""
     left: NDArray[np.int64]
-    """(P,) rows of names."""
+    """(P,) indices of names."""
     right: NDArray[np.int64]
     names: tuple[str, ...]
     """(N,)"""
     identities: tuple[str, ...]
-    """(N,), "" where the identity is not known."""
+    """(N,), "" if the identity is not known."""
     fold: NDArray[np.int64]
     """(P,) from 1; all 1 without folds."""
     pictures: tuple[tuple[FacePicture, ...], ...] = ()
-    """(N,) the files behind each name; empty where there are none to look at."""
+    """(N,) the files of each name; empty if there are no files to show."""
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -52,7 +52,7 @@ class PairScores:
 
     @property
     def ranked(self) -> NDArray[np.float64]:
-        """(P,) the scores, with -inf, which no threshold accepts, where there is none."""
+        """(P,) the scores; -inf, which no threshold accepts, for a pair without a score."""
         return np.where(self.known, self.scores, -np.inf)
 
     def counted(self, missing: Missing) -> NDArray[np.bool_]:
@@ -64,7 +64,7 @@ class PairScores:
         return self.known | (self.same if missing == "error" else False)
 
     def people(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """The identities of the two sides as numbers from 0, (P,) each; None where one is not known."""
+        """The identities of the two sides as numbers from 0, (P,) each; None if an identity is not known."""
         if not all(self.identities):
             return None
         codes = {name: number for number, name in enumerate(dict.fromkeys(self.identities))}
@@ -85,7 +85,7 @@ class PairScores:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ProtocolScores:
-    """What a protocol gives for its figures: pairs, or their curve where they are too many to keep."""
+    """The scores of a protocol: pairs, or their curve if there are too many pairs to keep."""
 
     model: ModelIdentity
     data: str

@@ -23,7 +23,7 @@ FARS = (1e-2, 1e-3, 1e-4)
 
 def groups_of(rows: Sequence[PairRow], column: str, listed: Path) -> Groups:
     """The groups of the two sides: of the columns left_COLUMN and right_COLUMN (also COLUMN1 and COLUMN2), or of one
-    column for both. Raises CosfaceError where a list has none of these columns, or a row no value."""
+    column for both. Raises CosfaceError if a list has none of these columns, or a row has no value."""
     names = {_plain(name): name for name in rows[0].extra}
     plain = _plain(column)
     for left, right in ((f"left {plain}", f"right {plain}"), (f"{plain}1", f"{plain}2"), (plain, plain)):

@@ -70,7 +70,7 @@ class LeakageConfig(Checked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeakageReport:
-    """Counts of what both sets hold."""
+    """Counts of the faces and people that are in both sets."""
 
     train_faces: int
     test_faces: int
@@ -83,10 +83,10 @@ class LeakageReport:
     people: int
     """People of the test who are in the training set, by their faces."""
     by_chance: float | None
-    """Pairs of people expected to reach the threshold if the sets share nobody; None for a given threshold."""
+    """Pairs of people expected to reach the threshold if no person is in both sets; None with --threshold."""
     scores: tuple[Mapping[str, object], ...]
     """Figures of the test with all faces, without those photos, and without those people: "of", tar_at_far (as
-    maths.rates.Rate), and accuracy where a list with folds was scored."""
+    maths.rates.Rate), and accuracy if a list with folds was scored."""
     clean: bool
     """Whether nothing is shared."""
     model: str

@@ -23,9 +23,9 @@ def copies_of(
     open_photos: Callable[[Sequence[str]], PhotoFaces] | None,
     emit: OnOutcome,
 ) -> dict[int, tuple[str, float, FaceRow]]:
-    """By test face, what it is of a photo in the training set: a copy, or its mirror image; the cosine; and that row.
+    """The copies, by number of the test face: the kind ("copy" or "mirror"), the cosine, and the training row.
 
-    open_photos: photos by their paths, None where no model is known that embeds them.
+    open_photos: opens photos by their paths; None if no model can embed them.
     """
     near = {number: faces for number, faces in shared.near.items() if number not in shared.files}
     if open_photos is None or not near:
@@ -51,7 +51,7 @@ def copies_of(
 
 
 def _thumbnail(photo: EmbeddedPhoto | None, vector: NDArray[np.float32]) -> Thumbnail | None:
-    """The thumbnail of a face; of several in a photo the one with that vector."""
+    """The thumbnail of the face with this vector; of several faces the nearest one."""
     if photo is None or not photo.has_face or photo.vectors.thumbnails is None or photo.vectors.vectors is None:
         return None
     return np.asarray(photo.vectors.thumbnails[int(np.argmax(photo.vectors.vectors @ vector))])

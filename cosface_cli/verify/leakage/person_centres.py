@@ -1,4 +1,4 @@
-"""People as the mean of their faces: fewer comparisons than of single faces, each with less noise."""
+"""People as the mean of their faces: fewer comparisons than between single faces, and less noise in each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cosface_cli.maths.rates import allowed_accepts
 
-SAMPLE = 20_000  # faces, at most, that a threshold is taken from
+SAMPLE = 20_000  # faces, at most, from which a threshold is computed
 BLOCK = 2048
 
 Vectors = NDArray[np.float32]
@@ -58,9 +58,9 @@ class CentreSums:
 def stranger_threshold(vectors: Vectors, codes: Codes, centres: Centres, far: float) -> float | None:
     """The lowest cosine to a person's centre that at most `far` of the faces (N, D) of other people (N,) reach.
 
-    Two people whose centres are nearer to each other than the median face of one of them is to the other faces of that
-    person are left out: they are one person under two names, or several people under one name. If the faces do not
-    resolve `far`, no face may reach the threshold. None without two people.
+    Pairs of people whose centres are at least as near to each other as the median face of one of them is to the
+    centre of that person's other faces are left out: they are one person under two names, or several people under one
+    name. If the faces do not resolve `far`, no face reaches the threshold. None for fewer than two people.
     """
     unit = centres.unit
     to_own_centre = (vectors * _unit(centres.sums[codes] - vectors)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""What a training set has of a test set: the same files, the nearest faces, the same people."""
+"""The faces of a test set that are in a training set: the same files, the nearest faces, the same people."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SharedFaces:
     people: list[tuple[float, str, str]] = field(default_factory=list)
     """Cosine, person of the test and person of the training set, best first."""
     first_rows: dict[str, FaceRow] = field(default_factory=dict)
-    """By person of the training set."""
+    """The first row of each person of the training set."""
     threshold: float = 1.0
     """Cosine from which two people count as one."""
     train_faces: int = 0
@@ -38,7 +38,7 @@ class SharedFaces:
 
 
 def find_shared(config: LeakageConfig, test: Sequence[FaceOfTest]) -> SharedFaces:
-    """Two passes over the training set. Raises CosfaceError where it has no two people to take a threshold from."""
+    """Find them in two passes over the training set. Raises CosfaceError if a threshold needs more than one person."""
     shared = SharedFaces()
     by_hash: dict[str, list[int]] = {}
     for number, face in enumerate(test):

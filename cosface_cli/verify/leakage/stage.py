@@ -25,11 +25,11 @@ from cosface_cli.verify.stage import embedding_like_store
 
 
 def leakage(config: LeakageConfig, emit: OnOutcome = ignore) -> LeakageReport:
-    """Compare the test with all that was trained on; one row is emitted for each photo or person in both.
+    """Compare the test set with the training set; one row is emitted for each photo or person in both.
 
-    People are compared by the mean of their faces. Photos of near faces are read from where the stores say they were,
-    and compared by their thumbnails. Raises ModelMismatch for stores of two models, CosfaceError where the
-    training set has no two people to take a threshold from.
+    People are compared by the mean of their faces. Photos of near faces are read from the paths in the stores, and
+    compared by their thumbnails. Raises ModelMismatch for stores of two models, CosfaceError if the training set has
+    only one person and no threshold is set.
     """
     if config.threshold is not None and "far" in config.changed():
         raise CosfaceError("--far and --threshold exclude each other", hint="leave one of them out")
@@ -89,7 +89,7 @@ def leakage(config: LeakageConfig, emit: OnOutcome = ignore) -> LeakageReport:
 def _rows(
     test: Sequence[FaceOfTest], shared: SharedFaces, copies: Mapping[int, tuple[str, float, FaceRow]]
 ) -> Iterator[dict[str, object]]:
-    """Rows of output: photos first, then people by falling cosine."""
+    """Rows of output: photos first, then people by descending cosine."""
     for number, row in sorted(shared.files.items()):
         yield _row("same_file", test[number], row, 1.0)
     for number, (kind, cos, row) in sorted(copies.items()):

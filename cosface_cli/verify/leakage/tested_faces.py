@@ -1,4 +1,4 @@
-"""The faces of a test set, embedded as a training set's store is."""
+"""The faces of a test set, embedded by the model of the training set's store."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from cosface_cli.verify.faces.source import first_level
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class FaceOfTest:
-    """A face of the test."""
+    """A face of the test set."""
 
     name: str
     path: str
-    """Of its file."""
+    """Path of its file."""
     identity: str
-    """"" where it is not known."""
+    """"" if it is not known."""
     hash: str
-    """Of its file."""
+    """Hash of its file."""
     vector: NDArray[np.float32]
 
     @property
     def person(self) -> str:
-        """Its identity; a face of unknown identity is a person by itself."""
+        """Its identity; a face without identity counts as a person."""
         return self.identity or self.name
 
 
 def faces_of_store(path: Path, model: ModelIdentity) -> Iterator[FaceOfTest]:
-    """The faces of a store. Raises ModelMismatch where it is of another model than the training set."""
+    """The faces of a store. Raises ModelMismatch if it is of another model than the training set."""
     require_finished(path)
     with Store(path) as store:
         store.model.require_same(model, path, "embed both sets with the same model")

@@ -12,7 +12,7 @@ from cosface_cli.engines.photos.photo_options import CropsTemplateOption
 from cosface_cli.errors import CosfaceError
 from cosface_cli.outcomes import Done, Note, OnOutcome, Rejected
 from cosface_cli.verify.faces import EmbeddingConfig, OneFaceOption
-from cosface_cli.verify.protocols.protocol_config import AllowMissingOption, GivenOptions, PairsOption, ProtocolConfig
+from cosface_cli.verify.protocols.protocol_config import AllowMissingOption, OptionsByField, PairsOption, ProtocolConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cosface_cli.verify.figures.protocol_scores import ProtocolScores
 
 CHUNK = 8192  # faces checked at a time
-SLACK = 1.5  # how many more impostors than a FAR accepts are kept for its bootstrap
+SLACK = 1.5  # impostor pairs for the bootstrap of a FAR, relative to the number of pairs that it accepts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
     allow_missing: AllowMissingOption = 0
 
     @staticmethod
-    def recognises(source: Path, options: GivenOptions) -> str | None:
+    def recognises(source: Path, options: OptionsByField) -> str | None:
         from cosface_cli.verify.faces.open_faces import is_store
 
         return f"{source} is a store of embeddings" if options.get("pairs") is None and is_store(source) else None
@@ -112,7 +112,7 @@ class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
     def _embedded(
         self, wanted: Collection[str] | None, emit: OnOutcome, opened: ExitStack
     ) -> tuple[StoredFaces, str, tuple[str, ...]]:
-        """The same of photos or crops."""
+        """The faces of photos or crops, the hash of their files, and the names of those without an embedding."""
         import numpy as np
 
         from cosface_cli.verify.faces.open_faces import open_faces
@@ -135,7 +135,7 @@ class AllPairsConfig(EmbeddingConfig, ProtocolConfig):
 
 
 def _named(names: Collection[str], wanted: Collection[str] | None) -> NDArray[np.int64]:
-    """The numbers of the photos that a list names, with or without ending; all without a list."""
+    """The numbers of the photos that a list names, with or without ending; all photos if there is no list."""
     import numpy as np
 
     from cosface_cli.engines.photos.pair_photos import stem
@@ -150,7 +150,8 @@ def _note_unidentified(count: int, emit: OnOutcome) -> None:
 
 
 def _bootstrap(counts: PairCounts, per_identity: NDArray[np.int64]) -> Draws | None:
-    """From all genuine pairs and the impostor pairs with the highest scores, for the FARs that those reach."""
+    """The bootstrap from all genuine pairs and the impostor pairs with the highest scores, for the FARs that these
+    resolve."""
     import numpy as np
 
     from cosface_cli.maths.bootstrap import TruncatedPairs, affordable_draws, pair_draws, pairs_between

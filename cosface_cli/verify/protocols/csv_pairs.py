@@ -13,7 +13,7 @@ from cosface_cli.artifacts.model_identity import ModelIdentity
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import flag_of, option
 from cosface_cli.outcomes import Note, OnOutcome
-from cosface_cli.verify.protocols.protocol_config import GivenOptions, PairListConfig
+from cosface_cli.verify.protocols.protocol_config import OptionsByField, PairListConfig
 
 if TYPE_CHECKING:
     from cosface_cli.verify.figures.protocol_scores import Groups, ProtocolScores
@@ -24,10 +24,10 @@ FOR_FACES = {"models", "fuse", "flip", "crops_template", "detector", "faces", "m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvConfig(PairListConfig):
-    """The pairs of a list; with folds in it, accuracy by folds.
+    """The pairs of a list; accuracy by folds if it has folds.
 
-    Source is the root of the photos and the list is given, or source is the list, whose names start at its folder. If
-    such a list holds scores, they are used and nothing is embedded.
+    With `pairs`, source is the root of the photos. Without, source is the list, and its names are relative to its
+    folder; if it has scores, they are used and no photo is embedded.
     """
 
     groups: Annotated[
@@ -39,7 +39,7 @@ class CsvConfig(PairListConfig):
     ] = None
 
     @staticmethod
-    def recognises(source: Path, options: GivenOptions) -> str | None:
+    def recognises(source: Path, options: OptionsByField) -> str | None:
         listed: Path = options.get("pairs") or source
         if not listed.is_file() or (listed == source and source.suffix.lower() not in ENDINGS):
             return None
@@ -55,7 +55,7 @@ class CsvConfig(PairListConfig):
         rows = read_pair_rows(listed)
         has_scores = any(row.score is not None for row in rows)
         if any(row.same is None for row in rows):
-            raise CosfaceError("not every row says whether the two are the same", listed, "add a column same, 1 or 0")
+            raise CosfaceError("not every row has a label", listed, "add a column same, 1 or 0")
         if has_scores and self.pairs is None:
             return self._listed_scores(guess_identities(rows), listed)
         if not all(row.left for row in rows):

@@ -19,8 +19,8 @@ from cosface_cli.outcomes import OnOutcome
 from cosface_cli.verify.faces import DEFAULT_MODELS, EmbeddingConfig
 from cosface_cli.verify.protocols.protocol_config import (
     AllowMissingOption,
-    GivenOptions,
     MissingOption,
+    OptionsByField,
     ProtocolConfig,
     ScoresOption,
     check_missing,
@@ -55,7 +55,7 @@ class BinConfig(ProtocolConfig):
         check_missing(self.missing, self.allow_missing)
 
     @staticmethod
-    def recognises(source: Path, options: GivenOptions) -> str | None:
+    def recognises(source: Path, options: OptionsByField) -> str | None:
         from cosface_cli.artifacts.packed.face_bin import is_pickle
 
         is_set = options.get("pairs") is None and source.is_file() and is_pickle(source)

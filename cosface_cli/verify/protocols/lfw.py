@@ -14,7 +14,7 @@ from cosface_cli.artifacts.lists.pair_table import PairRow, list_kind
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import option
 from cosface_cli.outcomes import Note, OnOutcome
-from cosface_cli.verify.protocols.protocol_config import GivenOptions, PairListConfig
+from cosface_cli.verify.protocols.protocol_config import OptionsByField, PairListConfig
 
 if TYPE_CHECKING:
     from cosface_cli.verify.figures.protocol_scores import ProtocolScores
@@ -38,7 +38,7 @@ class LfwConfig(PairListConfig):
     ] = None
 
     @staticmethod
-    def recognises(source: Path, options: GivenOptions) -> str | None:
+    def recognises(source: Path, options: OptionsByField) -> str | None:
         pairs: Path | None = options.get("pairs")
         if pairs is None:
             return f"{LIST} lies in {source}" if (source / LIST).is_file() else None

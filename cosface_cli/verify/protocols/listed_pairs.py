@@ -19,8 +19,8 @@ from cosface_cli.verify.protocols.protocol_config import PairListConfig
 
 
 def find_list(config: PairListConfig, name: str, photos: str) -> tuple[Path, Path]:
-    """The photos' root and the list: config.pairs, or a list called `name` in source, beside a folder `photos` or the
-    photos themselves. Raises CosfaceError where there is none."""
+    """The photos' root and the list: config.pairs, or the file `name` in source, next to a folder `photos` or to the
+    photos. Raises CosfaceError if there is no list."""
     source = config.source
     if config.pairs is not None:
         return source, config.pairs
@@ -34,9 +34,9 @@ def find_list(config: PairListConfig, name: str, photos: str) -> tuple[Path, Pat
 def read_listed_faces(
     faces: FaceSource, names: Sequence[str], listed: Path, emit: OnOutcome
 ) -> tuple[FaceTable, NDArray[np.int64]]:
-    """The faces of the photos that a list names, and the row of each name (N,), -1 where there is no such photo.
+    """The faces of the photos that a list names, and the row of each name (N,), -1 if there is no such photo.
 
-    Raises CosfaceError where none of the photos exists.
+    Raises CosfaceError if none of the photos exists.
     """
     sources = [faces.find(name) for name in names]
     table_names = tuple(dict.fromkeys(source for source in sources if source is not None))
@@ -51,9 +51,9 @@ def read_listed_faces(
 def score_pairs(
     pairs: Sequence[PairRow], faces: FaceSource, listed: Path, emit: OnOutcome
 ) -> tuple[PairScores, FaceTable, tuple[str, ...]]:
-    """The scores of a list's pairs, the faces that they are of, and the names without an embedding, in order.
+    """The scores of a list's pairs, the table of their faces, and the names without an embedding, in order.
 
-    Raises CosfaceError where none of the photos exists, and for a photo of two identities.
+    Raises CosfaceError if none of the photos exists, and for a photo of two identities.
     """
     identities: dict[str, str] = {}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""What each protocol is: a config whose fields are its options, which recognises its files and scores them."""
+"""The base of all protocols: a config whose fields are its options, which recognises its files and scores them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # numpy is loaded when a protocol runs
     from cosface_cli.verify.figures.protocol_scores import ProtocolScores
 
 PROTOCOL = "Protocol"
-GivenOptions = Mapping[str, Any]  # the values that a user gave, by field
+OptionsByField = Mapping[str, Any]  # the options of a command line
 Missing = Literal["error", "skip"]
 PairsOption = Annotated[
     Path | None,
@@ -41,16 +41,16 @@ ScoresOption = Annotated[
 class ProtocolConfig(Checked):
     """Base of the configs of all protocols.
 
-    Each is a frozen dataclass with the options of its protocol. The figures are computed alike from what `score` gives.
+    Each is a frozen dataclass with the options of its protocol. The figures are computed from the result of `score`.
     """
 
     __slots__ = ()
     source: Path
-    """Photos, crops, a store, or the file that the protocol is about. Each subclass declares it as a field."""
+    """Photos, crops, a store, or the protocol's file. Each subclass declares it as a field."""
 
     @staticmethod
-    def recognises(source: Path, options: GivenOptions) -> str | None:
-        """Why the files that a user named are this protocol's, None if they are not. options: those given, by field."""
+    def recognises(source: Path, options: OptionsByField) -> str | None:
+        """The reason why the files of a command line are this protocol's; None if they are not."""
         return None
 
     def score(self, emit: OnOutcome) -> ProtocolScores:
@@ -58,11 +58,11 @@ class ProtocolConfig(Checked):
         raise NotImplementedError
 
     def allowed_missing(self) -> int | None:
-        """How many photos may be without a score, None for any number."""
+        """The number of photos that may have no score; None for any number."""
         return 0
 
     def scores_file(self) -> Path | None:
-        """Where the scores of the pairs are to be written."""
+        """The file for the scores of the pairs, if any."""
         return None
 
 

@@ -16,7 +16,7 @@ from cosface_cli.artifacts.lists.pair_table import list_kind, read_pair_rows
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import option
 from cosface_cli.outcomes import OnOutcome
-from cosface_cli.verify.protocols.protocol_config import GivenOptions, PairListConfig
+from cosface_cli.verify.protocols.protocol_config import OptionsByField, PairListConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ class YtfConfig(PairListConfig):
     frames: Annotated[int, option("Frames of each clip, evenly spaced; 0 takes all.", at_least=0, group=GROUP)] = 0
 
     @staticmethod
-    def recognises(source: Path, options: GivenOptions) -> str | None:
+    def recognises(source: Path, options: OptionsByField) -> str | None:
         pairs: Path | None = options.get("pairs")
         if pairs is None:
             return f"{LIST} lies in {source}" if (source / LIST).is_file() else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import option
 from cosface_cli.outcomes import OnOutcome
-from cosface_cli.verify.protocols.protocol_config import GivenOptions, PairListConfig
+from cosface_cli.verify.protocols.protocol_config import OptionsByField, PairListConfig
 
 if TYPE_CHECKING:
     from cosface_cli.artifacts.lists.ijb_meta import Points
@@ -34,7 +34,7 @@ class IjbConfig(PairListConfig):
     ] = False
 
     @staticmethod
-    def recognises(source: Path, options: GivenOptions) -> str | None:
+    def recognises(source: Path, options: OptionsByField) -> str | None:
         from cosface_cli.artifacts.lists.ijb_meta import MEDIA
 
         for folder in (options.get("pairs"), source / "meta", source):

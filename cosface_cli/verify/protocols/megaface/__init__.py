@@ -16,7 +16,7 @@ from cosface_cli.engines.photos.photo_options import WorkersOption
 from cosface_cli.errors import CosfaceError
 from cosface_cli.options import option
 from cosface_cli.outcomes import OnOutcome
-from cosface_cli.verify.protocols.protocol_config import GivenOptions, ProtocolConfig
+from cosface_cli.verify.protocols.protocol_config import OptionsByField, ProtocolConfig
 
 if TYPE_CHECKING:
     from cosface_cli.verify.faces.source import StoredFaces
@@ -42,7 +42,7 @@ class MegafaceConfig(ProtocolConfig):
     workers: WorkersOption = 0
 
     @staticmethod
-    def recognises(source: Path, options: GivenOptions) -> str | None:
+    def recognises(source: Path, options: OptionsByField) -> str | None:
         return "there are distractors" if options.get("distractors") is not None else None
 
     def score(self, emit: OnOutcome) -> ProtocolScores:
