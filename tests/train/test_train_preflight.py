@@ -315,7 +315,7 @@ def test_slices_of_one_are_refused(make_crops: MakeCrops, tiny: str, plain: str)
 @pytest.mark.parametrize(
     ("processes", "changes", "words"),
     [
-        (3, {"batch": 2}, "3 processes get 0 crops each of a step's 2; raise --batch, or take fewer processes"),
+        (3, {"batch": 2}, "3 processes get 0 crops each of a step's 2; raise --batch, or use fewer processes"),
         (3, {"batch": 6, "accumulate": 3}, "3 processes get 0 crops each of a step's 6 in 3 slices;"),
         (2, {"batch": 2, "sync_bn": False}, "get 1 crops each of a step's 2, too few for batch norm;"),
         (5, {"batch": 8}, "5 processes are more than the 4 identities; use at most 4 processes"),

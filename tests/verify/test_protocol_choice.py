@@ -56,7 +56,7 @@ def test_protocols_recognise_their_files(make_store: MakeStore, tmp_path: Path):
         assert recognise(source, options)[0] == name, words
     with pytest.raises(CosfaceError, match=r"no protocol recognises these files; .*--protocol lfw\|ytf"):
         recognise(tmp_path, {})
-    with pytest.raises(CosfaceError, match=r"odd\.txt: no protocol is recognised"):
+    with pytest.raises(CosfaceError, match=r"odd\.txt: no protocol recognises"):
         recognise(photos, {"pairs": made("odd.txt", "one two\n")})
     with pytest.raises(CosfaceError, match="no such file or folder"):
         recognise(tmp_path / "none", {})
@@ -142,4 +142,4 @@ def test_a_new_protocol_is_one_file_and_one_row(invoke: Cosface, tmp_path: Path)
         assert "--missing is not an option of --protocol triangle" in other.err
         assert "Protocol triangle:" in invoke("verify", "--help").out
     gone = invoke("verify", source)
-    assert gone.code == 2 and "no protocol is recognised" in gone.err
+    assert gone.code == 2 and "no protocol recognises" in gone.err
