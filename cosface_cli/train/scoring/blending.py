@@ -30,7 +30,9 @@ def blended(network: nn.Module, start: Mapping[str, NDArray[np.generic]], share:
     return mixed
 
 
+def best_blend(
     learner: Learner, start: Mapping[str, NDArray[np.generic]], held_out: HeldOut
+) -> tuple[float, HeldOutScore]:
     """Set eval_network to the mixture with the highest score on the held-out people; returns its share and score. Of
     equal scores, the mixture nearest to the start is used."""
     trained = learner.trained_network

@@ -36,5 +36,4 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     """All parameters that the optimizer updates."""
-    groups: list[dict[str, Any]] = optimizer.param_groups
-    return [parameter for group in groups for parameter in group["params"]]
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
