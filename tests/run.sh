@@ -20,4 +20,4 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-pytest -n "${JOBS:-2}" -rs "$@"
+pytest -n "${JOBS:-2}" -rsfE "$@"
