@@ -82,13 +82,20 @@ def huge(request: pytest.FixtureRequest, portraits: list[Portrait]) -> tuple[byt
 
 
 @pytest.mark.slow
-def test_a_photo_of_8000_pixels_in_a_second(detector: Detector, huge: tuple[bytes, np.ndarray, int]) -> None:
+def test_a_photo_of_8000_pixels_costs_less_than_decoding_it_twice(
+    detector: Detector, huge: tuple[bytes, np.ndarray, int]
+) -> None:
+    """CPU seconds of reading it and finding its face, beside OpenCV's for decoding it whole, in one run: on one core of
+    a fast machine a photo takes less than a second."""
     content, points, size = huge
     reader = Reader(detector, TEMPLATES["wide"], "largest")
-    taken = []
-    for _ in range(2):  # the first run sets the networks up for the size
+    seconds, decoding = [], []
+    for _ in range(3):  # the first run sets the networks up for the size
         start = time.process_time()
         _, faces = reader.faces(content, "a.jpg")
-        taken.append(time.process_time() - start)
+        seconds.append(time.process_time() - start)
+        start = time.process_time()
+        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        decoding.append(time.process_time() - start)
     assert off(faces[0], points, size) < 0.2
-    assert min(taken) < 1.0
+    assert min(seconds) < 2 * min(decoding)

@@ -88,7 +88,7 @@ def test_what_is_refused(tmp_path: Path, dlib_faces: np.ndarray):
     for wrong in (dlib_faces.astype(np.float32), dlib_faces[0], dlib_faces[..., :2]):
         with pytest.raises(ValueError, match="crops must be RGB uint8"):
             network.embed(wrong)
-    with pytest.raises(CosfaceError, match="wants 'BGR' pixels"):
+    with pytest.raises(CosfaceError, match="takes 'BGR' pixels"):
         open_embedder(str(a_run(tmp_path / "bgr", "mobilefacenet", color_order="BGR")), "cpu:0")
     with pytest.raises(DamagedError, match="takes crops 'arcface', not 'dlib'"):
         open_embedder(str(a_run(tmp_path / "other", "mobilefacenet", template="dlib")), "cpu:0")
