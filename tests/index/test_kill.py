@@ -178,7 +178,7 @@ def test_forget(forker: Forker, named: Path, tmp_path: Path) -> None:
         unfinished = (home / "i" / PLAN).exists()
         stopped += unfinished
         if unfinished:
-            with pytest.raises(CosfaceError, match="has not ended"):
+            with pytest.raises(CosfaceError, match="is unfinished"):
                 build(BuildConfig(stores=(home / "s.h5",), index=home / "i"))
         if unfinished or answers(home / "i") == old:
             words = {} if unfinished else {"identity": "person0003"}

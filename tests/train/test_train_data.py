@@ -89,7 +89,7 @@ def test_min_images_leaves_out_and_counts(tmp_path: Path, heard: Heard):
 def test_identities_with_one_crop_are_warned_of(tmp_path: Path, heard: Heard):
     root = write_crops(tmp_path / "a", people=3, images=1)
     notes_on(root, heard, batch=8)
-    assert "warning: 3 identities have one crop only" in heard.notes
+    assert "warning: 3 identities have only one crop" in heard.notes
     assert "fewer crops than --batch 8: each step takes all 3" in heard.notes
 
 
