@@ -92,8 +92,8 @@ def load_commands(*names: str, sub_command: tuple[str, str] | None = None, only:
     sub_command: a command and its sub-command, such as ("embed", "info"), which is mounted instead of the command.
     only: the commands of groups that can be run, None for all.
     """
-    from cosface_cli.command_line import listed_only, mount
-
+    if names or sub_command is not None:  # the list of commands alone is faster without
+        from cosface_cli.command_line import mount
     app = typer.Typer(
         name="cosface",
         epilog="Exit codes: 0 done or yes, 1 no or nothing there, 2 failed, 3 done in part, 130 interrupted. "
@@ -109,7 +109,7 @@ def load_commands(*names: str, sub_command: tuple[str, str] | None = None, only:
             mount(group, sub_command[1], SUB_COMMANDS[row.name].load(sub_command[1]))
             app.add_typer(group, name=row.name)
         elif row.name not in names:
-            app.command(row.name, help=row.summary)(listed_only)
+            app.command(row.name, help=row.summary)(lambda: None)
         else:
             mount(app, row.name, COMMANDS.load(row.name), row.summary, only)
     command = typer.main.get_command(app)
